@@ -1,0 +1,353 @@
+"""The intermediate representation: `Graph`, `Op`, `Tensor`, `Quantization`, all frozen.
+
+Tensors are named; names are unique in a graph and safe in C. Activations are int8 in NHWC order (or any shape of rank
+1 to 6); weights keep the layout of the `.tflite` file: CONV_2D `[c_out, kernel_h, kernel_w, c_in]`, DEPTHWISE_CONV_2D
+`[1, kernel_h, kernel_w, c_in * depth_multiplier]`, FULLY_CONNECTED `[c_out, c_in]`; biases are int32 `[c_out]`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+
+class DType(Enum):
+    """Element types that a graph may hold."""
+
+    INT8 = "int8"
+    INT32 = "int32"
+
+    @property
+    def size_bytes(self) -> int:
+        return 1 if self is DType.INT8 else 4
+
+
+class OpKind(Enum):
+    """TFLite's builtin operators that the compiler knows, and the fused chains that passes make of them."""
+
+    CONV_2D = "CONV_2D"
+    DEPTHWISE_CONV_2D = "DEPTHWISE_CONV_2D"
+    FULLY_CONNECTED = "FULLY_CONNECTED"
+    ADD = "ADD"
+    SUB = "SUB"
+    MUL = "MUL"
+    MAXIMUM = "MAXIMUM"
+    SQUARED_DIFFERENCE = "SQUARED_DIFFERENCE"
+    MEAN = "MEAN"
+    REDUCE_MAX = "REDUCE_MAX"
+    AVERAGE_POOL_2D = "AVERAGE_POOL_2D"
+    MAX_POOL_2D = "MAX_POOL_2D"
+    SOFTMAX = "SOFTMAX"
+    LOGISTIC = "LOGISTIC"
+    HARD_SWISH = "HARD_SWISH"
+    RELU = "RELU"
+    RELU6 = "RELU6"
+    QUANTIZE = "QUANTIZE"
+    CONCATENATION = "CONCATENATION"
+    SLICE = "SLICE"
+    STRIDED_SLICE = "STRIDED_SLICE"
+    PAD = "PAD"
+    RESHAPE = "RESHAPE"
+    FUSED = "FUSED"
+
+
+class FusedPattern(Enum):
+    """Chains that one kernel computes; the body keeps each step's own int8 rounding."""
+
+    PRODUCER_TABLE = "PRODUCER_TABLE"  # CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, then a 256-entry table
+    MEAN_VARIANCE = "MEAN_VARIANCE"  # MEAN, SQUARED_DIFFERENCE, MEAN: the map is read, its square never stored
+    MDW_MAX = "MDW_MAX"  # DEPTHWISE_CONV_2D, RESHAPE, REDUCE_MAX over the heads, RESHAPE
+    MUL_MAX = "MUL_MAX"  # MUL by per-channel coefficients, RESHAPE, REDUCE_MAX over the heads, RESHAPE
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """real = scale * (stored - zero_point); per tensor (`axis is None`, one scale) or per channel along `axis`.
+
+    Scales are exact float32 values held as Python floats.
+    """
+
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    axis: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.scales) != len(self.zero_points) or not self.scales:
+            raise ValueError("a quantization needs as many zero points as scales")
+        if self.axis is None and len(self.scales) != 1:
+            raise ValueError("a per-tensor quantization has one scale")
+
+    @property
+    def is_per_channel(self) -> bool:
+        return self.axis is not None
+
+    @property
+    def scale(self) -> float:
+        """The scale of a per-tensor quantization."""
+        if len(self.scales) != 1:
+            raise ValueError("a per-channel quantization has no single scale")
+        return self.scales[0]
+
+    @property
+    def zero_point(self) -> int:
+        """The zero point of a per-tensor quantization."""
+        if len(self.zero_points) != 1:
+            raise ValueError("a per-channel quantization has no single zero point")
+        return self.zero_points[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A named array: an activation (`data is None`) or a constant.
+
+    source_index is the tensor's index in the `.tflite` file (LiteRT names tensors by it), None for tensors that a
+    pass made. source_name is the file's own name, for messages.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    quantization: Quantization | None = None
+    data: npt.NDArray[np.generic] | None = None
+    source_index: int | None = None
+    source_name: str = ""
+
+    @property
+    def num_elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        return self.num_elements * self.dtype.size_bytes
+
+    @property
+    def is_constant(self) -> bool:
+        return self.data is not None
+
+    @property
+    def scale(self) -> float:
+        assert self.quantization is not None, f"{self.name} has no quantization"
+        return self.quantization.scale
+
+    @property
+    def zero_point(self) -> int:
+        assert self.quantization is not None, f"{self.name} has no quantization"
+        return self.quantization.zero_point
+
+    def constant(self) -> npt.NDArray[np.generic]:
+        """The data of a constant tensor."""
+        assert self.data is not None, f"{self.name} is not a constant"
+        return self.data
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window with its padding made explicit; sizes in elements, padding is filled with the zero point."""
+
+    kernel_h: int
+    kernel_w: int
+    stride_h: int = 1
+    stride_w: int = 1
+    dilation_h: int = 1
+    dilation_w: int = 1
+    pad_top: int = 0
+    pad_bottom: int = 0
+    pad_left: int = 0
+    pad_right: int = 0
+
+    def output_hw(self, h: int, w: int) -> tuple[int, int]:
+        """Height and width of the output for an input of h x w."""
+        span_h = (self.kernel_h - 1) * self.dilation_h + 1
+        span_w = (self.kernel_w - 1) * self.dilation_w + 1
+        return (
+            (h + self.pad_top + self.pad_bottom - span_h) // self.stride_h + 1,
+            (w + self.pad_left + self.pad_right - span_w) // self.stride_w + 1,
+        )
+
+
+@dataclass(frozen=True)
+class NoAttrs:
+    """SQUARED_DIFFERENCE, MAXIMUM, LOGISTIC, HARD_SWISH, RELU, RELU6, QUANTIZE and RESHAPE need none.
+
+    A RESHAPE's shape is its output's; RELU and RELU6 clamp by their output's quantization.
+    """
+
+
+@dataclass(frozen=True)
+class ClampAttrs:
+    """ADD, SUB, MUL, FULLY_CONNECTED, CONCATENATION's fused activation, as int8 bounds of the output."""
+
+    activation_min: int = -128
+    activation_max: int = 127
+
+
+@dataclass(frozen=True)
+class ConvAttrs:
+    """CONV_2D and DEPTHWISE_CONV_2D. depth_multiplier is 0 for CONV_2D; output channel = channel * depth_multiplier + head."""
+
+    window: Window
+    activation_min: int = -128
+    activation_max: int = 127
+    depth_multiplier: int = 0
+
+
+@dataclass(frozen=True)
+class PoolAttrs:
+    """AVERAGE_POOL_2D and MAX_POOL_2D; padded positions do not count."""
+
+    window: Window
+    activation_min: int = -128
+    activation_max: int = 127
+
+
+@dataclass(frozen=True)
+class ReduceAttrs:
+    """MEAN and REDUCE_MAX; axes are sorted, unique and not negative."""
+
+    axes: tuple[int, ...]
+    keep_dims: bool
+
+
+@dataclass(frozen=True)
+class SoftmaxAttrs:
+    """SOFTMAX over the last axis."""
+
+    beta: float
+
+
+@dataclass(frozen=True)
+class ConcatAttrs:
+    """CONCATENATION along a non-negative axis."""
+
+    axis: int
+
+
+@dataclass(frozen=True)
+class SliceAttrs:
+    """SLICE and STRIDED_SLICE, normalised: element i of an axis is begin + i * stride; the count is the output's."""
+
+    begin: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PadAttrs:
+    """PAD with the zero point: elements before and after, for each axis."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FusedAttrs:
+    """A chain computed by one kernel. `body` runs in order and defines the meaning; inner tensors stay in the graph."""
+
+    pattern: FusedPattern
+    body: tuple[Op, ...]
+
+
+Attrs = (
+    NoAttrs
+    | ClampAttrs
+    | ConvAttrs
+    | PoolAttrs
+    | ReduceAttrs
+    | SoftmaxAttrs
+    | ConcatAttrs
+    | SliceAttrs
+    | PadAttrs
+    | FusedAttrs
+)
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator. Inputs are activations and constants by name, in TFLite's order (data, weights, bias).
+
+    Shape-like constants (axes, paddings, begins) are in `attrs`, not in `inputs`. source_index is the operator's place
+    in the `.tflite` file (of a fused op: its first step's).
+    """
+
+    kind: OpKind
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attrs: Attrs = field(default_factory=NoAttrs)
+    source_index: int = -1
+
+    @property
+    def output(self) -> str:
+        return self.outputs[0]
+
+    @property
+    def label(self) -> str:
+        """How messages and listings name the operator: its place, kind and output."""
+        return f"op {self.source_index} {self.kind_name} -> {self.output}"
+
+    @property
+    def kind_name(self) -> str:
+        """CONV_2D, or for a fused op its steps joined by '+' (free RESHAPEs left out)."""
+        if isinstance(self.attrs, FusedAttrs):
+            return "+".join(step.kind.value for step in self.attrs.body if step.kind is not OpKind.RESHAPE)
+        return self.kind.value
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Operators in the order of execution, over named tensors."""
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    ops: tuple[Op, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def tensor(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def consumers(self, name: str) -> list[Op]:
+        """The operators that read a tensor, in order."""
+        return [op for op in self.ops if name in op.inputs]
+
+    def producer(self, name: str) -> Op | None:
+        """The operator that writes a tensor; None for graph inputs and constants."""
+        return next((op for op in self.ops if name in op.outputs), None)
+
+    def activations(self) -> Iterator[Tensor]:
+        """Tensors that exist at run time: the graph's inputs, then every operator's outputs, in order."""
+        for name in self.inputs:
+            yield self.tensors[name]
+        for op in self.ops:
+            for name in op.outputs:
+                yield self.tensors[name]
+
+    def with_ops(self, ops: tuple[Op, ...], new_tensors: Mapping[str, Tensor] | None = None) -> Graph:
+        """The same graph with other operators (and more tensors); tensors that nothing mentions are dropped."""
+        tensors = {**self.tensors, **(new_tensors or {})}
+        used = set(self.inputs) | set(self.outputs)
+        for op in ops:
+            used |= _mentioned(op)
+        return replace(self, ops=ops, tensors={name: t for name, t in tensors.items() if name in used})
+
+
+def _mentioned(op: Op) -> set[str]:
+    names = set(op.inputs) | set(op.outputs)
+    if isinstance(op.attrs, FusedAttrs):
+        for step in op.attrs.body:
+            names |= _mentioned(step)
+    return names
+
+
+def macs(op: Op, graph: Graph) -> int:
+    """Multiply-accumulates of the convolutions and fully connected layers in an operator; 0 for all others."""
+    if isinstance(op.attrs, FusedAttrs):
+        return sum(macs(step, graph) for step in op.attrs.body)
+    if op.kind not in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED):
+        return 0
+    weights = graph.tensor(op.inputs[1]).shape
+    outputs = graph.tensor(op.output).num_elements
+    return outputs * (weights[1] * weights[2] if op.kind is OpKind.DEPTHWISE_CONV_2D else math.prod(weights[1:]))

@@ -1,0 +1,87 @@
+"""Every mistake that a user can make, by name, with the next step in its message.
+
+The exit code of the command line is a property of the error's class: 2 usage, 3 bad or unsafe model or data,
+4 unsupported operator, 5 over budget, 6 numbers differ, 7 a needed external tool is missing.
+Anything that is not a `FlynetError` is a bug of ours and exits with 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class FlynetError(Exception):
+    """A mistake with one clear line for the user; `exit_code` says which kind."""
+
+    exit_code = 3
+
+
+class UsageError(FlynetError):
+    """An option or argument that cannot be meant."""
+
+    exit_code = 2
+
+
+class UnknownTarget(UsageError):
+    """A target name that is not in the table of microcontrollers."""
+
+    def __init__(self, name: str, known: Iterable[str]):
+        known = list(known)
+        near = get_close_matches(name, known, n=3, cutoff=0.4)
+        advice = f"did you mean {' or '.join(near)}?" if near else "see 'flynet-tiny targets'"
+        super().__init__(f"unknown target {name!r}; {advice}")
+
+
+class BadModel(FlynetError):
+    """A model file that is truncated, inconsistent or unsafe to run."""
+
+
+class BadCheckpoint(FlynetError):
+    """A checkpoint that is missing, corrupt or of another network."""
+
+
+class BadData(FlynetError):
+    """Images, labels or folders that cannot be used."""
+
+
+class OutputFailed(FlynetError):
+    """The output folder cannot be written; nothing is left half-written."""
+
+
+class UnsupportedOperators(FlynetError):
+    """All operators of a model that no kernel covers, reported at once."""
+
+    exit_code = 4
+
+    def __init__(self, found: Sequence[str]):
+        self.found = tuple(found)
+        head = f"{len(self.found)} unsupported operator{'s' if len(self.found) != 1 else ''}: "
+        super().__init__(head + "; ".join(self.found))
+
+
+class OverBudget(FlynetError):
+    """The network needs more flash or RAM than the target has."""
+
+    exit_code = 5
+
+
+class NumbersDiffer(FlynetError):
+    """Two runtimes disagree on a tensor; the first one is named."""
+
+    exit_code = 6
+
+
+class MissingTool(FlynetError):
+    """An external program is not installed; the message says how to install it."""
+
+    exit_code = 7
+
+    def __init__(self, program: str, install: str):
+        super().__init__(f"{program} is not installed; install it with: {install}")
+
+
+class EmulationFailed(FlynetError):
+    """The emulated board faulted, hung or ran out of stack; the message names the fault."""
+
+    exit_code = 6
