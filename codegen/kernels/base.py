@@ -1,0 +1,97 @@
+"""What a kernel promises to the planner and to the emitter.
+
+A kernel is one Python module in this folder and one template in `templates/kernels/`. The module's `select(op, graph)` looks at
+an operator and returns a `KernelCall`: which template, specialised for what (`shape`), over which constants (`arrays` and
+`scalars`, the layer's data), how much scratch, and how its output may share memory with its inputs.
+
+The emitted C function is
+
+    static void <function>(const <struct> *layer, const int8_t *input0, ..., int8_t *output0, ..., void *scratch)
+
+with as many inputs and outputs as the call names activations; `layer` is left out when a call has neither arrays nor scalars, `scratch`
+when `scratch_bytes` is 0. Equal template and shape make one C function, shared by all layers of that shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+ShapeValue = int | bool | str | tuple[int, ...]
+
+C_TYPES: Mapping[str, str] = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "uint16": "uint16_t",
+    "int32": "int32_t",
+    "uint32": "uint32_t",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ConstArray:
+    """A constant of one layer, in the order in which the kernel reads it; `field` is its name in the layer struct."""
+
+    field: str
+    values: npt.NDArray[np.integer]
+
+    @property
+    def c_type(self) -> str:
+        return C_TYPES[self.values.dtype.name]
+
+
+@dataclass(frozen=True)
+class RowSchedule:
+    """In what order a kernel frees its input and fills its output, so that the two may overlap.
+
+    The kernel works in steps. After step i it has written output bytes [0, write_end[i]) and will, from step i + 1 on (from
+    step i itself if reads may follow writes inside a step), read input bytes only at or above read_begin[i].
+    The output may then start `min_distance_bytes` below the input's start (or lower, or be disjoint).
+    """
+
+    write_end: tuple[int, ...]
+    read_begin: tuple[int, ...]
+
+    @property
+    def min_distance_bytes(self) -> int:
+        return max(0, max(w - r for w, r in zip(self.write_end, self.read_begin, strict=True)))
+
+
+@dataclass(frozen=True)
+class SamePlace:
+    """The output may start exactly where the input starts: every byte is read before a byte at its place is written."""
+
+
+Sharing = RowSchedule | SamePlace
+
+
+@dataclass(frozen=True, eq=False)
+class KernelCall:
+    """One call of one kernel function, with all that emission and planning need."""
+
+    template: str
+    shape: Mapping[str, ShapeValue]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    arrays: tuple[ConstArray, ...] = ()
+    scalars: Mapping[str, int] = field(default_factory=dict)
+    scratch_bytes: int = 0
+    sharing: Mapping[str, Sharing] = field(default_factory=dict)  # input tensor -> how output 0 may share its memory
+
+
+def elementwise_schedule(num_bytes: int) -> RowSchedule:
+    """A kernel that reads element i before it writes element i, in order (blocks of any size, read before written)."""
+    return RowSchedule(write_end=(num_bytes,), read_begin=(num_bytes,))
+
+
+def sum_bounds(weights: npt.NDArray[np.integer], axes: Sequence[int], bias: npt.NDArray[np.integer], input_zero_point: int) -> int:
+    """The largest |accumulator| that any int8 input can produce: bias + sum(w * (x - zero_point)), over the axes."""
+    low, high = -128 - input_zero_point, 127 - input_zero_point
+    w = weights.astype(np.int64)
+    at_least = np.minimum(w * low, w * high).sum(axis=tuple(axes)) + bias.astype(np.int64)
+    at_most = np.maximum(w * low, w * high).sum(axis=tuple(axes)) + bias.astype(np.int64)
+    return int(max(-at_least.min(), at_most.max(), 0))
