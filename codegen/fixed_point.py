@@ -7,12 +7,17 @@ is `MultiplyByQuantizedMultiplier` without TFLITE_SINGLE_ROUNDING: SaturatingRou
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Int = npt.NDArray[np.integer]
+Int8 = npt.NDArray[np.int8]
+Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 
@@ -135,3 +140,218 @@ def activation_bounds(name: str, scale: float, zero_point: int) -> tuple[int, in
     if name == "RELU_N1_TO_1":
         low, high = max(low, stored(-1.0)), min(high, stored(1.0))
     return low, high
+
+
+def fully_connected_multiplier(input_scale: float, weight_scale: float, output_scale: float) -> Multiplier:
+    """The factor of a FULLY_CONNECTED with per-tensor weights: LiteRT multiplies the two input scales in FLOAT32.
+
+    With per-channel weights (two or more scales) it is `convolution_multiplier`, in double precision.
+    """
+    product = float(np.float32(input_scale) * np.float32(weight_scale))
+    return quantize_multiplier(product / float(np.float32(output_scale)))
+
+
+class PerTensor(Protocol):
+    """Anything with one scale and one zero point: a Quantization, or the Tensor that carries it."""
+
+    @property
+    def scale(self) -> float: ...
+
+    @property
+    def zero_point(self) -> int: ...
+
+
+def _all_int8() -> Int64:
+    return np.arange(-128, 128, dtype=np.int64)
+
+
+def _round_half_away(real: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.trunc(real + np.copysign(0.5, real))
+
+
+def logistic_table(source: PerTensor, result: PerTensor) -> Int8:
+    """sigmoid of every int8 value, in float32 as LiteRT's LUTPopulate; the output scale is 1/256."""
+    dequantized = np.float32(source.scale) * (_all_int8() - source.zero_point).astype(np.float32)
+    with np.errstate(over="ignore"):
+        exponential = np.exp(-dequantized.astype(np.float64)).astype(np.float32)  # correctly rounded expf
+    sigmoid = np.float32(1) / (np.float32(1) + exponential)
+    rescaled = _round_half_away((sigmoid * (np.float32(1) / np.float32(result.scale))).astype(np.float64)).astype(np.int64)
+    return np.clip(rescaled + result.zero_point, -128, 127).astype(np.int8)
+
+
+def relu_table(source: PerTensor, result: PerTensor, upper: float | None = None) -> Int8:
+    """RELU (upper None) or RELU6 (upper 6) of every int8 value; the factor is a FLOAT32 quotient of the scales."""
+    factor = quantize_multiplier(float(np.float32(source.scale) / np.float32(result.scale)))
+    low, high = activation_bounds("RELU" if upper is None else "RELU6", result.scale, result.zero_point)
+    scaled = requantize(_all_int8() - source.zero_point, factor.multiplier, factor.shift) + result.zero_point
+    return np.minimum(np.maximum(scaled, low), high).astype(np.int8)
+
+
+def relu6_table(source: PerTensor, result: PerTensor) -> Int8:
+    """RELU6 of every int8 value."""
+    return relu_table(source, result, upper=6.0)
+
+
+def quantize_table(source: PerTensor, result: PerTensor) -> Int8:
+    """QUANTIZE from int8 to int8 of every int8 value; the factor is a double quotient of the scales."""
+    factor = quantize_multiplier(float(np.float32(source.scale)) / float(np.float32(result.scale)))
+    scaled = requantize(_all_int8() - source.zero_point, factor.multiplier, factor.shift) + result.zero_point
+    return np.clip(scaled, -128, 127).astype(np.int8)
+
+
+def _saturate16(value: Int64) -> Int64:
+    return np.clip(value, -(1 << 15), (1 << 15) - 1)
+
+
+def _wrap16(value: Int64) -> Int64:
+    return value.astype(np.int16).astype(np.int64)
+
+
+def _high_mul16(value: Int64, multiplier: int) -> Int64:
+    """SaturatingRoundingDoublingHighMul in 16 bits; the multiplier is positive, so it never saturates."""
+    return (value * multiplier + (1 << 14)) >> 15
+
+
+def _divide_by_pot16(value: Int64, exponent: int) -> Int64:
+    """RoundingDivideByPOT on int16, whose mask wraps at exponents of 16 and more (gemmlowp's own behaviour)."""
+    mask = int(np.int64((1 << exponent) - 1).astype(np.int16))
+    remainder = value & mask
+    threshold = (mask >> 1) + (value < 0)
+    return _wrap16((value >> exponent) + (remainder > threshold))
+
+
+def _int16_multiplier(real: float) -> Multiplier:
+    """A factor as a Q15 multiplier and a shift."""
+    wide = quantize_multiplier(real)
+    return Multiplier(min((wide.multiplier + (1 << 15)) >> 16, (1 << 15) - 1), wide.shift)
+
+
+def hard_swish_table(source: PerTensor, result: PerTensor) -> Int8:
+    """x * relu6(x + 3) / 6 of every int8 value, in LiteRT's 16-bit fixed point (a float formula differs).
+
+    The input is shifted left by 7 bits; once it is brought to the output scale, once to [-1, 1] over [-3, 3] with
+    saturation; the product of the two is truncated, then rounded to the output.
+    """
+    high_resolution_scale = np.float32(1 / 128) * np.float32(source.scale)
+    output = _int16_multiplier(float(high_resolution_scale / np.float32(result.scale)))
+    reluish = _int16_multiplier(float(high_resolution_scale / (np.float32(3) / np.float32(32768))))
+    if output.shift > 0:
+        raise ValueError(f"HARD_SWISH needs an output scale above {source.scale / 128:g}, not {result.scale:g}")
+
+    high_resolution = (_all_int8() - source.zero_point) << 7
+    on_output_scale = _high_mul16(high_resolution, output.multiplier)
+
+    gate = high_resolution
+    if reluish.shift > 0:
+        gate = _saturate16(gate << (reluish.shift - 1))
+    gate = _high_mul16(gate, reluish.multiplier)
+    if reluish.shift > 0:
+        gate = _saturate16(gate << 1)
+    if reluish.shift < 0:
+        gate = _divide_by_pot16(gate, -reluish.shift)
+    gate = (gate + (1 << 15)) >> 1
+
+    product = gate * on_output_scale
+    truncated = np.sign(product) * (np.abs(product) >> 15)
+    shifted = _wrap16(_divide_by_pot16(truncated, -output.shift) + result.zero_point)
+    return np.clip(shifted, -128, 127).astype(np.int8)
+
+
+_ACTIVATION_TABLES: Mapping[str, Callable[[PerTensor, PerTensor], Int8]] = {
+    "LOGISTIC": logistic_table,
+    "HARD_SWISH": hard_swish_table,
+    "RELU": relu_table,
+    "RELU6": relu6_table,
+    "QUANTIZE": quantize_table,
+}
+
+
+def is_table_activation(kind: Enum) -> bool:
+    """Whether an OpKind is a function of one int8 value."""
+    return kind.name in _ACTIVATION_TABLES
+
+
+def activation_table(kind: Enum, source: PerTensor, result: PerTensor) -> Int8:
+    """int8[256]: what an OpKind of one int8 value gives; entry `x + 128` belongs to the stored value x.
+
+    source, result  the quantization (or the tensor) of the input and of the output
+    """
+    return _ACTIVATION_TABLES[kind.name](source, result)
+
+
+def _high_mul(a: Int64 | int, b: Int64 | int) -> Int64:
+    """SaturatingRoundingDoublingHighMul in 32 bits, for operands that are not both -2^31."""
+    product: Int64 = (np.asarray(a, np.int64) * np.asarray(b, np.int64) + (1 << 30)) >> 31
+    return product
+
+
+def rounding_divide_by_pot(value: Int64, exponent: Int64 | int) -> Int64:
+    """value / 2^exponent rounded half away from zero; exponent >= 0."""
+    exponent = np.asarray(exponent, np.int64)
+    half = np.where(exponent > 0, np.int64(1) << np.maximum(exponent - 1, 0), 0)
+    result: Int64 = (value + half - ((value < 0) & (exponent > 0))) >> exponent
+    return result
+
+
+def _saturate32(value: Int64) -> Int64:
+    return np.clip(value, -(1 << 31), (1 << 31) - 1)
+
+
+# exp(-2^k) for k = -2 .. 4 in Q31: a negative Q5.26 number is the sum of a rest in [-1/4, 0) and these powers.
+_EXP_OF_MINUS_POWER = ((-2, 1672461947), (-1, 1302514674), (0, 790015084), (1, 290630308), (2, 39332535), (3, 720401), (4, 242))
+_EXP_OF_MINUS_EIGHTH = 1895147668
+_ONE_THIRD = 715827883
+
+
+def _exp_of_negative(value_q26: Int64) -> Int64:
+    """exp(x) in Q31 of x <= 0 in Q5.26: gemmlowp's exp_on_negative_values."""
+    quarter = 1 << 24
+    rest = (value_q26 & (quarter - 1)) - quarter
+    x = (rest << 5) + (1 << 28)  # Q31, Taylor expansion around -1/8
+    x2 = _high_mul(x, x)
+    x3 = _high_mul(x2, x)
+    x4 = _high_mul(x2, x2)
+    tail = rounding_divide_by_pot(_high_mul(rounding_divide_by_pot(x4, 2) + x3, _ONE_THIRD) + x2, 1)
+    result = _EXP_OF_MINUS_EIGHTH + _high_mul(_EXP_OF_MINUS_EIGHTH, x + tail)
+    powers = rest - value_q26
+    for exponent, factor in _EXP_OF_MINUS_POWER:
+        result = np.where((powers & (1 << (26 + exponent))) != 0, _high_mul(result, factor), result)
+    return np.where(value_q26 == 0, (1 << 31) - 1, result)
+
+
+def softmax_exp_table(scale: float, beta: float) -> Int32:
+    """int32[256]: exp(-d * scale * beta) in Q31 for d = max - x; 0 where LiteRT skips the element.
+
+    Source: PreprocessSoftmaxScaling, CalculateInputRadius (5 integer bits).
+    """
+    real = min(float(np.float32(beta)) * float(np.float32(scale)) * (1 << 26), float((1 << 31) - 1))
+    if real <= 1.0:
+        raise ValueError(f"SOFTMAX needs scale * beta above 2^-26, not {scale * beta:g}")
+    factor = quantize_multiplier(real)
+    radius = math.floor(31 * (1 << 26) / (1 << factor.shift))
+    distance = np.arange(256, dtype=np.int64)
+    scaled = _high_mul(-np.minimum(distance, radius) << factor.shift, factor.multiplier)
+    return np.where(distance <= radius, _exp_of_negative(scaled), 0).astype(np.int32)
+
+
+SOFTMAX_SUM_SHIFT = 12  # the sum is Q12.19: each Q31 exponential is divided by 2^12, rounding half away
+SOFTMAX_MAX_DEPTH = 4095  # a longer row could overflow LiteRT's int32 sum
+
+
+def softmax_reciprocal(total_q19: Int64) -> tuple[Int64, Int64]:
+    """The reciprocal of a Q12.19 sum as (Q31 scale, right shift) for `softmax_output`.
+
+    The sum is normalised to [1, 2), 1/(1+x) comes from three Newton steps (gemmlowp's one_over_one_plus_x_for_x_in_0_1).
+    """
+    headroom = 32 - np.floor(np.log2(total_q19.astype(np.float64))).astype(np.int64) - 1  # leading zeros of 32 bits
+    half_denominator = (((total_q19 << headroom) - (1 << 31)) + (1 << 31)) >> 1
+    x = 1515870810 + _high_mul(half_denominator, -1010580540)  # 48/17 - 32/17 * d, in Q2.29
+    for _ in range(3):
+        error = (1 << 29) - _high_mul(half_denominator, x)
+        x = x + _saturate32(_high_mul(x, error) << 2)
+    return _saturate32(x << 1), SOFTMAX_SUM_SHIFT - headroom + 31 - 8
+
+
+def softmax_output(exponential_q31: Int64, scale_q31: Int64, shift: Int64) -> Int8:
+    """int8 with scale 1/256 and zero point -128 from an element's exponential and the row's reciprocal."""
+    return np.clip(rounding_divide_by_pot(_high_mul(scale_q31, exponential_q31), shift) - 128, -128, 127).astype(np.int8)

@@ -1,0 +1,312 @@
+"""A slow, obvious NumPy interpreter of the IR: the meaning of every operator, bit-exact with LiteRT's BUILTIN_REF.
+
+Arithmetic comes from `fixed_point`; this module only says which values meet. Accumulators are int64, or float64 matrix
+products, which are exact below 2^53.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from . import fixed_point as fp
+from .ir import (
+    ClampAttrs,
+    ConcatAttrs,
+    ConvAttrs,
+    FusedAttrs,
+    Graph,
+    Op,
+    OpKind,
+    PadAttrs,
+    PoolAttrs,
+    ReduceAttrs,
+    SliceAttrs,
+    SoftmaxAttrs,
+    Tensor,
+    Window,
+)
+
+Array = npt.NDArray[np.generic]
+Int8 = npt.NDArray[np.int8]
+Int64 = npt.NDArray[np.int64]
+Values = dict[str, Int8]
+
+
+def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Int8]:
+    """Every activation tensor of one inference by name, those inside fused operators included."""
+    values: Values = {}
+    for name in graph.inputs:
+        values[name] = np.asarray(inputs[name])
+        assert values[name].dtype == np.int8, f"input {name} is {values[name].dtype}"
+        assert values[name].shape == graph.tensor(name).shape, f"input {name} has shape {values[name].shape}"
+    for op in graph.ops:
+        _run_op(op, graph, values)
+    return values
+
+
+def run_op(op: Op, graph: Graph, inputs: Mapping[str, Int8]) -> dict[str, Int8]:
+    """The activation tensors that one operator writes, from those that it reads; inner tensors of a fused one included."""
+    values = dict(inputs)
+    _run_op(op, graph, values)
+    return {name: value for name, value in values.items() if name not in inputs}
+
+
+def _run_op(op: Op, graph: Graph, values: Values) -> None:
+    if isinstance(op.attrs, FusedAttrs):
+        for step in op.attrs.body:
+            _run_op(step, graph, values)
+        return
+    operands = [_value(name, graph, values) for name in op.inputs]
+    result = _INTERPRETERS[op.kind](op, graph, operands)
+    output = graph.tensor(op.output)
+    assert result.size == output.num_elements, f"{op.label}: computed {result.shape}, declared {output.shape}"
+    values[op.output] = result.reshape(output.shape).astype(np.int8)
+
+
+def _value(name: str, graph: Graph, values: Values) -> Array:
+    tensor = graph.tensor(name)
+    return tensor.constant() if tensor.is_constant else values[name]
+
+
+def _clamp(values: Int64, low: int, high: int) -> Int64:
+    return np.minimum(np.maximum(values, low), high)
+
+
+def _centred(values: Array, tensor: Tensor) -> Int64:
+    return values.astype(np.int64) - tensor.zero_point
+
+
+# --- convolutions ---------------------------------------------------------------------------------------------------
+
+
+def _windows(centred: Int64, window: Window) -> npt.NDArray[np.float64]:
+    """[n, out_h, out_w, kernel_h, kernel_w, c] views of a centred NHWC map, padded with zeros."""
+    pads = ((0, 0), (window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right), (0, 0))
+    padded = np.pad(centred, pads).astype(np.float64)
+    out_h, out_w = window.output_hw(centred.shape[1], centred.shape[2])
+    taps = np.empty((centred.shape[0], out_h, out_w, window.kernel_h, window.kernel_w, centred.shape[3]))
+    for ky in range(window.kernel_h):
+        for kx in range(window.kernel_w):
+            taps[:, :, :, ky, kx] = _tap(padded, window, ky, kx, out_h, out_w)
+    return taps
+
+
+def _tap(padded: npt.NDArray[np.float64], window: Window, ky: int, kx: int, out_h: int, out_w: int) -> npt.NDArray[np.float64]:
+    """[n, out_h, out_w, c]: for every output position the element under one kernel position."""
+    y, x = ky * window.dilation_h, kx * window.dilation_w
+    last_y, last_x = y + (out_h - 1) * window.stride_h + 1, x + (out_w - 1) * window.stride_w + 1
+    return padded[:, y : last_y : window.stride_h, x : last_x : window.stride_w]
+
+
+def _bias(operands: list[Array]) -> Int64:
+    return operands[2].astype(np.int64) if len(operands) > 2 else np.zeros(1, np.int64)
+
+
+def channel_multipliers(op: Op, graph: Graph) -> tuple[Int64, Int64]:
+    """Q31 multipliers and shifts of a CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, one for each output channel.
+
+    One weight scale serves all channels; FULLY_CONNECTED with one scale has its own formula.
+    """
+    data, weights, output = graph.tensor(op.inputs[0]), graph.tensor(op.inputs[1]), graph.tensor(op.output)
+    assert weights.quantization is not None
+    scales = weights.quantization.scales
+    one_scale = op.kind is OpKind.FULLY_CONNECTED and len(scales) == 1
+    formula = fp.fully_connected_multiplier if one_scale else fp.convolution_multiplier
+    factors = [formula(data.scale, scale, output.scale) for scale in scales]
+    num_channels = weights.shape[3 if op.kind is OpKind.DEPTHWISE_CONV_2D else 0]
+    if len(factors) == 1:
+        factors *= num_channels
+    return np.array([f.multiplier for f in factors], np.int64), np.array([f.shift for f in factors], np.int64)
+
+
+def _conv_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, ConvAttrs)
+    weights = operands[1].astype(np.float64)
+    taps = _windows(_centred(operands[0], graph.tensor(op.inputs[0])), op.attrs.window)
+    acc = np.tensordot(taps, weights, axes=((3, 4, 5), (1, 2, 3))).astype(np.int64) + _bias(operands)
+    return _scaled(acc, op, graph, op.attrs.activation_min, op.attrs.activation_max)
+
+
+def _depthwise_conv_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, ConvAttrs)
+    window, multiplier = op.attrs.window, op.attrs.depth_multiplier
+    data = _centred(operands[0], graph.tensor(op.inputs[0]))
+    out_h, out_w = window.output_hw(data.shape[1], data.shape[2])
+    pads = ((0, 0), (window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right), (0, 0))
+    padded = np.pad(data, pads).astype(np.float64)
+    weights = operands[1].reshape(window.kernel_h, window.kernel_w, data.shape[3], multiplier).astype(np.float64)
+    acc = np.zeros((data.shape[0], out_h, out_w, data.shape[3], multiplier))
+    for ky in range(window.kernel_h):
+        for kx in range(window.kernel_w):
+            acc += _tap(padded, window, ky, kx, out_h, out_w)[..., np.newaxis] * weights[ky, kx]
+    maps = acc.reshape(*acc.shape[:3], -1).astype(np.int64) + _bias(operands)
+    return _scaled(maps, op, graph, op.attrs.activation_min, op.attrs.activation_max)
+
+
+def _scaled(acc: Int64, op: Op, graph: Graph, low: int, high: int) -> Int64:
+    multiplier, shift = channel_multipliers(op, graph)
+    return _clamp(fp.requantize(acc, multiplier, shift) + graph.tensor(op.output).zero_point, low, high)
+
+
+def _fully_connected(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, ClampAttrs)
+    weights = operands[1].astype(np.float64)
+    data = _centred(operands[0], graph.tensor(op.inputs[0])).reshape(-1, weights.shape[1]).astype(np.float64)
+    acc = (data @ weights.T).astype(np.int64) + _bias(operands)
+    multiplier, shift = channel_multipliers(op, graph)
+    scaled = fp.requantize_single_rounding(acc, multiplier, shift) + graph.tensor(op.output).zero_point
+    return _clamp(scaled, op.attrs.activation_min, op.attrs.activation_max)
+
+
+# --- elementwise ----------------------------------------------------------------------------------------------------
+
+
+def _rescaled_pair(op: Op, graph: Graph, operands: list[Array], factors: fp.AddMultipliers) -> tuple[Int64, Int64]:
+    """Both inputs of ADD, SUB and SQUARED_DIFFERENCE on their common scale."""
+    left, right = (_centred(v, graph.tensor(n)) << factors.left_shift for v, n in zip(operands, op.inputs, strict=True))
+    return (
+        fp.requantize(left, factors.input1.multiplier, factors.input1.shift),
+        fp.requantize(right, factors.input2.multiplier, factors.input2.shift),
+    )
+
+
+def _scales(op: Op, graph: Graph) -> tuple[float, float, float]:
+    return graph.tensor(op.inputs[0]).scale, graph.tensor(op.inputs[1]).scale, graph.tensor(op.output).scale
+
+
+def _add_or_sub(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, ClampAttrs)
+    factors = fp.add_multipliers(*_scales(op, graph))
+    left, right = _rescaled_pair(op, graph, operands, factors)
+    total = left + right if op.kind is OpKind.ADD else left - right
+    scaled = fp.requantize(total, factors.output.multiplier, factors.output.shift) + graph.tensor(op.output).zero_point
+    return _clamp(scaled, op.attrs.activation_min, op.attrs.activation_max)
+
+
+def _squared_difference(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    factors = fp.squared_difference_multipliers(*_scales(op, graph))
+    left, right = _rescaled_pair(op, graph, operands, factors)
+    scaled = fp.requantize((left - right) ** 2, factors.output.multiplier, factors.output.shift)
+    return _clamp(scaled + graph.tensor(op.output).zero_point, -128, 127)
+
+
+def _mul(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, ClampAttrs)
+    left, right = (_centred(v, graph.tensor(n)) for v, n in zip(operands, op.inputs, strict=True))
+    factor = fp.mul_multiplier(*_scales(op, graph))
+    scaled = fp.requantize(left * right, factor.multiplier, factor.shift) + graph.tensor(op.output).zero_point
+    return _clamp(scaled, op.attrs.activation_min, op.attrs.activation_max)
+
+
+def _maximum(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    return np.maximum(operands[0], operands[1]).astype(np.int64)
+
+
+def _table(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    table = fp.activation_table(op.kind, graph.tensor(op.inputs[0]), graph.tensor(op.output))
+    return table[operands[0].astype(np.int64) + 128].astype(np.int64)
+
+
+# --- reductions and pools -------------------------------------------------------------------------------------------
+
+
+def _mean(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, ReduceAttrs)
+    source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
+    acc = _centred(operands[0], source).sum(axis=op.attrs.axes, keepdims=op.attrs.keep_dims)
+    factor = fp.mean_multiplier(source.scale, output.scale, source.num_elements // output.num_elements)
+    return _clamp(fp.requantize(acc, factor.multiplier, factor.shift) + output.zero_point, -128, 127)
+
+
+def _reduce_max(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, ReduceAttrs)
+    largest: Int64 = operands[0].astype(np.int64).max(axis=op.attrs.axes, keepdims=op.attrs.keep_dims)
+    return largest
+
+
+def _pool_windows(data: Array, window: Window, fill: int) -> Int64:
+    """[n, out_h, out_w, kernel positions, c], padded with `fill`."""
+    return _windows(data.astype(np.int64) - fill, window).reshape(
+        data.shape[0], *window.output_hw(data.shape[1], data.shape[2]), -1, data.shape[3]
+    ).astype(np.int64) + np.int64(fill)
+
+
+def _average_pool_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    """Sums of the stored values divided by the count of real positions, rounded half away from zero."""
+    assert isinstance(op.attrs, PoolAttrs)
+    total = _pool_windows(operands[0], op.attrs.window, 0).sum(axis=3)
+    count = _pool_windows(np.ones_like(operands[0]), op.attrs.window, 0).sum(axis=3)
+    rounded = np.sign(total) * ((np.abs(total) + count // 2) // count)
+    return _clamp(rounded, op.attrs.activation_min, op.attrs.activation_max)
+
+
+def _max_pool_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, PoolAttrs)
+    largest = _pool_windows(operands[0], op.attrs.window, -128).max(axis=3)
+    return _clamp(largest, op.attrs.activation_min, op.attrs.activation_max)
+
+
+def _softmax(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, SoftmaxAttrs)
+    data = operands[0].astype(np.int64)
+    table = fp.softmax_exp_table(graph.tensor(op.inputs[0]).scale, op.attrs.beta).astype(np.int64)
+    exponential = table[data.max(axis=-1, keepdims=True) - data]
+    total = fp.rounding_divide_by_pot(exponential, fp.SOFTMAX_SUM_SHIFT).sum(axis=-1, keepdims=True)
+    scale, shift = fp.softmax_reciprocal(total)
+    return fp.softmax_output(exponential, scale, shift).astype(np.int64)
+
+
+# --- moves ----------------------------------------------------------------------------------------------------------
+
+
+def _concatenation(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, ConcatAttrs)
+    return np.concatenate(operands, axis=op.attrs.axis).astype(np.int64)
+
+
+def _slice(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, SliceAttrs)
+    counts = graph.tensor(op.output).shape
+    indices = [b + s * np.arange(n) for b, s, n in zip(op.attrs.begin, op.attrs.strides, counts, strict=True)]
+    return operands[0][np.ix_(*indices)].astype(np.int64)
+
+
+def _pad(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, PadAttrs)
+    widths = list(zip(op.attrs.before, op.attrs.after, strict=True))
+    zero_point = graph.tensor(op.output).zero_point
+    return np.pad(operands[0].astype(np.int64), widths, constant_values=zero_point)
+
+
+def _reshape(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    return operands[0].astype(np.int64)
+
+
+_INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
+    OpKind.CONV_2D: _conv_2d,
+    OpKind.DEPTHWISE_CONV_2D: _depthwise_conv_2d,
+    OpKind.FULLY_CONNECTED: _fully_connected,
+    OpKind.ADD: _add_or_sub,
+    OpKind.SUB: _add_or_sub,
+    OpKind.MUL: _mul,
+    OpKind.MAXIMUM: _maximum,
+    OpKind.SQUARED_DIFFERENCE: _squared_difference,
+    OpKind.MEAN: _mean,
+    OpKind.REDUCE_MAX: _reduce_max,
+    OpKind.AVERAGE_POOL_2D: _average_pool_2d,
+    OpKind.MAX_POOL_2D: _max_pool_2d,
+    OpKind.SOFTMAX: _softmax,
+    OpKind.LOGISTIC: _table,
+    OpKind.HARD_SWISH: _table,
+    OpKind.RELU: _table,
+    OpKind.RELU6: _table,
+    OpKind.QUANTIZE: _table,
+    OpKind.CONCATENATION: _concatenation,
+    OpKind.SLICE: _slice,
+    OpKind.STRIDED_SLICE: _slice,
+    OpKind.PAD: _pad,
+    OpKind.RESHAPE: _reshape,
+}
