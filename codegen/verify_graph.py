@@ -1,0 +1,294 @@
+"""The graph verifier: what every graph must hold, after reading and after each pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from .ir import (
+    ClampAttrs,
+    ConcatAttrs,
+    ConvAttrs,
+    DType,
+    FusedAttrs,
+    Graph,
+    NoAttrs,
+    Op,
+    OpKind,
+    PadAttrs,
+    PoolAttrs,
+    ReduceAttrs,
+    SliceAttrs,
+    SoftmaxAttrs,
+    Tensor,
+)
+
+Shape = tuple[int, ...]
+
+MAX_RANK = 6
+MAX_ELEMENTS = 1 << 28
+
+
+class GraphError(ValueError):
+    """A graph that breaks a rule; from a file it is the file's fault, after a pass it is the pass's."""
+
+
+def verify_graph(graph: Graph) -> Graph:
+    """The same graph, when it holds every rule; `GraphError` with the first broken one otherwise.
+
+    Rules: tensors are well formed; every tensor is written once, before it is read; each operator has the attributes,
+    input counts, types, shapes and quantization of its kind.
+    """
+    for name, tensor in graph.tensors.items():
+        if name != tensor.name:
+            raise GraphError(f"tensor {tensor.name} is filed under {name}")
+        _verify_tensor(tensor)
+    written = set(graph.inputs)
+    for name in graph.inputs:
+        _require(name in graph.tensors and not graph.tensor(name).is_constant, f"graph input {name} is not an activation")
+    for op in graph.ops:
+        _verify_op(op, graph, written)
+    for name in graph.outputs:
+        _require(name in written, f"graph output {name} is never written")
+    _require(bool(graph.outputs) and bool(graph.inputs), "a graph needs an input and an output")
+    return graph
+
+
+def _require(holds: bool, broken: str) -> None:
+    if not holds:
+        raise GraphError(broken)
+
+
+def _verify_tensor(tensor: Tensor) -> None:
+    where = f"tensor {tensor.name}"
+    _require(len(tensor.shape) <= MAX_RANK, f"{where} has rank {len(tensor.shape)}, at most {MAX_RANK} is allowed")
+    _require(all(d > 0 for d in tensor.shape), f"{where} has shape {list(tensor.shape)}; dimensions must be above 0")
+    _require(tensor.num_elements <= MAX_ELEMENTS, f"{where} has {tensor.num_elements} elements, above {MAX_ELEMENTS}")
+    if tensor.data is not None:
+        _require(tensor.data.shape == tensor.shape, f"{where}: data of shape {tensor.data.shape} for shape {tensor.shape}")
+        _require(tensor.data.dtype.name == tensor.dtype.value, f"{where}: {tensor.data.dtype} data for {tensor.dtype.value}")
+    q = tensor.quantization
+    if tensor.dtype is DType.INT8:
+        _require(q is not None, f"{where} is int8 without a scale")
+    if q is None:
+        return
+    _require(all(math.isfinite(s) and s > 0 for s in q.scales), f"{where} has a scale that is not finite and above 0")
+    if tensor.dtype is DType.INT8:
+        _require(all(-128 <= z <= 127 for z in q.zero_points), f"{where} has a zero point outside -128..127")
+    if q.axis is not None:
+        _require(0 <= q.axis < max(1, len(tensor.shape)), f"{where}: quantized axis {q.axis} of rank {len(tensor.shape)}")
+        _require(len(q.scales) == tensor.shape[q.axis], f"{where}: {len(q.scales)} scales for {tensor.shape[q.axis]} channels")
+        _require(tensor.is_constant, f"{where} is an activation with per-channel scales")
+
+
+def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
+    for name in (*op.inputs, *op.outputs):
+        _require(name in graph.tensors, f"{op.label}: tensor {name} does not exist")
+    for name in op.inputs:
+        _require(name in written or graph.tensor(name).is_constant, f"{op.label}: reads {name} before it is written")
+    for name in op.outputs:
+        _require(name not in written and not graph.tensor(name).is_constant, f"{op.label}: {name} is written twice")
+    if isinstance(op.attrs, FusedAttrs):
+        inner = set(written)
+        for step in op.attrs.body:
+            _verify_op(step, graph, inner)
+        _require(set(op.outputs) <= inner, f"{op.label}: its body does not write its outputs")
+        needed = {n for step in op.attrs.body for n in step.inputs} - {n for step in op.attrs.body for n in step.outputs}
+        _require(needed == set(op.inputs), f"{op.label}: its body reads {sorted(needed)}, its inputs are {sorted(op.inputs)}")
+    else:
+        attrs_type, min_inputs, max_inputs, shape_rule = _RULES[op.kind]
+        _require(isinstance(op.attrs, attrs_type), f"{op.label}: attributes are {type(op.attrs).__name__}")
+        count = len(op.inputs)
+        _require(min_inputs <= count <= max_inputs, f"{op.label}: {count} inputs, {min_inputs} to {max_inputs} are allowed")
+        _require(len(op.outputs) == 1, f"{op.label}: {len(op.outputs)} outputs, 1 is allowed")
+        for name in (op.inputs[0], *op.outputs):
+            _require(graph.tensor(name).dtype is DType.INT8, f"{op.label}: {name} is not int8")
+        expected = shape_rule(op, graph)
+        found = graph.tensor(op.output).shape
+        _require(expected == found, f"{op.label}: output has shape {list(found)}, the operator gives {list(expected)}")
+        if op.kind in _SAME_QUANTIZATION:
+            out = graph.tensor(op.output)
+            for name in op.inputs:
+                t = graph.tensor(name)
+                same = (t.scale, t.zero_point) == (out.scale, out.zero_point)
+                _require(same, f"{op.label}: {name} and its output must have the same scale and zero point")
+    written.update(op.outputs)
+
+
+def _input(op: Op, graph: Graph, index: int = 0) -> Tensor:
+    return graph.tensor(op.inputs[index])
+
+
+def _nhwc(op: Op, graph: Graph) -> tuple[int, int, int, int]:
+    shape = _input(op, graph).shape
+    _require(len(shape) == 4, f"{op.label}: input has rank {len(shape)}, 4 (NHWC) is needed")
+    return shape[0], shape[1], shape[2], shape[3]
+
+
+def _verify_weights(op: Op, graph: Graph, c_out: int) -> None:
+    weights = _input(op, graph, 1)
+    q = weights.quantization
+    _require(weights.is_constant and weights.dtype is DType.INT8 and q is not None, f"{op.label}: weights must be constant int8")
+    assert q is not None
+    _require(all(z == 0 for z in q.zero_points), f"{op.label}: weights must have zero point 0")
+    channel_axis = 3 if op.kind is OpKind.DEPTHWISE_CONV_2D else 0
+    _require(q.axis in (None, channel_axis), f"{op.label}: weights are quantized along axis {q.axis}, not {channel_axis}")
+    if len(op.inputs) > 2:
+        bias = _input(op, graph, 2)
+        good = bias.is_constant and bias.dtype is DType.INT32 and bias.num_elements == c_out
+        _require(good, f"{op.label}: the bias must be {c_out} constant int32 values")
+
+
+def _conv_shape(op: Op, graph: Graph) -> Shape:
+    n, h, w, c = _nhwc(op, graph)
+    weights = _input(op, graph, 1).shape
+    assert isinstance(op.attrs, ConvAttrs)
+    window, depth_multiplier = op.attrs.window, op.attrs.depth_multiplier
+    _require(len(weights) == 4, f"{op.label}: weights have rank {len(weights)}, 4 is needed")
+    _require(weights[1:3] == (window.kernel_h, window.kernel_w), f"{op.label}: the window is not the weights' {weights[1:3]}")
+    _verify_window(op, h, w)
+    if op.kind is OpKind.CONV_2D:
+        c_out = weights[0]
+        _require(weights[3] == c, f"{op.label}: weights for {weights[3]} input channels, the input has {c}")
+        _require(depth_multiplier == 0, f"{op.label}: CONV_2D has no depth multiplier")
+    else:
+        c_out = weights[3]
+        _require(weights[0] == 1 and c_out == c * depth_multiplier, f"{op.label}: weights {list(weights)} for {c} channels")
+    _verify_weights(op, graph, c_out)
+    return (n, *window.output_hw(h, w), c_out)
+
+
+def _verify_window(op: Op, h: int, w: int) -> None:
+    assert isinstance(op.attrs, ConvAttrs | PoolAttrs)
+    win = op.attrs.window
+    sizes = (win.kernel_h, win.kernel_w, win.stride_h, win.stride_w, win.dilation_h, win.dilation_w)
+    pads = (win.pad_top, win.pad_bottom, win.pad_left, win.pad_right)
+    _require(all(v > 0 for v in sizes) and all(v >= 0 for v in pads), f"{op.label}: impossible window {win}")
+    _require(min(win.output_hw(h, w)) > 0, f"{op.label}: the window is larger than the padded input of {h}x{w}")
+
+
+def _fully_connected_shape(op: Op, graph: Graph) -> Shape:
+    weights = _input(op, graph, 1).shape
+    _require(len(weights) == 2, f"{op.label}: weights have rank {len(weights)}, 2 is needed")
+    elements, found = _input(op, graph).num_elements, graph.tensor(op.output).shape
+    rows, rest = divmod(elements, weights[1])
+    _require(rest == 0, f"{op.label}: {elements} inputs do not divide into rows of {weights[1]}")
+    _verify_weights(op, graph, weights[0])
+    good = bool(found) and found[-1] == weights[0] and math.prod(found) == rows * weights[0]
+    return found if good else (rows, weights[0])
+
+
+def _pool_shape(op: Op, graph: Graph) -> Shape:
+    n, h, w, c = _nhwc(op, graph)
+    assert isinstance(op.attrs, PoolAttrs)
+    _verify_window(op, h, w)
+    win = op.attrs.window
+    smaller = max(win.pad_top, win.pad_bottom) < win.kernel_h and max(win.pad_left, win.pad_right) < win.kernel_w
+    _require(smaller, f"{op.label}: a pooling window would lie wholly in the padding")
+    return (n, *win.output_hw(h, w), c)
+
+
+def _broadcast_shape(op: Op, graph: Graph) -> Shape:
+    left, right = _input(op, graph, 0), _input(op, graph, 1)
+    _require(right.dtype is DType.INT8, f"{op.label}: {right.name} is not int8")
+    rank = max(len(left.shape), len(right.shape))
+    a = (1,) * (rank - len(left.shape)) + left.shape
+    b = (1,) * (rank - len(right.shape)) + right.shape
+    matches = all(x == y or 1 in (x, y) for x, y in zip(a, b, strict=True))
+    _require(matches, f"{op.label}: shapes {list(left.shape)} and {list(right.shape)} do not broadcast")
+    return tuple(max(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _reduce_shape(op: Op, graph: Graph) -> Shape:
+    shape = _input(op, graph).shape
+    assert isinstance(op.attrs, ReduceAttrs)
+    axes = op.attrs.axes
+    ordered = axes == tuple(sorted(set(axes))) and all(0 <= a < len(shape) for a in axes)
+    _require(ordered, f"{op.label}: axes {axes} of {list(shape)}")
+    if op.attrs.keep_dims:
+        return tuple(1 if i in axes else d for i, d in enumerate(shape))
+    return tuple(d for i, d in enumerate(shape) if i not in axes)
+
+
+def _same_shape(op: Op, graph: Graph) -> Shape:
+    return _input(op, graph).shape
+
+
+def _concat_shape(op: Op, graph: Graph) -> Shape:
+    assert isinstance(op.attrs, ConcatAttrs)
+    axis = op.attrs.axis
+    shapes = [graph.tensor(name).shape for name in op.inputs]
+    _require(0 <= axis < len(shapes[0]), f"{op.label}: axis {axis} of rank {len(shapes[0])}")
+    rest = {(len(s), s[:axis], s[axis + 1 :]) for s in shapes}
+    _require(len(rest) == 1, f"{op.label}: inputs differ in more than axis {axis}")
+    return (*shapes[0][:axis], sum(s[axis] for s in shapes), *shapes[0][axis + 1 :])
+
+
+def _slice_shape(op: Op, graph: Graph) -> Shape:
+    shape, found = _input(op, graph).shape, graph.tensor(op.output).shape
+    assert isinstance(op.attrs, SliceAttrs)
+    begin, strides = op.attrs.begin, op.attrs.strides
+    ranks = {len(begin), len(strides), len(shape), len(found)}
+    _require(len(ranks) == 1, f"{op.label}: input, output, begin and strides must have one rank")
+    for axis, (b, s, count) in enumerate(zip(begin, strides, found, strict=True)):
+        last = b + (count - 1) * s
+        inside = s != 0 and 0 <= b < shape[axis] and 0 <= last < shape[axis]
+        _require(inside, f"{op.label}: axis {axis} reads {b}..{last} of {shape[axis]}")
+    return found
+
+
+def _pad_shape(op: Op, graph: Graph) -> Shape:
+    shape = _input(op, graph).shape
+    assert isinstance(op.attrs, PadAttrs)
+    before, after = op.attrs.before, op.attrs.after
+    good = len(before) == len(after) == len(shape) and all(p >= 0 for p in (*before, *after))
+    _require(good, f"{op.label}: paddings {before} and {after} for rank {len(shape)}")
+    return tuple(b + d + a for b, d, a in zip(before, shape, after, strict=True))
+
+
+def _reshape_shape(op: Op, graph: Graph) -> Shape:
+    source, found = _input(op, graph), graph.tensor(op.output)
+    same = source.num_elements == found.num_elements
+    _require(same, f"{op.label}: {list(source.shape)} and {list(found.shape)} differ in their number of elements")
+    return found.shape
+
+
+_SAME_QUANTIZATION = frozenset(
+    {
+        OpKind.REDUCE_MAX,
+        OpKind.MAX_POOL_2D,
+        OpKind.AVERAGE_POOL_2D,
+        OpKind.CONCATENATION,
+        OpKind.SLICE,
+        OpKind.STRIDED_SLICE,
+        OpKind.PAD,
+        OpKind.RESHAPE,
+    }
+)
+
+_Rule = tuple[type, int, int, Callable[[Op, Graph], Shape]]
+_RULES: Mapping[OpKind, _Rule] = {
+    OpKind.CONV_2D: (ConvAttrs, 2, 3, _conv_shape),
+    OpKind.DEPTHWISE_CONV_2D: (ConvAttrs, 2, 3, _conv_shape),
+    OpKind.FULLY_CONNECTED: (ClampAttrs, 2, 3, _fully_connected_shape),
+    OpKind.ADD: (ClampAttrs, 2, 2, _broadcast_shape),
+    OpKind.SUB: (ClampAttrs, 2, 2, _broadcast_shape),
+    OpKind.MUL: (ClampAttrs, 2, 2, _broadcast_shape),
+    OpKind.MAXIMUM: (NoAttrs, 2, 2, _broadcast_shape),
+    OpKind.SQUARED_DIFFERENCE: (NoAttrs, 2, 2, _broadcast_shape),
+    OpKind.MEAN: (ReduceAttrs, 1, 1, _reduce_shape),
+    OpKind.REDUCE_MAX: (ReduceAttrs, 1, 1, _reduce_shape),
+    OpKind.AVERAGE_POOL_2D: (PoolAttrs, 1, 1, _pool_shape),
+    OpKind.MAX_POOL_2D: (PoolAttrs, 1, 1, _pool_shape),
+    OpKind.SOFTMAX: (SoftmaxAttrs, 1, 1, _same_shape),
+    OpKind.LOGISTIC: (NoAttrs, 1, 1, _same_shape),
+    OpKind.HARD_SWISH: (NoAttrs, 1, 1, _same_shape),
+    OpKind.RELU: (NoAttrs, 1, 1, _same_shape),
+    OpKind.RELU6: (NoAttrs, 1, 1, _same_shape),
+    OpKind.QUANTIZE: (NoAttrs, 1, 1, _same_shape),
+    OpKind.CONCATENATION: (ConcatAttrs, 1, 64, _concat_shape),
+    OpKind.SLICE: (SliceAttrs, 1, 1, _slice_shape),
+    OpKind.STRIDED_SLICE: (SliceAttrs, 1, 1, _slice_shape),
+    OpKind.PAD: (PadAttrs, 1, 1, _pad_shape),
+    OpKind.RESHAPE: (NoAttrs, 1, 1, _reshape_shape),
+}
