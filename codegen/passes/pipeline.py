@@ -1,0 +1,29 @@
+"""The compiler's table of contents: which passes run, in which order, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..ir import Graph
+from ..verify_graph import verify_graph
+from .fold_pad import fold_pad
+from .fuse_max_out import fuse_mdw_max, fuse_mul_max
+from .fuse_mean_variance import fuse_mean_variance
+from .fuse_tables import fuse_tables
+
+Pass = Callable[[Graph], Graph]
+
+PASSES: tuple[Pass, ...] = (
+    fold_pad,  # first: convolutions then know their true input
+    fuse_mdw_max,  # multihead-depthwise convolution + Max-out, where nothing sits between them
+    fuse_mul_max,  # attention over the heads + Max-out
+    fuse_mean_variance,  # the attention's statistics
+    fuse_tables,  # activations into their producers
+)
+
+
+def run_passes(graph: Graph) -> Graph:
+    """The graph after all passes, verified after each."""
+    for transform in PASSES:
+        graph = verify_graph(transform(graph))
+    return graph
