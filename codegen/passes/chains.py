@@ -54,7 +54,21 @@ def fuse(graph: Graph, pattern: FusedPattern, find: Callable[[Op, Readers], Chai
             taken |= {step.output for step in chain}
             fused_at[chain[-1].output] = _fused_op(pattern, chain, graph, readers)
     ops = [fused_at.get(op.output, op) for op in graph.ops if op.output not in taken or op.output in fused_at]
-    return graph.with_ops(tuple(ops))
+    return graph.with_ops(tuple(_in_dependency_order(ops, graph)))
+
+
+def _in_dependency_order(ops: list[Op], graph: Graph) -> list[Op]:
+    """The operators in their given order, but each as late as its inputs need (a chain's first output may be read early)."""
+    written = set(graph.inputs) | {name for name, tensor in graph.tensors.items() if tensor.is_constant}
+    ordered: list[Op] = []
+    waiting = list(ops)
+    while waiting:
+        ready = next((op for op in waiting if written.issuperset(op.inputs)), None)
+        assert ready is not None, "the fused graph has a cycle"
+        waiting.remove(ready)
+        ordered.append(ready)
+        written.update(ready.outputs)
+    return ordered
 
 
 def _fused_op(pattern: FusedPattern, chain: Chain, graph: Graph, readers: Readers) -> Op:

@@ -38,9 +38,9 @@ def _finder(makes_heads: Callable[[Op], bool], graph: Graph) -> Callable[[Op, Re
 
 def _is_max_out(chain: Chain, graph: Graph) -> bool:
     """[1, H, W, C*h] -> [1, H*W, C, h] -> max over h -> [1, H, W, C]."""
-    maps, split, reduced, result = (graph.tensor(op.output).shape for op in chain)
+    maps, split, _, result = (graph.tensor(op.output).shape for op in chain)
     reduce = chain[2].attrs
     assert isinstance(reduce, ReduceAttrs)
     last_axis = reduce.axes == (len(split) - 1,)
     whole_channels = len(maps) == 4 and len(split) >= 2 and split[-2] * split[-1] == maps[3]
-    return last_axis and whole_channels and result == (*maps[:3], split[-2]) and reduced != ()
+    return last_axis and whole_channels and result == (*maps[:3], split[-2])

@@ -1,0 +1,138 @@
+"""Where each buffer lies in the arena: the smallest arena that a deterministic search finds.
+
+Buffers are placed one after the other at the lowest offset that conflicts with none of those placed before. The order
+decides: several natural orders are tried, then the buffers that end at the top of the arena are moved forward, until the arena
+is as small as the most bytes live at one time (no plan can be smaller) or the tries are spent. `check_plan` proves the result
+without trusting this file.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .kernels.base import RowSchedule
+from .lifetimes import Buffer, Lifetimes, Sharable
+
+ARENA_ALIGN_BYTES = 16
+SEARCH_TRIES = 300
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Offsets of all buffers in an arena of `arena_bytes`; `lower_bound_bytes` is the most bytes live at one time."""
+
+    arena_bytes: int
+    offsets: Mapping[str, int]
+    lifetimes: Lifetimes
+    lower_bound_bytes: int
+
+    def tensor_offset(self, tensor: str) -> int:
+        """Where a tensor starts in the arena."""
+        return self.offsets[self.lifetimes.buffer_of[tensor]]
+
+
+def plan_memory(lifetimes: Lifetimes) -> MemoryPlan:
+    """The smallest plan found; the same for the same input."""
+    problem = _Problem(lifetimes)
+    bound = _lower_bound_bytes(lifetimes)
+    rng = random.Random(0)
+    natural = (
+        lambda b: (-b.size_bytes, b.first, b.name),
+        lambda b: (-b.size_bytes * (b.last - b.first + 1), b.first, b.name),
+        lambda b: (b.first, -b.size_bytes, b.name),
+    )
+    best = min((problem.place(sorted(lifetimes.buffers, key=key)) for key in natural), key=lambda placed: placed.size_bytes)
+    for _ in range(SEARCH_TRIES):
+        if _aligned(best.size_bytes) <= _aligned(bound):
+            break
+        tried = problem.place(_moved_forward(best, rng))
+        if tried.size_bytes <= best.size_bytes:
+            best = tried
+    return MemoryPlan(_aligned(best.size_bytes), best.offsets, lifetimes, bound)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Buffers in the order in which they were placed, their offsets, and the arena that they need."""
+
+    order: tuple[Buffer, ...]
+    offsets: Mapping[str, int]
+    size_bytes: int
+
+
+def _moved_forward(placed: _Placed, rng: random.Random) -> list[Buffer]:
+    """The order with a buffer at the arena's top, and two others, moved to an earlier place."""
+    moved = list(placed.order)
+    at_top = [b for b in moved if placed.offsets[b.name] + b.size_bytes >= placed.size_bytes]
+    for buffer in (rng.choice(at_top), *rng.sample(moved, k=min(2, len(moved)))):
+        place = moved.index(buffer)
+        moved.insert(rng.randrange(place + 1), moved.pop(place))
+    return moved
+
+
+def _aligned(size_bytes: int) -> int:
+    return -(-size_bytes // ARENA_ALIGN_BYTES) * ARENA_ALIGN_BYTES
+
+
+def _lower_bound_bytes(lifetimes: Lifetimes) -> int:
+    """The most bytes that must be live at one time, with the best saving that each call's sharing allows."""
+    by_name = {b.name: b for b in lifetimes.buffers}
+    saved: dict[int, int] = {}
+    for pair in lifetimes.sharable:
+        output, source = by_name[pair.output], by_name[pair.source]
+        distance = pair.sharing.min_distance_bytes if isinstance(pair.sharing, RowSchedule) else 0
+        together = max(output.size_bytes, distance + source.size_bytes)
+        saving = max(0, output.size_bytes + source.size_bytes - together)
+        saved[output.first] = saved.get(output.first, 0) + saving
+    times = {b.first for b in lifetimes.buffers}
+    return max(
+        (sum(b.size_bytes for b in lifetimes.buffers if b.first <= t <= b.last) - saved.get(t, 0) for t in times), default=0
+    )
+
+
+class _Problem:
+    """The pairs of buffers that meet, and how close each pair may lie."""
+
+    def __init__(self, lifetimes: Lifetimes):
+        sharable = {(p.output, p.source): p for p in lifetimes.sharable}
+        self._meeting: dict[str, list[tuple[Buffer, Sharable | None, Sharable | None]]] = {}
+        for buffer in lifetimes.buffers:
+            self._meeting[buffer.name] = [
+                (other, sharable.get((buffer.name, other.name)), sharable.get((other.name, buffer.name)))
+                for other in lifetimes.buffers
+                if other is not buffer and buffer.meets(other)
+            ]
+
+    def place(self, order: Sequence[Buffer]) -> _Placed:
+        """Offsets by first fit in the given order."""
+        offsets: dict[str, int] = {}
+        for buffer in order:
+            forbidden: list[tuple[int, int, int | None]] = []  # offsets in (low, high) are forbidden, but for `same`
+            for other, as_output, as_source in self._meeting[buffer.name]:
+                if other.name in offsets:
+                    forbidden.append(_forbidden(buffer, other, offsets[other.name], as_output, as_source))
+            candidates = {0} | {_aligned(high) for _, high, _ in forbidden} | {same for *_, same in forbidden if same is not None}
+            offsets[buffer.name] = min(
+                c for c in candidates if all(c == same or not low < c < high for low, high, same in forbidden)
+            )
+        return _Placed(tuple(order), offsets, max((offsets[b.name] + b.size_bytes for b in order), default=0))
+
+
+def _forbidden(
+    buffer: Buffer, other: Buffer, at: int, as_output: Sharable | None, as_source: Sharable | None
+) -> tuple[int, int, int | None]:
+    """The open interval of offsets that `buffer` may not take because `other` lies at `at`, and one allowed exception."""
+    low, high, same = at - buffer.size_bytes, at + other.size_bytes, None
+    if as_output is not None:
+        if isinstance(as_output.sharing, RowSchedule):
+            low = max(low, at - as_output.sharing.min_distance_bytes)
+        else:
+            same = at
+    elif as_source is not None:
+        if isinstance(as_source.sharing, RowSchedule):
+            high = min(high, at + as_source.sharing.min_distance_bytes)
+        else:
+            same = at
+    return low, high, same
