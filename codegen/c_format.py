@@ -1,0 +1,40 @@
+"""Python values as C text."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .kernels.base import C_TYPES
+
+VALUES_PER_LINE = {"int8": 20, "uint8": 20, "int16": 14, "uint16": 14, "int32": 8, "uint32": 8}
+
+
+def c_type(values: npt.NDArray[np.integer]) -> str:
+    """The <stdint.h> type of an array's elements."""
+    return C_TYPES[values.dtype.name]
+
+
+def c_integer(value: int) -> str:
+    """An integer literal that no compiler warns about: the least int32 has no literal of its own."""
+    return "INT32_MIN" if value == -(1 << 31) else str(value)
+
+
+def c_array(values: npt.NDArray[np.integer]) -> str:
+    """The initialiser of an array, wrapped and indented."""
+    flat = values.reshape(-1)
+    suffix = "u" if values.dtype.name == "uint32" else ""
+    width = VALUES_PER_LINE[values.dtype.name]
+    texts = [c_integer(int(v)) + suffix for v in flat]
+    return ",\n".join("  " + ", ".join(texts[i : i + width]) for i in range(0, len(texts), width))
+
+
+def c_float(value: float) -> str:
+    """A float literal that reads back as the same float32."""
+    text = np.format_float_scientific(np.float32(value), unique=True, trim="0")
+    return f"{text}f"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """[1,56,56,8]"""
+    return "[" + ",".join(str(d) for d in shape) + "]"
