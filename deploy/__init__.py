@@ -1,0 +1,1 @@
+"""The whole road: from a network or a `.tflite` to a folder with a verdict."""

@@ -1,0 +1,59 @@
+"""An output folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import OutputFailed
+
+MARKER = "report.json"  # every folder that we made holds one
+
+
+@contextmanager
+def output_folder(destination: Path) -> Iterator[Path]:
+    """A scratch folder beside `destination`, renamed to it when the body ends well and removed when it does not.
+
+    A folder of ours at the destination is replaced; any other folder or file there is left alone. Raises `OutputFailed` when
+    the place cannot be written, also when the disk is full half-way.
+    """
+    destination = destination.absolute()
+    _require_replaceable(destination)
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+    except OSError as error:
+        raise OutputFailed(f"cannot write beside {destination}: {error.strerror or error}") from error
+    try:
+        scratch.chmod(0o755)
+        yield scratch
+        _swap(scratch, destination)
+    except OSError as error:
+        raise OutputFailed(f"cannot write {destination}: {error.strerror or error}; nothing was kept") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _require_replaceable(destination: Path) -> None:
+    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
+        raise OutputFailed(f"{destination} exists and is no folder; choose another --out")
+    if destination.is_dir() and any(destination.iterdir()) and not (destination / MARKER).is_file():
+        raise OutputFailed(f"{destination} holds files that are not ours (no {MARKER}); choose another --out")
+
+
+def _swap(scratch: Path, destination: Path) -> None:
+    if not destination.exists():
+        scratch.rename(destination)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{destination.name}.old.", dir=destination.parent))
+    destination.rename(old / "folder")
+    try:
+        scratch.rename(destination)
+    except OSError:
+        (old / "folder").rename(destination)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
