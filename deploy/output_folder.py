@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from ..errors import OutputFailed
 
 MARKER = "report.json"  # every folder that we made holds one
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 @contextmanager
@@ -32,7 +34,9 @@ def output_folder(destination: Path) -> Iterator[Path]:
         yield scratch
         _swap(scratch, destination)
     except OSError as error:
-        raise OutputFailed(f"cannot write {destination}: {error.strerror or error}; nothing was kept") from error
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        raise OutputFailed(f"cannot write {destination}: {error.strerror}; nothing was kept") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
