@@ -1,0 +1,564 @@
+"""One-operator `.tflite` models with seeded weights and quantization, for every operator that the compiler knows.
+
+Each builder takes shapes and options, draws the rest from its seed, and returns the file's bytes. `CASES` has for each operator a
+function from a seed to a model of random shape, so that a sweep is `CASES[name](seed)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
+
+Rng = np.random.Generator
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Quant:
+    """A per-tensor quantization."""
+
+    scale: float
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", float(np.float32(self.scale)))
+
+
+def random_quant(rng: Rng, low: float = 0.002, high: float = 0.2) -> Quant:
+    """A scale between low and high, sometimes a power of two (ties); a zero point, sometimes an extreme one."""
+    scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    if rng.random() < 0.25:
+        scale = 2.0 ** round(np.log2(scale))
+    zero_point = int(rng.choice([-128, 127, 0])) if rng.random() < 0.4 else int(rng.integers(-128, 128))
+    return Quant(scale, zero_point)
+
+
+def activation(name: str, shape: Sequence[int], quant: Quant) -> TensorSpec:
+    """An int8 activation tensor."""
+    return TensorSpec(name, tuple(shape), "int8", (quant.scale,), (quant.zero_point,))
+
+
+def indices(name: str, values: object) -> TensorSpec:
+    """A constant int32 tensor."""
+    data = np.asarray(values, np.int32)
+    return TensorSpec(name, data.shape, "int32", data=data)
+
+
+def model_of(tensors: Sequence[TensorSpec], op: OpSpec, inputs: Sequence[str] = ("x",)) -> bytes:
+    """The file of one operator whose output is `y`."""
+    return write_tflite(ModelSpec(tuple(tensors), (op,), tuple(inputs), ("y",)))
+
+
+def _same_or_valid(size: int, kernel: int, stride: int, dilation: int, padding: str) -> int:
+    return -(-size // stride) if padding == "SAME" else (size - (kernel - 1) * dilation - 1) // stride + 1
+
+
+def _weight_scales(rng: Rng, channels: int, per_channel: bool) -> tuple[float, ...]:
+    scales = np.float32(np.exp(rng.uniform(np.log(0.001), np.log(0.05), channels if per_channel else 1)))
+    if rng.random() < 0.2:
+        scales = np.exp2(np.round(np.log2(scales)))
+    return tuple(float(s) for s in scales)
+
+
+def _weights(rng: Rng, shape: Shape) -> np.ndarray:
+    kind = rng.random()
+    if kind < 0.1:
+        return np.full(shape, rng.choice([-127, 127]), np.int8)
+    return rng.integers(-127, 128, shape).astype(np.int8)
+
+
+def _output_quant(rng: Rng, input_scale: float, weight_scales: Sequence[float], depth: int, tie: bool) -> Quant:
+    """An output scale that spreads the results over int8; sometimes so small that the multiplier is above 1."""
+    typical = input_scale * float(np.mean(weight_scales)) * np.sqrt(depth) * 74 * 74
+    scale = typical / 40 * float(np.exp(rng.uniform(-1.5, 1.5)))
+    if rng.random() < 0.1:
+        scale = input_scale * float(np.max(weight_scales)) / float(rng.uniform(0.5, 6))
+    if tie:
+        scale = 2.0 ** round(np.log2(scale))
+    return Quant(scale, random_quant(rng).zero_point)
+
+
+def _bias(rng: Rng, channels: int, depth: int, scales: Sequence[float]) -> TensorSpec:
+    data = rng.integers(-3000 * depth, 3000 * depth + 1, channels).astype(np.int32)
+    zero_points = (0,) * len(scales)
+    return TensorSpec("b", (channels,), "int32", tuple(scales), zero_points, 0 if len(scales) > 1 else None, data)
+
+
+def conv_2d(
+    seed: int = 0,
+    input_hwc: tuple[int, int, int] = (9, 7, 5),
+    c_out: int = 8,
+    kernel: tuple[int, int] = (3, 3),
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    padding: str = "SAME",
+    fused_activation: str = "NONE",
+    per_channel: bool = True,
+    bias: bool = True,
+    input_quant: Quant | None = None,
+    output_quant: Quant | None = None,
+) -> bytes:
+    """CONV_2D of [1, h, w, c_in] to [1, h', w', c_out]; LiteRT refuses one without bias."""
+    rng = np.random.default_rng(seed)
+    h, w, c_in = input_hwc
+    depth = kernel[0] * kernel[1] * c_in
+    options = {
+        "strideH": stride[0], "strideW": stride[1], "dilationHFactor": dilation[0], "dilationWFactor": dilation[1],
+        "padding": padding, "fusedActivationFunction": fused_activation,
+    }  # fmt: skip
+    weights = _weights(rng, (c_out, *kernel, c_in))
+    return _convolution(rng, "CONV_2D", (1, h, w, c_in), weights, 0, depth, options, per_channel, bias, input_quant, output_quant)
+
+
+def depthwise_conv_2d(
+    seed: int = 0,
+    input_hwc: tuple[int, int, int] = (9, 7, 5),
+    multiplier: int = 1,
+    kernel: tuple[int, int] = (3, 3),
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    padding: str = "SAME",
+    fused_activation: str = "NONE",
+    per_channel: bool = True,
+    bias: bool = True,
+    input_quant: Quant | None = None,
+    output_quant: Quant | None = None,
+) -> bytes:
+    """DEPTHWISE_CONV_2D of [1, h, w, c] to [1, h', w', c * multiplier]."""
+    rng = np.random.default_rng(seed)
+    h, w, channels = input_hwc
+    options = {
+        "strideH": stride[0], "strideW": stride[1], "dilationHFactor": dilation[0], "dilationWFactor": dilation[1],
+        "padding": padding, "fusedActivationFunction": fused_activation, "depthMultiplier": multiplier,
+    }  # fmt: skip
+    weights = _weights(rng, (1, *kernel, channels * multiplier))
+    depth = kernel[0] * kernel[1]
+    return _convolution(
+        rng, "DEPTHWISE_CONV_2D", (1, h, w, channels), weights, 3, depth, options, per_channel, bias, input_quant, output_quant
+    )
+
+
+def _convolution(
+    rng: Rng, opcode: str, shape: Shape, weights: np.ndarray, axis: int, depth: int, options: Mapping[str, object],
+    per_channel: bool, bias: bool, input_quant: Quant | None, output_quant: Quant | None,
+) -> bytes:  # fmt: skip
+    c_out = weights.shape[axis]
+    source = input_quant or random_quant(rng)
+    scales = _weight_scales(rng, c_out, per_channel)
+    result = output_quant or _output_quant(rng, source.scale, scales, depth, tie=rng.random() < 0.2)
+    height, width = (
+        _same_or_valid(
+            shape[1 + i], weights.shape[1 + i], options["stride" + n], options[f"dilation{n}Factor"], options["padding"]
+        )
+        for i, n in enumerate("HW")
+    )
+    tensors = [
+        activation("x", shape, source),
+        TensorSpec("w", weights.shape, "int8", scales, (0,) * len(scales), axis if per_channel else None, weights),
+        activation("y", (1, height, width, c_out), result),
+    ]
+    inputs = ["x", "w"]
+    if bias:
+        tensors.append(_bias(rng, c_out, depth, [float(np.float32(source.scale * s)) for s in scales]))
+        inputs.append("b")
+    return model_of(tensors, OpSpec(opcode, tuple(inputs), ("y",), options))
+
+
+def fully_connected(
+    seed: int = 0,
+    input_shape: Shape = (1, 37),
+    c_out: int = 10,
+    fused_activation: str = "NONE",
+    per_channel: bool = False,
+    bias: bool = True,
+    input_quant: Quant | None = None,
+    output_quant: Quant | None = None,
+    depth: int | None = None,
+) -> bytes:
+    """FULLY_CONNECTED of [..., depth] flattened to rows, to [rows, c_out]."""
+    rng = np.random.default_rng(seed)
+    depth = depth or input_shape[-1]
+    source = input_quant or random_quant(rng)
+    scales = _weight_scales(rng, c_out, per_channel)
+    result = output_quant or _output_quant(rng, source.scale, scales, depth, tie=rng.random() < 0.2)
+    rows = int(np.prod(input_shape)) // depth
+    weights = _weights(rng, (c_out, depth))
+    tensors = [
+        activation("x", input_shape, source),
+        TensorSpec("w", (c_out, depth), "int8", scales, (0,) * len(scales), 0 if per_channel else None, weights),
+        activation("y", (rows, c_out), result),
+    ]  # fmt: skip
+    inputs = ["x", "w"]
+    if bias:
+        tensors.append(_bias(rng, c_out, depth, [float(np.float32(source.scale) * np.float32(s)) for s in scales]))
+        inputs.append("b")
+    options = {"fusedActivationFunction": fused_activation}
+    return model_of(tensors, OpSpec("FULLY_CONNECTED", tuple(inputs), ("y",), options))
+
+
+def binary(
+    opcode: str,
+    seed: int = 0,
+    left: Shape = (1, 5, 6, 7),
+    right: Shape = (1, 5, 6, 7),
+    fused_activation: str = "NONE",
+    left_quant: Quant | None = None,
+    right_quant: Quant | None = None,
+    output_quant: Quant | None = None,
+    constant_right: bool = False,
+) -> bytes:
+    """ADD, SUB, MUL, MAXIMUM or SQUARED_DIFFERENCE of two broadcast tensors `x` and `z`."""
+    rng = np.random.default_rng(seed)
+    a, b = left_quant or random_quant(rng), right_quant or random_quant(rng)
+    spread = float(np.exp(rng.uniform(-1, 1.5)))
+    typical = {
+        "ADD": max(a.scale, b.scale),
+        "SUB": max(a.scale, b.scale),
+        "MUL": a.scale * b.scale * 80,
+        "SQUARED_DIFFERENCE": max(a.scale, b.scale) ** 2 * 100,
+        "MAXIMUM": a.scale,
+    }[opcode]
+    scale = typical * spread
+    if rng.random() < 0.2:
+        scale = 2.0 ** round(np.log2(scale))
+    result = output_quant or Quant(scale, random_quant(rng).zero_point)
+    if opcode == "MAXIMUM":
+        b = result = a
+    data = rng.integers(-128, 128, right).astype(np.int8) if constant_right else None
+    tensors = [
+        activation("x", left, a),
+        TensorSpec("z", tuple(right), "int8", (b.scale,), (b.zero_point,), data=data),
+        activation("y", np.broadcast_shapes(left, right), result),
+    ]
+    options = {"fusedActivationFunction": fused_activation} if opcode in ("ADD", "SUB", "MUL") else {}
+    return model_of(tensors, OpSpec(opcode, ("x", "z"), ("y",), options), ("x",) if constant_right else ("x", "z"))
+
+
+def unary(
+    opcode: str,
+    seed: int = 0,
+    shape: Shape = (1, 4, 8, 8),
+    input_quant: Quant | None = None,
+    output_quant: Quant | None = None,
+) -> bytes:
+    """LOGISTIC, HARD_SWISH, RELU, RELU6 or QUANTIZE."""
+    rng = np.random.default_rng(seed)
+    source = input_quant or random_quant(rng, 0.005, 0.3)
+    if opcode == "LOGISTIC":
+        result = Quant(1 / 256, -128)
+    else:
+        factor = float(np.exp(rng.uniform(-1.5, 1.5))) if rng.random() < 0.8 else 1.0
+        result = output_quant or Quant(source.scale * factor, random_quant(rng).zero_point)
+    return model_of([activation("x", shape, source), activation("y", shape, result)], OpSpec(opcode, ("x",), ("y",)))
+
+
+def softmax(seed: int = 0, shape: Shape = (1, 10), beta: float = 1.0, input_quant: Quant | None = None) -> bytes:
+    """SOFTMAX over the last axis."""
+    source = input_quant or random_quant(np.random.default_rng(seed), 0.005, 0.5)
+    tensors = [activation("x", shape, source), activation("y", shape, Quant(1 / 256, -128))]
+    return model_of(tensors, OpSpec("SOFTMAX", ("x",), ("y",), {"beta": beta}))
+
+
+def reduce(
+    opcode: str,
+    seed: int = 0,
+    shape: Shape = (1, 7, 5, 6),
+    axes: Sequence[int] = (1, 2),
+    keep_dims: bool = True,
+    input_quant: Quant | None = None,
+    output_quant: Quant | None = None,
+) -> bytes:
+    """MEAN or REDUCE_MAX over any axes."""
+    rng = np.random.default_rng(seed)
+    source = input_quant or random_quant(rng)
+    result = source
+    if opcode == "MEAN" and rng.random() < 0.8:
+        result = output_quant or Quant(source.scale * float(np.exp(rng.uniform(-2.5, 0.7))), random_quant(rng).zero_point)
+    gone = {a % len(shape) for a in axes}
+    kept = [1 if i in gone else d for i, d in enumerate(shape) if keep_dims or i not in gone]
+    tensors = [activation("x", shape, source), indices("axes", list(axes)), activation("y", kept, result)]
+    return model_of(tensors, OpSpec(opcode, ("x", "axes"), ("y",), {"keepDims": keep_dims}))
+
+
+def pool_2d(
+    opcode: str,
+    seed: int = 0,
+    input_hwc: tuple[int, int, int] = (9, 7, 5),
+    kernel: tuple[int, int] = (2, 2),
+    stride: tuple[int, int] = (2, 2),
+    padding: str = "VALID",
+    fused_activation: str = "NONE",
+    quant: Quant | None = None,
+) -> bytes:
+    """AVERAGE_POOL_2D or MAX_POOL_2D."""
+    quant = quant or random_quant(np.random.default_rng(seed))
+    h, w, c = input_hwc
+    out = [_same_or_valid(d, k, s, 1, padding) for d, k, s in zip((h, w), kernel, stride, strict=True)]
+    options = {
+        "strideH": stride[0], "strideW": stride[1], "filterHeight": kernel[0], "filterWidth": kernel[1],
+        "padding": padding, "fusedActivationFunction": fused_activation,
+    }  # fmt: skip
+    tensors = [activation("x", (1, h, w, c), quant), activation("y", (1, *out, c), quant)]
+    return model_of(tensors, OpSpec(opcode, ("x",), ("y",), options))
+
+
+def concatenation(seed: int = 0, shapes: Sequence[Shape] = ((1, 3, 4, 5), (1, 3, 4, 2)), axis: int = -1) -> bytes:
+    """CONCATENATION of inputs x0, x1, ... along an axis."""
+    quant = random_quant(np.random.default_rng(seed))
+    names = tuple(f"x{i}" for i in range(len(shapes)))
+    out = list(shapes[0])
+    out[axis] = sum(s[axis] for s in shapes)
+    tensors = [*(activation(n, s, quant) for n, s in zip(names, shapes, strict=True)), activation("y", out, quant)]
+    return model_of(tensors, OpSpec("CONCATENATION", names, ("y",), {"axis": axis}), names)
+
+
+def slice_(seed: int = 0, shape: Shape = (1, 7, 6, 5), begin: Shape = (0, 2, 1, 0), size: Shape = (1, 3, -1, 4)) -> bytes:
+    """SLICE; a size of -1 takes the rest."""
+    quant = random_quant(np.random.default_rng(seed))
+    out = [d - b if n == -1 else n for d, b, n in zip(shape, begin, size, strict=True)]
+    tensors = [activation("x", shape, quant), indices("begin", begin), indices("size", size), activation("y", out, quant)]
+    return model_of(tensors, OpSpec("SLICE", ("x", "begin", "size"), ("y",)))
+
+
+def strided_slice(
+    seed: int = 0,
+    shape: Shape = (1, 7, 6, 5),
+    begin: Shape = (0, 1, 5, 0),
+    end: Shape = (1, 7, 0, 5),
+    strides: Shape = (1, 2, -2, 1),
+    begin_mask: int = 0,
+    end_mask: int = 0,
+    shrink_axis_mask: int = 0,
+) -> bytes:
+    """STRIDED_SLICE with any masks but ellipsis and new axis."""
+    quant = random_quant(np.random.default_rng(seed))
+    out = []
+    for i, d in enumerate(shape):
+        if shrink_axis_mask >> i & 1:
+            continue
+        first = None if begin_mask >> i & 1 else begin[i]
+        last = None if end_mask >> i & 1 else end[i]
+        out.append(len(range(d)[slice(first, last, strides[i])]))
+    tensors = [
+        activation("x", shape, quant), indices("begin", begin), indices("end", end), indices("strides", strides),
+        activation("y", out, quant),
+    ]  # fmt: skip
+    options = {"beginMask": begin_mask, "endMask": end_mask, "shrinkAxisMask": shrink_axis_mask}
+    return model_of(tensors, OpSpec("STRIDED_SLICE", ("x", "begin", "end", "strides"), ("y",), options))
+
+
+def pad(seed: int = 0, shape: Shape = (1, 4, 5, 3), pads: Sequence[tuple[int, int]] = ((0, 0), (1, 2), (3, 0), (0, 0))) -> bytes:
+    """PAD with the zero point, before and after each axis."""
+    quant = random_quant(np.random.default_rng(seed))
+    out = [d + a + b for d, (a, b) in zip(shape, pads, strict=True)]
+    tensors = [activation("x", shape, quant), indices("pads", pads), activation("y", out, quant)]
+    return model_of(tensors, OpSpec("PAD", ("x", "pads"), ("y",)))
+
+
+def reshape(seed: int = 0, shape: Shape = (1, 4, 5, 6), new_shape: Shape = (1, 20, 3, 2)) -> bytes:
+    """RESHAPE."""
+    quant = random_quant(np.random.default_rng(seed))
+    tensors = [activation("x", shape, quant), indices("shape", new_shape), activation("y", new_shape, quant)]
+    return model_of(tensors, OpSpec("RESHAPE", ("x", "shape"), ("y",), {"newShape": new_shape}))
+
+
+# --- random shapes ------------------------------------------------------------------------------------------------------
+
+ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+
+
+def _window(rng: Rng) -> dict[str, object]:
+    """Kernel, stride, dilation, padding and a map that the window fits into; TFLite dilates only with stride 1."""
+    kernel = (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
+    dilated = rng.random() < 0.2
+    dilation = (int(rng.integers(1, 4)), int(rng.integers(1, 4))) if dilated else (1, 1)
+    stride = (1, 1) if dilated else (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    span = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    padding = str(rng.choice(["SAME", "VALID"]))
+    smallest = span if padding == "VALID" else [1, 1]
+    h, w = (int(n + rng.integers(0, 9)) for n in smallest)
+    return {"hw": (h, w), "kernel": kernel, "stride": stride, "dilation": dilation, "padding": padding}
+
+
+def random_conv_2d(seed: int) -> bytes:
+    """CONV_2D of random shape."""
+    rng = np.random.default_rng([seed, 1])
+    window = _window(rng)
+    h, w = window.pop("hw")
+    if rng.random() < 0.2:
+        window.update(kernel=(1, 1), dilation=(1, 1))
+    channels = int(rng.integers(1, 20))
+    size = channels if rng.random() < 0.2 else 0  # C == H == W tells swapped axes
+    c_out = int(rng.integers(1, 20))
+    hwc = (max(h, size), max(w, size), channels)
+    per_channel = bool(rng.random() < 0.8)
+    return conv_2d(seed, hwc, c_out, fused_activation=str(rng.choice(ACTIVATIONS)), per_channel=per_channel, **window)
+
+
+def random_depthwise_conv_2d(seed: int) -> bytes:
+    """DEPTHWISE_CONV_2D of random shape and depth multiplier."""
+    rng = np.random.default_rng([seed, 2])
+    window = _window(rng)
+    h, w = window.pop("hw")
+    channels, multiplier = int(rng.integers(1, 14)), int(rng.integers(1, 6))
+    per_channel, bias = bool(rng.random() < 0.8), bool(rng.random() < 0.8)
+    return depthwise_conv_2d(
+        seed, (h, w, channels), multiplier, fused_activation=str(rng.choice(ACTIVATIONS)),
+        per_channel=per_channel, bias=bias, **window,
+    )  # fmt: skip
+
+
+def random_fully_connected(seed: int) -> bytes:
+    """FULLY_CONNECTED of random shape, per tensor or per channel."""
+    rng = np.random.default_rng([seed, 3])
+    depth, c_out = int(rng.integers(1, 300)), int(rng.integers(1, 40))
+    shape = (int(rng.integers(1, 4)), depth) if rng.random() < 0.7 else (1, 1, 1, depth)
+    per_channel, bias = bool(rng.random() < 0.5), bool(rng.random() < 0.8)
+    return fully_connected(seed, shape, c_out, fused_activation=str(rng.choice(ACTIVATIONS)), per_channel=per_channel, bias=bias)
+
+
+def _random_shape(rng: Rng, rank: int, highest: int = 7) -> Shape:
+    return tuple(int(d) for d in rng.integers(1, highest + 1, rank))
+
+
+def _random_broadcast(rng: Rng, highest_rank: int) -> tuple[Shape, Shape]:
+    shape = _random_shape(rng, int(rng.integers(1, highest_rank + 1)), 5)
+    other = tuple(1 if rng.random() < 0.35 else d for d in shape)[int(rng.integers(0, len(shape))) if rng.random() < 0.3 else 0 :]
+    return (shape, other) if rng.random() < 0.5 else (other, shape)
+
+
+def _random_binary(opcode: str, salt: int, highest_rank: int) -> Callable[[int], bytes]:
+    def build(seed: int) -> bytes:
+        rng = np.random.default_rng([seed, salt])
+        left, right = _random_broadcast(rng, highest_rank)
+        name = str(rng.choice(ACTIVATIONS)) if opcode in ("ADD", "SUB", "MUL") else "NONE"
+        return binary(opcode, seed, left, right, name, constant_right=bool(rng.random() < 0.3))
+
+    return build
+
+
+def _random_unary(opcode: str, salt: int) -> Callable[[int], bytes]:
+    return lambda seed: unary(opcode, seed, (*_random_shape(np.random.default_rng([seed, salt]), 1 + seed % 4), 64))
+
+
+def random_softmax(seed: int) -> bytes:
+    """SOFTMAX of random rank, depth and beta; LiteRT aborts when a row's exponentials sum to 512 and more."""
+    rng = np.random.default_rng([seed, 5])
+    shape = (*_random_shape(rng, int(rng.integers(0, 4)), 4), int(rng.choice([1, 2, 10, 100, 500])))
+    return softmax(seed, shape, float(rng.choice([1.0, 0.5, 2.0, 0.1])))
+
+
+def _random_reduce(opcode: str, salt: int) -> Callable[[int], bytes]:
+    def build(seed: int) -> bytes:
+        rng = np.random.default_rng([seed, salt])
+        rank = int(rng.integers(2, 5))
+        shape = _random_shape(rng, rank, 9)
+        axes = rng.choice(rank, int(rng.integers(1, rank + (opcode == "MEAN"))), replace=False)
+        signed = [int(a) - rank * int(rng.integers(0, 2)) for a in axes]
+        return reduce(opcode, seed, shape, signed, bool(rng.random() < 0.5) or len(axes) == rank)
+
+    return build
+
+
+def _random_pool(opcode: str, salt: int) -> Callable[[int], bytes]:
+    def build(seed: int) -> bytes:
+        rng = np.random.default_rng([seed, salt])
+        window = _window(rng)
+        h, w = window.pop("hw")
+        del window["dilation"]
+        h, w = max(h, window["kernel"][0]), max(w, window["kernel"][1])
+        return pool_2d(opcode, seed, (h, w, int(rng.integers(1, 12))), fused_activation=str(rng.choice(ACTIVATIONS)), **window)
+
+    return build
+
+
+def random_concatenation(seed: int) -> bytes:
+    """CONCATENATION of two to four tensors of random rank."""
+    rng = np.random.default_rng([seed, 8])
+    rank = int(rng.integers(1, 6))
+    shape, axis = list(_random_shape(rng, rank, 5)), int(rng.integers(0, rank))
+    shapes = [(*shape[:axis], int(rng.integers(1, 6)), *shape[axis + 1 :]) for _ in range(int(rng.integers(2, 5)))]
+    return concatenation(seed, shapes, axis - rank * int(rng.integers(0, 2)))
+
+
+def random_slice(seed: int) -> bytes:
+    """SLICE of random rank."""
+    rng = np.random.default_rng([seed, 9])
+    shape = _random_shape(rng, int(rng.integers(1, 6)), 8)
+    begin = tuple(int(rng.integers(0, d)) for d in shape)
+    size = tuple(-1 if rng.random() < 0.2 else int(rng.integers(1, d - b + 1)) for d, b in zip(shape, begin, strict=True))
+    return slice_(seed, shape, begin, size)
+
+
+def random_strided_slice(seed: int) -> bytes:
+    """STRIDED_SLICE of random rank, with negative strides and indices, masks and dropped axes."""
+    rng = np.random.default_rng([seed, 10])
+    shape = _random_shape(rng, int(rng.integers(1, 6)), 8)
+    begin, end, strides = [], [], []
+    begin_mask = end_mask = shrink_axis_mask = 0
+    for i, d in enumerate(shape):
+        if rng.random() < 0.2 and shrink_axis_mask.bit_count() < len(shape) - 1:
+            shrink_axis_mask |= 1 << i
+            begin.append(int(rng.integers(-d, d)))
+            end.append(begin[-1] + 1)
+            strides.append(1)
+            continue
+        step = int(rng.choice([-2, -1, 1, 2, 3]))
+        first = int(rng.integers(0, d))
+        last = first + (1 if step > 0 else -1) * int(rng.integers(1, d + 1))
+        begin.append(first - d if rng.random() < 0.3 else first)
+        end.append(-d - 1 if last < 0 else last)
+        strides.append(step)
+        begin_mask |= int(rng.random() < 0.15) << i
+        end_mask |= int(rng.random() < 0.15) << i
+        if len(range(d)[slice(None if begin_mask >> i & 1 else first, end[-1], step)]) == 0:
+            end_mask |= 1 << i  # a begin mask moved the start past the end
+    return strided_slice(seed, shape, tuple(begin), tuple(end), tuple(strides), begin_mask, end_mask, shrink_axis_mask)
+
+
+def random_pad(seed: int) -> bytes:
+    """PAD of random rank."""
+    rng = np.random.default_rng([seed, 11])
+    shape = _random_shape(rng, int(rng.integers(1, 5)), 6)
+    return pad(seed, shape, [(int(a), int(b)) for a, b in rng.integers(0, 4, (len(shape), 2))])
+
+
+def random_reshape(seed: int) -> bytes:
+    """RESHAPE between random ranks."""
+    rng = np.random.default_rng([seed, 12])
+    shape = _random_shape(rng, int(rng.integers(1, 6)), 6)
+    size = int(np.prod(shape))
+    divisors = [d for d in range(1, size + 1) if size % d == 0]
+    first = int(rng.choice(divisors))
+    return reshape(seed, shape, (1, first, size // first))
+
+
+CASES: Mapping[str, Callable[[int], bytes]] = {
+    "CONV_2D": random_conv_2d,
+    "DEPTHWISE_CONV_2D": random_depthwise_conv_2d,
+    "FULLY_CONNECTED": random_fully_connected,
+    "ADD": _random_binary("ADD", 20, 6),
+    "SUB": _random_binary("SUB", 21, 5),
+    "MUL": _random_binary("MUL", 22, 6),
+    "MAXIMUM": _random_binary("MAXIMUM", 23, 5),
+    "SQUARED_DIFFERENCE": _random_binary("SQUARED_DIFFERENCE", 24, 4),
+    "MEAN": _random_reduce("MEAN", 25),
+    "REDUCE_MAX": _random_reduce("REDUCE_MAX", 26),
+    "AVERAGE_POOL_2D": _random_pool("AVERAGE_POOL_2D", 27),
+    "MAX_POOL_2D": _random_pool("MAX_POOL_2D", 28),
+    "SOFTMAX": random_softmax,
+    "LOGISTIC": _random_unary("LOGISTIC", 29),
+    "HARD_SWISH": _random_unary("HARD_SWISH", 30),
+    "RELU": _random_unary("RELU", 31),
+    "RELU6": _random_unary("RELU6", 32),
+    "QUANTIZE": _random_unary("QUANTIZE", 33),
+    "CONCATENATION": random_concatenation,
+    "SLICE": random_slice,
+    "STRIDED_SLICE": random_strided_slice,
+    "PAD": random_pad,
+    "RESHAPE": random_reshape,
+}
+"""For each operator: a model of random shape, weights and quantization from a seed."""
