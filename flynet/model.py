@@ -13,7 +13,7 @@ __all__ = ["FlyNet", "FlyNetConfig", "build", "count_backbone_params", "count_ma
 
 
 class Block(nn.Module):
-    """expand - attend - MDW - attend the heads - reduce the heads - attend - + high residual - project - attend - + low residual."""
+    """expand, attend; MDW, attend the heads, reduce the heads, attend; + high residual; project, attend; + low residual."""
 
     def __init__(self, block: BlockConfig, config: FlyNetConfig):
         super().__init__()

@@ -1,0 +1,119 @@
+"""Checkpoints: configuration, weights and metrics in one file, written whole or not at all, loaded without running code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ..errors import BadCheckpoint, OutputFailed, UsageError
+from .config import FlyNetConfig
+from .model import FlyNet, build
+
+FORMAT = "flynet-tiny checkpoint"
+VERSION = 1
+
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a checkpoint says besides the weights; `dataset` is "digits" or a folder's name."""
+
+    config: FlyNetConfig
+    metrics: Mapping[str, Scalar] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    dataset: str = ""
+
+
+def save_checkpoint(path: Path | str, model: FlyNet, metadata: Metadata) -> None:
+    """Write beside, then rename: whoever reads `path` finds the old file or the new one, whole."""
+    path = Path(path)
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": model.config.as_dict(),
+        "weights": {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
+        "metrics": dict(metadata.metrics),
+        "class_names": list(metadata.class_names),
+        "dataset": metadata.dataset,
+    }
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, path)
+    except (OSError, RuntimeError) as error:  # torch's zip writer says RuntimeError when the disk is full
+        beside.unlink(missing_ok=True)
+        raise OutputFailed(f"cannot write checkpoint {path}: {_line(error)}") from error
+
+
+def load_checkpoint(path: Path | str) -> tuple[FlyNet, Metadata]:
+    """The network in inference mode with its weights, and what the file says about it. BadCheckpoint names the file."""
+    content = _read(Path(path))
+    try:
+        config = FlyNetConfig.from_dict(content["config"])
+        weights = content["weights"]
+        metadata = Metadata(config, content["metrics"], tuple(content["class_names"]), content["dataset"])
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        raise BadCheckpoint(f"{path} is a checkpoint, but its content is damaged: {_line(error)}") from error
+    model = build(config, seed=0)
+    _check_weights(path, model, weights)
+    model.load_state_dict(weights)
+    return model.eval(), metadata
+
+
+def _read(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise BadCheckpoint(f"checkpoint {path} {found}; make one with 'flynet-tiny train'")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+    ) as error:
+        raise BadCheckpoint(f"{path} is not a whole checkpoint ({path.stat().st_size} bytes): {_line(error)}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = f"keys {', '.join(map(str, list(content)[:3]))}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        raise BadCheckpoint(f"{path} is not a flynet-tiny checkpoint: found {found}")
+    if content.get("version") != VERSION:
+        raise BadCheckpoint(f"{path} has checkpoint version {content.get('version')}, this program reads {VERSION}")
+    return content
+
+
+def _check_weights(path: Path | str, model: FlyNet, weights: object) -> None:
+    if not isinstance(weights, Mapping):
+        raise BadCheckpoint(f"{path} holds no weights")
+    expected = model.state_dict()
+    name = model.config.name
+    for missing in sorted(set(expected) - set(weights)):
+        raise BadCheckpoint(f"{path} says {name}, but has no tensor {missing!r}: its weights are of another network")
+    for extra in sorted(set(weights) - set(expected)):
+        raise BadCheckpoint(f"{path} says {name}, but has a tensor {extra!r}: its weights are of another network")
+    for key, tensor in expected.items():
+        found = weights[key]
+        if not isinstance(found, torch.Tensor) or found.shape != tensor.shape or found.dtype != tensor.dtype:
+            shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            raise BadCheckpoint(f"{path}: tensor {key!r} is {shape}, {name} needs {tuple(tensor.shape)}")
+        if found.is_floating_point() and not bool(found.isfinite().all()):
+            raise BadCheckpoint(f"{path}: tensor {key!r} holds values that are not finite")
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__

@@ -1,0 +1,216 @@
+"""Images as the networks take them: scikit-learn's digits, crops of its two photos, folders of pictures. No torch here.
+
+All sources are deterministic by seed and give NCHW float32, normalised as in training: grey to mean 0.5 and deviation 0.25,
+colour with ImageNet's means and deviations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..errors import BadData, UsageError
+
+Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+MEANS = {1: np.array([0.5], np.float32), 3: np.array([0.485, 0.456, 0.406], np.float32)}
+DEVIATIONS = {1: np.array([0.25], np.float32), 3: np.array([0.229, 0.224, 0.225], np.float32)}
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".gif", ".tif", ".tiff"}
+DIGITS_HELD_OUT = 450  # of 1797; the split is fixed, whatever the seed
+DIGITS_SPLIT_SEED = 0
+PHOTO_COUNT = 64
+EVAL_ZOOM = 266 / 224  # evaluation resizes the shorter side to this times the resolution, then crops the centre
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """images [N, C, H, W], normalised; labels [N] (None where there are none) index `class_names`."""
+
+    images: Floats
+    labels: npt.NDArray[np.int64] | None
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.float32:
+            raise BadData(f"images must be float32 of rank 4, not {self.images.dtype} of rank {self.images.ndim}")
+        if not len(self.images):
+            raise BadData("a set of images is empty")
+        if self.labels is not None and len(self.labels) != len(self.images):
+            raise BadData(f"{len(self.images)} images have {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[Floats]:
+        """One image after the other, [1, C, H, W]: what onnxruntime and the emulated board take."""
+        for index in range(len(self.images)):
+            yield self.images[index : index + 1]
+
+    def batches(self, size: int) -> Iterator[Floats]:
+        """[up to `size`, C, H, W]"""
+        for start in range(0, len(self.images), size):
+            yield self.images[start : start + size]
+
+    def first(self, count: int) -> ImageSet:
+        return replace(self, images=self.images[:count], labels=None if self.labels is None else self.labels[:count])
+
+
+def normalise(pixels: npt.NDArray[np.generic], channels: int) -> Floats:
+    """[N, H, W] grey or [N, H, W, 3] colour, 0 to 255, as normalised [N, channels, H, W]; grey fills three channels."""
+    values = pixels.astype(np.float32) / np.float32(255)
+    if values.ndim == 3:
+        values = np.repeat(values[..., None], channels, axis=3)
+    elif channels == 1:
+        values = values @ np.array([[0.299], [0.587], [0.114]], np.float32)
+    values = (values - MEANS[channels]) / DEVIATIONS[channels]
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)
+
+
+def digits(resolution: int, channels: int = 3) -> tuple[ImageSet, ImageSet]:
+    """scikit-learn's 8x8 handwritten digits, scaled up: (train 1347, held out 450). The split never changes."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = (bunch.images * (255 / 16)).round().astype(np.uint8)
+    scaled = np.stack([_resize(Image.fromarray(image), resolution, resolution) for image in grey])
+    images, labels = normalise(scaled, channels), bunch.target.astype(np.int64)
+    order = np.random.default_rng(DIGITS_SPLIT_SEED).permutation(len(images))
+    names = tuple(str(digit) for digit in range(10))
+    train, held_out = order[DIGITS_HELD_OUT:], order[:DIGITS_HELD_OUT]
+    return ImageSet(images[train], labels[train], names), ImageSet(images[held_out], labels[held_out], names)
+
+
+def photos(resolution: int, channels: int = 3, count: int = PHOTO_COUNT, seed: int = 0) -> ImageSet:
+    """Square crops of scikit-learn's two sample photos, of random size, place and direction; no labels.
+
+    A crop is at least a quarter of the photo's shorter side.
+    """
+    random = np.random.default_rng(seed)
+    sources = _sample_photos()
+    made = []
+    for index in range(count):
+        source = sources[index % len(sources)]
+        height, width = source.shape[:2]
+        side = int(random.integers(min(height, width) // 4, min(height, width) + 1))
+        top, left = int(random.integers(0, height - side + 1)), int(random.integers(0, width - side + 1))
+        crop = source[top : top + side, left : left + side]
+        made.append(_resize(Image.fromarray(crop[:, ::-1] if random.random() < 0.5 else crop), resolution, resolution))
+    return ImageSet(normalise(np.stack(made), channels), None)
+
+
+def folder(path: Path | str, resolution: int, channels: int = 3, split: str | None = None, limit: int | None = None) -> ImageSet:
+    """An ImageNet-style folder: PATH/class/picture, or PATH/split/class/picture where PATH/split exists.
+
+    Pictures are resized and cropped in the centre, as in evaluation. Without class folders the pictures of PATH itself
+    are taken, without labels. `limit` takes pictures evenly from the whole list. BadData names what cannot be used.
+    """
+    files, labels, names = list_folder(path, split)
+    if limit is not None and limit < len(files):
+        chosen = np.linspace(0, len(files) - 1, limit).round().astype(int)
+        files = [files[index] for index in chosen]
+        labels = None if labels is None else labels[chosen]
+    pixels = np.stack([centre_crop(read_image(file), resolution) for file in files])
+    return ImageSet(normalise(pixels, channels), labels, names)
+
+
+def list_folder(path: Path | str, split: str | None = None) -> tuple[list[Path], npt.NDArray[np.int64] | None, tuple[str, ...]]:
+    """(picture files in order, their labels or None, class names) of an ImageNet-style folder."""
+    root = Path(path)
+    if not root.is_dir():
+        raise BadData(f"{root} is not a folder; give a folder of pictures, or of one folder of pictures for each class")
+    if split is not None and (root / split).is_dir():
+        root = root / split
+    try:
+        classes = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        by_class = [(entry.name, _pictures(entry)) for entry in classes]
+        loose = _pictures(root)
+    except OSError as error:
+        raise BadData(f"cannot read folder {error.filename or root}: {error.strerror}") from error
+    if loose and not classes:
+        return loose, None, ()
+    if empty := [name for name, found in by_class if not found]:
+        raise BadData(f"class folder {root / empty[0]} holds no picture ({_suffixes()})")
+    if not by_class:
+        raise BadData(f"folder {root} holds no picture ({_suffixes()})")
+    files = [file for _, found in by_class for file in found]
+    labels = np.repeat(np.arange(len(by_class), dtype=np.int64), [len(found) for _, found in by_class])
+    return files, labels, tuple(name for name, _ in by_class)
+
+
+def read_image(file: Path) -> Image.Image:
+    """The whole picture in colour, decoded; BadData with the file's name when it cannot be."""
+    try:
+        with Image.open(file) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadData(f"cannot read picture {file}: {str(error).splitlines()[0] if str(error) else 'corrupt'}") from error
+
+
+def centre_crop(image: Image.Image, resolution: int) -> Bytes:
+    """[resolution, resolution, 3]: shorter side scaled to 266/224 of the resolution, then the centre."""
+    scale = round(resolution * EVAL_ZOOM) / min(image.size)
+    width, height = (max(resolution, round(side * scale)) for side in image.size)
+    pixels = _resize(image, height, width)
+    top, left = (height - resolution) // 2, (width - resolution) // 2
+    return pixels[top : top + resolution, left : left + resolution]
+
+
+def augmented(images: ImageSet, count: int, seed: int) -> ImageSet:
+    """`count` images, shifted at random as in training, each source image equally often: for calibration."""
+    random = np.random.default_rng(seed)
+    rounds = -(-count // len(images))
+    chosen = np.concatenate([random.permutation(len(images)) for _ in range(rounds)])[:count]
+    return ImageSet(
+        shift_at_random(images.images[chosen], random),
+        None if images.labels is None else images.labels[chosen],
+        images.class_names,
+    )
+
+
+def shift_at_random(images: Floats, random: np.random.Generator) -> Floats:
+    """Each image moved by up to an eighth of its side; the uncovered border repeats the image's edge."""
+    count, _, height, width = images.shape
+    reach_h, reach_w = max(1, height // 8), max(1, width // 8)
+    rows = random.integers(-reach_h, reach_h + 1, count)[:, None] + np.arange(height)
+    columns = random.integers(-reach_w, reach_w + 1, count)[:, None] + np.arange(width)
+    rows, columns = rows.clip(0, height - 1), columns.clip(0, width - 1)
+    taken = images.transpose(0, 2, 3, 1)[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return np.ascontiguousarray(taken.transpose(0, 3, 1, 2))
+
+
+def source(name: str, resolution: int, channels: int, count: int = PHOTO_COUNT, seed: int = 0) -> ImageSet:
+    """Calibration images by what `--calibration` says: "photos", "digits" (as in training) or a folder."""
+    if count < 1:
+        raise UsageError(f"the number of images must be at least 1, not {count}")
+    if name == "photos":
+        return photos(resolution, channels, count, seed)
+    if name == "digits":
+        return augmented(digits(resolution, channels)[0], count, seed)
+    return folder(name, resolution, channels, split="train", limit=count)
+
+
+@lru_cache(maxsize=1)
+def _sample_photos() -> Sequence[Bytes]:
+    from sklearn.datasets import load_sample_images
+
+    return tuple(load_sample_images().images)
+
+
+def _resize(image: Image.Image, height: int, width: int) -> Bytes:
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _pictures(path: Path) -> list[Path]:
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+
+
+def _suffixes() -> str:
+    return ", ".join(sorted(IMAGE_SUFFIXES))
