@@ -36,7 +36,7 @@ from .ir import (
     Window,
 )
 from .supported_ops import FileOp, problems
-from .verify_graph import MAX_ELEMENTS, MAX_RANK, GraphError, verify_graph
+from .verify_graph import MAX_ELEMENTS, MAX_RANK, MAX_SCALE, MIN_SCALE, GraphError, verify_graph
 
 _INT8, _INT32 = 9, 2
 _TYPE_NAMES = (
@@ -270,6 +270,8 @@ _Built = tuple[Attrs, list[Tensor]]
 
 
 def _clamp(op: FileOp) -> tuple[int, int]:
+    if not MIN_SCALE <= op.output.scale <= MAX_SCALE:
+        raise GraphError(f"{op.label}: output scale {op.output.scale:g} is outside {MIN_SCALE:g}..{MAX_SCALE:g}")
     name = _ACTIVATIONS[int(op.options["fused_activation"])]
     return fixed_point.activation_bounds(name, op.output.scale, op.output.zero_point)
 
@@ -324,6 +326,8 @@ def _one_input(op: FileOp) -> _Built:
 
 
 def _integers(tensor: Tensor) -> tuple[int, ...]:
+    if not tensor.is_constant:
+        raise GraphError(f"tensor {tensor.source_name!r} must be constant")
     return tuple(int(v) for v in tensor.constant().reshape(-1))
 
 

@@ -27,6 +27,7 @@ Shape = tuple[int, ...]
 
 MAX_RANK = 6
 MAX_ELEMENTS = 1 << 28
+MIN_SCALE, MAX_SCALE = 2.0**-40, 2.0**40  # of activations: far outside any network, well inside float32
 
 
 class GraphError(ValueError):
@@ -73,6 +74,8 @@ def _verify_tensor(tensor: Tensor) -> None:
     if q is None:
         return
     _require(all(math.isfinite(s) and s > 0 for s in q.scales), f"{where} has a scale that is not finite and above 0")
+    if not tensor.is_constant:
+        _require(MIN_SCALE <= q.scale <= MAX_SCALE, f"{where} has scale {q.scale:g}, outside {MIN_SCALE:g}..{MAX_SCALE:g}")
     if tensor.dtype is DType.INT8:
         _require(all(-128 <= z <= 127 for z in q.zero_points), f"{where} has a zero point outside -128..127")
     if q.axis is not None:
