@@ -336,6 +336,7 @@ def softmax_exp_table(scale: float, beta: float) -> Int32:
 
 SOFTMAX_SUM_SHIFT = 12  # the sum is Q12.19: each Q31 exponential is divided by 2^12, rounding half away
 SOFTMAX_MAX_DEPTH = 4095  # a longer row could overflow LiteRT's int32 sum
+PLUS_48_OVER_17, MINUS_32_OVER_17 = 1515870810, -1010580540  # Q2.29; the first guess of the reciprocal is 48/17 - 32/17 d
 
 
 def softmax_reciprocal(total_q19: Int64) -> tuple[Int64, Int64]:
@@ -344,8 +345,8 @@ def softmax_reciprocal(total_q19: Int64) -> tuple[Int64, Int64]:
     The sum is normalised to [1, 2), 1/(1+x) comes from three Newton steps (gemmlowp's one_over_one_plus_x_for_x_in_0_1).
     """
     headroom = 32 - np.floor(np.log2(total_q19.astype(np.float64))).astype(np.int64) - 1  # leading zeros of 32 bits
-    half_denominator = (((total_q19 << headroom) - (1 << 31)) + (1 << 31)) >> 1
-    x = 1515870810 + _high_mul(half_denominator, -1010580540)  # 48/17 - 32/17 * d, in Q2.29
+    half_denominator = (total_q19 << headroom) >> 1
+    x = PLUS_48_OVER_17 + _high_mul(half_denominator, MINUS_32_OVER_17)
     for _ in range(3):
         error = (1 << 29) - _high_mul(half_denominator, x)
         x = x + _saturate32(_high_mul(x, error) << 2)

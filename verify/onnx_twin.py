@@ -1,0 +1,333 @@
+"""The golden twin: a graph as a plain integer ONNX model, run by onnxruntime.
+
+Every activation is an output under its IR name, int8 in the IR's own layout. Only standard operators on integers are used, so any
+ONNX runtime that keeps to the standard computes these very bytes. Formulas: design section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime  # type: ignore[import-untyped]
+from onnx import TensorProto
+
+from ..codegen import fixed_point as fp
+from ..codegen.ir import (
+    ClampAttrs,
+    ConcatAttrs,
+    ConvAttrs,
+    Graph,
+    Op,
+    OpKind,
+    PadAttrs,
+    PoolAttrs,
+    ReduceAttrs,
+    SliceAttrs,
+    SoftmaxAttrs,
+    Window,
+)
+from ..codegen.reference import channel_multipliers
+from .onnx_graph import OnnxGraph
+
+Int8 = npt.NDArray[np.int8]
+
+
+def build_twin(graph: Graph) -> onnx.ModelProto:
+    """The integer ONNX model of a graph as read (no fused operators); equal graphs give equal bytes."""
+    out = OnnxGraph(graph)
+    for op in graph.ops:
+        out.scope = op.output
+        _EMITTERS[op.kind](op, out)
+    return out.model([graph.tensor(name) for op in graph.ops for name in op.outputs])
+
+
+class OnnxTwin:
+    """A golden model in onnxruntime, as a judge of its graph's tensors."""
+
+    name = "onnxruntime"
+
+    def __init__(self, graph: Graph, model: bytes | None = None) -> None:
+        self._inputs = graph.inputs
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        content = build_twin(graph).SerializeToString(deterministic=True) if model is None else model
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
+        """Every activation of one inference by name, the graph's inputs included."""
+        feeds = {name: np.asarray(inputs[name], np.int8) for name in self._inputs}
+        results = self._session.run(self._outputs, feeds)
+        return feeds | dict(zip(self._outputs, results, strict=True))
+
+
+def convolution_geometry(window: Window) -> dict[str, Any]:
+    """The attributes of an ONNX convolution or pool of a window."""
+    return {
+        "kernel_shape": [window.kernel_h, window.kernel_w],
+        "strides": [window.stride_h, window.stride_w],
+        "pads": [window.pad_top, window.pad_left, window.pad_bottom, window.pad_right],
+    }
+
+
+def _dilations(window: Window) -> list[int]:
+    return [window.dilation_h, window.dilation_w]
+
+
+def weights_oihw(op: Op, graph: Graph) -> npt.NDArray[np.generic]:
+    """Weights of CONV_2D or DEPTHWISE_CONV_2D in ONNX's layout [c_out, c_in / groups, kernel_h, kernel_w]."""
+    weights = graph.tensor(op.inputs[1]).constant()
+    return weights.transpose(0, 3, 1, 2) if op.kind is OpKind.CONV_2D else weights.transpose(3, 0, 1, 2)
+
+
+def _shifted(weights: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """Weights as ConvInteger and MatMulInteger take them: plus 128, with zero point 128 (uint8 never saturates)."""
+    return weights.astype(np.int64) + 128
+
+
+def _accumulators(op: Op, out: OnnxGraph, acc: str, bias_shape: tuple[int, ...]) -> str:
+    """int64 accumulators with the bias added."""
+    if len(op.inputs) > 2:
+        bias = out.source.tensor(op.inputs[2]).constant()
+        acc = out.node("Add", acc, out.constant(bias.reshape(bias_shape), np.int32))
+    return out.node("Cast", acc, to=TensorProto.INT64)
+
+
+def _uniform(values: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """One number for each channel, or a scalar when they are all the same."""
+    return values[0].reshape(()) if (values == values[0]).all() else values.reshape(shape)
+
+
+def _convolution(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, ConvAttrs)
+    source, result = out.source.tensor(op.inputs[0]), out.source.tensor(op.output)
+    acc = out.node(
+        "ConvInteger",
+        out.unsigned(out.nchw(op.inputs[0])),
+        out.constant(_shifted(weights_oihw(op, out.source)), np.uint8),
+        out.constant(source.zero_point + 128, np.uint8),
+        out.constant(128, np.uint8),
+        group=source.shape[3] if op.kind is OpKind.DEPTHWISE_CONV_2D else 1,
+        dilations=_dilations(op.attrs.window),
+        **convolution_geometry(op.attrs.window),
+    )
+    acc = _accumulators(op, out, acc, (1, -1, 1, 1))
+    multiplier, shift = channel_multipliers(op, out.source)
+    scaled = out.requantize(acc, _uniform(multiplier, (-1, 1, 1)), _uniform(shift, (-1, 1, 1)))
+    stored = out.to_int8(scaled, result.zero_point, op.attrs.activation_min, op.attrs.activation_max)
+    out.node("Transpose", stored, perm=[0, 2, 3, 1], output=op.output)
+
+
+def _fully_connected(op: Op, out: OnnxGraph) -> None:
+    """Rounded once: floor((acc * multiplier + half) / 2^(31 - shift))."""
+    assert isinstance(op.attrs, ClampAttrs)
+    source, result = out.source.tensor(op.inputs[0]), out.source.tensor(op.output)
+    weights = out.source.tensor(op.inputs[1]).constant()
+    rows = out.node("Reshape", out.unsigned(op.inputs[0]), out.int64([-1, weights.shape[1]]))
+    acc = out.node(
+        "MatMulInteger",
+        rows,
+        out.constant(_shifted(weights.T), np.uint8),
+        out.constant(source.zero_point + 128, np.uint8),
+        out.constant(128, np.uint8),
+    )
+    acc = _accumulators(op, out, acc, (-1,))
+    multiplier, shift = channel_multipliers(op, out.source)
+    bits = 31 - shift
+    product = out.node("Mul", acc, out.int64(_uniform(multiplier, (-1,))))
+    rounded = out.node("Add", product, out.int64(_uniform(np.int64(1) << (bits - 1), (-1,))))
+    scaled = out.floor_shift(rounded, _uniform(bits, (-1,)))
+    stored = out.to_int8(scaled, result.zero_point, op.attrs.activation_min, op.attrs.activation_max)
+    out.node("Reshape", stored, out.int64(result.shape), output=op.output)
+
+
+# --- elementwise ----------------------------------------------------------------------------------------------------
+
+
+def _scales(op: Op, out: OnnxGraph) -> tuple[float, float, float]:
+    graph = out.source
+    return graph.tensor(op.inputs[0]).scale, graph.tensor(op.inputs[1]).scale, graph.tensor(op.output).scale
+
+
+def _finish(op: Op, out: OnnxGraph, value: str, factor: fp.Multiplier) -> None:
+    low, high = (op.attrs.activation_min, op.attrs.activation_max) if isinstance(op.attrs, ClampAttrs) else (-128, 127)
+    scaled = out.requantize(value, factor.multiplier, factor.shift)
+    out.to_int8(scaled, out.source.tensor(op.output).zero_point, low, high, output=op.output)
+
+
+def _rescaled_pair(op: Op, out: OnnxGraph, factors: fp.AddMultipliers) -> tuple[str, str]:
+    shifted = 1 << factors.left_shift  # the left shift is taken into the multiplier: both are factors of one product
+    return (
+        out.requantize(out.centred(op.inputs[0]), factors.input1.multiplier * shifted, factors.input1.shift),
+        out.requantize(out.centred(op.inputs[1]), factors.input2.multiplier * shifted, factors.input2.shift),
+    )
+
+
+def _add_or_sub(op: Op, out: OnnxGraph) -> None:
+    factors = fp.add_multipliers(*_scales(op, out))
+    left, right = _rescaled_pair(op, out, factors)
+    _finish(op, out, out.node("Add" if op.kind is OpKind.ADD else "Sub", left, right), factors.output)
+
+
+def _squared_difference(op: Op, out: OnnxGraph) -> None:
+    factors = fp.squared_difference_multipliers(*_scales(op, out))
+    left, right = _rescaled_pair(op, out, factors)
+    difference = out.node("Sub", left, right)
+    _finish(op, out, out.node("Mul", difference, difference), factors.output)
+
+
+def _mul(op: Op, out: OnnxGraph) -> None:
+    product = out.node("Mul", out.centred(op.inputs[0]), out.centred(op.inputs[1]))
+    _finish(op, out, product, fp.mul_multiplier(*_scales(op, out)))
+
+
+def _maximum(op: Op, out: OnnxGraph) -> None:
+    out.node("Max", out.activation(op.inputs[0]), out.activation(op.inputs[1]), output=op.output)
+
+
+def _table(op: Op, out: OnnxGraph) -> None:
+    """Gather takes a negative index from the end, so the table starts with the entry of 0."""
+    table = fp.activation_table(op.kind, out.source.tensor(op.inputs[0]), out.source.tensor(op.output))
+    out.node("Gather", out.constant(np.roll(table, 128), np.int8), out.cast(op.inputs[0], TensorProto.INT32), output=op.output)
+
+
+# --- reductions and pools -------------------------------------------------------------------------------------------
+
+
+def _mean(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, ReduceAttrs)
+    source, result = out.source.tensor(op.inputs[0]), out.source.tensor(op.output)
+    axes = out.int64(op.attrs.axes)
+    total = out.node("ReduceSum", out.centred(op.inputs[0]), axes, keepdims=int(op.attrs.keep_dims))
+    _finish(op, out, total, fp.mean_multiplier(source.scale, result.scale, source.num_elements // result.num_elements))
+
+
+def _reduce_max(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, ReduceAttrs)
+    axes = out.int64(op.attrs.axes)
+    out.node("ReduceMax", out.activation(op.inputs[0]), axes, keepdims=int(op.attrs.keep_dims), output=op.output)
+
+
+def _average_pool(op: Op, out: OnnxGraph) -> None:
+    """A depthwise convolution with ones sums the stored values; the count of real positions is a constant."""
+    assert isinstance(op.attrs, PoolAttrs)
+    window, source = op.attrs.window, out.source.tensor(op.inputs[0])
+    total = out.node(
+        "ConvInteger",
+        out.unsigned(out.nchw(op.inputs[0])),
+        out.constant(np.ones((source.shape[3], 1, window.kernel_h, window.kernel_w)), np.uint8),
+        out.constant(128, np.uint8),
+        group=source.shape[3],
+        **convolution_geometry(window),
+    )
+    rows = _real_positions(source.shape[1], window.kernel_h, window.stride_h, window.pad_top, window.pad_bottom)
+    columns = _real_positions(source.shape[2], window.kernel_w, window.stride_w, window.pad_left, window.pad_right)
+    count = rows[:, np.newaxis] * columns
+    nudge = out.node("Mul", out.node("Sign", total), out.constant(count // 2, np.int32))
+    mean = out.node("Div", out.node("Add", total, nudge), out.constant(count, np.int32))
+    stored = out.to_int8(out.node("Cast", mean, to=TensorProto.INT64), 0, op.attrs.activation_min, op.attrs.activation_max)
+    out.node("Transpose", stored, perm=[0, 2, 3, 1], output=op.output)
+
+
+def _real_positions(size: int, kernel: int, stride: int, before: int, after: int) -> npt.NDArray[np.int64]:
+    """For each output position along one axis: how many kernel positions lie on the map."""
+    first = np.arange(0, size + before + after - kernel + 1, stride) - before
+    return np.minimum(first + kernel, size) - np.maximum(first, 0)
+
+
+def _max_pool(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, PoolAttrs)
+    largest = out.node("MaxPool", out.nchw(op.inputs[0]), **convolution_geometry(op.attrs.window))
+    low, high = out.constant(op.attrs.activation_min, np.int8), out.constant(op.attrs.activation_max, np.int8)
+    out.node("Transpose", out.node("Clip", largest, low, high), perm=[0, 2, 3, 1], output=op.output)
+
+
+def _softmax(op: Op, out: OnnxGraph) -> None:
+    """gemmlowp's fixed point: table of exponentials, sum in Q12.19, reciprocal by three Newton steps, product."""
+    assert isinstance(op.attrs, SoftmaxAttrs)
+    table = out.int64(fp.softmax_exp_table(out.source.tensor(op.inputs[0]).scale, op.attrs.beta))
+    data, last = out.cast(op.inputs[0], TensorProto.INT32), out.int64([-1])
+    distance = out.node("Sub", out.node("ReduceMax", data, last, keepdims=1), data)
+    exponential = out.node("Gather", table, distance)
+    total = out.node("ReduceSum", out.divide_by_pot(exponential, fp.SOFTMAX_SUM_SHIFT), last, keepdims=1)
+
+    powers = np.int64(1) << np.arange(63, dtype=np.int64)
+    reached = out.node("Cast", out.node("GreaterOrEqual", total, out.int64(powers[:32])), to=TensorProto.INT64)
+    bits = out.node("ReduceSum", reached, last, keepdims=1)
+    normalise = out.node("Gather", out.int64(powers[:32][::-1]), bits)  # 2^(31 - bits): half of the sum in [1, 2)
+    half_denominator = out.node("Mul", total, normalise)
+    x = out.node("Add", out.high_mul(half_denominator, out.int64(fp.MINUS_32_OVER_17)), out.int64(fp.PLUS_48_OVER_17))
+    for _ in range(3):
+        error = out.node("Sub", out.int64(1 << 29), out.high_mul(half_denominator, x))
+        x = out.node("Add", x, _saturated(out, out.node("Mul", out.high_mul(x, error), out.int64(4))))
+    reciprocal = _saturated(out, out.node("Mul", x, out.int64(2)))
+
+    share = out.high_mul(reciprocal, exponential)  # never negative, so half up is half away
+    half = out.node("Gather", out.int64(powers[2:]), bits)
+    rounded = out.node("Div", out.node("Add", share, half), out.node("Gather", out.int64(powers[3:]), bits))
+    out.to_int8(rounded, -128, -128, 127, output=op.output)
+
+
+def _saturated(out: OnnxGraph, value: str) -> str:
+    return out.node("Clip", value, out.int64(-(1 << 31)), out.int64((1 << 31) - 1))
+
+
+# --- moves ----------------------------------------------------------------------------------------------------------
+
+
+def _concatenation(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, ConcatAttrs)
+    out.node("Concat", *(out.activation(name) for name in op.inputs), axis=op.attrs.axis, output=op.output)
+
+
+def _slice(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, SliceAttrs)
+    counts = out.source.tensor(op.output).shape
+    ends = []
+    for begin, stride, count in zip(op.attrs.begin, op.attrs.strides, counts, strict=True):
+        end = begin + stride * (count - 1) + (1 if stride > 0 else -1)
+        ends.append(end if end >= 0 else -(1 << 31))  # before the first element: a plain -1 would count from the end
+    axes = list(range(len(counts)))
+    ranges = (out.int64(op.attrs.begin), out.int64(ends), out.int64(axes), out.int64(op.attrs.strides))
+    out.node("Slice", out.activation(op.inputs[0]), *ranges, output=op.output)
+
+
+def _pad(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, PadAttrs)
+    fill = out.constant(out.source.tensor(op.output).zero_point, np.int8)
+    out.node("Pad", out.activation(op.inputs[0]), out.int64([*op.attrs.before, *op.attrs.after]), fill, output=op.output)
+
+
+def _reshape(op: Op, out: OnnxGraph) -> None:
+    out.node("Reshape", out.activation(op.inputs[0]), out.int64(out.source.tensor(op.output).shape), output=op.output)
+
+
+_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
+    OpKind.CONV_2D: _convolution,
+    OpKind.DEPTHWISE_CONV_2D: _convolution,
+    OpKind.FULLY_CONNECTED: _fully_connected,
+    OpKind.ADD: _add_or_sub,
+    OpKind.SUB: _add_or_sub,
+    OpKind.MUL: _mul,
+    OpKind.MAXIMUM: _maximum,
+    OpKind.SQUARED_DIFFERENCE: _squared_difference,
+    OpKind.MEAN: _mean,
+    OpKind.REDUCE_MAX: _reduce_max,
+    OpKind.AVERAGE_POOL_2D: _average_pool,
+    OpKind.MAX_POOL_2D: _max_pool,
+    OpKind.SOFTMAX: _softmax,
+    OpKind.LOGISTIC: _table,
+    OpKind.HARD_SWISH: _table,
+    OpKind.RELU: _table,
+    OpKind.RELU6: _table,
+    OpKind.QUANTIZE: _table,
+    OpKind.CONCATENATION: _concatenation,
+    OpKind.SLICE: _slice,
+    OpKind.STRIDED_SLICE: _slice,
+    OpKind.PAD: _pad,
+    OpKind.RESHAPE: _reshape,
+}
