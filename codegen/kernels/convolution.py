@@ -1,0 +1,125 @@
+"""What CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED have in common: operands, requantization, an activation table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..fixed_point import activation_table
+from ..ir import ClampAttrs, ConvAttrs, FusedAttrs, FusedPattern, Graph, Op
+from ..reference import channel_multipliers
+from .base import ConstArray, ShapeValue
+
+Int8 = npt.NDArray[np.int8]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """A convolution's operands, taken apart.
+
+    weights               as in the file: `[c_out, ...]` or, for depthwise, `[1, kernel_h, kernel_w, c_out]`
+    bias, multiplier, shift  [c_out]; shift > 0 is a left shift
+    table                 256 entries for the values -128..127 of a fused activation, or None
+    """
+
+    op: Op
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    input_zero_point: int
+    output_zero_point: int
+    weights: Int8
+    bias: Int64
+    multiplier: Int64
+    shift: Int64
+    activation_min: int
+    activation_max: int
+    table: Int8 | None
+
+    @property
+    def attrs(self) -> ConvAttrs:
+        assert isinstance(self.op.attrs, ConvAttrs)
+        return self.op.attrs
+
+    @property
+    def is_clamped(self) -> bool:
+        """Whether the activation bounds are narrower than int8."""
+        return (self.activation_min, self.activation_max) != (-128, 127)
+
+
+def convolution(op: Op, graph: Graph) -> Convolution:
+    """Take apart a convolution, alone or as the first step of a fused operator."""
+    step, table = op, None
+    if isinstance(op.attrs, FusedAttrs):
+        step = op.attrs.body[0]
+        if op.attrs.pattern is FusedPattern.PRODUCER_TABLE:
+            last = op.attrs.body[-1]
+            table = activation_table(last.kind, graph.tensor(last.inputs[0]), graph.tensor(last.output))
+    x, y = graph.tensor(step.inputs[0]), graph.tensor(step.output)
+    weights = graph.tensor(step.inputs[1]).constant().astype(np.int8)
+    multiplier, shift = channel_multipliers(step, graph)
+    bias = graph.tensor(step.inputs[2]).constant().astype(np.int64).reshape(-1) if len(step.inputs) > 2 else 0 * shift
+    assert isinstance(step.attrs, ConvAttrs | ClampAttrs)
+    return Convolution(
+        step,
+        x.shape,
+        y.shape,
+        x.zero_point,
+        y.zero_point,
+        weights,
+        bias,
+        multiplier,
+        shift,
+        step.attrs.activation_min,
+        step.attrs.activation_max,
+        table,
+    )
+
+
+def plain_arrays(conv: Convolution) -> tuple[ConstArray, ...]:
+    """Weights in the file's order and what requantizes them."""
+    arrays = [
+        ConstArray("weights", conv.weights.reshape(-1)),
+        ConstArray("bias", conv.bias.astype(np.int32)),
+        ConstArray("multiplier", conv.multiplier.astype(np.int32)),
+        ConstArray("shift", conv.shift.astype(np.int32)),
+    ]
+    if conv.table is not None:
+        arrays.append(ConstArray("table", conv.table))
+    return tuple(arrays)
+
+
+def plain_scalars(conv: Convolution) -> dict[str, int]:
+    """Zero points with CMSIS-NN's signs, and the activation bounds."""
+    return {
+        "input_offset": -conv.input_zero_point,
+        "output_offset": conv.output_zero_point,
+        "activation_min": conv.activation_min,
+        "activation_max": conv.activation_max,
+    }
+
+
+def window_shape(conv: Convolution) -> dict[str, ShapeValue]:
+    """Sizes of the maps and of the window, as template parameters."""
+    w = conv.attrs.window
+    _, in_h, in_w, c_in = conv.input_shape
+    _, out_h, out_w, c_out = conv.output_shape
+    return {
+        "in_h": in_h,
+        "in_w": in_w,
+        "c_in": c_in,
+        "out_h": out_h,
+        "out_w": out_w,
+        "c_out": c_out,
+        "kernel_h": w.kernel_h,
+        "kernel_w": w.kernel_w,
+        "stride_h": w.stride_h,
+        "stride_w": w.stride_w,
+        "dilation_h": w.dilation_h,
+        "dilation_w": w.dilation_w,
+        "pad_top": w.pad_top,
+        "pad_left": w.pad_left,
+        "has_table": conv.table is not None,
+    }
