@@ -1,0 +1,144 @@
+"""report.json, schema 1: what was measured of a deployed network. What was not done is null or says why; nothing is invented."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The network. `trained` is None for a foreign `.tflite`; `params` counts weights and biases; `macs` convolutions and fc."""
+
+    name: str
+    params: int
+    macs: int
+    resolution: tuple[int, ...]
+    classes: int
+    trained: bool | None
+    sha256: str
+    tflite_bytes: int
+
+
+@dataclass(frozen=True)
+class TargetFacts:
+    name: str
+    core: str
+
+
+@dataclass(frozen=True)
+class Flash:
+    """Bytes of flash; used and code are read from the linked ELF, None when nothing was linked."""
+
+    used_bytes: int | None
+    budget_bytes: int
+    weights_bytes: int
+    code_bytes: int | None
+
+
+@dataclass(frozen=True)
+class BankUse:
+    name: str
+    base: str
+    size_bytes: int
+    used_bytes: int
+
+
+@dataclass(frozen=True)
+class Ram:
+    """Bytes of RAM; the stack is the larger of the static bound and what the emulator measured."""
+
+    used_bytes: int
+    budget_bytes: int
+    arena_bytes: int
+    arena_lower_bound_bytes: int
+    stack_bytes: int | None
+    stack_measured_bytes: int | None
+    stack_bound_bytes: int | None
+    static_bytes: int | None
+    banks: tuple[BankUse, ...]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One pair of judges over all inputs: tensors and bytes compared in all, bytes that differ."""
+
+    pair: str
+    inputs: int
+    tensors: int
+    bytes: int
+    differing: int
+
+
+@dataclass(frozen=True)
+class OpInstructions:
+    """One kernel call; `instructions` is exact, counted in the emulator."""
+
+    op: str
+    name: str
+    macs: int
+    instructions: int
+
+
+@dataclass(frozen=True)
+class Instructions:
+    total: int
+    per_op: tuple[OpInstructions, ...]
+
+
+@dataclass(frozen=True)
+class NotDone:
+    """Stands where a figure would be, with the reason for its absence."""
+
+    not_done: str
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 shares of labelled held-out images (`images` of them), each runtime on the same ones."""
+
+    float: float
+    int8: float
+    emulated: float | None
+    images: int
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How an ordinary runtime, which rounds in float, differs from the exact outputs."""
+
+    differing_share: float
+    max_lsb: int
+    argmax_agreement: float
+
+
+@dataclass(frozen=True)
+class LayerSqnr:
+    """Signal to quantization noise of one int8 tensor against the float network, in dB."""
+
+    tensor: str
+    sqnr_db: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that report.json holds."""
+
+    model: ModelFacts
+    target: TargetFacts
+    flash: Flash
+    ram: Ram
+    fits: bool
+    verification: tuple[Verification, ...] | NotDone
+    instructions: Instructions | NotDone
+    accuracy: Accuracy | NotDone
+    accumulated_rounding: Mapping[str, Rounding] | NotDone
+    sqnr: tuple[LayerSqnr, ...] | NotDone = field(default_factory=lambda: NotDone("no float network to compare with"))
+    over_budget: str | None = None
+
+    def to_json(self) -> str:
+        """The file's text; the same report gives the same text."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, allow_nan=False) + "\n"
