@@ -1,0 +1,325 @@
+"""Microcontrollers that we deploy to: their core, flash and memory banks, and where a network's memory goes in them.
+
+The table is `data/mcus.json`, with sources. Banks that touch make one region; an allocation may cross banks inside a region.
+ITCM and backup memory hold no data of ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+
+from ..errors import OverBudget, UnknownTarget
+
+ARENA_ALIGN_BYTES = 16
+STACK_ALIGN_BYTES = 8
+
+
+class Core(Enum):
+    """Cores that we generate for and can emulate."""
+
+    CORTEX_M4 = "cortex-m4"
+    CORTEX_M7 = "cortex-m7"
+
+    @property
+    def machine(self) -> str:
+        """QEMU's board with this core, an MPU and more memory than any chip of the table."""
+        return {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"}[self.value]
+
+
+class Fpu(Enum):
+    """Floating point units, as gcc's -mfpu spells them."""
+
+    FPV4_SP = "fpv4-sp-d16"
+    FPV5_SP = "fpv5-sp-d16"
+    FPV5_DP = "fpv5-d16"
+
+
+class BankKind(Enum):
+    """What a memory bank is to the core. The order is the order of preference for data that the core works on."""
+
+    DTCM = "dtcm"
+    SRAM = "sram"
+    AXI = "axi"
+    AHB = "ahb"
+    CCM = "ccm"  # fast, but out of reach of every DMA: an arena goes there last
+    ITCM = "itcm"
+    BACKUP = "backup"
+
+    @property
+    def holds_data(self) -> bool:
+        return self not in (BankKind.ITCM, BankKind.BACKUP)
+
+    @property
+    def preference(self) -> int:
+        return list(BankKind).index(self)
+
+
+@dataclass(frozen=True)
+class Bank:
+    """One memory bank, as the reference manual names it. dma: whether a DMA controller reaches it."""
+
+    name: str
+    base: int
+    size_bytes: int
+    kind: BankKind
+    dma: bool
+    note: str = ""
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size_bytes
+
+
+@dataclass(frozen=True)
+class Region:
+    """Banks without a gap between them, lowest first."""
+
+    banks: tuple[Bank, ...]
+
+    def __post_init__(self) -> None:
+        if not self.banks or any(low.end != high.base for low, high in pairwise(self.banks)):
+            raise ValueError("a region is made of banks that touch")
+
+    @property
+    def name(self) -> str:
+        return "+".join(bank.name for bank in self.banks)
+
+    @property
+    def base(self) -> int:
+        return self.banks[0].base
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(bank.size_bytes for bank in self.banks)
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size_bytes
+
+    @property
+    def preference(self) -> int:
+        """That of the lowest bank, where the stack goes."""
+        return self.banks[0].kind.preference
+
+
+@dataclass(frozen=True)
+class Target:
+    """A microcontroller. Sizes in bytes; banks are sorted by address."""
+
+    name: str
+    part: str
+    core: Core
+    fpu: Fpu
+    max_clock_hz: int
+    flash_base: int
+    flash_bytes: int
+    banks: tuple[Bank, ...]
+    sources: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def gcc_flags(self) -> tuple[str, ...]:
+        return (f"-mcpu={self.core.value}", "-mthumb", f"-mfpu={self.fpu.value}", "-mfloat-abi=hard")
+
+    @property
+    def machine(self) -> str:
+        """The emulated board that stands in for the chip."""
+        return self.core.machine
+
+    @property
+    def data_banks(self) -> tuple[Bank, ...]:
+        return tuple(bank for bank in self.banks if bank.kind.holds_data)
+
+    @property
+    def ram_bytes(self) -> int:
+        """All memory that may hold data."""
+        return sum(bank.size_bytes for bank in self.data_banks)
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Data banks, merged where they touch."""
+        runs: list[list[Bank]] = []
+        for bank in self.data_banks:
+            if runs and runs[-1][-1].end == bank.base:
+                runs[-1].append(bank)
+            else:
+                runs.append([bank])
+        return tuple(Region(tuple(run)) for run in runs)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes [base, base + size_bytes) of the chip's address space."""
+
+    base: int
+    size_bytes: int
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size_bytes
+
+
+@dataclass(frozen=True)
+class BankUse:
+    """How much of a bank a placement takes."""
+
+    bank: Bank
+    used_bytes: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where stack, statics and arena lie on a target.
+
+    The stack is at the bottom of its region, so that an overflow leaves the region and traps instead of spoiling data; the
+    statics follow it. In a shared region the arena comes last.
+    """
+
+    target: Target
+    stack: Span
+    statics: Span
+    arena: Span
+    stack_region: Region
+    arena_region: Region
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions in use, the stack's first."""
+        return (self.stack_region,) if self.stack_region == self.arena_region else (self.stack_region, self.arena_region)
+
+    @property
+    def used_bytes(self) -> int:
+        return self.stack.size_bytes + self.statics.size_bytes + self.arena.size_bytes
+
+    @property
+    def banks(self) -> tuple[BankUse, ...]:
+        """Every data bank of the target, also the unused ones."""
+        spans = (self.stack, self.statics, self.arena)
+        return tuple(
+            BankUse(bank, sum(max(0, min(bank.end, span.end) - max(bank.base, span.base)) for span in spans))
+            for bank in self.target.data_banks
+        )
+
+
+def get_target(name: str) -> Target:
+    """The target of that name (any case); raises `UnknownTarget` with the nearest names."""
+    table = _table()
+    key = name.strip().lower()
+    if key not in table:
+        raise UnknownTarget(name, table)
+    return table[key]
+
+
+def list_targets() -> tuple[Target, ...]:
+    """All targets, sorted by name."""
+    return tuple(_table().values())
+
+
+def place(target: Target, arena_bytes: int, stack_bytes: int, static_bytes: int) -> Placement:
+    """Give stack, statics and arena their places, or raise `OverBudget` with the numbers.
+
+    The arena goes to the most preferred region that can hold it; stack and statics to DTCM when there is room, else beside the
+    arena, else to the next region.
+    """
+    candidates = [
+        placement
+        for arena_region in target.regions
+        for stack_region in target.regions
+        if (placement := _lay_out(target, arena_region, stack_region, arena_bytes, stack_bytes, static_bytes)) is not None
+    ]
+    if not candidates:
+        raise OverBudget(_over_budget_message(target, arena_bytes, stack_bytes, static_bytes))
+    return min(candidates, key=_preference)
+
+
+def require_flash(target: Target, used_bytes: int) -> None:
+    """Raise `OverBudget` when code, weights and initial data do not fit the target's flash."""
+    if used_bytes > target.flash_bytes:
+        raise OverBudget(
+            f"needs {used_bytes:,} B of flash, {target.name} has {target.flash_bytes:,} B "
+            f"({used_bytes - target.flash_bytes:,} B too much); try a smaller width or a target with more flash"
+        )
+
+
+def _lay_out(
+    target: Target, arena_region: Region, stack_region: Region, arena_bytes: int, stack_bytes: int, static_bytes: int
+) -> Placement | None:
+    stack = Span(stack_region.base, _align(stack_bytes, STACK_ALIGN_BYTES))
+    statics = Span(stack.end, static_bytes)
+    start = _align(statics.end, ARENA_ALIGN_BYTES) if arena_region == stack_region else arena_region.base
+    arena = Span(start, arena_bytes)
+    if statics.end > stack_region.end or arena.end > arena_region.end:
+        return None
+    return Placement(target, stack, statics, arena, stack_region, arena_region)
+
+
+def _preference(placement: Placement) -> tuple[int, bool, bool, int]:
+    stack, arena = placement.stack_region, placement.arena_region
+    in_dtcm = stack.banks[0].kind is BankKind.DTCM
+    return arena.preference, not in_dtcm, stack != arena, stack.preference
+
+
+def _over_budget_message(target: Target, arena_bytes: int, stack_bytes: int, static_bytes: int) -> str:
+    needed = arena_bytes + stack_bytes + static_bytes
+    largest = max(target.regions, key=lambda region: region.size_bytes)
+    has = f"{target.name} has {target.ram_bytes:,} B"
+    if len(target.regions) > 1:
+        has += f", the largest piece is {largest.name} with {largest.size_bytes:,} B"
+    missing = (needed if len(target.regions) == 1 else arena_bytes) - largest.size_bytes
+    short = f" ({missing:,} B too much)" if missing > 0 else ""
+    return (
+        f"needs {needed:,} B of RAM (arena {arena_bytes:,} + stack {stack_bytes:,} + static {static_bytes:,}), {has}{short}; "
+        "try a smaller width or resolution, or a larger --target"
+    )
+
+
+def _align(value: int, alignment: int) -> int:
+    return -(-value // alignment) * alignment
+
+
+@cache
+def _table() -> Mapping[str, Target]:
+    text = files(__package__).joinpath("data/mcus.json").read_text(encoding="utf-8")
+    entries = json.loads(text)["mcus"]
+    return {name: _target(name, entries[name]) for name in sorted(entries)}
+
+
+def _target(name: str, entry: Mapping[str, object]) -> Target:
+    flash = entry["flash"]
+    banks = entry["banks"]
+    assert isinstance(flash, dict)
+    assert isinstance(banks, list)
+    return Target(
+        name=name,
+        part=str(entry["part"]),
+        core=Core(entry["core"]),
+        fpu=Fpu(entry["fpu"]),
+        max_clock_hz=int(str(entry["max_clock_hz"])),
+        flash_base=int(flash["base"], 16),
+        flash_bytes=int(flash["size_bytes"]),
+        banks=tuple(sorted((_bank(bank) for bank in banks), key=lambda bank: bank.base)),
+        sources=_texts(entry["sources"]),
+        notes=_texts(entry["notes"]),
+    )
+
+
+def _bank(entry: Mapping[str, object]) -> Bank:
+    return Bank(
+        name=str(entry["name"]),
+        base=int(str(entry["base"]), 16),
+        size_bytes=int(str(entry["size_bytes"])),
+        kind=BankKind(entry["kind"]),
+        dma=bool(entry["dma"]),
+        note=str(entry.get("note", "")),
+    )
+
+
+def _texts(entry: object) -> tuple[str, ...]:
+    assert isinstance(entry, list)
+    return tuple(str(text) for text in entry)

@@ -1,0 +1,147 @@
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flynet_tiny.codegen.targets import BankKind, Core, Fpu, Placement, get_target, list_targets, place, require_flash
+from flynet_tiny.errors import OverBudget, UnknownTarget
+
+KIB = 1024
+
+
+def used(placement: Placement) -> dict[str, int]:
+    return {use.bank.name: use.used_bytes for use in placement.banks}
+
+
+def test_every_f4_f7_and_h7_of_the_facts_is_there() -> None:
+    names = {target.name for target in list_targets()}
+    assert {f"stm32f{n}" for n in (401, 405, 407, 411, 412, 429, 446, 469, 746, 767)} <= names
+    assert {f"stm32h{n}" for n in ("723", "743", "747", "750", "753", "7a3")} <= names
+    assert all(target.core in (Core.CORTEX_M4, Core.CORTEX_M7) for target in list_targets())
+
+
+def test_the_stm32f412_is_as_in_its_reference_manual() -> None:
+    target = get_target("STM32F412")
+    assert (target.core, target.fpu, target.machine) == (Core.CORTEX_M4, Fpu.FPV4_SP, "mps2-an386")
+    assert (target.flash_base, target.flash_bytes, target.ram_bytes) == (0x08000000, 1024 * KIB, 256 * KIB)
+    assert target.gcc_flags == ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")
+
+
+def test_an_unknown_name_gets_the_nearest_ones() -> None:
+    with pytest.raises(UnknownTarget, match="stm32f412"):
+        get_target("stm32f421")
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes_kib"),
+    [
+        ("stm32f401", [96]),
+        ("stm32f405", [64, 128]),
+        ("stm32f429", [64, 192]),
+        ("stm32f469", [64, 320]),
+        ("stm32f746", [320]),
+        ("stm32f767", [512]),
+        ("stm32h743", [128, 512, 288, 64]),
+        ("stm32h7a3", [128, 1024, 128, 32]),
+        ("stm32l4r5", [640]),
+    ],
+)
+def test_banks_that_touch_make_one_region(name: str, sizes_kib: list[int]) -> None:
+    assert [region.size_bytes // KIB for region in get_target(name).regions] == sizes_kib
+
+
+@pytest.mark.parametrize("target", list_targets(), ids=lambda target: target.name)
+def test_banks_are_sorted_named_once_and_never_overlap(target) -> None:  # type: ignore[no-untyped-def]
+    assert len({bank.name for bank in target.banks}) == len(target.banks)
+    for low, high in pairwise(target.banks):
+        assert low.end <= high.base
+    assert all(bank.size_bytes > 0 for bank in target.banks)
+    assert not any(bank.kind in (BankKind.ITCM, BankKind.BACKUP) for bank in target.data_banks)
+
+
+def test_a_single_region_holds_stack_then_statics_then_arena() -> None:
+    target = get_target("stm32f412")
+    placement = place(target, arena_bytes=200_000, stack_bytes=2050, static_bytes=100)
+    assert placement.stack.base == 0x20000000
+    assert placement.stack.size_bytes == 2056
+    assert placement.statics.base == placement.stack.end
+    assert placement.arena.base == 0x20000000 + 2160
+    assert used(placement) == {"SRAM1": 2056 + 100 + 200_000}
+
+
+def test_the_last_byte_fits_and_one_more_does_not() -> None:
+    target = get_target("stm32f412")
+    place(target, 256 * KIB - 2048 - 256, 2048, 256)
+    with pytest.raises(OverBudget, match=r"needs 262,145 B of RAM .*arena 259,841.*262,144 B \(1 B too much\)"):
+        place(target, 256 * KIB - 2048 - 256 + 1, 2048, 256)
+
+
+def test_an_arena_may_cross_banks_that_touch() -> None:
+    assert used(place(get_target("stm32f405"), 120_000, 2048, 256)) == {
+        "CCM": 0,
+        "SRAM1": 114_688,
+        "SRAM2": 120_000 + 2048 + 256 - 114_688,
+    }
+
+
+def test_an_arena_never_crosses_a_gap() -> None:
+    with pytest.raises(OverBudget, match=r"largest piece is SRAM1\+SRAM2 with 131,072 B"):
+        place(get_target("stm32f405"), 131_073, 1024, 0)
+
+
+def test_stack_moves_to_ccm_when_the_arena_fills_the_sram() -> None:
+    placement = place(get_target("stm32f405"), 131_072, 2048, 256)
+    assert used(placement) == {"CCM": 2304, "SRAM1": 114_688, "SRAM2": 16_384}
+    assert placement.stack.base == 0x10000000
+
+
+def test_a_large_arena_takes_axi_and_leaves_the_stack_in_dtcm() -> None:
+    placement = place(get_target("stm32h743"), 400_000, 4096, 512)
+    assert placement.arena_region.name == "AXI_SRAM"
+    assert placement.stack_region.name == "DTCM"
+    assert used(placement)["DTCM"] == 4608
+
+
+def test_a_small_arena_shares_dtcm_with_the_stack() -> None:
+    assert used(place(get_target("stm32h743"), 100_000, 4096, 512))["DTCM"] == 104_608
+
+
+def test_ccm_is_the_last_choice_for_an_arena() -> None:
+    assert place(get_target("stm32f429"), 50_000, 1024, 64).arena_region.base == 0x20000000
+
+
+def test_flash_is_checked_with_its_numbers() -> None:
+    target = get_target("stm32f412")
+    require_flash(target, 1_048_576)
+    with pytest.raises(OverBudget, match=r"1,048,577 B of flash, stm32f412 has 1,048,576 B \(1 B too much\)"):
+        require_flash(target, 1_048_577)
+
+
+@given(
+    st.sampled_from(list_targets()),
+    st.integers(1, 1_200_000),
+    st.integers(64, 20_000),
+    st.integers(0, 20_000),
+)
+def test_a_placement_stays_in_its_regions_without_overlap(target, arena_bytes, stack_bytes, static_bytes) -> None:  # type: ignore[no-untyped-def]
+    try:
+        placement = place(target, arena_bytes, stack_bytes, static_bytes)
+    except OverBudget:
+        largest = max(region.size_bytes for region in target.regions)
+        assert arena_bytes + stack_bytes + static_bytes + 32 > largest
+        return
+    spans = sorted((placement.stack, placement.statics, placement.arena), key=lambda span: (span.base, span.end))
+    assert all(low.end <= high.base for low, high in pairwise(spans))
+    assert placement.stack.base == placement.stack_region.base
+    assert placement.arena.base % 16 == 0
+    assert placement.stack.size_bytes >= stack_bytes
+    assert sum(use.used_bytes for use in placement.banks) == placement.used_bytes
+    assert all(0 <= use.used_bytes <= use.bank.size_bytes for use in placement.banks)
+
+
+def test_a_bank_between_two_others_that_is_no_data_bank_parts_them() -> None:
+    target = get_target("stm32f429")
+    banks = tuple(replace(bank, kind=BankKind.BACKUP) if bank.name == "SRAM2" else bank for bank in target.banks)
+    assert [region.name for region in replace(target, banks=banks).regions] == ["CCM", "SRAM1", "SRAM3"]
