@@ -1,0 +1,53 @@
+# flynet-tiny. `make` lists the targets; each sets up what it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+SOURCES := $(shell git ls-files -- '*.py' '*.j2' '*.c' '*.h' '*.json' '*.ld' ':!tests' 2>/dev/null)
+TRAINING := $(wildcard flynet/*.py)
+DEMO := build/demo
+CHECKPOINT := $(DEMO)/digits.pt
+DEMO_OUT := $(DEMO)/stm32f412
+
+.PHONY: help setup demo test test-slow test-tensorflow lint golden docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: ## system packages and .venv
+	@scripts/setup.sh
+
+demo: setup $(DEMO_OUT)/report.json ## train on digits, export for an STM32F412, run it emulated, print the verdict
+	@$(BIN)/flynet-tiny report $(DEMO_OUT)
+
+$(CHECKPOINT): $(TRAINING) | setup
+	$(BIN)/flynet-tiny train --data digits --width 0.4 --heads 3 --resolution 32 --out $@
+
+$(DEMO_OUT)/report.json: $(CHECKPOINT) $(SOURCES) | setup
+	$(BIN)/flynet-tiny export --checkpoint $(CHECKPOINT) --calibration digits --target stm32f412 --out $(DEMO_OUT)
+
+test: setup ## the tests
+	$(BIN)/python -m pytest -n 2 -m "not slow and not tensorflow"
+
+test-slow: setup ## the long sweeps
+	$(BIN)/python -m pytest -n 2 -m slow
+
+test-tensorflow: ## cross-check with TensorFlow (installs it, 1.3 GB)
+	@EXTRAS=test,tensorflow scripts/setup.sh
+	$(BIN)/python -m pytest -m tensorflow
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p build/lint && ln -sfn ../.. build/lint/flynet_tiny
+	MYPYPATH=build/lint $(BIN)/mypy -p flynet_tiny.codegen -p flynet_tiny.verify -p flynet_tiny.report -p flynet_tiny.deploy
+
+golden: setup ## rewrite the golden files (never counts as a pass)
+	FLYNET_TINY_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests -k golden || true
+	git status --short tests
+
+docs: setup ## rewrite SUPPORTED_OPS.md
+	$(BIN)/python -c "from flynet_tiny.codegen.supported_ops import as_markdown; print(as_markdown(), end='')" > SUPPORTED_OPS.md
+
+clean: ## remove build/
+	rm -rf build
