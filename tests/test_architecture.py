@@ -1,0 +1,100 @@
+"""The arrows between the rooms go one way."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("flynet", "export", "codegen", "firmware_templates", "verify", "report", "bench", "deploy")
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "flynet": {"errors"},
+    "export": {"errors"},
+    "codegen": {"errors"},
+    "firmware_templates": set(),
+    "verify": {"errors", "codegen", "firmware_templates", "report"},
+    "report": {"errors", "codegen"},
+    "bench": {"errors", "codegen", "verify", "report", "export"},
+    "deploy": {"errors", "codegen", "verify", "report", "export", "flynet"},
+}
+
+CODEGEN_FLOORS = [
+    {"flatbuffer", "fixed_point", "targets"},
+    {"ir"},
+    {"verify_graph", "supported_ops"},
+    {"tflite_reader", "reference", "passes", "kernels"},
+    {"lifetimes"},
+    {"plan_memory"},
+    {"check_plan", "c_format", "c_library"},
+    {"emit"},
+    {"compiler"},
+    {"text"},
+]
+
+
+def imports(path: Path) -> set[tuple[str, ...]]:
+    """Every import of a file that stays in the project, as parts of a path from the root."""
+    here = path.relative_to(ROOT).parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = here[: len(here) - node.level + 1]
+            parts = (*base, *(node.module.split(".") if node.module else ()))
+            found |= {parts} if node.module else {(*parts, alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith("flynet_tiny"), f"{path}: import between rooms must be relative"
+        elif isinstance(node, ast.Import):
+            assert not any(a.name.startswith("flynet_tiny") for a in node.names), f"{path}: import between rooms must be relative"
+    return found
+
+
+def files(room: str) -> list[Path]:
+    return sorted(p for p in (ROOT / room).rglob("*.py") if "templates" not in p.parts)
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if (ROOT / room).is_dir()])
+def test_room_imports_only_what_lies_below(room: str) -> None:
+    assert files(room)
+    for path in files(room):
+        for target in imports(path):
+            if target and target[0] != room and target[0] not in ("__version__", "__init__"):
+                assert target[0] in MAY_IMPORT[room], f"{path.relative_to(ROOT)} imports {'.'.join(target)}"
+
+
+def floor(module: str) -> int:
+    return next(i for i, names in enumerate(CODEGEN_FLOORS) if module in names)
+
+
+def test_codegen_imports_go_down_its_floors() -> None:
+    for path in files("codegen"):
+        module = path.relative_to(ROOT / "codegen").parts[0].removesuffix(".py")
+        if module == "__init__":
+            continue
+        for target in imports(path):
+            if target[0] == "codegen" and len(target) > 1 and target[1] != module:
+                assert floor(target[1]) <= floor(module), f"{path.relative_to(ROOT)} imports {'.'.join(target)}, which lies above"
+
+
+def test_only_three_python_files_at_the_root() -> None:
+    """Any other would be shipped in the wheel."""
+    assert {p.name for p in ROOT.glob("*.py")} <= {"__init__.py", "cli.py", "errors.py"}
+
+
+@pytest.mark.parametrize("room", ["codegen", "verify", "report", "deploy"])
+def test_room_imports_without_torch(room: str) -> None:
+    modules = [".".join(("flynet_tiny", *p.relative_to(ROOT).with_suffix("").parts)) for p in files(room)]
+    modules = [m.removesuffix(".__init__") for m in modules if not m.endswith("__main__")]
+    script = f"import sys, importlib\n[importlib.import_module(m) for m in {modules!r}]\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_help_never_imports_torch() -> None:
+    script = "import sys\nfrom flynet_tiny.cli import main\ntry:\n main(['export', '--help'])\nexcept SystemExit: pass\n"
+    subprocess.run(
+        [sys.executable, "-c", script + "assert 'torch' not in sys.modules"], check=True, timeout=60, capture_output=True
+    )
