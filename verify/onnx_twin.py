@@ -41,7 +41,7 @@ def build_twin(graph: Graph) -> onnx.ModelProto:
     out = OnnxGraph(graph)
     for op in graph.ops:
         out.scope = op.output
-        _EMITTERS[op.kind](op, out)
+        EXACT_EMITTERS[op.kind](op, out)
     return out.model([graph.tensor(name) for op in graph.ops for name in op.outputs])
 
 
@@ -74,7 +74,8 @@ def convolution_geometry(window: Window) -> dict[str, Any]:
     }
 
 
-def _dilations(window: Window) -> list[int]:
+def dilations(window: Window) -> list[int]:
+    """The `dilations` attribute of an ONNX convolution."""
     return [window.dilation_h, window.dilation_w]
 
 
@@ -112,7 +113,7 @@ def _convolution(op: Op, out: OnnxGraph) -> None:
         out.constant(source.zero_point + 128, np.uint8),
         out.constant(128, np.uint8),
         group=source.shape[3] if op.kind is OpKind.DEPTHWISE_CONV_2D else 1,
-        dilations=_dilations(op.attrs.window),
+        dilations=dilations(op.attrs.window),
         **convolution_geometry(op.attrs.window),
     )
     acc = _accumulators(op, out, acc, (1, -1, 1, 1))
@@ -306,7 +307,7 @@ def _reshape(op: Op, out: OnnxGraph) -> None:
     out.node("Reshape", out.activation(op.inputs[0]), out.int64(out.source.tensor(op.output).shape), output=op.output)
 
 
-_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
+EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.CONV_2D: _convolution,
     OpKind.DEPTHWISE_CONV_2D: _convolution,
     OpKind.FULLY_CONNECTED: _fully_connected,
