@@ -60,13 +60,13 @@ class Eca(nn.Module):
 
     def coefficients(self, x: Tensor, temperature: float = 1.0) -> Tensor:
         weight = self.weight if temperature == 1.0 else self.weight / temperature
-        channels = x.shape[1]
+        flat = (x.shape[0], 1, x.shape[1])
         mean = x.mean((2, 3), keepdim=True)
-        out = F.conv1d(mean.reshape(x.shape[0], 1, channels), weight[:, :1], padding=ECA_KERNEL // 2)
+        out = F.conv1d(mean.reshape(flat), weight[:, :1], padding=ECA_KERNEL // 2)
         if weight.shape[1] == 2 and x.shape[2] * x.shape[3] > 1:
             difference = x - mean
             variance = (difference * difference).mean((2, 3), keepdim=True)
-            out = out + F.conv1d(variance.reshape(x.shape[0], 1, channels), weight[:, 1:], padding=ECA_KERNEL // 2)
+            out = out + F.conv1d(variance.reshape(flat), weight[:, 1:], padding=ECA_KERNEL // 2)
         return out
 
 
