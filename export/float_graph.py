@@ -1,0 +1,103 @@
+"""A float network in TFLite's operators and NHWC shapes: what lowering makes and quantization reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy.typing as npt
+
+from .layout import Layout
+
+Array = npt.NDArray[Any]
+
+
+class Kind(Enum):
+    """The TFLite operators that a lowered network may hold; the value is the builtin name."""
+
+    CONV_2D = "CONV_2D"
+    DEPTHWISE_CONV_2D = "DEPTHWISE_CONV_2D"
+    ADD = "ADD"
+    SUB = "SUB"
+    MUL = "MUL"
+    MAXIMUM = "MAXIMUM"
+    SQUARED_DIFFERENCE = "SQUARED_DIFFERENCE"
+    MEAN = "MEAN"
+    REDUCE_MAX = "REDUCE_MAX"
+    AVERAGE_POOL_2D = "AVERAGE_POOL_2D"
+    MAX_POOL_2D = "MAX_POOL_2D"
+    SOFTMAX = "SOFTMAX"
+    LOGISTIC = "LOGISTIC"
+    HARD_SWISH = "HARD_SWISH"
+    RELU = "RELU"
+    RELU6 = "RELU6"
+    CONCATENATION = "CONCATENATION"
+    SLICE = "SLICE"
+    STRIDED_SLICE = "STRIDED_SLICE"
+    PAD = "PAD"
+    RESHAPE = "RESHAPE"
+
+
+@dataclass(frozen=True, eq=False)
+class FloatTensor:
+    """A tensor of the lowered network; a constant when `data` (of its shape) is given.
+
+    value   the ONNX value that it holds, None where no value has its elements (a padded input)
+    layout  how that value's logical axes lie in the tensor's memory
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    value: str | None
+    layout: Layout | None
+    data: Array | None = None
+
+    def stored(self, logical: Array) -> Array:
+        """The ONNX value's array as this tensor holds it."""
+        assert self.layout is not None
+        return self.layout.to_memory(logical).reshape(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class FloatOp:
+    """One operator. Inputs are tensors; `weights` are in TFLite's order (OHWI, depthwise 1HWC), `bias` has one value a channel.
+
+    parameters  integer constants that follow the inputs: axes, paddings, begins and sizes
+    node        the ONNX node that it came from, for messages
+    """
+
+    kind: Kind
+    inputs: tuple[str, ...]
+    output: str
+    node: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: Array | None = None
+    bias: Array | None = None
+    parameters: tuple[Array, ...] = ()
+
+    @property
+    def depth_multiplier(self) -> int:
+        return int(self.options.get("depthMultiplier", 0))
+
+
+@dataclass(frozen=True, eq=False)
+class FloatGraph:
+    """Operators in order of execution over named tensors."""
+
+    tensors: Mapping[str, FloatTensor]
+    ops: tuple[FloatOp, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def use_counts(self) -> dict[str, int]:
+        """How often each tensor is read; being a graph's output counts once."""
+        counts = dict.fromkeys(self.tensors, 0)
+        for name in [name for op in self.ops for name in op.inputs] + list(self.outputs):
+            counts[name] += 1
+        return counts
+
+    def values(self) -> list[str]:
+        """The ONNX values that its tensors hold, each once, in order."""
+        return list(dict.fromkeys(t.value for t in self.tensors.values() if t.value is not None and t.data is None))

@@ -1,0 +1,372 @@
+"""Float ONNX -> a float network of TFLite operators in NHWC, without a single TRANSPOSE.
+
+Each ONNX value keeps its meaning; only where its elements lie in memory changes (`layout.py`). Reshapes cost nothing. Notable:
+
+- Max-out, Reshape [N, m * h, H, W] -> [N, m, h, H, W] and ReduceMax over the heads, is RESHAPE to [1, H * W, m, h], REDUCE_MAX
+  over axis 3, RESHAPE to [1, H, W, m]: map index = channel * h + head in torch and in TFLite alike.
+- Channel attention: MEAN over H and W, RESHAPE [1, 1, C, 1], CONV_2D with a filter [1, 1, 7, 1] for each statistic, ADD, then
+  LOGISTIC, RESHAPE [1, 1, 1, C], MUL; over heads RESHAPE [1, 1, m, h], SOFTMAX, RESHAPE, MUL. (x - mean)^2 is SQUARED_DIFFERENCE.
+- A fully connected layer is a CONV_2D 1x1 on [1, 1, 1, C]: LiteRT's FULLY_CONNECTED rounds otherwise than older ones.
+  After a map the weights' columns are permuted to the order of memory.
+- torch's symmetric padding is an explicit PAD and a VALID window, unless it happens to be TFLite's SAME.
+- A Relu or Clip(0, 6) goes into the operator before it, where nothing else reads that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadModel, UnsupportedOperators
+from .float_graph import Array, FloatGraph, Kind
+from .layout import Layout, channels_last_order
+from .lower_builder import Builder, CannotLowerError, broadcast_shape, constant_operand, nhwc
+from .lower_windows import lower_average_pool, lower_conv, lower_max_pool
+from .onnx_graph import Node, OnnxGraph
+from .simplify import clip_bounds, reduced_axes, scalar_operand
+
+_ADVICE = {
+    "Transpose": "keep maps in N, C, H, W",
+    "ConvTranspose": "upsampling has no kernel",
+    "Resize": "upsampling has no kernel",
+    "Gelu": "use Hardswish",
+    "Erf": "GELU has no kernel: use Hardswish",
+    "Tanh": "use Hardswish or Sigmoid",
+    "LeakyRelu": "use Relu or Hardswish",
+    "PRelu": "use Relu or Hardswish",
+    "Elu": "use Relu or Hardswish",
+    "HardSigmoid": "use Sigmoid",
+    "LayerNormalization": "use BatchNorm",
+    "InstanceNormalization": "use BatchNorm",
+    "GroupNormalization": "use BatchNorm",
+    "Div": "divide by a constant, or multiply",
+    "MatMul": "one operand must be a constant matrix [in, out] on the right",
+}
+
+
+def lower(graph: OnnxGraph) -> FloatGraph:
+    """The simplified ONNX graph in TFLite's operators.
+
+    Raises UnsupportedOperators with every node that cannot be lowered; nodes behind one are judged by their kind alone.
+    """
+    builder = Builder(graph)
+    for value in graph.inputs:
+        builder.add_input(value)
+    problems: list[str] = []
+    broken: set[str] = set()
+    for node in graph.nodes:
+        if node.output in builder.fused:
+            continue
+        handler = _HANDLERS.get(node.op)
+        try:
+            if handler is None:
+                raise CannotLowerError("")
+            if broken.intersection(node.inputs):
+                broken.update(node.outputs)
+                continue
+            handler(builder, node)
+        except CannotLowerError as reason:
+            text = "; ".join(part for part in (str(reason), _ADVICE.get(node.op, "")) if part)
+            problems.append(f"{node.label}{f' ({text})' if text else ''}")
+            broken.update(node.outputs)
+    if problems:
+        raise UnsupportedOperators(problems)
+    if any(value in graph.constants for value in graph.outputs):
+        raise BadModel("the model's output does not depend on its input")
+    lowered = builder.finish()
+    if not lowered.ops:
+        raise BadModel("the model has no operators")
+    return lowered
+
+
+def _unary(kind: Kind) -> Callable[[Builder, Node], None]:
+    def handler(b: Builder, node: Node) -> None:
+        placed = b.placed(node.inputs[0])
+        b.emit(kind, node, [placed.tensor], node.output, b.tensor_shape(placed.tensor), placed.layout)
+
+    return handler
+
+
+def _clip(b: Builder, node: Node) -> None:
+    bounds = clip_bounds(node, b.graph)
+    if bounds != (0.0, 6.0):
+        raise CannotLowerError(f"it clips to {bounds}" if bounds else "its bounds are not constant")
+    placed = b.placed(next(name for name in node.inputs if name not in b.graph.constants))
+    b.emit(Kind.RELU6, node, [placed.tensor], node.output, b.tensor_shape(placed.tensor), placed.layout)
+
+
+def _binary(kind: Kind, can_clamp: bool = True) -> Callable[[Builder, Node], None]:
+    def handler(b: Builder, node: Node) -> None:
+        value, activation = b.fused_activation(node) if can_clamp else (node.output, "NONE")
+        _emit_binary(b, node, kind, node.inputs[0], node.inputs[1], value, {"fusedActivationFunction": activation})
+
+    return handler
+
+
+def _emit_binary(b: Builder, node: Node, kind: Kind, left: str, right: str, value: str, options: dict[str, Any]) -> None:
+    """An elementwise operator; one operand may be smaller, or a constant."""
+    shape = b.shape(node.output)
+    main = next((name for name in (left, right) if name not in b.graph.constants and b.shape(name) == shape), None)
+    if main is None:
+        raise CannotLowerError(f"{b.shape(left)} and {b.shape(right)} both broadcast")
+    placed = b.placed(main)
+    tensor, layout = placed.tensor, placed.layout
+    other = right if main == left else left
+    other_logical = (1,) * (len(shape) - len(b.shape(other))) + b.shape(other)
+    broadcast = [axis for axis, size in enumerate(other_logical) if size == 1 and shape[axis] > 1]
+    tensor, dims = b.isolated(main, broadcast) if broadcast else (tensor, layout.axes_of_dims(b.tensor_shape(tensor)) or [])
+    physical = b.tensor_shape(tensor)
+    if other in b.graph.constants:
+        data = constant_operand(layout, dims, physical, b.graph.constants[other]) if broadcast else b.graph.constants[other]
+        if not broadcast:
+            data = layout.to_memory(np.asarray(data).reshape(shape)).reshape(physical)
+        operand = b.add_constant(other, data.astype(np.float32))
+    else:
+        other_layout = b.placed(other).layout.reshape(other_logical)
+        if other_layout != layout.without(broadcast):
+            raise CannotLowerError("its operands lie in different orders; one would need a TRANSPOSE")
+        operand = b.view(b.placed(other).tensor, broadcast_shape(dims, physical, broadcast))
+    inputs = [tensor, operand] if main == left else [operand, tensor]
+    b.emit(kind, node, inputs, value, physical, layout, options=options)
+
+
+def _mul(b: Builder, node: Node) -> None:
+    left, right = node.inputs
+    difference = b.producers.get(left)
+    if left == right and difference is not None and difference.op == "Sub" and left not in b.graph.constants:
+        operands = difference.inputs
+        if not any(name in b.graph.constants for name in operands):
+            _emit_binary(b, node, Kind.SQUARED_DIFFERENCE, *operands, node.output, {})
+            return
+    _binary(Kind.MUL)(b, node)
+
+
+def _maximum(b: Builder, node: Node) -> None:
+    bound = scalar_operand(node, b.graph) if len(node.inputs) == 2 else None
+    if bound is not None:
+        raise CannotLowerError(f"the maximum with the constant {bound[1]:g}")
+    left = node.inputs[0]
+    for index, right in enumerate(node.inputs[1:], start=2):
+        value = node.output if index == len(node.inputs) else f"{node.output}/{index}"
+        if index < len(node.inputs) and b.shape(left) != b.shape(right):
+            raise CannotLowerError("its operands have different shapes")
+        _emit_binary(b, node, Kind.MAXIMUM, left, right, value, {})
+        left = value
+
+
+def _softmax(b: Builder, node: Node) -> None:
+    layout = b.placed(node.inputs[0]).layout
+    axis = int(node.attrs.get("axis", -1)) % len(layout.shape)
+    tensor, dims = b.isolated(node.inputs[0], [axis])
+    if dims[-1] != {axis}:
+        raise CannotLowerError(f"axis {axis} is not the last one in memory; it would need a TRANSPOSE")
+    b.emit(Kind.SOFTMAX, node, [tensor], node.output, b.tensor_shape(tensor), layout, options={"beta": 1.0})
+
+
+def _reduce(kind: Kind, keep_dims: bool) -> Callable[[Builder, Node], None]:
+    def handler(b: Builder, node: Node) -> None:
+        axes = reduced_axes(node, b.graph)
+        if axes is None:
+            raise CannotLowerError("its axes are not constant")
+        layout = b.placed(node.inputs[0]).layout
+        tensor, dims = b.isolated(node.inputs[0], axes)
+        over = [index for index, touched in enumerate(dims) if touched and touched <= set(axes)]
+        reduced = layout.without(axes).reshape(b.shape(node.output))
+        assert reduced is not None
+        shape = [
+            1 if index in over else size for index, size in enumerate(b.tensor_shape(tensor)) if keep_dims or index not in over
+        ]
+        if not over:
+            b.place(node.output, tensor, reduced)
+            return
+        key = (kind, tensor, tuple(over))
+        known = b.known_reductions.get(key)
+        if known is not None:
+            b.place(node.output, known, reduced)
+            return
+        output = b.emit(
+            kind,
+            node,
+            [tensor],
+            node.output,
+            shape,
+            reduced,
+            options={"keepDims": keep_dims},
+            parameters=(np.array(over, np.int32),),
+        )
+        b.known_reductions[key] = output
+
+    return handler
+
+
+def _gemm(b: Builder, node: Node) -> None:
+    if node.attrs.get("transA", 0):
+        raise CannotLowerError("its input is transposed")
+    weights = b.constant(node, 1, "weights") * node.attrs.get("alpha", 1.0)
+    if not node.attrs.get("transB", 0):
+        weights = weights.T
+    bias = None
+    if len(node.inputs) > 2 and node.inputs[2]:
+        bias = b.constant(node, 2, "biases") * node.attrs.get("beta", 1.0)
+    _fully_connected(b, node, weights, bias)
+
+
+def _matmul(b: Builder, node: Node) -> None:
+    weights = b.constant(node, 1, "right-hand values")
+    if weights.ndim != 2:
+        raise CannotLowerError("")
+    _fully_connected(b, node, weights.T, None)
+
+
+def _fully_connected(b: Builder, node: Node, weights: Array, bias: Array | None) -> None:
+    """A 1x1 convolution over the last axis; `weights` is [out, in]. The other axes become the width."""
+    placed = b.placed(node.inputs[0])
+    logical = placed.layout.shape
+    channels, positions = logical[-1], int(np.prod(logical[:-1]))
+    if positions == 1:  # the columns follow the input's order in memory
+        columns = placed.layout.to_memory(np.arange(channels).reshape(logical))
+        weights = weights[:, columns]
+    elif not placed.layout.is_ordered(range(len(logical))):
+        raise CannotLowerError("its input's last axis is not the last one in memory; it would need a TRANSPOSE")
+    tensor = b.view(placed.tensor, (1, 1, positions, channels))
+    value, activation = b.fused_activation(node)
+    outputs = weights.shape[0]
+    b.emit(
+        Kind.CONV_2D,
+        node,
+        [tensor],
+        value,
+        (1, 1, positions, outputs),
+        Layout.ordered(b.shape(node.output), range(len(logical))),
+        options={"padding": "VALID", "strideH": 1, "strideW": 1, "fusedActivationFunction": activation},
+        weights=weights.reshape(outputs, 1, 1, channels),
+        bias=None if bias is None else np.broadcast_to(bias.reshape(-1), (outputs,)),
+    )
+
+
+def _reshape(b: Builder, node: Node) -> None:
+    placed = b.placed(node.inputs[0])
+    layout = placed.layout.reshape(b.shape(node.output))
+    if layout is None:
+        source = placed.layout.shape
+        raise CannotLowerError(f"{source} -> {b.shape(node.output)} regroups elements that are apart; it would need a TRANSPOSE")
+    b.place(node.output, placed.tensor, layout)
+
+
+def _transpose(b: Builder, node: Node) -> None:
+    placed = b.placed(node.inputs[0])
+    rank = len(placed.layout.shape)
+    permutation = node.attrs.get("perm", tuple(reversed(range(rank))))
+    b.place(node.output, placed.tensor, placed.layout.transpose(permutation))
+
+
+def _concat(b: Builder, node: Node) -> None:
+    layouts = [b.placed(name).layout for name in node.inputs]
+    axis = node.attrs["axis"] % len(layouts[0].shape)
+    order = channels_last_order(len(layouts[0].shape))
+    size = b.shape(node.output)[axis]
+    if len(order) in (3, 4) and all(layout.is_ordered(order) for layout in layouts):
+        tensors = [b.channels_last(name) for name in node.inputs]
+        layout = Layout.ordered(b.shape(node.output), order)
+        shape, dim = nhwc(b.shape(node.output)), _nhwc_dim(axis, len(order))
+    else:
+        if len({layout.without([axis]) for layout in layouts}) > 1 or len({layout.span(axis) for layout in layouts}) > 1:
+            raise CannotLowerError("its inputs lie in different orders; one would need a TRANSPOSE")
+        span = layouts[0].span(axis)
+        if span is None:
+            raise CannotLowerError(f"axis {axis} is scattered in memory; it would need a TRANSPOSE")
+        shape, dim = (1, span[0], size, span[1]), 2
+        tensors = [b.view(b.placed(n).tensor, (1, span[0], b.shape(n)[axis], span[1])) for n in node.inputs]
+        layout = layouts[0].resize(axis, size)
+    b.emit(Kind.CONCATENATION, node, tensors, node.output, shape, layout, options={"axis": dim})
+
+
+def _nhwc_dim(axis: int, rank: int) -> int:
+    """The dimension of an NHWC tensor that holds a logical axis of [N, C, H, W] or [N, C, L]."""
+    return (0, 3, 2)[axis] if rank == 3 else (0, 3, 1, 2)[axis]
+
+
+def _slice(b: Builder, node: Node) -> None:
+    source, rank = b.shape(node.inputs[0]), len(b.shape(node.inputs[0]))
+    starts, ends = (b.constant(node, index, "bounds").tolist() for index in (1, 2))
+    axes = b.constant(node, 3, "axes").tolist() if len(node.inputs) > 3 and node.inputs[3] else list(range(len(starts)))
+    steps = b.constant(node, 4, "steps").tolist() if len(node.inputs) > 4 else [1] * len(starts)
+    if min(steps) < 1:
+        raise CannotLowerError("a negative step")
+    begin, stride = [0] * rank, [1] * rank
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        begin[axis % rank], _, stride[axis % rank] = slice(start, end, step).indices(source[axis % rank])
+    tensor, layout, where = _positions(b, node, [axis for axis in range(rank) if source[axis] != b.shape(node.output)[axis]])
+    shape = list(b.tensor_shape(tensor))
+    first, step_of = [0] * len(shape), [1] * len(shape)
+    for axis, dim in where.items():
+        shape[dim], first[dim], step_of[dim] = b.shape(node.output)[axis], begin[axis], stride[axis]
+        layout = layout.without([axis]) if shape[dim] == 1 else layout.resize(axis, shape[dim])
+    if set(step_of) == {1}:
+        kind, parameters = Kind.SLICE, (np.array(first, np.int32), np.array(shape, np.int32))
+    else:
+        last = [f + (n - 1) * s + 1 for f, n, s in zip(first, shape, step_of, strict=True)]
+        kind, parameters = Kind.STRIDED_SLICE, tuple(np.array(part, np.int32) for part in (first, last, step_of))
+    b.emit(kind, node, [tensor], node.output, shape, layout, parameters=parameters)
+
+
+def _positions(b: Builder, node: Node, axes: list[int]) -> tuple[str, Layout, dict[int, int]]:
+    """(tensor, layout, dimension of each axis) for an operator that changes the size of some axes of its first input."""
+    value = node.inputs[0]
+    layout = b.placed(value).layout
+    rank = len(layout.shape)
+    if rank in (3, 4) and layout.is_ordered(channels_last_order(rank)):
+        return b.channels_last(value), layout, {axis: _nhwc_dim(axis, rank) for axis in axes}
+    if any(len(layout.axes[axis]) != 1 for axis in axes):
+        raise CannotLowerError("an axis is scattered in memory; it would need a TRANSPOSE")
+    tensor, dims = b.isolated(value, axes)
+    return tensor, layout, {axis: dims.index({axis}) for axis in axes}
+
+
+def _pad(b: Builder, node: Node) -> None:
+    mode = node.attrs.get("mode", b"constant")
+    if mode not in (b"constant", "constant"):
+        raise CannotLowerError(f"mode {mode.decode() if isinstance(mode, bytes) else mode}; only zeros can be padded")
+    if len(node.inputs) > 2 and node.inputs[2] and b.constant(node, 2, "padded values").any():
+        raise CannotLowerError("only zeros can be padded")
+    pads = b.constant(node, 1, "paddings").tolist()
+    rank = len(b.shape(node.inputs[0]))
+    axes = b.constant(node, 3, "axes").tolist() if len(node.inputs) > 3 and node.inputs[3] else list(range(rank))
+    if min(pads) < 0:
+        raise CannotLowerError("a negative padding; use a slice")
+    around = {axis % rank: (pads[i], pads[i + len(axes)]) for i, axis in enumerate(axes) if pads[i] or pads[i + len(axes)]}
+    tensor, layout, where = _positions(b, node, list(around))
+    paddings = np.zeros((len(b.tensor_shape(tensor)), 2), np.int32)
+    for axis, dim in where.items():
+        paddings[dim] = around[axis]
+        layout = layout.resize(axis, b.shape(node.output)[axis])
+    shape = [size + before + after for size, (before, after) in zip(b.tensor_shape(tensor), paddings.tolist(), strict=True)]
+    b.emit(Kind.PAD, node, [tensor], node.output, shape, layout, parameters=(paddings,))
+
+
+_HANDLERS: dict[str, Callable[[Builder, Node], None]] = {
+    "Conv": lower_conv,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "Relu": _unary(Kind.RELU),
+    "Clip": _clip,
+    "Min": _clip,
+    "HardSwish": _unary(Kind.HARD_SWISH),
+    "Sigmoid": _unary(Kind.LOGISTIC),
+    "Softmax": _softmax,
+    "ReduceMean": _reduce(Kind.MEAN, keep_dims=True),
+    "ReduceMax": _reduce(Kind.REDUCE_MAX, keep_dims=False),
+    "Add": _binary(Kind.ADD),
+    "Sub": _binary(Kind.SUB),
+    "Mul": _mul,
+    "Max": _maximum,
+    "Concat": _concat,
+    "Slice": _slice,
+    "Pad": _pad,
+    "MaxPool": lower_max_pool,
+    "AveragePool": lower_average_pool,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+}
