@@ -29,11 +29,15 @@ class Compiled:
 
 
 def compile_tflite(data: bytes, name: str, target: str = "any") -> Compiled:
-    """Read, check, optimise, plan and emit a model; raises `BadModel` or `UnsupportedOperators`."""
-    source = read_tflite(data, name)
+    """Read, check, optimise, plan and emit a model file; raises `BadModel` or `UnsupportedOperators`."""
+    return compile_graph(read_tflite(data, name), model_sha256(data), target)
+
+
+def compile_graph(source: Graph, sha256: str, target: str = "any") -> Compiled:
+    """Optimise, plan and emit a verified graph; `sha256` is that of the file which it came from."""
     graph = run_passes(source)
     ops = tuple(op for op in graph.ops if not is_free(op.kind))
     calls = tuple(select_kernel(op, graph) for op in ops)
     plan = plan_memory(lifetimes(graph, calls))
     check_plan(plan, graph, calls)
-    return Compiled(source, graph, ops, calls, plan, emit(graph, ops, calls, plan, model_sha256(data), target))
+    return Compiled(source, graph, ops, calls, plan, emit(graph, ops, calls, plan, sha256, target))

@@ -1,0 +1,276 @@
+"""The command line: parse, call one function, print. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from . import __version__
+from .errors import FlynetError
+
+
+class _Examples(click.Command):
+    """A command whose help ends with examples, kept as they are written."""
+
+    def __init__(self, *args: object, examples: str = "", **kwargs: object):
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self._examples:
+            with formatter.section("Examples"):
+                for line in self._examples.strip().splitlines():
+                    formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="flynet-tiny")
+def cli() -> None:
+    """From a trained network to proven C on a microcontroller.
+
+    Quantizes to int8, compiles to C, links it for the chip, proves every tensor equal in four runtimes and runs it on an
+    emulated Cortex-M.
+
+    Exit codes: 0 done; 1 a bug of ours; 2 usage; 3 bad or unsafe model or data; 4 unsupported operator; 5 over budget; 6 numbers
+    differ; 7 a needed external tool is missing.
+    """
+
+
+_EMIT = click.option(
+    "--emit",
+    type=click.Choice(["ir", "plan", "c"]),
+    help="Print one floor of the compiler to standard output and stop: the graph, the memory plan or the C.",
+)
+_TARGET = click.option("--target", required=True, metavar="CHIP", help="Microcontroller; 'flynet-tiny targets' lists them.")
+_OUT = click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Output folder; it appears whole or not at all."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")
+_NO_EMULATE = click.option("--no-emulate", is_flag=True, help="Do not run the emulated board.")
+_NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
+
+
+@cli.command(
+    cls=_Examples,
+    examples="""
+    flynet-tiny export --width 0.4 --target stm32f412
+    flynet-tiny export --width 0.5 --target stm32h743 --out out/h743
+    flynet-tiny export --checkpoint digits.pt --calibration digits --target stm32f412
+    flynet-tiny export --width 0.4 --target stm32f412 --emit plan
+    """,
+)
+@click.option(
+    "--width", type=float, metavar="X", help=f"Width multiplier, 0.3 to 1.0 in the paper.  [default: 0.4] {_NETWORK_HELP}"
+)
+@click.option(
+    "--heads", type=int, metavar="N", help=f"Heads of the depthwise convolutions, 1 to 5.  [default: 3] {_NETWORK_HELP}"
+)
+@click.option("--resolution", type=int, metavar="PX", help=f"Side of the input image.  [default: 224] {_NETWORK_HELP}")
+@click.option("--classes", type=int, metavar="N", help=f"Number of classes.  [default: 1000] {_NETWORK_HELP}")
+@click.option("--channels", type=int, metavar="N", help=f"1 (grey) or 3 (colour).  [default: 3] {_NETWORK_HELP}")
+@click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="A checkpoint of 'flynet-tiny train'.")
+@click.option(
+    "--calibration",
+    default="photos",
+    show_default=True,
+    metavar="DIR|digits|photos",
+    help="Images that set the int8 ranges: a folder, scikit-learn's digits, or 64 crops of its two sample photos.",
+)
+@_TARGET
+@_OUT
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of untrained weights, crops and test inputs.")
+@_JSON
+@_EMIT
+@_NO_EMULATE
+def export(
+    width: float | None,
+    heads: int | None,
+    resolution: int | None,
+    classes: int | None,
+    channels: int | None,
+    checkpoint: Path | None,
+    calibration: str,
+    target: str,
+    out: Path | None,
+    seed: int,
+    as_json: bool,
+    emit: str | None,
+    no_emulate: bool,
+) -> None:
+    """Take a FlyNet to proven C on a microcontroller, in one go.
+
+    Without --checkpoint the paper's network is taken with seeded weights and reported as UNTRAINED: its sizes, instruction
+    counts and exactness are true, its accuracy is chance.
+    """
+    from .deploy.commands import export_network
+    from .deploy.network import NetworkRequest
+
+    request = NetworkRequest(width, heads, resolution, classes, channels, checkpoint, calibration, seed)
+    click.echo(export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json), nl=False)
+
+
+@cli.command(
+    name="compile",
+    cls=_Examples,
+    examples="""
+    flynet-tiny compile person_detect.tflite --target stm32f412 --out out/person
+    flynet-tiny compile model.tflite --target stm32f405 --emit ir
+    """,
+)
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.tflite")
+@_TARGET
+@_OUT
+@click.option("--name", metavar="ID", help="Name of the C library.  [default: the file's]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the test inputs.")
+@_JSON
+@_EMIT
+@_NO_EMULATE
+def compile_command(
+    model: Path,
+    target: str,
+    out: Path | None,
+    name: str | None,
+    seed: int,
+    as_json: bool,
+    emit: str | None,
+    no_emulate: bool,
+) -> None:
+    """Compile any int8 .tflite to proven C.
+
+    'flynet-tiny ops' lists the operators and their rules.
+    """
+    from .deploy.commands import compile_model
+
+    click.echo(compile_model(model, name, target, out, emit, emulate=not no_emulate, as_json=as_json, seed=seed), nl=False)
+
+
+@cli.command(
+    cls=_Examples,
+    examples="""
+    flynet-tiny train --data digits --width 0.4 --resolution 32 --out digits.pt
+    flynet-tiny train --data pictures/ --classes 5 --resolution 96 --epochs 30 --out mine.pt
+    """,
+)
+@click.option(
+    "--data", required=True, metavar="DIR|digits", help="scikit-learn's digits, or DIR/class/picture (or DIR/train and DIR/val)."
+)
+@click.option("--width", type=float, default=0.4, show_default=True, help="Width multiplier.")
+@click.option("--heads", type=int, default=3, show_default=True, help="Heads of the depthwise convolutions.")
+@click.option("--resolution", type=int, default=32, show_default=True, help="Side of the input image.")
+@click.option("--channels", type=int, default=3, show_default=True, help="1 (grey) or 3 (colour).")
+@click.option("--epochs", type=int, help="Passes over the data.  [default: 8]")
+@click.option("--batch", type=int, help="Images in a step.  [default: 64]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, order and augmentation.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The checkpoint to write.")
+def train(
+    data: str,
+    width: float,
+    heads: int,
+    resolution: int,
+    channels: int,
+    epochs: int | None,
+    batch: int | None,
+    seed: int,
+    out: Path,
+) -> None:
+    """Train a FlyNet on the CPU, and write a checkpoint for 'export'."""
+    from .deploy.training import train_network
+
+    train_network(data, width, heads, resolution, channels, epochs, batch, seed, out)
+
+
+@cli.command(cls=_Examples, examples="flynet-tiny verify flynet-h3-0.4x-stm32f412")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--inputs",
+    "count",
+    type=click.IntRange(1, 10_000),
+    default=16,
+    show_default=True,
+    help="Images or noise inputs, beside the extremes.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the inputs.")
+@_NO_EMULATE
+def verify(folder: Path, count: int, seed: int, no_emulate: bool) -> None:
+    """Compare every tensor of an output folder again, on fresh inputs, in all four runtimes."""
+    from .deploy.commands import verify_folder
+
+    click.echo(verify_folder(folder, count, seed, emulate=not no_emulate), nl=False)
+
+
+@cli.command(
+    cls=_Examples,
+    examples="""
+    flynet-tiny emulate flynet-h3-0.4x-stm32f412
+    flynet-tiny emulate flynet-h3-0.4x-stm32f412 --input cat.jpg --top 3
+    """,
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--input",
+    "picture",
+    type=click.Path(path_type=Path),
+    metavar="PICTURE|FILE.npy",
+    help="A picture, or an int8 array.  [default: noise]",
+)
+@click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many outputs to print.")
+def emulate(folder: Path, picture: Path | None, top: int) -> None:
+    """Run the firmware of an output folder on the emulated board, on one input."""
+    from .deploy.commands import emulate_folder
+
+    click.echo(emulate_folder(folder, picture, top), nl=False)
+
+
+@cli.command(cls=_Examples, examples="flynet-tiny report flynet-h3-0.4x-stm32f412")
+@click.argument("folder", type=click.Path(path_type=Path))
+@_JSON
+def report(folder: Path, as_json: bool) -> None:
+    """Print the verdict of an output folder."""
+    from .deploy.commands import print_report
+
+    click.echo(print_report(folder, as_json), nl=False)
+
+
+@cli.command(cls=_Examples, examples="flynet-tiny targets --json")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def targets(as_json: bool) -> None:
+    """List the microcontrollers with their memories."""
+    from .deploy.listing import targets_table
+
+    click.echo(targets_table(as_json), nl=False)
+
+
+@cli.command()
+def ops() -> None:
+    """List the supported TFLite operators and their rules."""
+    from .codegen.supported_ops import as_markdown
+
+    click.echo(as_markdown(), nl=False)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script: our errors and click's become one line and their exit code; anything else is a bug (exit 1)."""
+    try:
+        code = cli.main(args=arguments, prog_name="flynet-tiny", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        code = _fail(error.format_message(), error.exit_code)
+    except FlynetError as error:
+        code = _fail(str(error), error.exit_code)
+    except click.Abort:
+        code = _fail("interrupted; nothing was kept", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, exit_code: int) -> int:
+    line = " ".join(message.split())
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {line}", err=True)
+    return exit_code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The first half of the road: a FlyNet, trained or seeded, to a float ONNX model, an int8 `.tflite` and images to try it on.
+
+torch is imported inside the functions, so that this file can be imported without it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..codegen.ir import Tensor
+from ..errors import UsageError
+from ..flynet.config import FlyNetConfig
+from ..flynet.data import ImageSet, digits, folder, source
+from .console import Reporter
+
+if TYPE_CHECKING:
+    from ..flynet.model import FlyNet
+
+Floats = npt.NDArray[np.float32]
+Int8 = npt.NDArray[np.int8]
+
+DIGITS_CALIBRATION_IMAGES = 1347  # the whole training split: 16 / 50 / 1,347 images gave 18 / 23 / 28 dB of SQNR at the logits
+CALIBRATION_BATCH = 16
+
+
+@dataclass(frozen=True)
+class NetworkRequest:
+    """What the user asked for; None means the checkpoint's value, or without a checkpoint the default."""
+
+    width: float | None = None
+    heads: int | None = None
+    resolution: int | None = None
+    classes: int | None = None
+    channels: int | None = None
+    checkpoint: Path | None = None
+    calibration: str = "photos"
+    seed: int = 0
+
+    def config(self) -> FlyNetConfig:
+        """The configuration of a network without a checkpoint."""
+        return FlyNetConfig(**self._given())
+
+    def require_agreement(self, config: FlyNetConfig) -> None:
+        """Refuse an option that contradicts the checkpoint."""
+        for name, value in self._given().items():
+            if value != getattr(config, name):
+                raise UsageError(f"--{name} {value} contradicts the checkpoint, which has {getattr(config, name)}; leave it out")
+
+    def _given(self) -> dict[str, int | float]:
+        options = {name: getattr(self, name) for name in ("width", "heads", "resolution", "classes", "channels")}
+        return {name: value for name, value in options.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class PreparedNetwork:
+    """A float network ready for quantization. `held_out` are labelled images for the accuracy, where there are any."""
+
+    config: FlyNetConfig
+    onnx: bytes
+    trained: bool
+    params: int
+    calibration: ImageSet
+    held_out: ImageSet | None
+
+
+def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetwork:
+    """Build or load the network, estimate BN statistics where it is untrained, and write it as ONNX."""
+    if request.checkpoint is None:
+        request.config()  # bad options are refused before torch is loaded
+    with reporter.step("network") as step:
+        from ..flynet.model import count_macs, count_params
+
+        model, config, dataset = _model(request)
+        calibration = _calibration(request, config)
+        if request.checkpoint is None:
+            from ..flynet.train import estimate_bn_statistics
+
+            estimate_bn_statistics(model, calibration.batches(CALIBRATION_BATCH))
+        params = count_params(model)
+        shape = f"{config.resolution}x{config.resolution}x{config.channels} -> {config.classes} classes"
+        state = "trained" if request.checkpoint else f"UNTRAINED (seed {request.seed})"
+        step.say(f"{config.name} {shape}, {params:,} parameters, {count_macs(config):,} MACs, {state}")
+    with reporter.step("onnx") as step:
+        from ..export.onnx_export import export_onnx
+
+        onnx = export_onnx(model, config.input_shape)
+        step.say(f"model.onnx, {len(onnx):,} bytes, float")
+    held_out = _held_out(request, config, dataset) if request.checkpoint else None
+    return PreparedNetwork(config, onnx, request.checkpoint is not None, params, calibration, held_out)
+
+
+def _model(request: NetworkRequest) -> tuple[FlyNet, FlyNetConfig, str]:
+    import torch
+
+    from ..flynet.checkpoint import load_checkpoint
+    from ..flynet.model import build
+
+    if request.checkpoint is not None:
+        model, metadata = load_checkpoint(request.checkpoint)
+        request.require_agreement(metadata.config)
+        return model, metadata.config, metadata.dataset
+    torch.manual_seed(request.seed)
+    config = request.config()
+    return build(config), config, ""
+
+
+def _calibration(request: NetworkRequest, config: FlyNetConfig) -> ImageSet:
+    if request.calibration == "digits":
+        return source("digits", config.resolution, config.channels, DIGITS_CALIBRATION_IMAGES, request.seed)
+    return source(request.calibration, config.resolution, config.channels, seed=request.seed)
+
+
+def _held_out(request: NetworkRequest, config: FlyNetConfig, dataset: str) -> ImageSet | None:
+    """Labelled images of the data that the checkpoint was trained on, or of the calibration folder's `val` split."""
+    if dataset == "digits":
+        return digits(config.resolution, config.channels)[1]
+    place = Path(request.calibration)
+    if (place / "val").is_dir():
+        images = folder(place, config.resolution, config.channels, split="val", limit=500)
+        return images if len(images.class_names) == config.classes else None
+    return None
+
+
+def quantize_images(images: Floats, tensor: Tensor) -> Int8:
+    """float [N, C, H, W] as the int8 [N, H, W, C] that a graph's input takes: round half to even, clamp."""
+    nhwc = np.ascontiguousarray(np.transpose(images, (0, 2, 3, 1)))
+    stored = np.rint(nhwc / np.float32(tensor.scale)) + tensor.zero_point
+    return np.clip(stored, -128, 127).astype(np.int8)
+
+
+def inputs_for_any_model(tensor: Tensor, count: int, seed: int = 0) -> Int8:
+    """[count, *shape without batch]: crops of photos over the whole int8 range where the input is an image, else noise."""
+    shape = tensor.shape
+    if len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3) and min(shape[1:3]) >= 8:
+        side = max(shape[1:3])
+        crops = source("photos", side, shape[3], count, seed).images[:, :, : shape[1], : shape[2]]
+        low, high = crops.min(), crops.max()
+        stored = np.rint((crops - low) / (high - low) * 255 - 128).astype(np.int8)
+        return np.ascontiguousarray(np.transpose(stored, (0, 2, 3, 1)))
+    noise: Int8 = np.random.default_rng(seed).integers(-128, 128, (count, math.prod(shape)), np.int8)
+    return noise.reshape(count, *shape[1:]) if shape and shape[0] == 1 else noise.reshape(count, *shape)
