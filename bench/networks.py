@@ -1,6 +1,6 @@
 """Whole networks for the benchmark, as graphs with seeded weights.
 
-MobileNetV1 0.25 at 96x96x3 with 2 classes is the network of MLPerf Tiny's visual wake words (7.49 M MACs), on which peers publish.
+MobileNetV1 0.25 at 96x96x3 with 2 classes is the network of MLPerf Tiny's visual wake words (7.49 M MACs).
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from ..codegen.verify_graph import verify_graph
 
 # Output channels and stride of the thirteen depthwise-separable blocks at width 1.0 (Howard et al. 2017, table 1).
 MOBILENET_V1 = (
-    (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1),
-)  # fmt: skip
+    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)),
+    *((512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1)),
+    *((1024, 2), (1024, 1)),
+)
 
 
 class _Builder:
