@@ -38,6 +38,7 @@ class Kind(Enum):
     STRIDED_SLICE = "STRIDED_SLICE"
     PAD = "PAD"
     RESHAPE = "RESHAPE"
+    QUANTIZE = "QUANTIZE"  # from one scale to another; lowering makes none, quantization does
 
 
 @dataclass(frozen=True, eq=False)

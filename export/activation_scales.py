@@ -1,0 +1,156 @@
+"""Scales and zero points of all activations: which tensors must share one, and how small a scale may be.
+
+Operators that only move int8 values (RESHAPE, SLICE, PAD, poolings, REDUCE_MAX) have one quantization for input and output.
+CONCATENATION and MAXIMUM want it of all inputs too: their producers write with it directly where nobody else reads them, else a
+QUANTIZE comes between. LOGISTIC and SOFTMAX write 1/256, -128.
+
+LiteRT has lower bounds for output scales and aborts the process below some of them; a tensor that is constant in float (a dead
+channel, the variance of a constant map) would fall below. `_scale_floor` states each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import BadModel
+from .calibrate import Calibration
+from .float_graph import FloatGraph, FloatOp, FloatTensor, Kind
+
+_MOVES = {Kind.RESHAPE, Kind.SLICE, Kind.STRIDED_SLICE, Kind.PAD, Kind.MAX_POOL_2D, Kind.AVERAGE_POOL_2D, Kind.REDUCE_MAX}
+_JOINS = {Kind.CONCATENATION, Kind.MAXIMUM}
+_UNIT_INTERVAL = {Kind.LOGISTIC, Kind.SOFTMAX}
+_SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-40, 2.0**40  # products of two stay far inside float32
+_ABOVE = 1.01  # how far above a bound that must not be touched
+
+
+@dataclass(frozen=True)
+class Affine:
+    """real = scale * (stored - zero_point); the scale is an exact float32."""
+
+    scale: float
+    zero_point: int
+
+    @staticmethod
+    def over(low: float, high: float, smallest: float = _SMALLEST_SCALE) -> Affine:
+        """int8 over [low, high] widened to hold 0, which is exact; an empty range becomes [0, 1]."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        if low == high:
+            high = 1.0
+        scale = float(np.float32(max((high - low) / 255.0, smallest)))
+        return Affine(scale, int(np.clip(np.round(-128 - low / scale), -128, 127)))
+
+    @property
+    def magnitude(self) -> float:
+        """The largest absolute value that int8 can stand for."""
+        return self.scale * max(127 - self.zero_point, 128 + self.zero_point)
+
+
+UNIT_INTERVAL = Affine(1 / 256, -128)
+
+
+def choose_scales(graph: FloatGraph, calibration: Calibration) -> tuple[FloatGraph, Mapping[str, Affine]]:
+    """(the graph with the QUANTIZEs that ties need, the quantization of every tensor)."""
+    groups = _Groups(graph)
+    graph = _tie(graph, groups)
+    ranges: dict[str, tuple[float, float]] = {}
+    floors: dict[str, float] = {}
+    fixed = {groups.find(op.output) for op in graph.ops if op.kind in _UNIT_INTERVAL}
+    for name, tensor in graph.tensors.items():
+        root = groups.find(name)
+        low, high = ranges.get(root, (0.0, 0.0))
+        if tensor.data is not None:
+            ranges[root] = min(low, float(tensor.data.min())), max(high, float(tensor.data.max()))
+        elif tensor.value is not None:
+            found = calibration.ranges[tensor.value]
+            if max(-found.low, found.high) > 255 * _LARGEST_SCALE:
+                raise BadModel(f"{tensor.value!r} reaches {max(-found.low, found.high):g}; int8 cannot hold that range usefully")
+            ranges[root] = min(low, found.low), max(high, found.high)
+        floors[root] = _SMALLEST_SCALE
+    for op in graph.ops:
+        if op.kind is Kind.SOFTMAX:  # its input's scale times 2^26 must be above 1
+            floors[groups.find(op.inputs[0])] = 2.0**-25
+
+    def quantization(name: str) -> Affine:
+        root = groups.find(name)
+        return UNIT_INTERVAL if root in fixed else Affine.over(*ranges[root], smallest=floors[root])
+
+    for _ in graph.ops:  # a raised scale can raise one further on; scales only grow, each pass settles one level
+        raised = False
+        for op in graph.ops:
+            output = quantization(op.output)
+            floor = _scale_floor(op, [quantization(name) for name in op.inputs])
+            if floor > output.scale:
+                floors[groups.find(op.output)] = floor * _ABOVE
+                raised = True
+        if not raised:
+            break
+    return graph, {name: quantization(name) for name in graph.tensors}
+
+
+def _scale_floor(op: FloatOp, inputs: list[Affine]) -> float:
+    """The output scale at which LiteRT's integer arithmetic for an operator begins to fail."""
+    scales = [quantization.scale for quantization in inputs]
+    if op.weights is not None:  # accumulator * multiplier stays far inside int32
+        axes = (0, 1, 2) if op.kind is Kind.DEPTHWISE_CONV_2D else (1, 2, 3)
+        reach = np.abs(op.weights).sum(axis=axes) * 255 * scales[0]
+        return float((reach + np.abs(op.bias if op.bias is not None else 0.0)).max()) / 2**29
+    if op.kind is Kind.SQUARED_DIFFERENCE:  # twice^2 / (2^14 * output) must be below 1
+        return (2 * max(scales)) ** 2 / 2**14
+    if op.kind in (Kind.ADD, Kind.SUB):  # twice / (2^20 * output) must be below 1
+        return 2 * max(scales) / 2**20
+    if op.kind is Kind.MUL:  # the product of two offsets, shifted left, stays inside int32
+        return scales[0] * scales[1] / 2**13
+    if op.kind is Kind.HARD_SWISH:  # input / (128 * output) must be below 1
+        return scales[0] / 128
+    if op.kind in (Kind.MEAN, Kind.RELU, Kind.RELU6, Kind.QUANTIZE):
+        return scales[0] / 2**16
+    return 0.0
+
+
+class _Groups:
+    """Tensors that share one quantization (union-find)."""
+
+    def __init__(self, graph: FloatGraph):
+        self._parent = {name: name for name in graph.tensors}
+
+    def find(self, name: str) -> str:
+        self._parent.setdefault(name, name)
+        while self._parent[name] != name:
+            self._parent[name] = self._parent[self._parent[name]]
+            name = self._parent[name]
+        return name
+
+    def join(self, one: str, other: str) -> None:
+        self._parent[self.find(one)] = self.find(other)
+
+    def members(self, name: str) -> list[str]:
+        root = self.find(name)
+        return [member for member in list(self._parent) if self.find(member) == root]
+
+
+def _tie(graph: FloatGraph, groups: _Groups) -> FloatGraph:
+    """Join the groups that operators demand; the graph with a QUANTIZE before each join that would coarsen somebody else."""
+    for op in graph.ops:
+        if op.kind in _MOVES:
+            groups.join(op.inputs[0], op.output)
+    uses = graph.use_counts()
+    unit_interval = {op.output for op in graph.ops if op.kind in _UNIT_INTERVAL}
+    tensors = dict(graph.tensors)
+    ops: list[FloatOp] = []
+    for op in graph.ops:
+        inputs = []
+        for name in op.inputs:
+            if op.kind in _JOINS and groups.find(name) != groups.find(op.output):
+                members = groups.members(name)
+                if unit_interval.intersection(members) or any(uses[member] > 1 for member in members):
+                    source, name = name, f"{op.output}/{len(inputs)}"
+                    tensors[name] = FloatTensor(name, tensors[source].shape, tensors[source].value, tensors[source].layout)
+                    uses[name] = 1
+                    ops.append(FloatOp(Kind.QUANTIZE, (source,), name, op.node))
+                groups.join(name, op.output)
+            inputs.append(name)
+        ops.append(replace(op, inputs=tuple(inputs)))
+    return FloatGraph(tensors, tuple(ops), graph.inputs, graph.outputs)

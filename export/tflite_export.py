@@ -1,0 +1,98 @@
+"""A float ONNX model and calibration images -> an int8 `.tflite`, and what each of its tensors stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .activation_scales import Affine
+from .calibrate import Progress, RangeMethod, calibrate
+from .float_graph import Array, FloatTensor
+from .lower import lower
+from .onnx_graph import OnnxGraph, load_onnx
+from .quantize import quantize
+from .simplify import simplify
+from .tflite_writer import write_tflite
+
+
+@dataclass(frozen=True, eq=False)
+class TensorOrigin:
+    """A tensor of the `.tflite` (its index and name there) that holds an ONNX value."""
+
+    index: int
+    kind: str
+    tensor: FloatTensor
+    affine: Affine
+
+    @property
+    def value(self) -> str:
+        assert self.tensor.value is not None
+        return self.tensor.value
+
+    def dequantize(self, stored: Array) -> Array:
+        """The real numbers of int8 values, in the tensor's own order and shape."""
+        return self.affine.scale * (stored.astype("float64") - self.affine.zero_point)
+
+
+@dataclass(frozen=True, eq=False)
+class ExportResult:
+    """tflite   the file
+    float_graph  the simplified float ONNX graph, which computes every value that an origin names
+    origins      the tensors that operators compute, in order, where an ONNX value has the same elements; the input first
+    """
+
+    name: str
+    tflite: bytes
+    float_graph: OnnxGraph
+    origins: tuple[TensorOrigin, ...]
+    calibration_images: int
+
+    @property
+    def input(self) -> TensorOrigin:
+        """The input: NCHW in ONNX, NHWC int8 in the `.tflite`."""
+        return self.origins[0]
+
+    @property
+    def input_scale(self) -> float:
+        return self.input.affine.scale
+
+    @property
+    def input_zero_point(self) -> int:
+        return self.input.affine.zero_point
+
+    def quantize_input(self, images: Array) -> Array:
+        """Images [N, C, H, W] as the int8 network takes them, [N, H, W, C]."""
+        stored = np.stack([self.input.tensor.stored(image[None]) for image in images.astype("float64")])
+        scaled = (stored / self.input_scale).round() + self.input_zero_point
+        return scaled.clip(-128, 127).astype("int8").reshape(len(images), *self.input.tensor.shape[1:])
+
+
+def export_tflite(
+    onnx_model: str | Path | bytes,
+    calibration: Iterable[Array],
+    *,
+    name: str,
+    method: RangeMethod = RangeMethod.MIN_MAX,
+    progress: Progress | None = None,
+) -> ExportResult:
+    """The int8 network of a float ONNX model (a path or the file's bytes).
+
+    calibration  batches [N, C, H, W] of float32 images as the float network takes them, from the distribution of use
+    progress     called with the number of calibration images done
+    Raises BadModel, UnsupportedOperators (all at once) and BadData.
+    """
+    graph = simplify(load_onnx(onnx_model))
+    lowered = lower(graph)
+    ranges = calibrate(graph, lowered.values(), calibration, method=method, progress=progress)
+    quantized = quantize(lowered, ranges)
+    index_of = {tensor.name: index for index, tensor in enumerate(quantized.model.tensors)}
+    kinds = {op.outputs[0]: op.opcode for op in quantized.model.ops}
+    origins = [
+        TensorOrigin(index_of[tensor], kinds.get(tensor, "INPUT"), quantized.tensors[tensor], quantized.affine[tensor])
+        for tensor in (*quantized.model.inputs, *kinds)
+        if kinds.get(tensor) != "RESHAPE" and quantized.tensors[tensor].value is not None
+    ]
+    return ExportResult(name, write_tflite(quantized.model), graph, tuple(origins), ranges.num_images)
