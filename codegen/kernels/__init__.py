@@ -1,0 +1,72 @@
+"""Kernels: for every operator the C function that computes it. `select_kernel` is the table of contents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..ir import FusedAttrs, FusedPattern, Graph, Op, OpKind
+from . import (
+    add,
+    concatenation,
+    conv_2d,
+    depthwise_conv_2d,
+    fully_connected,
+    maximum,
+    mdw_max,
+    mean,
+    mean_variance,
+    mul,
+    mul_max,
+    pad,
+    pool,
+    reduce_max,
+    reshape,
+    slice,
+    softmax,
+    squared_difference,
+    table,
+)
+from .base import KernelCall
+
+Select = Callable[[Op, Graph], KernelCall]
+
+_KERNELS: Mapping[OpKind, Select] = {
+    OpKind.CONV_2D: conv_2d.select,
+    OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d.select,
+    OpKind.FULLY_CONNECTED: fully_connected.select,
+    OpKind.ADD: add.select,
+    OpKind.SUB: add.select,
+    OpKind.MUL: mul.select,
+    OpKind.MAXIMUM: maximum.select,
+    OpKind.SQUARED_DIFFERENCE: squared_difference.select,
+    OpKind.MEAN: mean.select,
+    OpKind.REDUCE_MAX: reduce_max.select,
+    OpKind.AVERAGE_POOL_2D: pool.select,
+    OpKind.MAX_POOL_2D: pool.select,
+    OpKind.SOFTMAX: softmax.select,
+    OpKind.LOGISTIC: table.select,
+    OpKind.HARD_SWISH: table.select,
+    OpKind.RELU: table.select,
+    OpKind.RELU6: table.select,
+    OpKind.QUANTIZE: table.select,
+    OpKind.CONCATENATION: concatenation.select,
+    OpKind.SLICE: slice.select,
+    OpKind.STRIDED_SLICE: slice.select,
+    OpKind.PAD: pad.select,
+    OpKind.RESHAPE: reshape.select,
+}
+
+_FUSED: Mapping[FusedPattern, Select] = {
+    FusedPattern.MEAN_VARIANCE: mean_variance.select,
+    FusedPattern.MDW_MAX: mdw_max.select,
+    FusedPattern.MUL_MAX: mul_max.select,
+}
+
+
+def select_kernel(op: Op, graph: Graph) -> KernelCall:
+    """The kernel call that computes an operator; a table fused into its producer is the producer's kernel's work."""
+    if isinstance(op.attrs, FusedAttrs):
+        if op.attrs.pattern is FusedPattern.PRODUCER_TABLE:
+            return _KERNELS[op.attrs.body[0].kind](op, graph)
+        return _FUSED[op.attrs.pattern](op, graph)
+    return _KERNELS[op.kind](op, graph)

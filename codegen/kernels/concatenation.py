@@ -1,0 +1,45 @@
+"""CONCATENATION: the inputs' blocks one after the other, for each index before the axis."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..ir import ConcatAttrs, Graph, Op
+from .base import ConstArray, KernelCall, SamePlace
+
+
+def select(op: Op, graph: Graph) -> KernelCall:
+    """The kernel call of a CONCATENATION; constant inputs come from flash."""
+    assert isinstance(op.attrs, ConcatAttrs)
+    axis = op.attrs.axis
+    tensors = [graph.tensor(name) for name in op.inputs]
+    activations = tuple(dict.fromkeys(t.name for t in tensors if not t.is_constant))
+    constants = [t for t in tensors if t.is_constant]
+    first_of_constant = np.cumsum([0, *(t.num_elements for t in constants)])
+    sources, starts = [], []
+    for tensor in tensors:
+        if tensor.is_constant:
+            sources.append(-1)
+            starts.append(int(first_of_constant[constants.index(tensor)]))
+        else:
+            sources.append(activations.index(tensor.name))
+            starts.append(0)
+    count = math.prod(tensors[0].shape[:axis])
+    joined = [t.constant().reshape(-1).astype(np.int8) for t in constants]
+    first_stays = count == 1 and not tensors[0].is_constant and op.inputs.count(op.inputs[0]) == 1
+    return KernelCall(
+        template="concatenation",
+        shape={
+            "count": count,
+            "blocks": tuple(math.prod(t.shape[axis:]) for t in tensors),
+            "sources": tuple(sources),
+            "starts": tuple(starts),
+            "num_inputs": len(activations),
+        },
+        inputs=activations,
+        outputs=(op.output,),
+        arrays=(ConstArray("constants", np.concatenate(joined)),) if joined else (),
+        sharing={op.inputs[0]: SamePlace()} if first_stays else {},
+    )

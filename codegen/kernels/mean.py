@@ -1,0 +1,29 @@
+"""MEAN over any axes: the sum in int32, then one requantization with the division folded in."""
+
+from __future__ import annotations
+
+from ..fixed_point import mean_multiplier
+from ..ir import Graph, Op, ReduceAttrs
+from .base import KernelCall
+from .reduction import reduction_nest
+
+
+def select(op: Op, graph: Graph) -> KernelCall:
+    """The kernel call of a MEAN."""
+    assert isinstance(op.attrs, ReduceAttrs)
+    source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
+    nest = reduction_nest(source.shape, op.attrs.axes)
+    factor = mean_multiplier(source.scale, output.scale, nest.count)
+    return KernelCall(
+        template="mean",
+        shape=nest.as_shape(),
+        inputs=(source.name,),
+        outputs=(op.output,),
+        scalars={
+            "sum_offset": -nest.count * source.zero_point,
+            "multiplier": factor.multiplier,
+            "shift": factor.shift,
+            "output_offset": output.zero_point,
+        },
+        sharing=nest.sharing(source.name),
+    )

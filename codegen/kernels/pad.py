@@ -1,0 +1,47 @@
+"""PAD with the zero point, where no convolution could take the padding over."""
+
+from __future__ import annotations
+
+from ..ir import Graph, Op, PadAttrs
+from .base import KernelCall
+
+
+def select(op: Op, graph: Graph) -> KernelCall:
+    """The kernel call of a PAD; axes without padding are merged into their outer neighbour."""
+    assert isinstance(op.attrs, PadAttrs)
+    source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
+    run = 1
+    axes: list[tuple[int, int, int]] = []  # count, elements of padding before and after; innermost first
+    rows = zip(source.shape, op.attrs.before, op.attrs.after, strict=True)
+    for size, before, after in reversed(list(rows)):
+        inner = output_elements(axes, run)
+        if not axes and not before and not after:
+            run *= size
+        elif axes and not before and not after and axes[-1][1] == axes[-1][2] == 0:
+            axes[-1] = (axes[-1][0] * size, 0, 0)
+        elif not axes:
+            axes.append((1, before * inner, after * inner))
+            run *= size
+        else:
+            axes.append((size, before * inner, after * inner))
+    outer = axes[::-1]
+    return KernelCall(
+        template="pad",
+        shape={
+            "sizes": tuple(a[0] for a in outer),
+            "before": tuple(a[1] for a in outer),
+            "after": tuple(a[2] for a in outer),
+            "run": run,
+            "value": output.zero_point,
+        },
+        inputs=(source.name,),
+        outputs=(op.output,),
+    )
+
+
+def output_elements(axes: list[tuple[int, int, int]], run: int) -> int:
+    """Elements of output under the axes gathered so far."""
+    elements = run
+    for count, before, after in axes:
+        elements = before + count * elements + after
+    return elements

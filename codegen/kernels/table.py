@@ -1,0 +1,33 @@
+"""LOGISTIC, HARD_SWISH, RELU, RELU6 and QUANTIZE: one look-up in a 256-entry table for each element."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..fixed_point import activation_table
+from ..ir import Graph, Op
+from .base import ConstArray, KernelCall, elementwise_schedule
+
+
+def by_unsigned_byte(table: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """A table whose entry `x + 128` belongs to the int8 value x, reordered so that the byte of x, unsigned, is its index."""
+    return np.roll(table, 128)
+
+
+def select(op: Op, graph: Graph) -> KernelCall:
+    """The kernel call of an operator of one int8 value."""
+    source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
+    return table_call(op.inputs[0], op.output, output.num_elements, activation_table(op.kind, source, output))
+
+
+def table_call(source: str, output: str, num_elements: int, table: npt.NDArray[np.int8]) -> KernelCall:
+    """A kernel call that maps every element through int8[256]; entry `x + 128` belongs to x."""
+    return KernelCall(
+        template="table",
+        shape={"count": num_elements},
+        inputs=(source,),
+        outputs=(output,),
+        arrays=(ConstArray("table", by_unsigned_byte(table)),),
+        sharing={source: elementwise_schedule(num_elements)},
+    )
