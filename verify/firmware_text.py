@@ -1,0 +1,43 @@
+"""Rendering of `firmware_templates`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+
+_PACKAGE = f"{__package__.rpartition('.')[0]}.firmware_templates"
+
+
+def template_text(path: str) -> str:
+    """The text of a file of the room, `common/main.c.j2` for example."""
+    return files(_PACKAGE).joinpath(path).read_text(encoding="utf-8")
+
+
+def render(path: str, values: Mapping[str, object]) -> str:
+    """A template filled in; a name that `values` lacks is an error."""
+    return _environment().get_template(path).render(values)
+
+
+def write_rendered(path: str, folder: Path, values: Mapping[str, object], name: str | None = None) -> None:
+    """Write one file of the room into a folder: rendered when it ends in .j2, as it is otherwise."""
+    source = Path(path)
+    text = render(path, values) if source.suffix == ".j2" else template_text(path)
+    (folder / (name or source.name.removesuffix(".j2"))).write_text(text, encoding="utf-8")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(template_text),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.globals["hex"] = "0x{:08x}".format
+    return environment

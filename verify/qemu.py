@@ -1,0 +1,168 @@
+"""Firmware in QEMU: the verification harness fed with inputs, and the firmware's own self-test."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..codegen.c_library import CLibrary
+from ..errors import EmulationFailed
+from ..report.elf import function_at
+from .board import ICOUNT_SHIFT, Board
+from .firmware import BuiltFirmware
+from .harness import RESULT, InputSet, Request, SetResult, header_bytes, read_result, set_bytes, write_request
+from .toolchain import Tool, find_tool
+
+Progress = Callable[[int, int], None]
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class EmulatedRun:
+    """What the emulated board computed, one result for each set of inputs.
+
+    stack_bytes           the deepest that `<name>_invoke` went, over all inputs
+    instructions_per_op   of the first set of inputs, when counted; exact and the same on every run
+    """
+
+    sets: tuple[SetResult, ...]
+
+    @property
+    def stack_bytes(self) -> int:
+        return max(result.stack_bytes for result in self.sets)
+
+    @property
+    def instructions_per_op(self) -> tuple[int, ...] | None:
+        return self.sets[0].op_instructions
+
+    @property
+    def total_instructions(self) -> int | None:
+        counts = self.instructions_per_op
+        return None if counts is None else sum(counts)
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """What the firmware said of itself."""
+
+    passed: bool
+    output: str
+    stack_bytes: int
+    instructions: int | None
+
+
+def run_emulated(
+    firmware: BuiltFirmware,
+    library: CLibrary,
+    inputs: Sequence[InputSet],
+    *,
+    trace: bool = True,
+    count: bool = True,
+    timeout_s: float = 120,
+    progress: Progress | None = None,
+) -> EmulatedRun:
+    """Run the library on the emulated board, for every set of inputs.
+
+    trace      bring home every tensor that the C materialises, not only the outputs
+    count      count the instructions of every operator for the FIRST set of inputs (QEMU counts slower than it runs)
+    progress   called with (sets done, sets in all)
+    Raises `EmulationFailed` with the decoded fault, or when a run takes more than timeout_s.
+    """
+    if firmware.verify_elf is None:
+        raise ValueError(f"{firmware.board.machine} has no verification harness")
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(done, len(inputs))
+
+    report(0)
+    results: list[SetResult] = []
+    if count and inputs:
+        results += _run_batch(firmware, library, inputs[:1], Request(trace, count=True), timeout_s, report)
+    if len(inputs) > len(results):
+        done = len(results)
+        results += _run_batch(firmware, library, inputs[done:], Request(trace), timeout_s, lambda more: report(done + more))
+    return EmulatedRun(tuple(results))
+
+
+def run_self_test(firmware: BuiltFirmware, *, count: bool = True, timeout_s: float = 60) -> SelfTest:
+    """Run the firmware as a user would; its verdict, stack and, on boards that can, the instructions of one inference."""
+    with tempfile.TemporaryDirectory(prefix="flynet-tiny-") as scratch:
+        code, output = _run_qemu(firmware.elf, firmware.board, Path(scratch), timeout_s, count, lambda: None)
+    if code not in (0, 1):
+        raise EmulationFailed(_explain(output, firmware.elf, code))
+    stack = re.search(r"^stack (\d+) of", output, re.MULTILINE)
+    instructions = re.search(r"^instructions (\d+)$", output, re.MULTILINE)
+    passed = code == 0 and re.search(r"^PASS$", output, re.MULTILINE) is not None
+    return SelfTest(passed, output, int(stack.group(1)) if stack else 0, int(instructions.group(1)) if instructions else None)
+
+
+def _run_batch(
+    firmware: BuiltFirmware,
+    library: CLibrary,
+    inputs: Sequence[InputSet],
+    request: Request,
+    timeout_s: float,
+    report: Callable[[int], None],
+) -> tuple[SetResult, ...]:
+    assert firmware.verify_elf is not None
+    with tempfile.TemporaryDirectory(prefix="flynet-tiny-") as scratch:
+        folder = Path(scratch)
+        write_request(folder, library, inputs, request)
+        result, each = folder / RESULT, set_bytes(library, request)
+
+        def poll() -> None:
+            size = result.stat().st_size if result.exists() else 0
+            report(min(len(inputs), max(0, size - header_bytes()) // each))
+
+        code, output = _run_qemu(firmware.verify_elf, firmware.board, folder, timeout_s, request.count, poll)
+        if code != 0:
+            raise EmulationFailed(_explain(output, firmware.verify_elf, code))
+        results = read_result(folder, library, len(inputs), request)
+    report(len(inputs))
+    return results
+
+
+def _run_qemu(elf: Path, board: Board, folder: Path, timeout_s: float, count: bool, poll: Callable[[], None]) -> tuple[int, str]:
+    """The exit code that the firmware gave and all that it and QEMU printed."""
+    semihosting = "enable=on,target=native,arg=firmware" + (",arg=+icount" if count else "")
+    command = [
+        str(find_tool(Tool.EMULATOR)), "-M", board.machine, "-display", "none", "-monitor", "none", "-serial", board.serial,
+        "-semihosting-config", semihosting, "-kernel", str(elf.absolute()),
+    ]  # fmt: skip
+    if count:
+        command += ["-icount", f"shift={ICOUNT_SHIFT}"]
+    deadline = time.monotonic() + timeout_s
+    log = folder / "qemu.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            while True:
+                try:
+                    code = process.wait(_POLL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    poll()
+                if time.monotonic() > deadline:
+                    raise EmulationFailed(f"the emulated board did not end within {timeout_s:g} s")
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    return code, log.read_text(errors="replace")
+
+
+def _explain(output: str, elf: Path, code: int) -> str:
+    """The firmware's one-line fault, with the function that its pc lies in."""
+    found = re.search(r"^fault: (.*)$", output, re.MULTILINE)
+    if found is None:
+        words = [line for line in output.splitlines() if line.strip()]
+        return f"the emulated board ended with code {code}: {words[-1] if words else 'no message'}"
+    pc = re.search(r"pc (0x[0-9a-f]{8})", found.group(1))
+    function = function_at(elf, int(pc.group(1), 16)) if pc else None
+    return f"the emulated board faulted: {found.group(1)}" + (f", in {function}" if function else "")
