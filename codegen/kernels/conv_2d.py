@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
-from ..ir import Graph, Op
-from .base import KernelCall
-from .convolution import convolution, plain_arrays, plain_scalars, window_shape
+from ..ir import Graph, Op, Window
+from .base import KernelCall, ShapeValue
+from .convolution import Convolution, convolution, window_shape
+from .products import pair_order, product_arrays, product_scalars, product_shape, products, window_schedule
 
 
 def select(op: Op, graph: Graph) -> KernelCall:
     """The kernel of a CONV_2D, alone or with the table of its activation."""
     conv = convolution(op, graph)
+    _, in_h, in_w, c_in = conv.input_shape
+    _, out_h, out_w, c_out = conv.output_shape
+    run_bytes, num_runs = window_runs(conv.attrs.window, c_in)
+    packed = products(conv, pair_order(run_bytes, num_runs), once=False)
+    shape: dict[str, ShapeValue] = {
+        **window_shape(conv),
+        **product_shape(conv, packed, out_h * out_w),
+        "run_bytes": run_bytes,
+        "num_runs": num_runs,
+        "pointwise": is_pointwise(conv),
+        "patch_bytes": run_bytes * num_runs if reaches_outside(conv) else 0,
+    }
+    pixels = shape["pixels"]
+    assert isinstance(pixels, int)
+    schedule = window_schedule((in_h, in_w, c_in), (out_h, out_w), c_out, conv.attrs.window, pixels)
     return KernelCall(
-        "conv_2d", window_shape(conv), (op.inputs[0],), op.outputs, arrays=plain_arrays(conv), scalars=plain_scalars(conv)
+        "conv_2d",
+        shape,
+        (op.inputs[0],),
+        op.outputs,
+        arrays=product_arrays(conv, packed),
+        scalars=product_scalars(shape, conv),
+        scratch_bytes=4 * packed.pairs * pixels + (run_bytes * num_runs if reaches_outside(conv) else 0),
+        sharing={op.inputs[0]: schedule},
     )
+
+
+def window_runs(window: Window, c_in: int) -> tuple[int, int]:
+    """How many neighbouring bytes a window reads at a time, and how many times."""
+    if window.dilation_w == 1 or window.kernel_w == 1:
+        return window.kernel_w * c_in, window.kernel_h
+    return c_in, window.kernel_h * window.kernel_w
+
+
+def is_pointwise(conv: Convolution) -> bool:
+    """1x1, stride 1, no padding: the pixels' windows follow each other in memory."""
+    w = conv.attrs.window
+    return (w.kernel_h, w.kernel_w, w.stride_h, w.stride_w) == (1, 1, 1, 1) and conv.input_shape[:3] == conv.output_shape[:3]
+
+
+def reaches_outside(conv: Convolution) -> bool:
+    """Whether a window touches the padding."""
+    w = conv.attrs.window
+    _, in_h, in_w, _ = conv.input_shape
+    _, out_h, out_w, _ = conv.output_shape
+    last_y = (out_h - 1) * w.stride_h - w.pad_top + (w.kernel_h - 1) * w.dilation_h
+    last_x = (out_w - 1) * w.stride_w - w.pad_left + (w.kernel_w - 1) * w.dilation_w
+    return w.pad_top > 0 or w.pad_left > 0 or last_y >= in_h or last_x >= in_w

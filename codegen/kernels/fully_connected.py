@@ -1,19 +1,39 @@
-"""FULLY_CONNECTED, with or without an activation table."""
+"""FULLY_CONNECTED, with or without an activation table: a pointwise convolution over its rows that rounds once."""
 
 from __future__ import annotations
 
 import math
 
-from ..ir import Graph, Op
-from .base import KernelCall
-from .convolution import convolution, plain_arrays, plain_scalars
+from ..ir import Graph, Op, Window
+from .base import KernelCall, ShapeValue
+from .convolution import convolution
+from .products import pair_order, product_arrays, product_scalars, product_shape, products, window_schedule
 
 
 def select(op: Op, graph: Graph) -> KernelCall:
     """The kernel of a FULLY_CONNECTED, alone or with the table of its activation."""
     conv = convolution(op, graph)
     c_out, c_in = conv.weights.shape
-    shape = {"batch": math.prod(conv.output_shape) // c_out, "c_in": c_in, "c_out": c_out, "has_table": conv.table is not None}
+    rows = math.prod(conv.output_shape) // c_out
+    packed = products(conv, pair_order(c_in, 1), once=True)
+    shape: dict[str, ShapeValue] = {
+        **product_shape(conv, packed, rows),
+        "rows": rows,
+        "c_in": c_in,
+        "c_out": c_out,
+        "run_bytes": c_in,
+        "pointwise": True,
+        "patch_bytes": 0,
+    }
+    pixels = shape["pixels"]
+    assert isinstance(pixels, int)
     return KernelCall(
-        "fully_connected", shape, (op.inputs[0],), op.outputs, arrays=plain_arrays(conv), scalars=plain_scalars(conv)
+        "fully_connected",
+        shape,
+        (op.inputs[0],),
+        op.outputs,
+        arrays=product_arrays(conv, packed),
+        scalars=product_scalars(shape, conv),
+        scratch_bytes=4 * packed.pairs * pixels,
+        sharing={op.inputs[0]: window_schedule((rows, 1, c_in), (rows, 1), c_out, Window(1, 1), pixels)},
     )

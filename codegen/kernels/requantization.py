@@ -1,0 +1,76 @@
+"""From int32 accumulators to int8: which form of the exact arithmetic a layer's numbers allow, and its constants.
+
+LiteRT's double rounding is y = floor((acc * m + 2^30) / 2^31), out = floor((y + 2^(r-1) - [y < 0]) / 2^r) + zero_point. With
+acc2 = 2 * acc and offset = 2^(r-1) + (zero_point << r), one rounding multiply-add gives y + offset = smmlar(acc2, m, offset), and
+
+    out = ssat8((smmlar(acc2, m, offset) + (acc2 >> 31)) >> r)
+
+since y < 0 exactly when acc < 0, but for acc = -1 and m = 2^30, where y = 0 and both forms give 0. The sign term is not needed
+where negative values are clamped to the zero point anyway (RELU).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from .convolution import Convolution
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+MAX_SHIFT = 22  # offset stays below 2^30 in size
+
+
+class Rounding(Enum):
+    """How the kernel rounds; the value names the C function that does it."""
+
+    AWAY = "ft_scale_away"  # double rounding
+    UP = "ft_scale_up"  # double rounding where negative accumulators end at the zero point
+    ONCE = "ft_scale_once"  # FULLY_CONNECTED
+    EXACT = "ft_scale_exact"  # double rounding in 64 bits: any multiplier, any accumulator
+    EXACT_ONCE = "ft_scale_exact_once"
+
+    @property
+    def takes_doubled(self) -> bool:
+        """Whether the accumulator must come multiplied by two."""
+        return self in (Rounding.AWAY, Rounding.UP, Rounding.ONCE)
+
+
+@dataclass(frozen=True, eq=False)
+class Requantization:
+    """constants [c_out, 3]: multiplier, offset, right shift; for the exact forms multiplier, zero point, shift (> 0 is left)."""
+
+    rounding: Rounding
+    constants: Int32
+
+
+def accumulator_bounds(weights: Int64, bias: Int64, input_zero_point: int) -> tuple[Int64, Int64]:
+    """The least and the largest accumulator of each output channel that any int8 input can produce.
+
+    weights  [c_out, k];  bias [c_out]
+    """
+    low, high = -128 - input_zero_point, 127 - input_zero_point
+    at_least = np.minimum(weights * low, weights * high).sum(axis=1) + bias
+    at_most = np.maximum(weights * low, weights * high).sum(axis=1) + bias
+    return at_least, at_most
+
+
+def requantization(conv: Convolution, reach: Int64, once: bool = False) -> Requantization:
+    """The fastest exact form; `reach` [c_out] is the largest |accumulator| of each channel."""
+    right = -conv.shift
+    dead = (conv.multiplier == 0) | (reach < (np.int64(1) << np.clip(right - 1, 0, 62)))
+    fast = dead | ((right >= 1) & (right <= MAX_SHIFT) & (reach < 1 << 30))
+    zero_point = np.full_like(right, conv.output_zero_point)
+    if not fast.all():
+        constants = np.stack([conv.multiplier, zero_point, conv.shift], axis=1)
+        return Requantization(Rounding.EXACT_ONCE if once else Rounding.EXACT, constants.astype(np.int32))
+    # a dead channel's output is the zero point: (offset - [acc < 0]) >> 1 with offset = 2 * zero_point + 1
+    right = np.where(dead, 1, right)
+    multiplier = np.where(dead, 0, conv.multiplier)
+    offset = (np.int64(1) << (right - 1)) + (zero_point << right)
+    rounding = Rounding.ONCE if once else Rounding.UP if conv.activation_min >= conv.output_zero_point else Rounding.AWAY
+    return Requantization(rounding, np.stack([multiplier, offset, right], axis=1).astype(np.int32))
