@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.c_library import CLibrary
-from ..codegen.targets import Placement, Target
+from ..codegen.targets import Placement, Target, place
 from ..errors import OverBudget
+from ..report.elf import ElfInfo, read_elf
 from .board import (
     ICOUNT_SHIFT,
     TICK_NS,
@@ -24,12 +25,14 @@ from .board import (
     mpu_entries,
     require_mpu_fits,
 )
-from .firmware_text import write_rendered
+from .firmware_text import write_if_changed, write_rendered
+from .stack import StackBound, stack_bound
 from .toolchain import Tool, ToolFailedError, find_tool, require_tools, run_tool
 
 OPTIMIZATION = "-O3"
 SELF_TEST_SEED = 1
 _HARNESS_STACK_BYTES = 16 * 1024
+_DRAFT_STACK_BYTES = 64
 _LINKER_NAMES = ("RAM", "RAM_ARENA")
 _COMMON = (
     "board.h", "console.c", "console.h", "faults.c", "faults.h", "mpu.c", "mpu.h", "semihosting.h",
@@ -49,6 +52,19 @@ class BuiltFirmware:
     objects: Path
     board: Board
     placement: Placement
+
+
+@dataclass(frozen=True)
+class FittedFirmware:
+    """A firmware whose placement reserves what its ELF needs: the stack's static bound, and the statics as linked."""
+
+    firmware: BuiltFirmware
+    elf_info: ElfInfo
+    stack_bound: StackBound
+
+    @property
+    def placement(self) -> Placement:
+        return self.firmware.placement
 
 
 def self_test_inputs(library: CLibrary, seed: int = SELF_TEST_SEED) -> dict[str, npt.NDArray[np.int8]]:
@@ -95,7 +111,7 @@ def write_firmware(
         library_folder = "model"
         (folder / library_folder).mkdir(exist_ok=True)
         for name, text in library.files.items():
-            (folder / library_folder / name).write_text(text, encoding="utf-8")
+            write_if_changed(folder / library_folder / name, text)
     values = _values(library, placement, board, expected_hash, library_folder, optimization)
     for name in _COMMON:
         write_rendered(f"common/{name}", folder, values)
@@ -179,3 +195,37 @@ def _overflow(messages: str, target: Target) -> OverBudget | None:
     return OverBudget(
         f"stack, statics and arena are {excess_bytes:,} B too large for the RAM of {target.name}; try a smaller width"
     )
+
+
+def fit_firmware(
+    library: CLibrary,
+    target: Target,
+    folder: Path,
+    expected_hash: int,
+    *,
+    board: Board | None = None,
+    library_folder: str | None = None,
+    optimization: str = OPTIMIZATION,
+    verify: bool = True,
+) -> FittedFirmware:
+    """Write and build a firmware that reserves exactly what it needs; raises `OverBudget` when the chip has less.
+
+    Links once with hardly any stack to learn the statics and the stack's bound, then links again with both in their places.
+    """
+    board = board or board_for(target)
+    target = board.visible(target)
+
+    def build(stack_bytes: int, static_bytes: int, with_harness: bool) -> BuiltFirmware:
+        placement = place(target, library.arena_bytes, stack_bytes, static_bytes)
+        write_firmware(
+            library, placement, folder, expected_hash, board=board, library_folder=library_folder, optimization=optimization
+        )
+        return build_firmware(folder, library, placement, board, verify=with_harness)
+
+    draft = build(_DRAFT_STACK_BYTES, 0, False)
+    bound = stack_bound(draft.elf, draft.objects)
+    if bound.bound_bytes is None:
+        raise AssertionError(f"the generated firmware has no stack bound: {bound.problem}")
+    static_bytes = read_elf(draft.elf).static_bytes
+    fitted = build(bound.bound_bytes, static_bytes, verify)
+    return FittedFirmware(fitted, read_elf(fitted.elf), bound)

@@ -26,7 +26,13 @@ def write_rendered(path: str, folder: Path, values: Mapping[str, object], name: 
     """Write one file of the room into a folder: rendered when it ends in .j2, as it is otherwise."""
     source = Path(path)
     text = render(path, values) if source.suffix == ".j2" else template_text(path)
-    (folder / (name or source.name.removesuffix(".j2"))).write_text(text, encoding="utf-8")
+    write_if_changed(folder / (name or source.name.removesuffix(".j2")), text)
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """Leave a file alone that already holds the text, so that make does not build it again."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
 
 
 @cache
