@@ -26,7 +26,7 @@ from .board import (
     require_mpu_fits,
 )
 from .firmware_text import write_if_changed, write_rendered
-from .stack import StackBound, stack_bound
+from .stack import stack_bound_bytes
 from .toolchain import Tool, ToolFailedError, find_tool, require_tools, run_tool
 
 OPTIMIZATION = "-O3"
@@ -60,7 +60,7 @@ class FittedFirmware:
 
     firmware: BuiltFirmware
     elf_info: ElfInfo
-    stack_bound: StackBound
+    stack_bound_bytes: int
 
     @property
     def placement(self) -> Placement:
@@ -223,9 +223,6 @@ def fit_firmware(
         return build_firmware(folder, library, placement, board, verify=with_harness)
 
     draft = build(_DRAFT_STACK_BYTES, 0, False)
-    bound = stack_bound(draft.elf, draft.objects)
-    if bound.bound_bytes is None:
-        raise AssertionError(f"the generated firmware has no stack bound: {bound.problem}")
-    static_bytes = read_elf(draft.elf).static_bytes
-    fitted = build(bound.bound_bytes, static_bytes, verify)
-    return FittedFirmware(fitted, read_elf(fitted.elf), bound)
+    stack_bytes = stack_bound_bytes(draft)
+    fitted = build(stack_bytes, read_elf(draft.elf).static_bytes, verify)
+    return FittedFirmware(fitted, read_elf(fitted.elf), stack_bytes)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from .toolchain import Tool, find_tool, run_tool
 
@@ -21,6 +22,7 @@ _PUSH = re.compile(r"\t(?:push|stmdb|vpush)(?:\.w)?\t(?:sp!, )?\{([^}]*)\}")
 _SUB_SP = re.compile(r"\tsub(?:w|\.w)?\tsp, (?:sp, )?#(\d+)")
 _STORE_DOWN = re.compile(r"\tstrd?(?:\.w)?\t.*\[sp, #-(\d+)\]!")
 _INDIRECT_CALL = re.compile(r"\tblx\tr\d+|\tbx\t(?!lr)")
+ROOTS = ("reset", "fault_report")
 INDIRECT = "__indirect_call"
 
 
@@ -73,9 +75,28 @@ class CallGraph:
         return known[function]
 
 
-def stack_bound(elf: Path, objects: Path, root: str = "reset") -> StackBound:
-    """The bound of an ELF whose objects lie, with their `.ci` files, directly in a folder; `reset` is the whole firmware."""
-    return read_call_graph(elf, objects).bound(root)
+class Linked(Protocol):
+    """An ELF, and the folder with the objects that it was linked from and their `.ci` files."""
+
+    @property
+    def elf(self) -> Path: ...
+
+    @property
+    def objects(self) -> Path: ...
+
+
+def stack_bound(firmware: Linked) -> StackBound:
+    """The bound of a whole firmware: of its run from reset to exit, and of the fault handler, which starts over at the top."""
+    graph = read_call_graph(firmware.elf, firmware.objects)
+    bounds = [graph.bound(root) for root in ROOTS]
+    return max(bounds, key=lambda bound: (bound.bound_bytes is None, bound.bound_bytes))
+
+
+def stack_bound_bytes(firmware: Linked) -> int:
+    """`stack_bound` of a firmware that we generated: having none would be a bug of ours."""
+    bound = stack_bound(firmware)
+    assert bound.bound_bytes is not None, f"the generated firmware has no stack bound: {bound.problem}"
+    return bound.bound_bytes
 
 
 def read_call_graph(elf: Path, objects: Path) -> CallGraph:
