@@ -69,15 +69,34 @@ def requantize(acc: Int, multiplier: Int | int, shift: Int | int) -> Int64:
 
 
 def requantize_single_rounding(acc: Int, multiplier: Int | int, shift: Int | int) -> Int64:
-    """FULLY_CONNECTED of the pinned LiteRT rounds once: (acc * m + 2^(30 - s)) >> (31 - s)."""
+    """Bring accumulators to the output scale with one rounding, half up: (acc * m + 2^(30 - s)) >> (31 - s).
+
+    With the factors of `fully_connected_multiplier` this is what FULLY_CONNECTED computes.
+    """
     total = 31 - np.asarray(shift, np.int64)
     rounded: Int64 = (np.asarray(acc, np.int64) * np.asarray(multiplier, np.int64) + (np.int64(1) << (total - 1))) >> total
     return rounded
 
 
+def convolution_factor(input_scale: float, weight_scale: float, output_scale: float) -> float:
+    """s_in * s_w / s_out, each a float32 value, in double precision."""
+    return float(np.float32(input_scale)) * float(np.float32(weight_scale)) / float(np.float32(output_scale))
+
+
+def requantize_in_double(acc: Int, factor: npt.ArrayLike) -> Int64:
+    """acc * factor in double precision, rounded half away from zero: FULLY_CONNECTED of the pinned LiteRT.
+
+    Source: reference_integer_ops::FullyConnected with the scales as arguments. Older LiteRT and TFLite Micro use `requantize`.
+    """
+    real = np.asarray(acc, np.float64) * np.asarray(factor, np.float64)
+    whole = np.trunc(real)
+    rounded: Int64 = (whole + np.sign(real) * (np.abs(real - whole) >= 0.5)).astype(np.int64)
+    return rounded
+
+
 def convolution_multiplier(input_scale: float, weight_scale: float, output_scale: float) -> Multiplier:
-    """The factor s_in * s_w / s_out, each a float32 value, in double precision."""
-    return quantize_multiplier(float(np.float32(input_scale)) * float(np.float32(weight_scale)) / float(np.float32(output_scale)))
+    """The Q31 form of `convolution_factor`."""
+    return quantize_multiplier(convolution_factor(input_scale, weight_scale, output_scale))
 
 
 @dataclass(frozen=True)
@@ -142,13 +161,54 @@ def activation_bounds(name: str, scale: float, zero_point: int) -> tuple[int, in
     return low, high
 
 
-def fully_connected_multiplier(input_scale: float, weight_scale: float, output_scale: float) -> Multiplier:
-    """The factor of a FULLY_CONNECTED with per-tensor weights: LiteRT multiplies the two input scales in FLOAT32.
+def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 60) -> Multiplier | None:
+    """An integer factor that reproduces `requantize_in_double` for every reachable accumulator, or None.
 
-    With per-channel weights (two or more scales) it is `convolution_multiplier`, in double precision.
+    max_abs_acc  a bound of |accumulator|, above 0
+    max_bits     the widest multiplier wanted; 31 keeps it in an int32
+    For |acc| <= max_abs_acc, `requantize_single_rounding(acc, m, s)` equals it wherever the result is in -255..255; beyond, both
+    are beyond. Both grow with acc, so it suffices that they step from k - 1 to k at the same accumulator for every k; each step
+    bounds m from one side or both, and the narrowest multiplier within all bounds is taken (a tie needs one just above the
+    factor, since half up must become half away). The product stays below 2^60.
     """
-    product = float(np.float32(input_scale) * np.float32(weight_scale))
-    return quantize_multiplier(product / float(np.float32(output_scale)))
+    exponent = math.frexp(factor)[1]
+    steps = _steps_in_double(factor, max_abs_acc)
+    for bits in range(min(31, 60 + exponent), min(max_bits, 60 - max_abs_acc.bit_length(), 60 + exponent) + 1):
+        total = bits - exponent
+        low, high = 1, (1 << bits) - 1
+        for k, acc in steps:
+            threshold = (2 * k - 1) << (total - 1)
+            low, high = _at_least(threshold, acc, low, high)
+            low, high = _below(threshold, acc - 1, low, high)
+        if low <= high:
+            nearest = math.floor(math.ldexp(factor, total) + 0.5)
+            return Multiplier(min(max(nearest, low), high), 31 - total)
+    return None
+
+
+def _steps_in_double(factor: float, max_abs_acc: int) -> list[tuple[int, int]]:
+    """(k, the smallest accumulator that `requantize_in_double` takes to k or more) for the reachable k in -255..256."""
+    levels = np.arange(-255, 257, dtype=np.int64)
+    guesses = np.ceil((levels - 0.5) / factor)
+    reachable = np.abs(guesses) <= max_abs_acc + 1
+    levels = levels[reachable]
+    near = guesses[reachable].astype(np.int64)[:, np.newaxis] + np.arange(-2, 3)
+    steps = near[:, 0] + (requantize_in_double(near, factor) < levels[:, np.newaxis]).sum(axis=1)
+    return [(int(k), int(acc)) for k, acc in zip(levels, steps, strict=True)]
+
+
+def _at_least(threshold: int, acc: int, low: int, high: int) -> tuple[int, int]:
+    """The bounds of m narrowed by acc * m >= threshold."""
+    if acc > 0:
+        return max(low, -(-threshold // acc)), high
+    return low, (min(high, threshold // acc) if acc < 0 else high)
+
+
+def _below(threshold: int, acc: int, low: int, high: int) -> tuple[int, int]:
+    """The bounds of m narrowed by acc * m < threshold."""
+    if acc < 0:
+        return max(low, threshold // acc + 1), high
+    return low, (min(high, (threshold - 1) // acc) if acc > 0 else high)
 
 
 class PerTensor(Protocol):

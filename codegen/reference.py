@@ -105,21 +105,42 @@ def _bias(operands: list[Array]) -> Int64:
     return operands[2].astype(np.int64) if len(operands) > 2 else np.zeros(1, np.int64)
 
 
-def channel_multipliers(op: Op, graph: Graph) -> tuple[Int64, Int64]:
-    """Q31 multipliers and shifts of a CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, one for each output channel.
-
-    One weight scale serves all channels; FULLY_CONNECTED with one scale has its own formula.
-    """
+def channel_factors(op: Op, graph: Graph) -> npt.NDArray[np.float64]:
+    """The real factor of each output channel of a CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED."""
     data, weights, output = graph.tensor(op.inputs[0]), graph.tensor(op.inputs[1]), graph.tensor(op.output)
     assert weights.quantization is not None
-    scales = weights.quantization.scales
-    one_scale = op.kind is OpKind.FULLY_CONNECTED and len(scales) == 1
-    formula = fp.fully_connected_multiplier if one_scale else fp.convolution_multiplier
-    factors = [formula(data.scale, scale, output.scale) for scale in scales]
+    factors = [fp.convolution_factor(data.scale, scale, output.scale) for scale in weights.quantization.scales]
     num_channels = weights.shape[3 if op.kind is OpKind.DEPTHWISE_CONV_2D else 0]
-    if len(factors) == 1:
-        factors *= num_channels
-    return np.array([f.multiplier for f in factors], np.int64), np.array([f.shift for f in factors], np.int64)
+    return np.array(factors * num_channels if len(factors) == 1 else factors)
+
+
+def channel_multipliers(op: Op, graph: Graph, max_bits: int = 31) -> tuple[Int64, Int64]:
+    """Multipliers and shifts of a CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, one for each output channel.
+
+    max_bits  FULLY_CONNECTED only: the width that the multipliers may take to be exact with LiteRT's double arithmetic. 31 bits
+              are exact for most channels; a channel for which they are not gets the nearest 31-bit multiplier, unless max_bits
+              allows a wider one.
+    """
+    factors = channel_factors(op, graph)
+    if op.kind is OpKind.FULLY_CONNECTED:
+        bounds = _accumulator_bounds(op, graph)
+        found = [
+            fp.fully_connected_multiplier(float(f), int(b), max_bits) or fp.quantize_multiplier(float(f))
+            for f, b in zip(factors, bounds, strict=True)
+        ]
+    else:
+        found = [fp.quantize_multiplier(float(f)) for f in factors]
+    return np.array([m.multiplier for m in found], np.int64), np.array([m.shift for m in found], np.int64)
+
+
+def _accumulator_bounds(op: Op, graph: Graph) -> Int64:
+    """A bound of the |accumulator| of each output channel of a FULLY_CONNECTED, above 0."""
+    weights = graph.tensor(op.inputs[1]).constant().astype(np.int64)
+    bias = graph.tensor(op.inputs[2]).constant().astype(np.int64).reshape(-1) if len(op.inputs) > 2 else np.zeros(1, np.int64)
+    zero_point = graph.tensor(op.inputs[0]).zero_point
+    largest = max(128 + zero_point, 127 - zero_point)
+    bound: Int64 = np.abs(weights).sum(axis=1) * largest + np.abs(bias) + 1
+    return bound
 
 
 def _conv_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
@@ -156,8 +177,7 @@ def _fully_connected(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     weights = operands[1].astype(np.float64)
     data = _centred(operands[0], graph.tensor(op.inputs[0])).reshape(-1, weights.shape[1]).astype(np.float64)
     acc = (data @ weights.T).astype(np.int64) + _bias(operands)
-    multiplier, shift = channel_multipliers(op, graph)
-    scaled = fp.requantize_single_rounding(acc, multiplier, shift) + graph.tensor(op.output).zero_point
+    scaled = fp.requantize_in_double(acc, channel_factors(op, graph)) + graph.tensor(op.output).zero_point
     return _clamp(scaled, op.attrs.activation_min, op.attrs.activation_max)
 
 

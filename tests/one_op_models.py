@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
 
 Rng = np.random.Generator
@@ -81,8 +82,8 @@ def _output_quant(rng: Rng, input_scale: float, weight_scales: Sequence[float], 
     return Quant(scale, random_quant(rng).zero_point)
 
 
-def _bias(rng: Rng, channels: int, depth: int, scales: Sequence[float]) -> TensorSpec:
-    data = rng.integers(-3000 * depth, 3000 * depth + 1, channels).astype(np.int32)
+def _bias(rng: Rng, channels: int, depth: int, scales: Sequence[float], given: np.ndarray | None = None) -> TensorSpec:
+    data = rng.integers(-3000 * depth, 3000 * depth + 1, channels).astype(np.int32) if given is None else given
     zero_points = (0,) * len(scales)
     return TensorSpec("b", (channels,), "int32", tuple(scales), zero_points, 0 if len(scales) > 1 else None, data)
 
@@ -100,6 +101,7 @@ def conv_2d(
     bias: bool = True,
     input_quant: Quant | None = None,
     output_quant: Quant | None = None,
+    weight_scales: Sequence[float] | None = None,
 ) -> bytes:
     """CONV_2D of [1, h, w, c_in] to [1, h', w', c_out]; LiteRT refuses one without bias."""
     rng = np.random.default_rng(seed)
@@ -110,7 +112,9 @@ def conv_2d(
         "padding": padding, "fusedActivationFunction": fused_activation,
     }  # fmt: skip
     weights = _weights(rng, (c_out, *kernel, c_in))
-    return _convolution(rng, "CONV_2D", (1, h, w, c_in), weights, 0, depth, options, per_channel, bias, input_quant, output_quant)
+    return _convolution(
+        rng, "CONV_2D", (1, h, w, c_in), weights, 0, depth, options, per_channel, bias, input_quant, output_quant, weight_scales
+    )
 
 
 def depthwise_conv_2d(
@@ -126,6 +130,7 @@ def depthwise_conv_2d(
     bias: bool = True,
     input_quant: Quant | None = None,
     output_quant: Quant | None = None,
+    weight_scales: Sequence[float] | None = None,
 ) -> bytes:
     """DEPTHWISE_CONV_2D of [1, h, w, c] to [1, h', w', c * multiplier]."""
     rng = np.random.default_rng(seed)
@@ -137,17 +142,28 @@ def depthwise_conv_2d(
     weights = _weights(rng, (1, *kernel, channels * multiplier))
     depth = kernel[0] * kernel[1]
     return _convolution(
-        rng, "DEPTHWISE_CONV_2D", (1, h, w, channels), weights, 3, depth, options, per_channel, bias, input_quant, output_quant
+        rng,
+        "DEPTHWISE_CONV_2D",
+        (1, h, w, channels),
+        weights,
+        3,
+        depth,
+        options,
+        per_channel,
+        bias,
+        input_quant,
+        output_quant,
+        weight_scales,
     )
 
 
 def _convolution(
     rng: Rng, opcode: str, shape: Shape, weights: np.ndarray, axis: int, depth: int, options: Mapping[str, object],
-    per_channel: bool, bias: bool, input_quant: Quant | None, output_quant: Quant | None,
+    per_channel: bool, bias: bool, input_quant: Quant | None, output_quant: Quant | None, weight_scales: Sequence[float] | None,
 ) -> bytes:  # fmt: skip
     c_out = weights.shape[axis]
     source = input_quant or random_quant(rng)
-    scales = _weight_scales(rng, c_out, per_channel)
+    scales = tuple(weight_scales or _weight_scales(rng, c_out, per_channel))
     result = output_quant or _output_quant(rng, source.scale, scales, depth, tie=rng.random() < 0.2)
     height, width = (
         _same_or_valid(
@@ -177,12 +193,14 @@ def fully_connected(
     input_quant: Quant | None = None,
     output_quant: Quant | None = None,
     depth: int | None = None,
+    weight_scales: Sequence[float] | None = None,
+    biases: Sequence[int] | None = None,
 ) -> bytes:
     """FULLY_CONNECTED of [..., depth] flattened to rows, to [rows, c_out]."""
     rng = np.random.default_rng(seed)
     depth = depth or input_shape[-1]
     source = input_quant or random_quant(rng)
-    scales = _weight_scales(rng, c_out, per_channel)
+    scales = tuple(weight_scales or _weight_scales(rng, c_out, per_channel))
     result = output_quant or _output_quant(rng, source.scale, scales, depth, tie=rng.random() < 0.2)
     rows = int(np.prod(input_shape)) // depth
     weights = _weights(rng, (c_out, depth))
@@ -193,7 +211,8 @@ def fully_connected(
     ]  # fmt: skip
     inputs = ["x", "w"]
     if bias:
-        tensors.append(_bias(rng, c_out, depth, [float(np.float32(source.scale) * np.float32(s)) for s in scales]))
+        given = None if biases is None else np.asarray(biases, np.int32)
+        tensors.append(_bias(rng, c_out, depth, [float(np.float32(source.scale) * np.float32(s)) for s in scales], given))
         inputs.append("b")
     options = {"fusedActivationFunction": fused_activation}
     return model_of(tensors, OpSpec("FULLY_CONNECTED", tuple(inputs), ("y",), options))

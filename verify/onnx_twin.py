@@ -124,7 +124,7 @@ def _convolution(op: Op, out: OnnxGraph) -> None:
 
 
 def _fully_connected(op: Op, out: OnnxGraph) -> None:
-    """Rounded once: floor((acc * multiplier + half) / 2^(31 - shift))."""
+    """Rounded once: floor((acc * multiplier + half) / 2^(31 - shift)), with multipliers wide enough to be exact."""
     assert isinstance(op.attrs, ClampAttrs)
     source, result = out.source.tensor(op.inputs[0]), out.source.tensor(op.output)
     weights = out.source.tensor(op.inputs[1]).constant()
@@ -137,7 +137,7 @@ def _fully_connected(op: Op, out: OnnxGraph) -> None:
         out.constant(128, np.uint8),
     )
     acc = _accumulators(op, out, acc, (-1,))
-    multiplier, shift = channel_multipliers(op, out.source)
+    multiplier, shift = channel_multipliers(op, out.source, max_bits=60)
     bits = 31 - shift
     product = out.node("Mul", acc, out.int64(_uniform(multiplier, (-1,))))
     rounded = out.node("Add", product, out.int64(_uniform(np.int64(1) << (bits - 1), (-1,))))
