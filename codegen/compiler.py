@@ -26,6 +26,7 @@ class Compiled:
     calls: tuple[KernelCall, ...]
     plan: MemoryPlan
     library: CLibrary
+    sha256: str
 
 
 def compile_tflite(data: bytes, name: str, target: str = "any") -> Compiled:
@@ -40,4 +41,4 @@ def compile_graph(source: Graph, sha256: str, target: str = "any") -> Compiled:
     calls = tuple(select_kernel(op, graph) for op in ops)
     plan = plan_memory(lifetimes(graph, calls))
     check_plan(plan, graph, calls)
-    return Compiled(source, graph, ops, calls, plan, emit(graph, ops, calls, plan, sha256, target))
+    return Compiled(source, graph, ops, calls, plan, emit(graph, ops, calls, plan, sha256, target), sha256)

@@ -96,8 +96,6 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
 
 
 def _model(request: NetworkRequest) -> tuple[FlyNet, FlyNetConfig, str]:
-    import torch
-
     from ..flynet.checkpoint import load_checkpoint
     from ..flynet.model import build
 
@@ -105,9 +103,8 @@ def _model(request: NetworkRequest) -> tuple[FlyNet, FlyNetConfig, str]:
         model, metadata = load_checkpoint(request.checkpoint)
         request.require_agreement(metadata.config)
         return model, metadata.config, metadata.dataset
-    torch.manual_seed(request.seed)
     config = request.config()
-    return build(config), config, ""
+    return build(config, request.seed), config, ""
 
 
 def _calibration(request: NetworkRequest, config: FlyNetConfig) -> ImageSet:

@@ -1,0 +1,173 @@
+"""What the command line calls: one function a command, each returning the text for standard output."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ..codegen.compiler import compile_tflite
+from ..codegen.ir import Tensor
+from ..codegen.targets import get_target
+from ..codegen.text import format_graph, format_plan
+from ..codegen.tflite_reader import read_tflite
+from ..errors import BadData, BadModel, UsageError
+from ..report.schema import LayerSqnr
+from .console import Reporter
+from .network import (
+    CALIBRATION_BATCH,
+    NetworkRequest,
+    PreparedNetwork,
+    inputs_for_any_model,
+    prepare_network,
+    quantize_images,
+)
+from .output_folder import output_folder
+from .road import REAL_INPUTS, require_road_tools, walk
+from .subject import LabelledInputs, Plan, Subject
+from .verdict import format_report
+
+SQNR_IMAGES = 8
+NETWORK_NAME = "flynet"
+
+
+def export_network(
+    request: NetworkRequest, target_name: str, out: Path | None, emit: str | None, *, emulate: bool, as_json: bool
+) -> str:
+    """`flynet-tiny export`: a FlyNet to a folder with a verdict."""
+    plan = Plan(get_target(target_name), emulate, request.seed)
+    if request.checkpoint is None:
+        request.config()  # bad options are refused before anything is loaded
+    if emit is None:
+        require_road_tools(plan)
+    reporter = Reporter()
+    reporter.title(f"flynet-tiny export for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
+    network = prepare_network(request, reporter)
+    subject = _quantize(network, request.seed, reporter)
+    return _finish(subject, plan, out or Path(f"{network.config.name}-{plan.target.name}"), emit, as_json, reporter)
+
+
+def compile_model(
+    model: Path,
+    name: str | None,
+    target_name: str,
+    out: Path | None,
+    emit: str | None,
+    *,
+    emulate: bool,
+    as_json: bool,
+    seed: int,
+) -> str:
+    """`flynet-tiny compile`: any int8 `.tflite` to a folder with a verdict."""
+    plan = Plan(get_target(target_name), emulate, seed)
+    data = _read(model)
+    c_name = _c_name(name if name is not None else model.stem, is_given=name is not None)
+    graph = read_tflite(data, c_name)
+    if emit is None:
+        require_road_tools(plan)
+    reporter = Reporter()
+    reporter.title(f"flynet-tiny compile {model.name} for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
+    inputs = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, seed)
+    return _finish(
+        Subject(c_name, c_name, data, inputs, None), plan, out or Path(f"{c_name}-{plan.target.name}"), emit, as_json, reporter
+    )
+
+
+def print_report(folder: Path, as_json: bool) -> str:
+    """`flynet-tiny report`: the verdict of an output folder."""
+    text = _read(folder / "report.json").decode("utf-8", "replace")
+    try:
+        report = json.loads(text)
+        return text if as_json else format_report(report)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadData(f"{folder / 'report.json'} is damaged: {error}") from error
+
+
+def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: bool, reporter: Reporter) -> str:
+    if emit is not None:
+        return _emitted(subject, plan, emit)
+    with output_folder(out) as folder:
+        verdict = walk(subject, plan, folder, reporter)
+    reporter.line("written", str(out))
+    text = verdict.report.to_json()
+    if verdict.over_budget is not None:
+        if as_json:
+            print(text, end="", flush=True)
+        raise verdict.over_budget
+    return text if as_json else "\n" + format_report(json.loads(text))
+
+
+def _emitted(subject: Subject, plan: Plan, emit: str) -> str:
+    compiled = compile_tflite(subject.tflite, subject.name, plan.target.name)
+    if emit == "ir":
+        return format_graph(compiled.source_graph) + "\n" + format_graph(compiled.graph)
+    if emit == "plan":
+        return format_plan(compiled)
+    return compiled.library.files[f"{subject.name}.c"]
+
+
+def _quantize(network: PreparedNetwork, seed: int, reporter: Reporter) -> Subject:
+    """The int8 model of a float network, with its noise, inputs and float accuracy."""
+    from ..export.sqnr import measure_sqnr
+    from ..export.tflite_export import export_tflite
+
+    count = len(network.calibration)
+    with reporter.step("quantize") as step:
+        result = export_tflite(
+            network.onnx,
+            network.calibration.batches(CALIBRATION_BATCH),
+            name=NETWORK_NAME,
+            progress=lambda done: step.progress(done, count),
+        )
+        step.say(f"model.tflite, {len(result.tflite):,} bytes, int8, calibrated on {count} images")
+    graph = read_tflite(result.tflite, NETWORK_NAME)
+    tensor = graph.tensor(graph.inputs[0])
+    with reporter.step("noise") as step:
+        images = (network.held_out or network.calibration).images[:SQNR_IMAGES]
+        noise = measure_sqnr(result, [images])
+        sqnr = tuple(LayerSqnr(layer.value, round(layer.sqnr_db, 2)) for layer in noise if np.isfinite(layer.sqnr_db))
+        worst = min(sqnr, key=lambda layer: layer.sqnr_db)
+        step.say(f"SQNR {sqnr[-1].sqnr_db:.1f} dB at the logits, least {worst.sqnr_db:.1f} dB at {worst.tensor}")
+    labelled = _labelled(network, tensor)
+    return Subject(
+        NETWORK_NAME,
+        network.config.name,
+        result.tflite,
+        quantize_images((network.held_out or network.calibration).images[:REAL_INPUTS], tensor),
+        network.trained,
+        network.params,
+        network.onnx,
+        labelled,
+        sqnr,
+        "no labelled images of the data it was trained on" if network.trained else "the network is UNTRAINED",
+    )
+
+
+def _labelled(network: PreparedNetwork, tensor: Tensor) -> LabelledInputs | None:
+    held_out = network.held_out
+    if held_out is None or held_out.labels is None:
+        return None
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(network.onnx, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    logits = [session.run(None, {name: image[None]})[0] for image in held_out.images]
+    right = [int(np.argmax(out)) == label for out, label in zip(logits, held_out.labels, strict=True)]
+    return LabelledInputs(quantize_images(held_out.images, tensor), held_out.labels, float(np.mean(right)))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadModel(f"cannot read {path}: {error.strerror}") from error
+
+
+def _c_name(name: str, is_given: bool) -> str:
+    """A C prefix: the given one must be an identifier, a file's name is made one."""
+    if is_given and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
+        raise UsageError(f"--name {name!r} must be a C identifier of at most 40 characters")
+    cleaned = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_").lower()[:40]
+    return cleaned if cleaned and cleaned[0].isalpha() else f"net_{cleaned}".rstrip("_")

@@ -1,0 +1,213 @@
+"""The second half of the road: from an int8 model to a folder with C, firmware, proof and report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ..codegen.compiler import Compiled, compile_tflite
+from ..codegen.ir import Graph, Tensor, macs
+from ..codegen.targets import Target
+from ..errors import OverBudget
+from ..report.page import render_page
+from ..report.schema import (
+    Accuracy,
+    BankUse,
+    Flash,
+    Instructions,
+    ModelFacts,
+    NotDone,
+    OpInstructions,
+    Ram,
+    Report,
+    TargetFacts,
+)
+from ..verify.host_c import HostLibrary
+from ..verify.onnx_twin import build_twin
+from ..verify.qemu import EmulatedRun, run_emulated, run_self_test
+from ..verify.toolchain import Tool, require_tools
+from .building import Linked, link, tidy, write_library
+from .console import Reporter
+from .judging import Progress, judge, ordinary_runtimes, test_inputs
+from .subject import Plan, Subject
+
+REAL_INPUTS = 16
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The report, and the budget that was missed, if any (the report is written all the same)."""
+
+    report: Report
+    over_budget: OverBudget | None
+
+
+def require_road_tools(plan: Plan) -> None:
+    """Fail before any work when a program is missing."""
+    require_tools(Tool.CROSS_COMPILER, Tool.MAKE, Tool.HOST_COMPILER, *([Tool.EMULATOR] if plan.emulate else []))
+
+
+def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verdict:
+    """Compile, link, prove and report a model; everything is written below `folder`."""
+    with reporter.step("compile") as step:
+        compiled = compile_tflite(subject.tflite, subject.name, plan.target.name)
+        _write_models(subject, compiled, folder)
+        write_library(compiled.library, folder)
+        step.say(
+            f"{len(compiled.source_graph.ops)} operators -> {len(compiled.calls)} kernel calls, arena "
+            f"{compiled.plan.arena_bytes:,} B (most live at one time {compiled.plan.lower_bound_bytes:,} B)"
+        )
+    with HostLibrary(compiled.library) as host:
+        try:
+            with reporter.step("link") as step:
+                linked = link(compiled.library, plan.target, folder, host)
+                step.say(_link_line(linked, plan.target))
+        except OverBudget as error:
+            report = _report(subject, compiled, plan, None, NotDone("the network does not fit"), str(error))
+            _write_report(report, compiled, folder)
+            return Verdict(report, error)
+        report = _prove(subject, compiled, plan, linked, host, reporter)
+    tidy(linked, folder)
+    _write_report(report, compiled, folder)
+    return Verdict(report, None)
+
+
+def _prove(subject: Subject, compiled: Compiled, plan: Plan, linked: Linked, host: HostLibrary, reporter: Reporter) -> Report:
+    inputs = test_inputs(compiled, subject.real_inputs, REAL_INPUTS, plan.seed)
+    with reporter.step("verify") as step:
+        firmware = linked.firmware if plan.emulate else None
+        judgement = judge(compiled, subject.tflite, host, firmware, inputs, step.progress)
+        lines = [
+            f"{p.pair}: {p.inputs} inputs, {p.tensors} tensors, {p.bytes:,} bytes compared, {p.differing} bytes differing"
+            for p in judgement.pairs
+        ]
+        step.say("every tensor of every runtime is equal", *lines)
+    report = _report(subject, compiled, plan, linked, NotDone("--no-emulate"), None)
+    report = replace(report, verification=judgement.pairs)
+    if judgement.emulated is not None:
+        with reporter.step("emulate") as step:
+            self_test = run_self_test(linked.firmware, count=False)
+            instructions = _instructions(compiled, judgement.emulated)
+            stack = max(judgement.emulated.stack_bytes, self_test.stack_bytes)
+            report = replace(report, instructions=instructions, ram=replace(report.ram, stack_measured_bytes=stack))
+            per_mac = f", {instructions.total / report.model.macs:.2f} per MAC" if report.model.macs else ""
+            verdict = "passes" if self_test.passed else "FAILS"
+            step.say(
+                f"{instructions.total:,} instructions on {plan.target.machine}{per_mac}; stack {stack:,} B measured; "
+                f"the firmware's self-test {verdict}"
+            )
+    with reporter.step("rounding") as step:
+        rounding = ordinary_runtimes(compiled, subject.tflite, inputs)
+        report = replace(report, accumulated_rounding=rounding)
+        shares = ", ".join(f"{name} {r.differing_share:.2%} by up to {r.max_lsb} LSB" for name, r in rounding.items())
+        step.say(f"outputs of float-rounding runtimes that differ: {shares}")
+    if subject.labelled is not None:
+        with reporter.step("accuracy") as step:
+            accuracy = _accuracy(subject, compiled, linked if plan.emulate else None, host, step.progress)
+            report = replace(report, accuracy=accuracy)
+            emulated = "not run" if accuracy.emulated is None else f"{accuracy.emulated:.2%}"
+            step.say(
+                f"float {accuracy.float:.2%}, int8 {accuracy.int8:.2%}, emulated {emulated} of {accuracy.images} held-out images"
+            )
+    return report
+
+
+def _accuracy(subject: Subject, compiled: Compiled, linked: Linked | None, host: HostLibrary, progress: Progress) -> Accuracy:
+    labelled = subject.labelled
+    assert labelled is not None
+    (name,), (output,) = compiled.library.input_names, compiled.library.output_names[:1]
+    sets = [{name: image} for image in labelled.inputs]
+    on_host = [int(np.argmax(r.outputs[output])) for r in host.run_many(sets, trace=False)]
+    emulated = None
+    if linked is not None:
+        run = run_emulated(linked.firmware, compiled.library, sets, trace=False, count=False, timeout_s=600, progress=progress)
+        emulated = float(np.mean([int(np.argmax(r.outputs[output])) for r in run.sets] == labelled.labels))
+    return Accuracy(labelled.float_accuracy, float(np.mean(on_host == labelled.labels)), emulated, len(sets))
+
+
+def _instructions(compiled: Compiled, run: EmulatedRun) -> Instructions:
+    counts = run.instructions_per_op
+    assert counts is not None
+    per_op = tuple(
+        OpInstructions(op.kind, op.name, op.macs, count) for op, count in zip(compiled.library.ops, counts, strict=True)
+    )
+    return Instructions(sum(counts), per_op)
+
+
+def _write_models(subject: Subject, compiled: Compiled, folder: Path) -> None:
+    (folder / "model.tflite").write_bytes(subject.tflite)
+    if subject.onnx is not None:
+        (folder / "model.onnx").write_bytes(subject.onnx)
+    twin: onnx.ModelProto = build_twin(compiled.source_graph)
+    (folder / "golden.onnx").write_bytes(twin.SerializeToString(deterministic=True))
+
+
+def _write_report(report: Report, compiled: Compiled, folder: Path) -> None:
+    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
+    (folder / "report.html").write_text(render_page(report, compiled.plan), encoding="utf-8")
+
+
+def _link_line(linked: Linked, target: Target) -> str:
+    used, budget = linked.elf.flash_bytes, target.flash_bytes
+    ram, ram_budget = linked.placement.used_bytes, target.ram_bytes
+    return (
+        f"flash {used:,} of {budget:,} B ({used / budget:.1%}), RAM {ram:,} of {ram_budget:,} B ({ram / ram_budget:.1%}): "
+        f"arena {linked.placement.arena.size_bytes:,}, stack {linked.placement.stack.size_bytes:,}, statics {linked.elf.static_bytes:,}"
+    )
+
+
+def _constant_bytes(graph: Graph) -> int:
+    return sum(t.size_bytes for t in graph.tensors.values() if t.is_constant)
+
+
+def _report(
+    subject: Subject, compiled: Compiled, plan: Plan, linked: Linked | None, why_not: NotDone, over_budget: str | None
+) -> Report:
+    """The report with what is known after linking; figures that need the emulator are `why_not`."""
+    graph, target = compiled.source_graph, plan.target
+    first, last = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
+    constants = [t for t in graph.tensors.values() if t.is_constant]
+    model = ModelFacts(
+        subject.title,
+        subject.params if subject.params is not None else sum(t.num_elements for t in constants),
+        sum(macs(op, graph) for op in graph.ops),
+        _resolution(first),
+        last.shape[-1] if last.shape else 1,
+        subject.trained,
+        compiled.sha256,
+        len(subject.tflite),
+    )
+    arena = compiled.plan.arena_bytes
+    if linked is None:
+        flash = Flash(None, target.flash_bytes, _constant_bytes(graph), None)
+        banks = tuple(BankUse(b.name, f"0x{b.base:08X}", b.size_bytes, 0) for b in target.data_banks)
+        ram = Ram(arena, target.ram_bytes, arena, compiled.plan.lower_bound_bytes, None, None, None, None, banks)
+    else:
+        elf, placement = linked.elf, linked.placement
+        flash = Flash(elf.flash_bytes, target.flash_bytes, elf.weights_bytes, elf.code_bytes)
+        banks = tuple(BankUse(u.bank.name, f"0x{u.bank.base:08X}", u.bank.size_bytes, u.used_bytes) for u in placement.banks)
+        ram = Ram(
+            placement.used_bytes, target.ram_bytes, arena, compiled.plan.lower_bound_bytes, placement.stack.size_bytes, None,
+            linked.stack_bound_bytes, elf.static_bytes, banks,
+        )  # fmt: skip
+    return Report(
+        model=model,
+        target=TargetFacts(target.name, target.core.value),
+        flash=flash,
+        ram=ram,
+        fits=over_budget is None,
+        verification=why_not,
+        instructions=why_not,
+        accuracy=NotDone(subject.accuracy_not_done) if over_budget is None else why_not,
+        accumulated_rounding=why_not,
+        sqnr=subject.sqnr,
+        over_budget=over_budget,
+    )
+
+
+def _resolution(tensor: Tensor) -> tuple[int, ...]:
+    return tensor.shape[1:] if len(tensor.shape) > 1 and tensor.shape[0] == 1 else tensor.shape or (math.prod(tensor.shape),)

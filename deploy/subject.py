@@ -1,0 +1,52 @@
+"""What travels the road: an int8 model with the images to try it on, wherever it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ..codegen.targets import Target
+from ..report.schema import LayerSqnr, NotDone
+
+Int8 = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledInputs:
+    """Held-out images as int8 inputs [N, H, W, C] with their labels, and what the float network makes of them."""
+
+    inputs: Int8
+    labels: npt.NDArray[np.int64]
+    float_accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A quantized model to be compiled, proven and reported.
+
+    name         C identifier of the library;  title  what the report calls the network
+    real_inputs  [N, ...] int8, what the first input sees in use (photos, digits; noise where the input is no image)
+    params       float parameters, or for a foreign file its weights and biases
+    """
+
+    name: str
+    title: str
+    tflite: bytes
+    real_inputs: Int8
+    trained: bool | None
+    params: int | None = None
+    onnx: bytes | None = None
+    labelled: LabelledInputs | None = None
+    sqnr: tuple[LayerSqnr, ...] | NotDone = field(default_factory=lambda: NotDone("no float network to compare with"))
+    accuracy_not_done: str = "no labelled images"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How far to walk: the chip, and whether to run the emulated board."""
+
+    target: Target
+    emulate: bool
+    seed: int = 0

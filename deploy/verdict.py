@@ -1,0 +1,99 @@
+"""The verdict as text: what report.json says, short and aligned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_NAME = 14
+
+
+def format_report(report: Mapping[str, Any]) -> str:
+    """A screenful: fit, memory bank by bank, proof, accuracy, instructions."""
+    model, target = report["model"], report["target"]
+    shape = "x".join(str(d) for d in model["resolution"])
+    state = {True: "trained", False: "UNTRAINED", None: "as given"}[model["trained"]]
+    lines = [
+        f"{model['name']} on {target['name']} ({target['core']})",
+        _row("model", f"{shape} -> {model['classes']}, {model['params']:,} parameters, {model['macs']:,} MACs, {state}"),
+        _row("flash", _flash(report["flash"])),
+        *_ram(report["ram"]),
+        _row("fits", "yes" if report["fits"] else f"NO: {report['over_budget']}"),
+        *_verification(report["verification"]),
+        *_accuracy(report["accuracy"]),
+        *_rounding(report["accumulated_rounding"]),
+        *_instructions(report["instructions"], model["macs"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:<{_NAME}}{text}"
+
+
+def _share(used: int, of: int) -> str:
+    return f"{used:>9,} of {of:>9,} B ({100 * used / of:5.1f} %)"
+
+
+def _flash(flash: Mapping[str, Any]) -> str:
+    if flash["used_bytes"] is None:
+        return f"not linked; constants {flash['weights_bytes']:,} B of {flash['budget_bytes']:,} B"
+    parts = f"constants {flash['weights_bytes']:,}, code {flash['code_bytes']:,}"
+    return f"{_share(flash['used_bytes'], flash['budget_bytes'])}  {parts}"
+
+
+def _ram(ram: Mapping[str, Any]) -> list[str]:
+    parts = f"arena {ram['arena_bytes']:,}"
+    if ram["stack_bytes"] is not None:
+        measured = "" if ram["stack_measured_bytes"] is None else f" (measured {ram['stack_measured_bytes']:,})"
+        parts += f", stack {ram['stack_bytes']:,}{measured}, statics {ram['static_bytes']:,}"
+    rows = [_row("RAM", f"{_share(ram['used_bytes'], ram['budget_bytes'])}  {parts}")]
+    used = [bank for bank in ram["banks"] if bank["used_bytes"]]
+    return rows + [_row("", f"{_share(b['used_bytes'], b['size_bytes'])}  {b['name']} at {b['base']}") for b in used]
+
+
+def _verification(found: Any) -> list[str]:
+    if isinstance(found, Mapping):
+        return [_row("verified", f"not done: {found['not_done']}")]
+    names = ["verified", *[""] * len(found)]
+    return [
+        _row(
+            name,
+            f"{p['pair']}: {p['inputs']} inputs, {p['tensors']} tensors, {p['bytes']:,} bytes, {p['differing']} differing",
+        )
+        for name, p in zip(names, found, strict=False)
+    ]
+
+
+def _accuracy(found: Mapping[str, Any]) -> list[str]:
+    if "not_done" in found:
+        return [_row("accuracy", f"not measured: {found['not_done']}")]
+    emulated = "not run" if found["emulated"] is None else f"{100 * found['emulated']:.2f} %"
+    shares = f"float {100 * found['float']:.2f} %, int8 {100 * found['int8']:.2f} %, emulated board {emulated}"
+    return [_row("accuracy", f"{shares} of {found['images']} held-out images")]
+
+
+def _rounding(found: Mapping[str, Any]) -> list[str]:
+    if "not_done" in found:
+        return []
+    names = ["others round", *[""] * len(found)]
+    return [
+        _row(
+            name,
+            f"{runtime}: {100 * r['differing_share']:.2f} % of outputs differ, by up to {r['max_lsb']} LSB, "
+            f"argmax agrees in {100 * r['argmax_agreement']:.1f} %",
+        )
+        for name, (runtime, r) in zip(names, found.items(), strict=False)
+    ]
+
+
+def _instructions(found: Mapping[str, Any], macs: int) -> list[str]:
+    if "not_done" in found:
+        return [_row("instructions", f"not counted: {found['not_done']}")]
+    per_mac = f", {found['total'] / macs:.2f} per MAC" if macs else ""
+    rows = [_row("instructions", f"{found['total']:,} for one inference{per_mac} (emulated; not cycles)")]
+    top = sorted(found["per_op"], key=lambda op: -op["instructions"])[:5]
+    return rows + [
+        _row("", f"{op['instructions']:>11,}  {100 * op['instructions'] / found['total']:5.1f} %  {op['op']} {op['name']}")
+        for op in top
+    ]
