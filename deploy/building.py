@@ -43,7 +43,7 @@ def link(library: CLibrary, target: Target, folder: Path, host: HostLibrary) -> 
     first = _build(
         library, place(target, library.arena_bytes, FIRST_GUESS_STACK_BYTES, FIRST_GUESS_STATIC_BYTES), folder, expected
     )
-    bound = stack_bound(first.elf, first.objects).bound_bytes
+    bound = stack_bound(first).bound_bytes
     stack = FIRST_GUESS_STACK_BYTES if bound is None else bound
     placement = place(target, library.arena_bytes, stack, read_elf(first.elf).static_bytes)
     final = _build(library, placement, folder, expected)

@@ -31,8 +31,9 @@ class BroadcastNest:
 
     @property
     def is_plain(self) -> tuple[bool, bool]:
-        """For each operand whether its elements are the output's, in order, each read once."""
-        return (not self.sizes and self.step0 == 1, not self.sizes and self.step1 == 1)
+        """For each operand whether its elements are the output's, in order, each read once: it is not broadcast."""
+        dense = tuple(self.run * math.prod(self.sizes[i + 1 :]) for i in range(len(self.sizes)))
+        return (self.strides0 == dense and self.step0 == 1, self.strides1 == dense and self.step1 == 1)
 
     def as_shape(self) -> Mapping[str, ShapeValue]:
         return {
