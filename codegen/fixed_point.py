@@ -161,7 +161,7 @@ def activation_bounds(name: str, scale: float, zero_point: int) -> tuple[int, in
     return low, high
 
 
-def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 60) -> Multiplier | None:
+def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 62) -> Multiplier | None:
     """An integer factor that reproduces `requantize_in_double` for every reachable accumulator, or None.
 
     max_abs_acc  a bound of |accumulator|, above 0
@@ -169,11 +169,11 @@ def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 
     For |acc| <= max_abs_acc, `requantize_single_rounding(acc, m, s)` equals it wherever the result is in -255..255; beyond, both
     are beyond. Both grow with acc, so it suffices that they step from k - 1 to k at the same accumulator for every k; each step
     bounds m from one side or both, and the narrowest multiplier within all bounds is taken (a tie needs one just above the
-    factor, since half up must become half away). The product stays below 2^60.
+    factor, since half up must become half away). The product stays below 2^62.
     """
     exponent = math.frexp(factor)[1]
     steps = _steps_in_double(factor, max_abs_acc)
-    for bits in range(min(31, 60 + exponent), min(max_bits, 60 - max_abs_acc.bit_length(), 60 + exponent) + 1):
+    for bits in range(min(31, 62 + exponent), min(max_bits, 62 - max_abs_acc.bit_length(), 62 + exponent) + 1):
         total = bits - exponent
         low, high = 1, (1 << bits) - 1
         for k, acc in steps:

@@ -89,10 +89,9 @@ class OnnxGraph:
     # --- arithmetic on int64 ----------------------------------------------------------------------------------------
 
     def floor_shift(self, value: str, bits: int | npt.NDArray[np.int64]) -> str:
-        """value >> bits as a floor division: ONNX's Div truncates, so 2^62 is added first and taken off after."""
-        power = np.int64(1) << np.asarray(bits, np.int64)
-        raised = self.node("Add", value, self.int64(1 << 62))
-        return self.node("Sub", self.node("Div", raised, self.int64(power)), self.int64((1 << 62) // power))
+        """value >> bits: ONNX's Div truncates, so the remainder, which Mod gives the divisor's sign, is taken off first."""
+        power = self.int64(np.int64(1) << np.asarray(bits, np.int64))
+        return self.node("Div", self.node("Sub", value, self.node("Mod", value, power)), power)
 
     def high_mul(self, a: str, b: str) -> str:
         """floor((a * b + 2^30) / 2^31)."""

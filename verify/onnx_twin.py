@@ -137,7 +137,7 @@ def _fully_connected(op: Op, out: OnnxGraph) -> None:
         out.constant(128, np.uint8),
     )
     acc = _accumulators(op, out, acc, (-1,))
-    multiplier, shift = channel_multipliers(op, out.source, max_bits=60)
+    multiplier, shift = channel_multipliers(op, out.source, max_bits=62)
     bits = 31 - shift
     product = out.node("Mul", acc, out.int64(_uniform(multiplier, (-1,))))
     rounded = out.node("Add", product, out.int64(_uniform(np.int64(1) << (bits - 1), (-1,))))

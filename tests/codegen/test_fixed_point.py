@@ -1,0 +1,141 @@
+"""The shared arithmetic against a literal transcription of its definition on Python integers."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flynet_tiny.codegen import fixed_point as fp
+from flynet_tiny.codegen.ir import OpKind, Quantization
+
+drawn = settings(max_examples=300, deadline=None, derandomize=True)
+
+
+def high_mul(a: int, b: int) -> int:
+    """SaturatingRoundingDoublingHighMul: nudge by the product's sign, then truncate."""
+    nudge = (1 << 30) if a * b >= 0 else 1 - (1 << 30)
+    return int(Fraction(a * b + nudge, 1 << 31)) if (a * b + nudge) >= 0 else -int(Fraction(-(a * b + nudge), 1 << 31))
+
+
+def divide_by_pot(value: int, exponent: int) -> int:
+    """RoundingDivideByPOT: mask, remainder, threshold."""
+    mask = (1 << exponent) - 1
+    threshold = (mask >> 1) + (1 if value < 0 else 0)
+    return (value >> exponent) + (1 if (value & mask) > threshold else 0)
+
+
+@drawn
+@given(st.integers(-(1 << 24), 1 << 24), st.integers(1 << 30, (1 << 31) - 1), st.integers(-31, 7))
+def test_requantize_is_high_mul_then_divide(acc: int, multiplier: int, shift: int) -> None:
+    expected = divide_by_pot(high_mul(acc << max(shift, 0), multiplier), max(-shift, 0))
+    assert fp.requantize(np.array([acc]), multiplier, shift)[0] == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(6, 2), (5, 1), (-5, -1), (-6, -2), (2, 1), (-2, -1), (1, 0), (-1, 0)])
+def test_the_right_shift_rounds_half_away_from_zero(value: int, expected: int) -> None:
+    assert fp.requantize(np.array([value * 2]), 1 << 30, -2)[0] == expected
+
+
+@drawn
+@given(st.floats(2.0**-30, 2.0**20))
+def test_a_multiplier_is_the_nearest(real: float) -> None:
+    found = fp.quantize_multiplier(real)
+    assert 1 << 30 <= found.multiplier < 1 << 31
+    error = abs(Fraction(found.multiplier) * Fraction(2) ** (found.shift - 31) - Fraction(real))
+    assert error <= Fraction(2) ** (found.shift - 32)
+
+
+def test_multipliers_at_the_edges() -> None:
+    assert fp.quantize_multiplier(0.0) == fp.Multiplier(0, 0)
+    assert fp.quantize_multiplier(2.0**-40) == fp.Multiplier(0, 0)
+    assert fp.quantize_multiplier(1 - 2.0**-40) == fp.Multiplier(1 << 30, 1)
+    for bad in (-1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="finite"):
+            fp.quantize_multiplier(bad)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.floats(2.0**-14, 8.0), st.integers(0, 2**32 - 1))
+def test_the_factors_of_fully_connected_reproduce_the_double(factor: float, seed: int) -> None:
+    bound = int(400 / factor) + 1
+    found = fp.fully_connected_multiplier(factor, bound)
+    assert found is not None
+    ties = np.ceil((np.arange(-256, 257) - 0.5) / factor).astype(np.int64)
+    noise = np.random.default_rng(seed).integers(-bound, bound, 2000)
+    acc = np.concatenate([ties - 1, ties, ties + 1, noise])
+    acc = acc[np.abs(acc) <= bound]
+    exact = fp.requantize_in_double(acc, factor)
+    integer = fp.requantize_single_rounding(acc, found.multiplier, found.shift)
+    assert np.array_equal(np.clip(exact, -255, 255), np.clip(integer, -255, 255))
+
+
+@pytest.mark.parametrize("exponent", range(-14, 4))
+def test_ties_of_power_of_two_factors_go_away_from_zero(exponent: int) -> None:
+    factor = 2.0**exponent
+    bound = int(300 / factor) + 1
+    found = fp.fully_connected_multiplier(factor, bound, max_bits=31)
+    assert found is not None
+    acc = np.arange(-min(bound, 200_000), min(bound, 200_000) + 1)
+    expected = [math.copysign(math.floor(abs(v) + 0.5), v) for v in (acc * factor).tolist()]
+    assert np.array_equal(fp.requantize_single_rounding(acc, found.multiplier, found.shift), np.array(expected, np.int64))
+
+
+def test_a_factor_that_no_narrow_multiplier_reproduces_gets_a_wider_one() -> None:
+    rng = np.random.default_rng(1)
+    wide = 0
+    for factor in 2.0**-17 * rng.uniform(0.5, 1, 40):
+        bound = int(300 / factor)
+        narrow = fp.fully_connected_multiplier(factor, bound, max_bits=31)
+        found = fp.fully_connected_multiplier(factor, bound)
+        assert found is not None
+        assert (narrow is None) == (found.multiplier >= 1 << 31)
+        wide += narrow is None
+    assert wide > 0
+
+
+def test_activation_bounds() -> None:
+    assert fp.activation_bounds("NONE", 0.1, 5) == (-128, 127)
+    assert fp.activation_bounds("RELU", 0.1, 5) == (5, 127)
+    assert fp.activation_bounds("RELU6", 0.1, 5) == (5, 65)
+    assert fp.activation_bounds("RELU_N1_TO_1", 0.125, 5) == (-3, 13)
+    assert fp.activation_bounds("RELU6", 0.5, -128) == (-128, -116)
+
+
+def test_tables_say_what_they_cannot_do() -> None:
+    with pytest.raises(ValueError, match="HARD_SWISH needs an output scale"):
+        fp.hard_swish_table(Quantization((1.0,), (0,)), Quantization((1 / 300,), (0,)))
+    with pytest.raises(ValueError, match="SOFTMAX needs"):
+        fp.softmax_exp_table(2.0**-27, 1.0)
+
+
+@pytest.mark.parametrize("kind", [OpKind.LOGISTIC, OpKind.HARD_SWISH, OpKind.RELU, OpKind.RELU6, OpKind.QUANTIZE])
+def test_a_table_is_near_its_real_function(kind: OpKind) -> None:
+    functions = {
+        OpKind.LOGISTIC: lambda x: 1 / (1 + np.exp(-x)),
+        OpKind.HARD_SWISH: lambda x: x * np.clip(x + 3, 0, 6) / 6,
+        OpKind.RELU: lambda x: np.maximum(x, 0),
+        OpKind.RELU6: lambda x: np.clip(x, 0, 6),
+        OpKind.QUANTIZE: lambda x: x,
+    }
+    source = Quantization((0.06,), (7,))
+    result = Quantization((1 / 256,), (-128,)) if kind is OpKind.LOGISTIC else Quantization((0.05,), (-20,))
+    table = fp.activation_table(kind, source, result)
+    real = functions[kind]((np.arange(-128, 128) - 7) * np.float64(np.float32(0.06)))
+    tolerance = 1.1 if kind is OpKind.HARD_SWISH else 0.51
+    assert fp.is_table_activation(kind)
+    assert np.abs(table - np.clip(real / result.scale + result.zero_point, -128, 127)).max() < tolerance
+
+
+@pytest.mark.parametrize("scale", [2.0**-13, 0.01, 0.1, 1.0])
+def test_softmax_steps_are_near_their_real_functions(scale: float) -> None:
+    table = fp.softmax_exp_table(scale, 1.0).astype(np.float64) / 2**31
+    assert np.abs(table - np.exp(-scale * np.arange(256))).max() < 1e-6
+    totals = np.array([1 << 19, (1 << 19) + 1, 12345678, 511 << 19, 4095 << 19], np.int64)
+    reciprocal, shift = fp.softmax_reciprocal(totals)
+    shares = reciprocal / 2.0**31 / 2.0 ** (shift - 23)
+    assert np.abs(shares * totals / 2**19 - 1).max() < 1e-7
