@@ -43,7 +43,11 @@ class HostLibrary:
         sources = sorted(path.name for path in folder.glob("*.c"))
         flags = [*_WARNINGS, "-O2", *(SANITIZERS if sanitize else ()), f"-D{library.name.upper()}_TRACE", *cflags]
         self._program = folder / "program"
-        run_tool([find_tool(Tool.HOST_COMPILER), *flags, *sources, "-o", self._program], folder)
+        try:
+            run_tool([find_tool(Tool.HOST_COMPILER), *flags, *sources, "-o", self._program], folder)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> HostLibrary:
         return self

@@ -62,16 +62,15 @@ class CallGraph:
         frame = self.frames.get(function)
         if frame is None:
             return StackBound(None, path, f"the frame of {function} is not known")
-        deepest = StackBound(0, ())
+        below_bytes = 0
+        below_path: tuple[str, ...] = ()
         for callee in sorted(self.calls.get(function, frozenset())):
             below = self._bound(callee, path, known)
             if below.bound_bytes is None:
                 return below
-            assert deepest.bound_bytes is not None
-            if below.bound_bytes > deepest.bound_bytes:
-                deepest = below
-        assert deepest.bound_bytes is not None
-        known[function] = StackBound(frame + deepest.bound_bytes, (function, *deepest.path))
+            if below.bound_bytes > below_bytes or not below_path:
+                below_bytes, below_path = below.bound_bytes, below.path
+        known[function] = StackBound(frame + below_bytes, (function, *below_path))
         return known[function]
 
 

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from flynet_tiny.errors import MissingTool
+from flynet_tiny.verify.toolchain import Tool, ToolFailedError, find_tool, require_tools, run_tool
+
+
+def test_every_tool_is_installed_where_the_tests_run() -> None:
+    require_tools(*Tool)
+
+
+@pytest.mark.parametrize("tool", list(Tool))
+def test_a_missing_tool_names_the_command_that_installs_it(tool: Tool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingTool, match=f"{tool.value} is not installed; install it with: apt-get install ") as caught:
+        find_tool(tool)
+    assert caught.value.exit_code == 7
+
+
+def test_another_name_of_a_tool_will_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clang = tmp_path / "clang"
+    clang.write_text("#!/bin/sh\n")
+    clang.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_tool(Tool.HOST_COMPILER) == clang
+
+
+def test_a_failing_tool_shows_what_it_said(tmp_path: Path) -> None:
+    with pytest.raises(ToolFailedError, match=r"(?s)sh failed \(3\):.*out.*err"):
+        run_tool(["sh", "-c", "echo out; echo err >&2; exit 3"], tmp_path)
