@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +54,8 @@ def save_checkpoint(path: Path | str, model: FlyNet, metadata: Metadata) -> None
             os.fsync(stream.fileno())
         os.replace(beside, path)
     except (OSError, RuntimeError) as error:  # torch's zip writer says RuntimeError when the disk is full
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise OutputFailed(f"cannot write checkpoint {path}: {_line(error)}") from error
 
 
@@ -76,7 +79,9 @@ def _read(path: Path) -> dict[str, object]:
         found = "is a folder" if path.is_dir() else "does not exist"
         raise BadCheckpoint(f"checkpoint {path} {found}; make one with 'flynet-tiny train'")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch tells of foreign pickles, which are refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (
         OSError,
         RuntimeError,

@@ -176,9 +176,12 @@ def augmented(images: ImageSet, count: int, seed: int) -> ImageSet:
 
 
 def shift_at_random(images: Floats, random: np.random.Generator) -> Floats:
-    """Each image moved by up to an eighth of its side; the uncovered border repeats the image's edge."""
+    """Each image moved by up to a sixteenth of its side; the uncovered border repeats the edge.
+
+    An eighth cuts into the digits, which fill their frame: 97.3 and 98.2 % (two seeds) instead of 98.7 and 99.1 %.
+    """
     count, _, height, width = images.shape
-    reach_h, reach_w = max(1, height // 8), max(1, width // 8)
+    reach_h, reach_w = max(1, height // 16), max(1, width // 16)
     rows = random.integers(-reach_h, reach_h + 1, count)[:, None] + np.arange(height)
     columns = random.integers(-reach_w, reach_w + 1, count)[:, None] + np.arange(width)
     rows, columns = rows.clip(0, height - 1), columns.clip(0, width - 1)

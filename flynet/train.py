@@ -26,7 +26,7 @@ class Recipe:
     temperature_start  T of the softmax over heads falls along a cosine from here to the configuration's
     """
 
-    epochs: int = 8
+    epochs: int = 10
     batch: int = 64
     learning_rate: float = 4e-3
     weight_decay: float = 1e-2

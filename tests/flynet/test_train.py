@@ -1,0 +1,103 @@
+"""Training learns, repeats itself, and leaves BN statistics that fit the weights."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from flynet_tiny.errors import BadData
+from flynet_tiny.flynet.blocks import EcaSoftmax
+from flynet_tiny.flynet.config import FlyNetConfig
+from flynet_tiny.flynet.data import ImageSet, digits
+from flynet_tiny.flynet.model import build
+from flynet_tiny.flynet.train import Recipe, estimate_bn_statistics, evaluate, train
+
+CONFIG = FlyNetConfig(width=0.3, heads=2, resolution=16, classes=10, channels=1)
+
+
+@pytest.fixture(scope="module")
+def small_digits():
+    train_set, held_out = digits(16, 1)
+    return train_set.first(512), held_out.first(200)
+
+
+def test_a_short_training_learns_and_reports_every_step(small_digits):
+    seen = []
+    model, metrics = train(CONFIG, *small_digits, recipe=Recipe(epochs=3), seed=0, on_step=seen.append)
+    assert [(step.epoch, step.step) for step in seen] == [(epoch, step) for epoch in range(1, 4) for step in range(1, 9)]
+    assert {(step.epochs, step.steps) for step in seen} == {(3, 8)}
+    assert seen[-1].loss < 0.7 * seen[7].loss
+    assert metrics.accuracy > 0.5
+    assert metrics.accuracy == evaluate(model, small_digits[1])
+    assert metrics.images == 200
+    assert not model.training
+
+
+def test_the_same_seed_gives_the_same_weights(small_digits):
+    recipe = Recipe(epochs=1)
+    few = small_digits[0].first(128), small_digits[1].first(20)
+    first, second, other = (train(CONFIG, *few, recipe=recipe, seed=seed)[0].state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["head.classifier.weight"], other["head.classifier.weight"])
+
+
+def test_the_temperature_falls_to_the_configurations(small_digits):
+    temperatures = []
+
+    def note(module, _):
+        if isinstance(module, EcaSoftmax) and module.training:
+            temperatures.append(module.temperature)
+
+    handle = nn.modules.module.register_module_forward_pre_hook(note)
+    try:
+        few = small_digits[0].first(128), small_digits[1].first(10)
+        model, _ = train(CONFIG, *few, recipe=Recipe(epochs=2, batch=32, temperature_start=10.0), seed=0)
+    finally:
+        handle.remove()
+    distinct = list(dict.fromkeys(temperatures))
+    assert distinct == sorted(distinct, reverse=True)
+    assert len(distinct) == 8
+    assert distinct[0] > 9
+    assert {module.temperature for module in model.modules() if isinstance(module, EcaSoftmax)} == {1.0}
+
+
+def test_estimated_statistics_are_the_means_over_the_batches():
+    model = nn.Sequential(nn.BatchNorm2d(3, momentum=0.25), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2, momentum=0.25)).train()
+    model[0].running_mean.fill_(100.0)
+    random = np.random.default_rng(0)
+    batches = [random.normal(2.0, 3.0, size=(4, 3, 5, 5)).astype(np.float32) for _ in range(3)]
+    estimate_bn_statistics(model, batches)
+    means = np.mean([batch.mean((0, 2, 3)) for batch in batches], 0)
+    variances = np.mean([batch.var((0, 2, 3), ddof=1) for batch in batches], 0)
+    np.testing.assert_allclose(model[0].running_mean, means, rtol=1e-4)
+    np.testing.assert_allclose(model[0].running_var, variances, rtol=1e-4)
+    assert not any(module.training for module in model.modules())
+    assert [module.momentum for module in model if isinstance(module, nn.BatchNorm2d)] == [0.25, 0.25]
+
+
+def test_estimation_gives_an_untrained_network_a_signal(small_digits):
+    """Without it the first networks' logits are lost in the shrinking of three gates in each block."""
+    model = build(CONFIG, seed=0).eval()
+    images = torch.from_numpy(small_digits[1].images[:32])
+    with torch.no_grad():
+        before = model(images).std(0).mean()
+        estimate_bn_statistics(model, small_digits[0].first(128).batches(64))
+        after = model(images).std(0).mean()
+    assert after > 10 * before
+
+
+def test_estimation_from_nothing_is_refused():
+    with pytest.raises(BadData, match="no image"):
+        estimate_bn_statistics(build(CONFIG, 0), [])
+
+
+def test_images_that_do_not_fit_the_network_are_refused(small_digits):
+    good, held_out = small_digits
+    with pytest.raises(BadData, match=r"takes \[3, 16, 16\]"):
+        train(FlyNetConfig(width=0.3, resolution=16, classes=10), good, held_out)
+    with pytest.raises(BadData, match="classes"):
+        train(FlyNetConfig(width=0.3, resolution=16, classes=4, channels=1), good, held_out)
+    with pytest.raises(BadData, match="labelled"):
+        train(CONFIG, ImageSet(good.images, None), held_out)
+    with pytest.raises(BadData, match="no labels"):
+        evaluate(build(CONFIG, 0), ImageSet(good.images, None))
