@@ -23,7 +23,8 @@ class _Folding:
         self.uses = graph.uses()
         self.nodes: dict[str, Node] = {}  # by output, in order: what stands so far
         self.constants: dict[str, Array] = {}
-        self.alias: dict[str, str] = {}
+        self.alias: dict[str, str] = {}  # values that turned out to be others, unchanged
+        self.own: dict[str, str] = {}  # depthwise layers made here, by output: what they read
         self.changed = False
 
     def run(self) -> OnnxGraph:
@@ -80,12 +81,23 @@ class _Folding:
                 return False
             # the layer now makes the node's value, and has its name
             del self.nodes[value]
+            source = self.own.pop(value, None)
+            if source is not None:
+                if self._is_neutral(scaled):
+                    self.alias[node.output] = source
+                    return True
+                self.own[node.output] = source
             self.nodes[node.output] = replace(scaled, outputs=node.outputs)
             return True
         if factor.size != 1 or offset.any() or not self._can_scale(value):
             return False
         self._scale(value, float(factor.reshape(())), node.output)
         return True
+
+    def _is_neutral(self, depthwise: Node) -> bool:
+        """Whether a layer made here multiplies by 1 and adds 0: two constants that cancelled."""
+        factor, offset = (self.constants[name] for name in depthwise.inputs[1:])
+        return bool(np.allclose(factor, 1.0, rtol=1e-6) and np.allclose(offset, 0.0, atol=1e-12))
 
     def _by_channel(self, node: Node, last_axis: bool, factor: Array, offset: Array) -> tuple[Array, Array] | None:
         """Factor and offset as one value for each channel (axis 1, or the last one), None where they vary inside a channel."""
@@ -170,6 +182,7 @@ class _Folding:
         count = len(weights)
         self.constants[f"{node.output}/factor"] = weights.reshape(count, 1, 1, 1).astype(np.float32)
         self.constants[f"{node.output}/offset"] = bias.astype(np.float32)
+        self.own[node.output] = value
         self.nodes[node.output] = replace(
             node,
             op="Conv",

@@ -144,16 +144,10 @@ def _mul(b: Builder, node: Node) -> None:
 
 
 def _maximum(b: Builder, node: Node) -> None:
-    bound = scalar_operand(node, b.graph) if len(node.inputs) == 2 else None
+    bound = scalar_operand(node, b.graph)
     if bound is not None:
         raise CannotLowerError(f"the maximum with the constant {bound[1]:g}")
-    left = node.inputs[0]
-    for index, right in enumerate(node.inputs[1:], start=2):
-        value = node.output if index == len(node.inputs) else f"{node.output}/{index}"
-        if index < len(node.inputs) and b.shape(left) != b.shape(right):
-            raise CannotLowerError("its operands have different shapes")
-        _emit_binary(b, node, Kind.MAXIMUM, left, right, value, {})
-        left = value
+    _emit_binary(b, node, Kind.MAXIMUM, *node.inputs, node.output, {})
 
 
 def _softmax(b: Builder, node: Node) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UnsupportedOperators
 from .float_graph import Array, FloatGraph, FloatOp, FloatTensor, Kind
 from .layout import Layout, channels_last_order
 from .onnx_graph import Node, OnnxGraph
@@ -172,8 +173,10 @@ class Builder:
             placed = self.placed(value)
             rank = len(placed.layout.shape)
             tensor = placed.tensor
-            if rank <= 2 and placed.layout.is_ordered(range(rank)):
+            if rank <= 3 and placed.layout.is_ordered(range(rank)):
                 tensor = self.view(tensor, placed.layout.shape)
+            elif not placed.layout.is_ordered(channels_last_order(rank)):
+                raise UnsupportedOperators([f"output {value!r} (it would need a TRANSPOSE to be in N, H, W, C order)"])
             outputs.append(tensor)
         live = set(outputs)
         ops = []

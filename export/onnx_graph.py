@@ -140,6 +140,8 @@ def load_onnx(source: str | Path | bytes) -> OnnxGraph:
 
 def fold_constants(graph: OnnxGraph) -> OnnxGraph:
     """The graph with every node evaluated whose inputs are constants, and with every shape known."""
+    if not graph.nodes:
+        return graph
     feeds = {name: np.zeros(graph.shapes[name], np.float32) for name in graph.inputs}
     names = [name for node in graph.nodes for name in node.outputs if name]
     try:

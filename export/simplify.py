@@ -80,7 +80,11 @@ def _identity_of(node: Node, graph: OnnxGraph) -> str | None:
         return first
     if not first or graph.shapes.get(first) != graph.shapes.get(node.output):
         return _neutral_operand(node, graph)
-    if node.op in ("Reshape", "Slice", "Expand", "Pad") or (node.op in ("Concat", "Max") and len(node.inputs) == 1):
+    if node.op in ("Reshape", "Expand") or (node.op in ("Concat", "Max") and len(node.inputs) == 1):
+        return first
+    if node.op == "Slice" and _all_constant(node, 4, graph, lambda steps: (steps > 0).all(), if_absent=True):
+        return first
+    if node.op == "Pad" and _all_constant(node, 1, graph, lambda pads: not pads.any()):
         return first
     if node.op in ("ReduceMean", "ReduceMax", "ReduceSum") and reduced_size(node, graph) == 1:
         return first
@@ -89,6 +93,14 @@ def _identity_of(node: Node, graph: OnnxGraph) -> str | None:
     if node.op == "Cast" and node.attrs.get("to") == 1:
         return first
     return _neutral_operand(node, graph)
+
+
+def _all_constant(node: Node, index: int, graph: OnnxGraph, holds: Callable[[Array], bool], if_absent: bool = False) -> bool:
+    """Whether an input is constant and something holds for it."""
+    if len(node.inputs) <= index or not node.inputs[index]:
+        return if_absent
+    constant = graph.constants.get(node.inputs[index])
+    return constant is not None and bool(holds(constant))
 
 
 def _neutral_operand(node: Node, graph: OnnxGraph) -> str | None:
@@ -184,13 +196,15 @@ def scalar_operand(node: Node, graph: OnnxGraph) -> tuple[str, float] | None:
 
 
 def expand_composites(graph: OnnxGraph) -> OnnxGraph:
-    """GlobalAveragePool, GlobalMaxPool, ReduceSum, Pow(x, 2), BatchNormalization, Split and scalar Gather in simpler words."""
+    """Global pools, ReduceSum, Pow(x, 2), MatMul, BatchNormalization, Max of many, Split and scalar Gather in simpler words."""
     constants: dict[str, Array] = {}
     nodes: list[Node] = []
+    changed = False
     for node in graph.nodes:
         expanded = _EXPANSIONS[node.op](node, graph, constants) if node.op in _EXPANSIONS else None
         nodes.extend(expanded if expanded is not None else [node])
-    return graph.rewritten(nodes, constants) if len(nodes) != len(graph.nodes) or constants else graph
+        changed = changed or expanded is not None
+    return graph.rewritten(nodes, constants) if changed else graph
 
 
 def _expand_global_pool(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> list[Node]:
@@ -227,6 +241,22 @@ def _expand_batch_norm(node: Node, graph: OnnxGraph, constants: dict[str, Array]
     ]
 
 
+def _expand_matmul(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> list[Node] | None:
+    is_layer = node.inputs[1] in graph.constants and all(len(graph.shapes[name]) == 2 for name in node.inputs)
+    return [replace(node, op="Gemm")] if is_layer else None
+
+
+def _expand_max(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> list[Node] | None:
+    if len(node.inputs) < 3:
+        return None
+    nodes, left = [], node.inputs[0]
+    for index, right in enumerate(node.inputs[1:], start=2):
+        output = node.output if index == len(node.inputs) else f"{node.output}/first{index}"
+        nodes.append(replace(node, inputs=(left, right), outputs=(output,)))
+        left = output
+    return nodes
+
+
 def _expand_split(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> list[Node]:
     axis = node.attrs.get("axis", 0) % len(graph.shapes[node.inputs[0]])
     nodes, start = [], 0
@@ -257,6 +287,8 @@ _EXPANSIONS: dict[str, Callable[[Node, OnnxGraph, dict[str, Array]], list[Node] 
     "GlobalMaxPool": _expand_global_pool,
     "ReduceSum": _expand_sum,
     "Pow": _expand_square,
+    "MatMul": _expand_matmul,
+    "Max": _expand_max,
     "BatchNormalization": _expand_batch_norm,
     "Split": _expand_split,
     "Gather": _expand_gather,
