@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
 from flynet_tiny.export.tflite_writer import OPTIONS_TABLES, ModelSpec, OpSpec, TensorSpec, write_tflite
 
 
