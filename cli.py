@@ -195,7 +195,7 @@ def train(
 @_NO_EMULATE
 def verify(folder: Path, count: int, seed: int, no_emulate: bool) -> None:
     """Compare every tensor of an output folder again, on fresh inputs, in all four runtimes."""
-    from .deploy.commands import verify_folder
+    from .deploy.revisit import verify_folder
 
     click.echo(verify_folder(folder, count, seed, emulate=not no_emulate), nl=False)
 
@@ -218,7 +218,7 @@ def verify(folder: Path, count: int, seed: int, no_emulate: bool) -> None:
 @click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many outputs to print.")
 def emulate(folder: Path, picture: Path | None, top: int) -> None:
     """Run the firmware of an output folder on the emulated board, on one input."""
-    from .deploy.commands import emulate_folder
+    from .deploy.revisit import emulate_folder
 
     click.echo(emulate_folder(folder, picture, top), nl=False)
 

@@ -46,16 +46,16 @@ def link(library: CLibrary, target: Target, folder: Path, host: HostLibrary) -> 
     bound = stack_bound(first).bound_bytes
     stack = FIRST_GUESS_STACK_BYTES if bound is None else bound
     placement = place(target, library.arena_bytes, stack, read_elf(first.elf).static_bytes)
-    final = _build(library, placement, folder, expected)
+    final = _build(library, placement, folder, expected, verify=True)
     elf = read_elf(final.elf)
     require_flash(target, elf.flash_bytes)
     return Linked(final, elf, placement, bound)
 
 
-def _build(library: CLibrary, placement: Placement, folder: Path, expected_hash: int) -> BuiltFirmware:
+def _build(library: CLibrary, placement: Placement, folder: Path, expected_hash: int, *, verify: bool) -> BuiltFirmware:
     project = folder / FIRMWARE_FOLDER
     board = write_firmware(library, placement, project, expected_hash, library_folder="..")
-    return build_firmware(project, library, placement, board)
+    return build_firmware(project, library, placement, board, verify=verify)
 
 
 def tidy(linked: Linked, folder: Path) -> None:

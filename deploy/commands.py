@@ -149,7 +149,7 @@ def _labelled(network: PreparedNetwork, tensor: Tensor) -> LabelledInputs | None
     held_out = network.held_out
     if held_out is None or held_out.labels is None:
         return None
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
     session = onnxruntime.InferenceSession(network.onnx, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name

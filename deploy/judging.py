@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ..codegen.compiler import Compiled
+from ..codegen.ir import Graph
 from ..report.schema import Rounding, Verification
-from ..verify.compare import PairResult, compare_judges, require_equal, rounding_statistics
+from ..verify.compare import Judge, PairResult, compare_judges, require_equal, rounding_statistics
 from ..verify.firmware import BuiltFirmware
 from ..verify.harness import SetResult
 from ..verify.host_c import HostLibrary
@@ -31,21 +32,40 @@ class Judgement:
     """All comparisons, each against the golden model in onnxruntime, and the emulated run when there was one."""
 
     pairs: tuple[Verification, ...]
+    golden_outputs: tuple[Mapping[str, Int8], ...]
     emulated: EmulatedRun | None
 
 
-class _Recorded:
-    """A judge whose runs were made in one go: gives them out in the same order."""
+class _Replayed:
+    """A judge whose runs were made before: gives them out in the same order."""
 
-    def __init__(self, name: str, compiled: Compiled, results: Sequence[SetResult]):
+    def __init__(self, name: str, runs: Iterable[Mapping[str, Int8]]):
         self.name = name
-        self._graph = compiled.source_graph
-        self._results = iter(results)
+        self._runs = iter(runs)
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Int8]:
-        tensors = next(self._results).tensors
-        known = self._graph.tensors
-        return {name: values.reshape(known[name].shape) for name, values in tensors.items() if name in known}
+        return next(self._runs)
+
+
+def _shaped(graph: Graph, results: Iterable[SetResult]) -> Iterator[Mapping[str, Int8]]:
+    """The C's flat tensors in the shapes that the graph gives them; tensors that only passes know are left out."""
+    known = graph.tensors
+    for result in results:
+        yield {name: values.reshape(known[name].shape) for name, values in result.tensors.items() if name in known}
+
+
+class _KeepsOutputs(OnnxTwin):
+    """The golden model, which also keeps the graph's outputs of every run."""
+
+    def __init__(self, graph: Graph):
+        super().__init__(graph)
+        self._graph_outputs = graph.outputs
+        self.outputs: list[Mapping[str, Int8]] = []
+
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
+        tensors = super().run(inputs)
+        self.outputs.append({name: tensors[name] for name in self._graph_outputs})
+        return tensors
 
 
 def test_inputs(compiled: Compiled, real: Int8, count: int, seed: int) -> tuple[NamedInputs, ...]:
@@ -78,9 +98,10 @@ def judge(
     emulated = None
     if firmware is not None:
         emulated = run_emulated(firmware, compiled.library, values, progress=lambda done, _: progress(done, steps))
-    recorded = [_Recorded(host.name, compiled, host.run_many(values))]
+    graph = compiled.source_graph
+    recorded = [_Replayed(host.name, _shaped(graph, host.run_many(values)))]
     if emulated is not None:
-        recorded.append(_Recorded(EMULATED_JUDGE, compiled, emulated.sets))
+        recorded.append(_Replayed(EMULATED_JUDGE, _shaped(graph, emulated.sets)))
     done = steps - len(inputs)
 
     def on_input(_: str) -> None:
@@ -88,21 +109,25 @@ def judge(
         done += 1
         progress(done, steps)
 
-    with LiteRt(compiled.source_graph, tflite) as litert:
-        results = compare_judges(compiled.source_graph, OnnxTwin(compiled.source_graph), [litert, *recorded], inputs, on_input)
+    golden = _KeepsOutputs(graph)
+    with LiteRt(graph, tflite) as litert:
+        results = compare_judges(graph, golden, [litert, *recorded], inputs, on_input)
     require_equal(results)
-    return Judgement(tuple(_verification(result) for result in results), emulated)
+    return Judgement(tuple(_verification(result) for result in results), tuple(golden.outputs), emulated)
 
 
 def _verification(result: PairResult) -> Verification:
     return Verification(result.pair, result.inputs, result.tensors, result.bytes, result.differing)
 
 
-def ordinary_runtimes(compiled: Compiled, tflite: bytes, inputs: Sequence[NamedInputs]) -> dict[str, Rounding]:
+def ordinary_runtimes(
+    compiled: Compiled, tflite: bytes, inputs: Sequence[NamedInputs], golden_outputs: Sequence[Mapping[str, Int8]]
+) -> dict[str, Rounding]:
     """How far runtimes that round in float lie from the exact outputs: statistics, never a verdict."""
     graph = compiled.source_graph
-    golden = OnnxTwin(graph)
     with LiteRt(graph, tflite, Resolver.XNNPACK) as xnnpack:
-        judges = {"qdq_onnxruntime": QdqOnnxRuntime(graph), "xnnpack": xnnpack}
-        found = {name: rounding_statistics(graph, golden, other, inputs) for name, other in judges.items()}
+        judges: dict[str, Judge] = {"qdq_onnxruntime": QdqOnnxRuntime(graph), "xnnpack": xnnpack}
+        found = {
+            name: rounding_statistics(graph, _Replayed("golden", golden_outputs), other, inputs) for name, other in judges.items()
+        }
     return {name: Rounding(s.differing_share, s.max_lsb, s.argmax_agreement) for name, s in found.items()}

@@ -6,9 +6,9 @@ torch is imported inside the functions, so that this file can be imported withou
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,7 @@ class NetworkRequest:
 
     def config(self) -> FlyNetConfig:
         """The configuration of a network without a checkpoint."""
-        return FlyNetConfig(**self._given())
+        return replace(FlyNetConfig(), **self._given())
 
     def require_agreement(self, config: FlyNetConfig) -> None:
         """Refuse an option that contradicts the checkpoint."""
@@ -52,7 +52,7 @@ class NetworkRequest:
             if value != getattr(config, name):
                 raise UsageError(f"--{name} {value} contradicts the checkpoint, which has {getattr(config, name)}; leave it out")
 
-    def _given(self) -> dict[str, int | float]:
+    def _given(self) -> dict[str, Any]:
         options = {name: getattr(self, name) for name in ("width", "heads", "resolution", "classes", "channels")}
         return {name: value for name, value in options.items() if value is not None}
 
@@ -128,7 +128,8 @@ def quantize_images(images: Floats, tensor: Tensor) -> Int8:
     """float [N, C, H, W] as the int8 [N, H, W, C] that a graph's input takes: round half to even, clamp."""
     nhwc = np.ascontiguousarray(np.transpose(images, (0, 2, 3, 1)))
     stored = np.rint(nhwc / np.float32(tensor.scale)) + tensor.zero_point
-    return np.clip(stored, -128, 127).astype(np.int8)
+    clamped: Int8 = np.clip(stored, -128, 127).astype(np.int8)
+    return clamped
 
 
 def inputs_for_any_model(tensor: Tensor, count: int, seed: int = 0) -> Int8:

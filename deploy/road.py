@@ -101,7 +101,7 @@ def _prove(subject: Subject, compiled: Compiled, plan: Plan, linked: Linked, hos
                 f"the firmware's self-test {verdict}"
             )
     with reporter.step("rounding") as step:
-        rounding = ordinary_runtimes(compiled, subject.tflite, inputs)
+        rounding = ordinary_runtimes(compiled, subject.tflite, inputs, judgement.golden_outputs)
         report = replace(report, accumulated_rounding=rounding)
         shares = ", ".join(f"{name} {r.differing_share:.2%} by up to {r.max_lsb} LSB" for name, r in rounding.items())
         step.say(f"outputs of float-rounding runtimes that differ: {shares}")
@@ -154,9 +154,10 @@ def _write_report(report: Report, compiled: Compiled, folder: Path) -> None:
 def _link_line(linked: Linked, target: Target) -> str:
     used, budget = linked.elf.flash_bytes, target.flash_bytes
     ram, ram_budget = linked.placement.used_bytes, target.ram_bytes
+    arena, stack = linked.placement.arena.size_bytes, linked.placement.stack.size_bytes
     return (
         f"flash {used:,} of {budget:,} B ({used / budget:.1%}), RAM {ram:,} of {ram_budget:,} B ({ram / ram_budget:.1%}): "
-        f"arena {linked.placement.arena.size_bytes:,}, stack {linked.placement.stack.size_bytes:,}, statics {linked.elf.static_bytes:,}"
+        f"arena {arena:,}, stack {stack:,}, statics {linked.elf.static_bytes:,}"
     )
 
 
