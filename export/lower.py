@@ -25,7 +25,7 @@ from .layout import Layout, channels_last_order
 from .lower_builder import Builder, CannotLowerError, broadcast_shape, constant_operand, nhwc
 from .lower_windows import lower_average_pool, lower_conv, lower_max_pool
 from .onnx_graph import Node, OnnxGraph
-from .simplify import clip_bounds, reduced_axes, scalar_operand
+from .onnx_nodes import clip_bounds, reduced_axes, scalar_operand
 
 _ADVICE = {
     "Transpose": "keep maps in N, C, H, W",

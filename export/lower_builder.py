@@ -13,7 +13,7 @@ from ..errors import UnsupportedOperators
 from .float_graph import Array, FloatGraph, FloatOp, FloatTensor, Kind
 from .layout import Layout, channels_last_order
 from .onnx_graph import Node, OnnxGraph
-from .simplify import clip_bounds
+from .onnx_nodes import clip_bounds
 
 
 class CannotLowerError(Exception):

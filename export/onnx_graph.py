@@ -154,7 +154,8 @@ def fold_constants(graph: OnnxGraph) -> OnnxGraph:
     constants = dict(graph.constants)
     nodes = []
     for node in graph.nodes:
-        if node.op == "Shape" or all(name in constants for name in node.inputs if name):
+        is_known = node.op in ("Shape", "Size") or all(name in constants for name in node.inputs if name)
+        if is_known and not node.op.startswith("Random"):
             constants.update({name: values[name] for name in node.outputs if name})
         else:
             nodes.append(node)
