@@ -110,8 +110,6 @@ class LiteRt:
     process      a child to share with other models; by default the model has its own
     """
 
-    name = "litert"
-
     def __init__(
         self,
         graph: Graph,
@@ -124,6 +122,7 @@ class LiteRt:
             all_tensors = resolver is Resolver.BUILTIN_REF
         if all_tensors and resolver is Resolver.XNNPACK:
             raise ValueError("XNNPACK keeps no inner tensors")
+        self.name = "litert" if resolver is Resolver.BUILTIN_REF else "xnnpack"
         wanted = [t.name for t in graph.activations()] if all_tensors else list(graph.outputs)
         self._names = {index: name for name in wanted if (index := graph.tensor(name).source_index) is not None}
         self._shapes = {index: graph.tensor(name).shape for index, name in self._names.items()}

@@ -54,6 +54,7 @@ class OnnxTwin:
         self._inputs = graph.inputs
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # the nodes as written
         content = build_twin(graph).SerializeToString(deterministic=True) if model is None else model
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]

@@ -171,6 +171,28 @@ def test_every_pair_of_values_is_exact(opcode: str, zero_left: int, litert: Lite
         assert np.array_equal(reference.run(graph, inputs)["y"], expected)
 
 
+def test_the_factor_of_mul_is_a_float32(litert: LiteRtProcess) -> None:
+    """Scales for which a double factor would give other bytes: LiteRT follows the float32."""
+    every = np.arange(-128, 128).astype(np.int8)
+    inputs = {"x": every.reshape(256, 1), "z": every.reshape(1, 256)}
+    products = every.astype(np.int64).reshape(256, 1) * every
+    rng = np.random.default_rng(4)
+    told_apart = 0
+    for _ in range(200):
+        left, right, result = (float(np.float32(rng.uniform(*r))) for r in ((0.01, 0.2), (0.01, 0.2), (0.05, 1.0)))
+        single, double = fp.mul_multiplier(left, right, result), fp.convolution_multiplier(left, right, result)
+        scaled = (np.clip(fp.requantize(products, f.multiplier, f.shift), -128, 127) for f in (single, double))
+        if np.array_equal(*scaled):
+            continue
+        told_apart += 1
+        quants = {"left_quant": Quant(left, 0), "right_quant": Quant(right, 0), "output_quant": Quant(result, 0)}
+        model = binary("MUL", 0, (256, 1), (1, 256), **quants)
+        graph = read_tflite(model)
+        expected = LiteRt(graph, model, process=litert).run(inputs)["y"]
+        assert np.array_equal(reference.run(graph, inputs)["y"], expected)
+    assert told_apart > 5
+
+
 @pytest.mark.parametrize("opcode", ["LOGISTIC", "HARD_SWISH", "RELU", "RELU6", "QUANTIZE"])
 def test_tables_are_exact_for_every_value(opcode: str, litert: LiteRtProcess) -> None:
     for seed in range(60):
@@ -189,6 +211,12 @@ def test_tables_are_exact_for_every_value(opcode: str, litert: LiteRtProcess) ->
 def test_softmax_is_exact(scale: float, depth: int, litert: LiteRtProcess) -> None:
     for beta in (1.0, 0.3):
         assert_exact(softmax(0, (5, depth), beta, Quant(scale, 17)), litert, num_noise=3)
+
+
+def test_softmax_shares_are_exact_to_the_last_newton_step(litert: LiteRtProcess) -> None:
+    """Many short rows: large shares, where a reciprocal that is off by 1e-5 shows."""
+    for depth in (2, 3, 4):
+        assert_exact(softmax(0, (6000, depth), 1.0, Quant(0.006, 17)), litert, num_noise=2)
 
 
 @pytest.mark.parametrize("opcode", ["AVERAGE_POOL_2D", "MAX_POOL_2D"])

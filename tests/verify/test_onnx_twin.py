@@ -89,6 +89,12 @@ def test_softmax_of_any_depth_is_exact(depth: int) -> None:
     assert_exact(softmax(0, (3, depth), 1.0, Quant(0.07, 5)), 2)
 
 
+def test_softmax_shares_are_exact_to_the_last_newton_step() -> None:
+    """Many short rows: large shares, where a reciprocal that is off by 1e-5 shows."""
+    for depth in (2, 3, 4):
+        assert_exact(softmax(0, (6000, depth), 1.0, Quant(0.006, 17)), 2)
+
+
 def test_a_twin_holds_integers_only_and_names_every_activation() -> None:
     for name in CASES:
         graph = read_tflite(CASES[name](3))
