@@ -266,15 +266,18 @@ def _preference(placement: Placement) -> tuple[int, bool, bool, int]:
 
 
 def _over_budget_message(target: Target, arena_bytes: int, stack_bytes: int, static_bytes: int) -> str:
-    needed = arena_bytes + stack_bytes + static_bytes
+    stack_bytes = _align(stack_bytes, STACK_ALIGN_BYTES)
+    padding_bytes = _align(stack_bytes + static_bytes, ARENA_ALIGN_BYTES) - stack_bytes - static_bytes
+    needed = arena_bytes + stack_bytes + static_bytes + padding_bytes
     largest = max(target.regions, key=lambda region: region.size_bytes)
     has = f"{target.name} has {target.ram_bytes:,} B"
     if len(target.regions) > 1:
         has += f", the largest piece is {largest.name} with {largest.size_bytes:,} B"
     missing = (needed if len(target.regions) == 1 else arena_bytes) - largest.size_bytes
     short = f" ({missing:,} B too much)" if missing > 0 else ""
+    alignment = f" + alignment {padding_bytes}" if padding_bytes else ""
     return (
-        f"needs {needed:,} B of RAM (arena {arena_bytes:,} + stack {stack_bytes:,} + static {static_bytes:,}), {has}{short}; "
+        f"needs {needed:,} B of RAM (arena {arena_bytes:,} + stack {stack_bytes:,} + static {static_bytes:,}{alignment}), {has}{short}; "
         "try a smaller width or resolution, or a larger --target"
     )
 

@@ -20,6 +20,7 @@ from .toolchain import Tool, find_tool
 
 Progress = Callable[[int, int], None]
 _POLL_S = 0.05
+_EXIT_SELF_TEST_FAILED = 10  # of board.h; QEMU's own failures are 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ def run_self_test(firmware: BuiltFirmware, *, count: bool = True, timeout_s: flo
     """Run the firmware as a user would; its verdict, stack and, on boards that can, the instructions of one inference."""
     with tempfile.TemporaryDirectory(prefix="flynet-tiny-") as scratch:
         code, output = _run_qemu(firmware.elf, firmware.board, Path(scratch), timeout_s, count, lambda: None)
-    if code not in (0, 1):
+    if code not in (0, _EXIT_SELF_TEST_FAILED):
         raise EmulationFailed(_explain(output, firmware.elf, code))
     stack = re.search(r"^stack (\d+) of", output, re.MULTILINE)
     instructions = re.search(r"^instructions (\d+)$", output, re.MULTILINE)
@@ -162,7 +163,8 @@ def _explain(output: str, elf: Path, code: int) -> str:
     found = re.search(r"^fault: (.*)$", output, re.MULTILINE)
     if found is None:
         words = [line for line in output.splitlines() if line.strip()]
-        return f"the emulated board ended with code {code}: {words[-1] if words else 'no message'}"
+        complaints = [line for line in words if line.startswith("qemu")]
+        return f"the emulated board ended with code {code}: {(complaints or words or ['no message'])[0]}"
     pc = re.search(r"pc (0x[0-9a-f]{8})", found.group(1))
     function = function_at(elf, int(pc.group(1), 16)) if pc else None
     return f"the emulated board faulted: {found.group(1)}" + (f", in {function}" if function else "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,13 +22,13 @@ _PUSH = re.compile(r"\t(?:push|stmdb|vpush)(?:\.w)?\t(?:sp!, )?\{([^}]*)\}")
 _SUB_SP = re.compile(r"\tsub(?:w|\.w)?\tsp, (?:sp, )?#(\d+)")
 _STORE_DOWN = re.compile(r"\tstrd?(?:\.w)?\t.*\[sp, #-(\d+)\]!")
 _INDIRECT_CALL = re.compile(r"\tblx\tr\d+|\tbx\t(?!lr)")
-ROOTS = ("reset", "fault_report")
+EXCEPTION_FRAME_BYTES = 108  # 26 words with the FPU's, and the alignment
 INDIRECT = "__indirect_call"
 
 
 @dataclass(frozen=True)
 class StackBound:
-    """The deepest chain of calls from a root. Interrupts add their own frames: the firmware enables none.
+    """The deepest chain of calls from a root. Interrupts add their own: the firmware enables none.
 
     bound_bytes   None when there is no bound; `problem` says why (recursion, a call by pointer, a frame of unknown size)
     """
@@ -85,10 +85,16 @@ class Linked(Protocol):
 
 
 def stack_bound(firmware: Linked) -> StackBound:
-    """The bound of a whole firmware: of its run from reset to exit, and of the fault handler, which starts over at the top."""
+    """The bound of a whole firmware: its run from reset to exit with one exception's frame on top, so that a fault is named.
+
+    The fault handler starts over at the top of the stack.
+    """
     graph = read_call_graph(firmware.elf, firmware.objects)
-    bounds = [graph.bound(root) for root in ROOTS]
-    return max(bounds, key=lambda bound: (bound.bound_bytes is None, bound.bound_bytes))
+    run, fault = graph.bound("reset"), graph.bound("fault_report")
+    if run.bound_bytes is None or fault.bound_bytes is None:
+        return run if run.bound_bytes is None else fault
+    run = replace(run, bound_bytes=run.bound_bytes + EXCEPTION_FRAME_BYTES)
+    return max(run, fault, key=lambda bound: bound.bound_bytes or 0)
 
 
 def stack_bound_bytes(firmware: Linked) -> int:

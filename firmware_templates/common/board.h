@@ -14,6 +14,6 @@ bool board_is_counting(void);
 uint32_t board_instructions(uint32_t since_ticks);
 uint32_t board_ticks(void);
 
-enum { EXIT_PASS = 0, EXIT_SELF_TEST_FAILED = 1, EXIT_FAULT = 70 };
+enum { EXIT_PASS = 0, EXIT_SELF_TEST_FAILED = 10, EXIT_FAULT = 70 };
 
 #endif

@@ -25,10 +25,11 @@
 #define CFSR_STKERR (1u << 12)
 #define CFSR_BFARVALID (1u << 15)
 
+#define EXCEPTION_FRAME_BYTES 108u /* 26 words with the FPU's, and the alignment */
 #define STACK_NEAR_BYTES 0x10000u /* an access this close below the stack is its overflow */
 
 extern uint32_t stack_base[];
-_Noreturn void fault_report(uint32_t pc, uint32_t ipsr);
+_Noreturn void fault_report(uint32_t pc, uint32_t ipsr, uint32_t sp);
 
 void faults_enable(void) {
   SCB_SHCSR |= SHCSR_MEMORY_BUS_USAGE;
@@ -44,13 +45,13 @@ __attribute__((naked)) void fault_entry(void) {
       "  ldr  r1, [r1]           \n"
       "  movw r2, #0x1010        \n" /* MSTKERR, STKERR */
       "  tst  r1, r2             \n"
+      "  mrs  r2, msp            \n"
       "  bne  1f                 \n"
-      "  mrs  r0, msp            \n"
-      "  ldr  r0, [r0, #24]      \n"
+      "  ldr  r0, [r2, #24]      \n"
       "1:                        \n"
       "  mrs  r1, ipsr           \n"
-      "  ldr  r2, =stack_top     \n"
-      "  mov  sp, r2             \n"
+      "  ldr  r3, =stack_top     \n"
+      "  mov  sp, r3             \n"
       "  b    fault_report       \n"
       "  .ltorg                  \n");
 }
@@ -75,7 +76,7 @@ static const char *access_name(uint32_t address) {
   return "access outside the memory of " MEMORY_MAP_PART;
 }
 
-static const char *fault_name(uint32_t cfsr, uint32_t pc) {
+static const char *fault_name(uint32_t cfsr, uint32_t pc, uint32_t sp) {
   static const struct {
     uint32_t bit;
     const char *name;
@@ -87,6 +88,10 @@ static const char *fault_name(uint32_t cfsr, uint32_t pc) {
       {1u << 18, "bad return from a handler"}, {1u << 19, "coprocessor or FPU not enabled"},
       {1u << 24, "unaligned access"},         {1u << 25, "division by zero"},
   };
+  bool is_stack_gone = sp + EXCEPTION_FRAME_BYTES < (uint32_t)(uintptr_t)stack_base;
+  if ((cfsr & CFSR_MMARVALID) != 0 && (cfsr & CFSR_DACCVIOL) != 0 && !is_stack_gone) {
+    return access_name(SCB_MMFAR); /* even when there was no room to stack the frame of this exception */
+  }
   if ((cfsr & (CFSR_MSTKERR | CFSR_STKERR)) != 0) {
     return "stack overflow";
   }
@@ -94,7 +99,7 @@ static const char *fault_name(uint32_t cfsr, uint32_t pc) {
     return is_in_ram(pc) ? "execution from RAM" : "execution outside flash";
   }
   if ((cfsr & CFSR_DACCVIOL) != 0) {
-    return (cfsr & CFSR_MMARVALID) != 0 ? access_name(SCB_MMFAR) : "access to forbidden memory";
+    return "access to forbidden memory";
   }
   if ((cfsr & CFSR_PRECISERR) != 0) {
     return "bus error";
@@ -107,10 +112,10 @@ static const char *fault_name(uint32_t cfsr, uint32_t pc) {
   return "unexpected exception";
 }
 
-_Noreturn void fault_report(uint32_t pc, uint32_t ipsr) {
+_Noreturn void fault_report(uint32_t pc, uint32_t ipsr, uint32_t sp) {
   uint32_t cfsr = SCB_CFSR;
   print("fault: ");
-  print(fault_name(cfsr, pc));
+  print(fault_name(cfsr, pc, sp));
   if ((cfsr & (CFSR_MMARVALID | CFSR_BFARVALID)) != 0) {
     print(", address ");
     print_hex((cfsr & CFSR_MMARVALID) != 0 ? SCB_MMFAR : SCB_BFAR);

@@ -41,7 +41,7 @@ def test_the_deepest_chain_counts(tmp_path: Path) -> None:
     bound = stack_bound(link(tmp_path))
     assert bound.path == ("reset", "deep", "use")
     assert bound.bound_bytes is not None
-    assert 400 + 8 <= bound.bound_bytes < 400 + 8 + 64
+    assert 400 + 8 + 108 <= bound.bound_bytes < 400 + 8 + 108 + 64
 
 
 def test_the_fault_handler_counts_too(tmp_path: Path) -> None:
