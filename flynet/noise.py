@@ -22,4 +22,4 @@ class QuantizationNoise(nn.Module):
         low, high = exact.amin(), exact.amax()
         step = ((high - low) / (self.levels - 1)).clamp_min(1e-12)
         rounded = ((exact - low) / step).round() * step + low
-        return x + (rounded - exact)
+        return rounded + (x - exact)

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from flynet_tiny.errors import UsageError
 from flynet_tiny.flynet.blocks import EcaSoftmax, LightResidual
 from flynet_tiny.flynet.config import FlyNetConfig, HeadAttention, Reduction, Residual, Statistics, scale_channels
 from flynet_tiny.flynet.model import FlyNet, build, count_backbone_params, count_macs, count_params
+from flynet_tiny.flynet.noise import QuantizationNoise
+from flynet_tiny.flynet.train import estimate_bn_statistics
 
 # width: (params, params of the backbone, MACs of convolutions and fully connected layers at 224x224), 3 heads
 COUNTS_BY_WIDTH = {
@@ -204,6 +207,64 @@ def test_the_light_residual_keeps_the_first_channels(channels, out, stride):
         assert torch.equal(y[:, : min(channels, out)], x[:, : min(channels, out)])
 
 
+def reference(model: FlyNet, x: torch.Tensor) -> torch.Tensor:
+    """The paper's network once more, with loops and plain functions, reading only the model's weights."""
+    weights = model.state_dict()
+    config = model.config
+
+    def conv(x, name, stride=1):
+        kernel, norm = weights[f"{name}.conv.weight"], f"{name}.norm."
+        y = F.conv2d(x, kernel, None, stride, kernel.shape[-1] // 2, groups=x.shape[1] // kernel.shape[1])
+        return F.batch_norm(y, *(weights[norm + part] for part in ("running_mean", "running_var", "weight", "bias")), eps=1e-3)
+
+    def eca(x, name):
+        variance, mean = torch.var_mean(x, (2, 3), correction=0)
+        return F.conv1d(torch.stack((mean, variance), 1), weights[f"{name}.weight"], padding=3)[:, 0]
+
+    def gate(x, name):
+        return x * eca(x, name).sigmoid()[:, :, None, None]
+
+    x = F.hardswish(conv(x, "stem", 2))
+    high = None
+    for block in config.blocks:
+        name, source, h = block.name, x, config.heads
+        if block.index > 1:
+            x = conv(x, f"{name}.expand")
+            x = gate(x.relu() if block.index in (2, 3) else F.hardswish(x), f"{name}.attend_expand")
+        maps = conv(x, f"{name}.mdw", block.stride)
+        shares = eca(maps, f"{name}.attend_heads")
+        reduced = []
+        for c in range(block.expand):
+            share = (shares[:, c * h : (c + 1) * h] / config.temperature).softmax(1)
+            reduced.append((maps[:, c * h : (c + 1) * h] * share[:, :, None, None]).max(1).values)
+        x = gate(torch.stack(reduced, 1), f"{name}.attend_reduce")
+        if block.stride == 1:
+            common = min(x.shape[1], high.shape[1])
+            x = torch.cat((x[:, :common] + high[:, :common], x[:, common:]), 1)
+        high = x
+        x = gate(conv(x, f"{name}.project"), f"{name}.attend_project")
+        m, n = source.shape[1], x.shape[1]
+        low = source if block.stride == 1 else conv(source[:, : min(m, n)], f"{name}.residual.keep", 2)
+        if n > m:
+            low = torch.cat((low, conv(source[:, : n - m], f"{name}.residual.add", block.stride)[:, : n - m]), 1)
+        x = x + low
+    x = F.hardswish(conv(x, "head.last")).mean((2, 3))
+    x = F.hardswish(F.linear(x, weights["head.hidden.weight"], weights["head.hidden.bias"]))
+    return F.linear(x, weights["head.classifier.weight"], weights["head.classifier.bias"])
+
+
+@pytest.mark.parametrize(("width", "temperature"), [(0.4, 1.0), (0.9, 2.5)])
+def test_the_network_computes_what_the_paper_says(width, temperature):
+    config = FlyNetConfig(width=width, resolution=64, classes=7, temperature=temperature)
+    model = build(config, 0)
+    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    estimate_bn_statistics(model, [images])
+    with torch.no_grad():
+        expected = reference(model, images)
+        assert expected.std() > 1e-3
+        torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_high_residuals_bridge_the_blocks_of_one_size():
     by_index = {block.index: block.bridged for block in FlyNetConfig(width=0.4).blocks}
     assert by_index == {1: None, 2: None, 3: 32, 4: None, 5: 40, 6: 96, 7: 96, 8: 48, 9: None, 10: 112, 11: 232}
@@ -224,3 +285,18 @@ def test_affine_reduction_starts_as_the_sum():
     plain = build(FlyNetConfig(**options, reduction=Reduction.SUM_RELU), 0).block3
     maps = torch.randn(1, 3 * affine.channels, 4, 4)
     torch.testing.assert_close(affine.reduce(maps, maps), plain.reduce(maps, maps))
+
+
+@pytest.mark.parametrize("levels", [2, 6, 16])
+def test_quantization_noise_has_q_levels_and_lets_the_gradient_through(levels):
+    noise = QuantizationNoise(levels).train()
+    x = (5 * torch.rand(8, 100, generator=torch.Generator().manual_seed(0)) - 2).requires_grad_()
+    y = noise(x)
+    assert len(y.unique()) == levels
+    torch.testing.assert_close(torch.stack(torch.aminmax(y)), torch.stack(torch.aminmax(x)))
+    step = (x.max() - x.min()) / (levels - 1)
+    assert (y - x).abs().max() <= step / 2 * 1.001
+    (2 * y).sum().backward()
+    assert (x.grad == 2).all()
+    assert torch.equal(noise.eval()(x), x)
+    assert torch.equal(noise.train()(torch.full((2, 3), 4.0)), torch.full((2, 3), 4.0))
