@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..ir import Graph, Op, Window
 from .base import KernelCall, ShapeValue
 from .convolution import Convolution, convolution, window_shape
+from .depthwise import depthwise_call
 from .products import pair_order, product_arrays, product_scalars, product_shape, products, window_schedule
 
 
@@ -13,6 +16,9 @@ def select(op: Op, graph: Graph) -> KernelCall:
     conv = convolution(op, graph)
     _, in_h, in_w, c_in = conv.input_shape
     _, out_h, out_w, c_out = conv.output_shape
+    if c_in == c_out == 1:  # one map, one filter: a depthwise convolution reads it with less work
+        as_depthwise = replace(conv, weights=conv.weights.reshape(1, *conv.weights.shape[1:]))
+        return depthwise_call(as_depthwise, 1, False, op.inputs[0], op.output)
     run_bytes, num_runs = window_runs(conv.attrs.window, c_in)
     packed = products(conv, pair_order(run_bytes, num_runs), once=False)
     shape: dict[str, ShapeValue] = {

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..fixed_point import activation_table
 from ..ir import ClampAttrs, ConvAttrs, FusedAttrs, FusedPattern, Graph, Op
 from ..reference import channel_multipliers
-from .base import ConstArray, ShapeValue
+from .base import ShapeValue
 
 Int8 = npt.NDArray[np.int8]
 Int64 = npt.NDArray[np.int64]
@@ -78,27 +78,11 @@ def convolution(op: Op, graph: Graph) -> Convolution:
     )
 
 
-def plain_arrays(conv: Convolution) -> tuple[ConstArray, ...]:
-    """Weights in the file's order and what requantizes them."""
-    arrays = [
-        ConstArray("weights", conv.weights.reshape(-1)),
-        ConstArray("bias", conv.bias.astype(np.int32)),
-        ConstArray("multiplier", conv.multiplier.astype(np.int32)),
-        ConstArray("shift", conv.shift.astype(np.int32)),
-    ]
-    if conv.table is not None:
-        arrays.append(ConstArray("table", conv.table))
-    return tuple(arrays)
-
-
-def plain_scalars(conv: Convolution) -> dict[str, int]:
-    """Zero points with CMSIS-NN's signs, and the activation bounds."""
-    return {
-        "input_offset": -conv.input_zero_point,
-        "output_offset": conv.output_zero_point,
-        "activation_min": conv.activation_min,
-        "activation_max": conv.activation_max,
-    }
+def clamped_table(conv: Convolution) -> Int8:
+    """The activation's table behind the convolution's own clamp."""
+    assert conv.table is not None
+    index = np.clip(np.arange(-128, 128), conv.activation_min, conv.activation_max) + 128
+    return conv.table[index]
 
 
 def window_shape(conv: Convolution) -> dict[str, ShapeValue]:

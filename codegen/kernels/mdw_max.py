@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ..ir import Graph, Op
 from .base import KernelCall
-from .depthwise_conv_2d import depthwise_call
+from .convolution import convolution
+from .depthwise import depthwise_call
 
 
 def select(op: Op, graph: Graph) -> KernelCall:
     """The kernel of a fused multihead depthwise convolution and Max-out."""
-    return depthwise_call(op, graph, is_max=True)
+    conv = convolution(op, graph)
+    return depthwise_call(conv, conv.attrs.depth_multiplier, True, op.inputs[0], op.output)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..ir import Window
 from .base import ConstArray, RowSchedule, ShapeValue
-from .convolution import Convolution
+from .convolution import Convolution, clamped_table
 from .requantization import Rounding, accumulator_bounds, requantization
 
 Int32 = npt.NDArray[np.int32]
@@ -119,13 +119,6 @@ def product_arrays(conv: Convolution, packed: Products) -> tuple[ConstArray, ...
     if conv.table is not None:
         arrays.append(ConstArray("table", clamped_table(conv)))
     return tuple(arrays)
-
-
-def clamped_table(conv: Convolution) -> npt.NDArray[np.int8]:
-    """The activation's table behind the convolution's own clamp."""
-    assert conv.table is not None
-    index = np.clip(np.arange(-128, 128), conv.activation_min, conv.activation_max) + 128
-    return conv.table[index]
 
 
 def product_scalars(shape: Mapping[str, ShapeValue], conv: Convolution) -> dict[str, int]:

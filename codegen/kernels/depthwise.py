@@ -1,0 +1,215 @@
+"""Depthwise convolutions, channel by channel: the channel's map is widened to int16 in scratch, with its padding.
+
+Two neighbouring int16 values meet two taps in one instruction. A window that starts at an even column takes the taps in pairs
+(0,1)(2,3).., one that starts at an odd column takes tap 0 alone, then (1,2)(3,4)..: the stream of weights has both pairings.
+
+For each channel, the stream has for each filter ("head"): the start of its sum, then for each kernel row `even_words` and
+`odd_words` words, then multiplier, offset and shift. Where the heads' maximum is taken and all have the same multiplier
+and shift ("tied"), these constants come once, after the last head.
+
+Maps that do not fit into MAX_PLANE_BYTES are taken in bands of rows; the rows that two bands share are kept in scratch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir import Window
+from .base import ConstArray, KernelCall, SamePlace, ShapeValue
+from .convolution import Convolution, clamped_table, window_shape
+from .requantization import Requantization, accumulator_bounds, requantization
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+MAX_PLANE_BYTES = 8192
+MAX_TILE = 8
+REGISTERS = 14
+UNROLLED_ROWS = 10  # kernel rows of all heads; above, heads after the first run in a loop
+
+
+@dataclass(frozen=True)
+class Taps:
+    """How one kernel row is read: words of taps paired from an even column, and from an odd one."""
+
+    even_words: int
+    odd_words: int
+
+    @property
+    def words(self) -> int:
+        return self.even_words + self.odd_words
+
+
+def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, result: str) -> KernelCall:
+    """The kernel of a depthwise convolution with `heads` filters a channel; `is_max` keeps the largest output of these.
+
+    conv.weights is [1, kernel_h, kernel_w, c_in * heads].
+    """
+    requant, is_tied = _requantization(conv, heads, is_max)
+    shape = {**window_shape(conv), "heads": heads, "is_max": is_max, "is_tied": is_tied, **_plane(conv)}
+    taps = _taps(conv)
+    tile, rest = tile_widths(conv.attrs.window, conv.output_shape[2], taps, is_max)
+    clamps = conv.table is None or is_max
+    shape |= {
+        "tile": tile,
+        "tiles": conv.output_shape[2] // tile,
+        "rest": rest,
+        "even_words": taps.even_words,
+        "odd_words": taps.odd_words,
+        "unroll_heads": heads * conv.attrs.window.kernel_h <= UNROLLED_ROWS,
+        "scale": requant.rounding.value,
+        "clamp_low": clamps and conv.activation_min > -128,
+        "clamp_high": clamps and conv.activation_max < 127,
+        "c_step": conv.input_shape[3] * (1 if is_max else heads),
+    }
+    scalars = {"input_zero_point": conv.input_zero_point}
+    if shape["clamp_low"]:
+        scalars["activation_min"] = conv.activation_min
+    if shape["clamp_high"]:
+        scalars["activation_max"] = conv.activation_max
+    arrays = [ConstArray("weights", _stream(conv, heads, taps, requant, is_tied))]
+    if conv.table is not None:
+        arrays.append(ConstArray("table", clamped_table(conv)))
+    return KernelCall(
+        "depthwise_conv_2d",
+        shape,
+        (source,),
+        (result,),
+        arrays=tuple(arrays),
+        scalars=scalars,
+        scratch_bytes=2 * int(shape["plane_w"]) * int(shape["plane_h"]),
+        sharing={source: SamePlace()} if (is_max or heads == 1) and _bands_run_behind(conv, shape) else {},
+    )
+
+
+def _filters(conv: Convolution) -> Int64:
+    """[c_out, kernel_h, kernel_w]"""
+    filters: Int64 = np.moveaxis(conv.weights[0], 2, 0).astype(np.int64)
+    return filters
+
+
+def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requantization, bool]:
+    """The layer's requantization, and whether the heads' maximum may be taken before it."""
+    filters = _filters(conv)
+    low, high = accumulator_bounds(filters.reshape(len(filters), -1), conv.bias, conv.input_zero_point)
+    reach = np.maximum(np.abs(low), np.abs(high))
+    factors = np.stack([conv.multiplier, conv.shift], axis=1).reshape(-1, heads, 2)
+    is_tied = is_max and bool((factors == factors[:, :1]).all())
+    if is_tied:
+        reach = np.repeat(reach.reshape(-1, heads).max(axis=1), heads)
+    return requantization(conv, reach), is_tied
+
+
+def _taps(conv: Convolution) -> Taps:
+    w = conv.attrs.window
+    if single_taps(w):
+        return Taps(w.kernel_w, 0)  # every tap by itself
+    if w.stride_w % 2 == 1 and conv.output_shape[2] > 1:
+        return Taps(max(w.kernel_w // 2, 1), (w.kernel_w - 1) // 2)
+    return Taps((w.kernel_w + 1) // 2, 0)
+
+
+def tile_widths(window: Window, out_w: int, taps: Taps, is_max: bool) -> tuple[int, int]:
+    """How many outputs of a row are computed together, and how many remain at its end."""
+    if single_taps(window):
+        return 1, 0
+    most = max(2, min(MAX_TILE, REGISTERS - 4 - taps.words))
+    if is_max:
+        most = min(most, 4)
+    if out_w <= most:
+        return out_w, 0
+    even = [t for t in range(1, most + 1) if t * window.stride_w % 2 == 0]
+
+    def row_cost(tile: int) -> float:
+        rest = out_w % tile
+        return out_w // tile * _tile_cost(window, tile, taps) + (_tile_cost(window, rest, taps) if rest else 0)
+
+    best = min(even, key=lambda t: (row_cost(t), -t))
+    return best, out_w % best
+
+
+def _tile_cost(window: Window, tile: int, taps: Taps) -> float:
+    """Instructions of a tile, about: what lies outside of the outputs' own work."""
+    values = (tile - 1) * window.stride_w + window.kernel_w
+    loads = math.ceil(math.ceil(values / 2) / 2) + math.ceil(taps.words / 2)
+    products = tile * (window.kernel_w // 2 + 1)
+    return window.kernel_h * (loads + products) + 5 * tile + 12
+
+
+def _plane(conv: Convolution) -> dict[str, ShapeValue]:
+    """The widened map: its size in int16, the part of the input that it takes, and the bands of output rows."""
+    w = conv.attrs.window
+    _, in_h, in_w, _ = conv.input_shape
+    _, out_h, out_w, _ = conv.output_shape
+    span_h, span_w = (w.kernel_h - 1) * w.dilation_h + 1, (w.kernel_w - 1) * w.dilation_w + 1
+    width = (out_w - 1) * w.stride_w + span_w
+    height = (out_h - 1) * w.stride_h + span_h
+    plane_w = width + width % 2
+    band_rows = max(1, min(out_h, (MAX_PLANE_BYTES // (2 * plane_w) - span_h) // w.stride_h + 1))
+    bands = math.ceil(out_h / band_rows)
+    band_rows = math.ceil(out_h / bands)
+    copy_w = max(0, min(in_w, width - w.pad_left))
+    return {
+        "plane_w": plane_w,
+        "plane_h": height if bands == 1 else (band_rows - 1) * w.stride_h + span_h,
+        "copy_h": max(0, min(in_h, height - w.pad_top)),
+        "copy_w": copy_w,
+        "copy_unroll": _copy_unroll(copy_w, conv.input_shape[3]),
+        "bands": bands,
+        "band_rows": band_rows,
+        "kept_rows": max(0, span_h - w.stride_h),
+        "skipped_rows": max(0, w.stride_h - span_h),
+    }
+
+
+def _copy_unroll(width: int, channels: int) -> int:
+    """How many columns to copy at a time: a divisor of the width where there is one, within the reach of one address."""
+    most = max(1, min(8, 4095 // channels))
+    divisors = [d for d in range(most // 2 + 1, most + 1) if width and width % d == 0]
+    return max(divisors, default=most)
+
+
+def _bands_run_behind(conv: Convolution, shape: dict[str, ShapeValue]) -> bool:
+    """Whether no band overwrites input pixels that a later one still reads, when the output lies on the input."""
+    w = conv.attrs.window
+    _, in_h, in_w, _ = conv.input_shape
+    _, _, out_w, _ = conv.output_shape
+    span_h = (w.kernel_h - 1) * w.dilation_h + 1
+    bands, band_rows = int(shape["bands"]), int(shape["band_rows"])  # type: ignore[arg-type]
+    for band in range(1, bands):
+        rows_read = min(in_h, max(0, (band * band_rows - 1) * w.stride_h + span_h - w.pad_top))
+        if band * band_rows * out_w > rows_read * in_w:
+            return False
+    return True
+
+
+def _stream(conv: Convolution, heads: int, taps: Taps, requant: Requantization, is_tied: bool) -> Int32:
+    filters = _filters(conv)
+    factor = 2 if requant.rounding.takes_doubled else 1
+    start = factor * (conv.bias - conv.input_zero_point * filters.sum(axis=(1, 2)))
+    words: list[Int64] = []
+    for channel in range(len(filters)):
+        words.append(start[channel : channel + 1])
+        for row in factor * filters[channel]:
+            words.append(_row_words(row, taps, conv.attrs.window))
+        if not is_tied or channel % heads == heads - 1:
+            words.append(requant.constants[channel].astype(np.int64))
+    return np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)
+
+
+def _row_words(row: Int64, taps: Taps, window: Window) -> Int64:
+    """The words of a kernel row: pairs of taps, or with horizontal dilation each tap by itself."""
+    if single_taps(window):
+        return row
+    values = [*(int(v) & 0xFFFF for v in row), 0]
+    firsts = [2 * k for k in range(taps.even_words)] + [2 * k + 1 for k in range(taps.odd_words)]
+    return np.array([values[k] | (values[k + 1] << 16) for k in firsts], np.int64)
+
+
+def single_taps(window: Window) -> bool:
+    """Whether neighbouring taps do not meet neighbouring values."""
+    return window.dilation_w > 1 and window.kernel_w > 1
