@@ -277,7 +277,8 @@ def _over_budget_message(target: Target, arena_bytes: int, stack_bytes: int, sta
     short = f" ({missing:,} B too much)" if missing > 0 else ""
     alignment = f" + alignment {padding_bytes}" if padding_bytes else ""
     return (
-        f"needs {needed:,} B of RAM (arena {arena_bytes:,} + stack {stack_bytes:,} + static {static_bytes:,}{alignment}), {has}{short}; "
+        f"needs {needed:,} B of RAM (arena {arena_bytes:,} + stack {stack_bytes:,} + static {static_bytes:,}{alignment}), "
+        f"{has}{short}; "
         "try a smaller width or resolution, or a larger --target"
     )
 

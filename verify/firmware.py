@@ -223,6 +223,7 @@ def fit_firmware(
         return build_firmware(folder, library, placement, board, verify=with_harness)
 
     draft = build(_DRAFT_STACK_BYTES, 0, False)
-    stack_bytes = stack_bound_bytes(draft)
-    fitted = build(stack_bytes, read_elf(draft.elf).static_bytes, verify)
+    stack_bytes, static_bytes = stack_bound_bytes(draft), read_elf(draft.elf).static_bytes
+    draft.elf.unlink()  # it must not be taken for the firmware when that does not fit
+    fitted = build(stack_bytes, static_bytes, verify)
     return FittedFirmware(fitted, read_elf(fitted.elf), stack_bytes)

@@ -114,7 +114,7 @@ static const char *fault_name(uint32_t cfsr, uint32_t pc, uint32_t sp) {
 
 _Noreturn void fault_report(uint32_t pc, uint32_t ipsr, uint32_t sp) {
   uint32_t cfsr = SCB_CFSR;
-  print("fault: ");
+  print("\nfault: ");
   print(fault_name(cfsr, pc, sp));
   if ((cfsr & (CFSR_MMARVALID | CFSR_BFARVALID)) != 0) {
     print(", address ");

@@ -115,9 +115,10 @@ def test_the_last_bytes_of_flash_and_ram_are_used(tmp_path: Path) -> None:
     full = fit_firmware(large_library(weights_bytes, arena_bytes), target, tmp_path, 1)
     assert full.elf_info.flash_bytes == target.flash_bytes
     assert full.elf_info.ram_bytes <= target.ram_bytes < full.elf_info.ram_bytes + 16
+    assert run_self_test(full.firmware).output.startswith("flynet-tiny self-test: tiny on STM32F401xE")
     with pytest.raises(OverBudget, match=r"needs 98,305 B of RAM .* stm32f401 has 98,304 B \(1 B too much\)"):
         fit_firmware(large_library(1000, arena_bytes + 1), target, tmp_path, 1)
-    assert run_self_test(full.firmware).output.startswith("flynet-tiny self-test: tiny on STM32F401xE")
+    assert not full.firmware.elf.exists(), "what does not fit leaves no ELF"
 
 
 def test_a_placement_that_lies_is_caught_by_the_linker(tmp_path: Path) -> None:

@@ -253,6 +253,15 @@ def test_a_hang_ends(criminal: tuple[Target, BuiltFirmware]) -> None:
         run_emulated(firmware, tiny_library(), [image_for(HANG)], timeout_s=0.3)
 
 
+def test_a_stack_that_is_too_small_is_named_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    library = tiny_library()
+    placement = place(get_target("stm32f412"), library.arena_bytes, 64, 256)
+    board = write_firmware(library, placement, tmp_path, EXPECTED)
+    firmware = build_firmware(tmp_path, library, placement, board, verify=False)
+    with pytest.raises(EmulationFailed, match=r"faulted: stack overflow, address 0x1fff"):
+        run_self_test(firmware)
+
+
 def test_an_emulator_that_cannot_start_is_an_error(fitted: FittedFirmware) -> None:
     broken = replace(fitted.firmware, board=replace(fitted.firmware.board, machine="no-such-board"))
     with pytest.raises(EmulationFailed, match="unsupported machine"):
