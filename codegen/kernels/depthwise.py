@@ -13,7 +13,7 @@ Maps that do not fit into MAX_PLANE_BYTES are taken in bands of rows; the rows t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +50,8 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
     conv.weights is [1, kernel_h, kernel_w, c_in * heads].
     """
     requant, is_tied = _requantization(conv, heads, is_max)
-    shape = {**window_shape(conv), "heads": heads, "is_max": is_max, "is_tied": is_tied, **_plane(conv)}
+    plane = plane_of(conv)
+    shape: dict[str, ShapeValue] = {**window_shape(conv), "heads": heads, "is_max": is_max, "is_tied": is_tied, **asdict(plane)}
     taps = _taps(conv)
     tile, rest = tile_widths(conv.attrs.window, conv.output_shape[2], taps, is_max)
     clamps = conv.table is None or is_max
@@ -81,8 +82,8 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
         (result,),
         arrays=tuple(arrays),
         scalars=scalars,
-        scratch_bytes=2 * int(shape["plane_w"]) * int(shape["plane_h"]),
-        sharing={source: SamePlace()} if (is_max or heads == 1) and _bands_run_behind(conv, shape) else {},
+        scratch_bytes=plane.size_bytes,
+        sharing={source: SamePlace()} if (is_max or heads == 1) and _bands_run_behind(conv, plane) else {},
     )
 
 
@@ -140,30 +141,53 @@ def _tile_cost(window: Window, tile: int, taps: Taps) -> float:
     return window.kernel_h * (loads + products) + 5 * tile + 12
 
 
-def _plane(conv: Convolution) -> dict[str, ShapeValue]:
-    """The widened map: its size in int16, the part of the input that it takes, and the bands of output rows."""
+@dataclass(frozen=True)
+class Plane:
+    """The widened map: its size in int16, the part of the input that it takes, and the bands of output rows.
+
+    kept_rows     rows at the end of a band that the next one needs again
+    skipped_rows  rows between two bands that no window touches
+    """
+
+    plane_w: int
+    plane_h: int
+    copy_h: int
+    copy_w: int
+    copy_unroll: int
+    bands: int
+    band_rows: int
+    kept_rows: int
+    skipped_rows: int
+
+    @property
+    def size_bytes(self) -> int:
+        return 2 * self.plane_w * self.plane_h
+
+
+def plane_of(conv: Convolution) -> Plane:
+    """The whole map of a channel where it fits into MAX_PLANE_BYTES, otherwise bands of equal height that do."""
     w = conv.attrs.window
-    _, in_h, in_w, _ = conv.input_shape
+    _, in_h, in_w, c_in = conv.input_shape
     _, out_h, out_w, _ = conv.output_shape
     span_h, span_w = (w.kernel_h - 1) * w.dilation_h + 1, (w.kernel_w - 1) * w.dilation_w + 1
     width = (out_w - 1) * w.stride_w + span_w
     height = (out_h - 1) * w.stride_h + span_h
     plane_w = width + width % 2
-    band_rows = max(1, min(out_h, (MAX_PLANE_BYTES // (2 * plane_w) - span_h) // w.stride_h + 1))
-    bands = math.ceil(out_h / band_rows)
+    most_rows = (MAX_PLANE_BYTES // (2 * plane_w) - span_h) // w.stride_h + 1
+    bands = math.ceil(out_h / max(1, min(out_h, most_rows)))
     band_rows = math.ceil(out_h / bands)
     copy_w = max(0, min(in_w, width - w.pad_left))
-    return {
-        "plane_w": plane_w,
-        "plane_h": height if bands == 1 else (band_rows - 1) * w.stride_h + span_h,
-        "copy_h": max(0, min(in_h, height - w.pad_top)),
-        "copy_w": copy_w,
-        "copy_unroll": _copy_unroll(copy_w, conv.input_shape[3]),
-        "bands": bands,
-        "band_rows": band_rows,
-        "kept_rows": max(0, span_h - w.stride_h),
-        "skipped_rows": max(0, w.stride_h - span_h),
-    }
+    return Plane(
+        plane_w=plane_w,
+        plane_h=(band_rows - 1) * w.stride_h + span_h,
+        copy_h=max(0, min(in_h, height - w.pad_top)),
+        copy_w=copy_w,
+        copy_unroll=_copy_unroll(copy_w, c_in),
+        bands=math.ceil(out_h / band_rows),
+        band_rows=band_rows,
+        kept_rows=max(0, span_h - w.stride_h),
+        skipped_rows=max(0, w.stride_h - span_h),
+    )
 
 
 def _copy_unroll(width: int, channels: int) -> int:
@@ -173,16 +197,16 @@ def _copy_unroll(width: int, channels: int) -> int:
     return max(divisors, default=most)
 
 
-def _bands_run_behind(conv: Convolution, shape: dict[str, ShapeValue]) -> bool:
+def _bands_run_behind(conv: Convolution, plane: Plane) -> bool:
     """Whether no band overwrites input pixels that a later one still reads, when the output lies on the input."""
     w = conv.attrs.window
     _, in_h, in_w, _ = conv.input_shape
     _, _, out_w, _ = conv.output_shape
     span_h = (w.kernel_h - 1) * w.dilation_h + 1
-    bands, band_rows = int(shape["bands"]), int(shape["band_rows"])  # type: ignore[arg-type]
-    for band in range(1, bands):
-        rows_read = min(in_h, max(0, (band * band_rows - 1) * w.stride_h + span_h - w.pad_top))
-        if band * band_rows * out_w > rows_read * in_w:
+    for band in range(1, plane.bands):
+        rows_written = band * plane.band_rows
+        rows_read = min(in_h, max(0, (rows_written - 1) * w.stride_h + span_h - w.pad_top))
+        if rows_written * out_w > rows_read * in_w:
             return False
     return True
 
