@@ -8,8 +8,9 @@ import numpy.typing as npt
 from ..fixed_point import add_multipliers, requantize
 from ..ir import ClampAttrs, Graph, Op, OpKind, Tensor
 from .base import ConstArray, KernelCall
-from .broadcast import BroadcastNest, broadcast_nest, elementwise_sharing
+from .broadcast import broadcast_nest, elementwise_sharing
 from .exact import INT8_VALUES, fit_affine
+from .rescale import rescale
 from .table import by_unsigned_byte, table_call
 
 Int64 = npt.NDArray[np.int64]
@@ -56,12 +57,12 @@ class _Sum:
         first, second = self.tensors
         if second.is_constant and second.num_elements == 1:
             return self._scalar_table(output)
-        nest = broadcast_nest(first.shape, second.shape)
         if second.is_constant:
-            return self._with_constant(output, nest)
+            return self._with_tables(output, "add_constant")
         affine = fit_affine(self.expected, *self.reals, self.low, self.high)
         if affine is None:
-            return self._with_tables(output, nest)
+            return self._with_tables(output, "add_tables")
+        nest = broadcast_nest(first.shape, second.shape)
         return KernelCall(
             template="add",
             shape={**nest.as_shape(), "shift": affine.shift, "low": self.low, "high": self.high},
@@ -78,39 +79,24 @@ class _Sum:
         column = np.clip(self.expected[:, value + 128], self.low, self.high).astype(np.int8)
         return table_call(first.name, output, first.num_elements, column)
 
-    def _with_tables(self, output: str, nest: BroadcastNest) -> KernelCall:
-        """Both rescaled inputs from int32 tables, and the exact requantization of their sum."""
+    def _with_tables(self, output: str, template: str) -> KernelCall:
+        """The rescaled inputs from int32 tables (constants: known now), and the exact requantization of their sum."""
         first, second = self.tensors
+        nest = broadcast_nest(first.shape, second.shape)
+        reach = sum(int(np.abs(term).max()) for term in self.terms)
+        requant = rescale(self.factor, reach, self.output.zero_point)
+        terms = [(term << requant.doubled).astype(np.int32) for term in self.terms]
+        inputs = [first.name, second.name]
+        arrays = [ConstArray(f"table{i}", by_unsigned_byte(term)) for i, term in enumerate(terms)]
+        if second.is_constant:
+            inputs, arrays = inputs[:1], arrays[:1]
+            arrays.append(ConstArray("addends", terms[1][second.constant().reshape(-1).astype(np.int64) + 128]))
         return KernelCall(
-            template="add_tables",
-            shape={**nest.as_shape(), "low": self.low, "high": self.high},
-            inputs=(first.name, second.name),
+            template=template,
+            shape={**nest.as_shape(), **requant.shape("sum"), "low": self.low, "high": self.high},
+            inputs=tuple(inputs),
             outputs=(output,),
-            arrays=tuple(ConstArray(f"table{i}", by_unsigned_byte(term.astype(np.int32))) for i, term in enumerate(self.terms)),
-            scalars=self._requant_scalars(),
-            sharing=elementwise_sharing(nest, (first.name, second.name)),
+            arrays=tuple(arrays),
+            scalars=requant.scalars("sum"),
+            sharing=elementwise_sharing(nest, tuple(inputs)),
         )
-
-    def _with_constant(self, output: str, nest: BroadcastNest) -> KernelCall:
-        """A constant vector or array: its rescaled values are known now."""
-        first, second = self.tensors
-        addends = self.terms[1][second.constant().reshape(-1).astype(np.int64) + 128]
-        return KernelCall(
-            template="add_constant",
-            shape={**nest.as_shape(), "low": self.low, "high": self.high},
-            inputs=(first.name,),
-            outputs=(output,),
-            arrays=(
-                ConstArray("table0", by_unsigned_byte(self.terms[0].astype(np.int32))),
-                ConstArray("addends", addends.astype(np.int32)),
-            ),
-            scalars=self._requant_scalars(),
-            sharing=elementwise_sharing(nest, (first.name,)),
-        )
-
-    def _requant_scalars(self) -> dict[str, int]:
-        return {
-            "multiplier": self.factor.multiplier,
-            "shift": self.factor.shift,
-            "output_offset": self.output.zero_point,
-        }

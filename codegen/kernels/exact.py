@@ -17,12 +17,16 @@ from ..fixed_point import Multiplier, requantize
 Int64 = npt.NDArray[np.int64]
 
 INT8_VALUES: Int64 = np.arange(-128, 128, dtype=np.int64)
+MAX_RIGHT = 22  # a zero point shifted left by this, half a step and a value together fit 32 bits
 _LIMIT = 1 << 31
 
 
 @dataclass(frozen=True)
 class Affine:
-    """clamp((a * factor0 + b * factor1 + bias) >> shift) for int8 a and b; no intermediate exceeds 32 bits."""
+    """clamp((bias + floor(a * factor0 / 2^8) + floor(b * factor1 / 2^8)) >> shift) for int8 a and b.
+
+    A product is one SMLAWB of the factor and of the value's byte in the upper half of an int16 lane.
+    """
 
     factor0: int
     factor1: int
@@ -34,39 +38,40 @@ def fit_affine(expected: Int64, real0: float, real1: float, low: int, high: int)
     """An affine formula that gives clamp(expected[a + 128, b + 128], low, high) for every pair, or None.
 
     real0, real1  the real factors of a and b, signs included
-    The bias is free in an interval; when it is empty the factors are moved by a few units, and fewer bits are tried.
+    The bias is free in an interval; where that is empty the factors are moved by a few units.
     """
     clamped = np.clip(expected, low, high)
-    a, b = INT8_VALUES[:, np.newaxis], INT8_VALUES[np.newaxis, :]
-    reach = float(np.abs(expected - np.mean(expected)).max()) + abs(float(np.mean(expected))) + 2.0
-    most_bits = 30 - math.ceil(math.log2(max(reach, 256.0, abs(real0), abs(real1))))
-    for shift in range(most_bits, max(most_bits - 3, 0), -1):
-        for step0, step1 in _NUDGES:
-            factor0, factor1 = round(real0 * (1 << shift)) + step0, round(real1 * (1 << shift)) + step1
-            scaled = a * factor0 + b * factor1
-            at_least = ((clamped << shift) - scaled)[clamped > low]
-            below = (((clamped + 1) << shift) - scaled)[clamped < high]
-            first = int(at_least.max(initial=-(1 << 30)))
-            last = int(below.min(initial=1 << 30)) - 1
-            if first <= last:
-                candidate = Affine(factor0, factor1, (first + last) // 2, shift)
-                if _fits_32_bits(candidate):
-                    return candidate
+    reach = 2.0 * max(float(np.abs(expected).max()), 256.0)
+    shift = min(30 - math.ceil(math.log2(reach)), 22 - math.ceil(math.log2(max(abs(real0), abs(real1), 0.5))))
+    if shift < 8:
+        return None
+    for nudge0, nudge1 in _NUDGES:
+        factor0, factor1 = (round(real * (1 << (shift + 8))) + nudge for real, nudge in ((real0, nudge0), (real1, nudge1)))
+        scaled = (INT8_VALUES * factor0 >> 8)[:, np.newaxis] + (INT8_VALUES * factor1 >> 8)[np.newaxis, :]
+        first, last = offset_interval(scaled, clamped, shift, low, high)
+        if first <= last:
+            candidate = Affine(factor0, factor1, (first + last) // 2, shift)
+            return candidate if _fits_32_bits(candidate) else None
     return None
 
 
-_NUDGES = sorted(((i, j) for i in range(-3, 4) for j in range(-3, 4)), key=lambda p: (abs(p[0]) + abs(p[1]), p))
+_STEPS = (0, 2, -2, 5, -5, 12, -12)
+_NUDGES = sorted(((i, j) for i in _STEPS for j in _STEPS), key=lambda pair: (abs(pair[0]) + abs(pair[1]), pair))
 
 
 def _fits_32_bits(formula: Affine) -> bool:
     """Neither the sum nor a partial sum, in the order bias, factor0, factor1, leaves int32."""
-    for values in (
-        [formula.bias + a * formula.factor0 for a in (-128, 127)],
-        [formula.bias + a * formula.factor0 + b * formula.factor1 for a in (-128, 127) for b in (-128, 127)],
-    ):
-        if max(values) >= _LIMIT or min(values) < -_LIMIT:
-            return False
-    return max(abs(formula.factor0), abs(formula.factor1)) < _LIMIT
+    partial = [formula.bias + (a * formula.factor0 >> 8) for a in (-128, 127)]
+    sums = [p + (b * formula.factor1 >> 8) for p in partial for b in (-128, 127)]
+    factors = [formula.factor0, formula.factor1]
+    return all(-_LIMIT <= value < _LIMIT for value in (*partial, *sums, *factors))
+
+
+def offset_interval(scaled: Int64, expected: Int64, shift: int, low: int = -128, high: int = 127) -> tuple[int, int]:
+    """The first and the last offset with clamp((scaled + offset) >> shift) == expected everywhere; none when first > last."""
+    first = int(((expected << shift) - scaled)[expected > low].max(initial=-(1 << 30)))
+    last = int((((expected + 1) << shift) - scaled)[expected < high].min(initial=1 << 30)) - 1
+    return first, last
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def fit_product_requant(products: Int64, factor: Multiplier, zero_point: int) ->
     """
     expected = np.clip(requantize(products, factor.multiplier, factor.shift) + zero_point, -128, 127)
     for candidate in _product_candidates(factor, zero_point):
-        inside = np.abs(products).max(initial=0) << candidate.left < _LIMIT
+        inside = int(np.abs(products).max()) << candidate.left < _LIMIT
         if inside and np.array_equal(np.clip(candidate.apply(products), -128, 127), expected):
             return candidate
     raise AssertionError(f"no formula for {factor} around {zero_point}")
@@ -107,17 +112,12 @@ def fit_product_requant(products: Int64, factor: Multiplier, zero_point: int) ->
 
 def _product_candidates(factor: Multiplier, zero_point: int) -> list[ProductRequant]:
     right = max(-factor.shift, 0)
-    if factor.multiplier == 0 or right > 22:  # |p| < 2^17 is scaled below one half
-        return [ProductRequant(0, 0, zero_point, 0, False)]
+    if factor.multiplier == 0 or right > MAX_RIGHT:  # |p| < 2^17 is scaled below one half
+        return [ProductRequant(1, 0, zero_point, 0, False)]
     left = 1 + max(factor.shift, 0)
     multiplier = factor.multiplier
     if left > 14:  # every product but 0 saturates long before
         left, multiplier = 14, 1 << 30
     offset = (zero_point << right) + (1 << right >> 1)
     plain = ProductRequant(left, multiplier, offset, right, False)
-    if right == 0:
-        return [plain]
-    corrected = ProductRequant(left, multiplier, offset, right, True)
-    # -1 * 2^30 rounds up to 0 and must not be corrected as a negative value: shift the multiplier's rounding instead.
-    nudged = ProductRequant(left, multiplier + 1, offset, right, True)
-    return [plain, corrected, nudged, ProductRequant(left, multiplier - 1, offset, right, True)]
+    return [plain, ProductRequant(left, multiplier, offset, right, True)] if right else [plain]

@@ -6,6 +6,7 @@ from ..fixed_point import mean_multiplier
 from ..ir import Graph, Op, ReduceAttrs
 from .base import KernelCall
 from .reduction import reduction_nest
+from .rescale import rescale
 
 
 def select(op: Op, graph: Graph) -> KernelCall:
@@ -14,16 +15,15 @@ def select(op: Op, graph: Graph) -> KernelCall:
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
     nest = reduction_nest(source.shape, op.attrs.axes)
     factor = mean_multiplier(source.scale, output.scale, nest.count)
+    requant = rescale(factor, 255 * nest.count, output.zero_point)
     return KernelCall(
         template="mean",
-        shape=nest.as_shape(),
+        shape={**nest.as_shape(), **requant.shape("mean")},
         inputs=(source.name,),
         outputs=(op.output,),
         scalars={
             "sum_offset": -nest.count * source.zero_point,
-            "multiplier": factor.multiplier,
-            "shift": factor.shift,
-            "output_offset": output.zero_point,
+            **requant.scalars("mean"),
         },
         sharing=nest.sharing(source.name),
     )

@@ -1,7 +1,7 @@
 """MEAN, SQUARED_DIFFERENCE and MEAN of a map in one kernel: the squared map never exists.
 
 Once a channel's mean is known its squared difference is a function of the int8 value alone. On the squares' input scale
-the map's value is 64 * (x - z) and the mean is a constant `centre`, so that with e = 128 * x - 2 * centre
+the map's value is 64 * (x - z) and the mean is a constant, `centre`, so that with e = 128 * x - 2 * centre
 
     squared difference = sat8(((e * e * multiplier >> 32) + offset) >> shift)
 
@@ -10,6 +10,7 @@ for constants that are proven over all values and all means that the map can hav
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +18,17 @@ import numpy.typing as npt
 
 from ..fixed_point import Multiplier, mean_multiplier, requantize, squared_difference_multipliers
 from ..ir import FusedAttrs, Graph, Op, Tensor
-from .base import ConstArray, KernelCall
-from .exact import INT8_VALUES
+from .base import ConstArray, KernelCall, ShapeValue
+from .exact import INT8_VALUES, offset_interval
+from .rescale import rescale
 from .squared_difference import rescaled_inputs
 from .table import by_unsigned_byte
 
 Int64 = npt.NDArray[np.int64]
 
-TABLE_ABOVE_PIXELS = 512  # above, a table of squared differences for each channel costs less than arithmetic
+# instructions an element on a Cortex-M4: a look-up, the table's making spread over the pixels, or lanes of arithmetic
+TABLE_COST, TABLE_ENTRIES_COST, LANES_COST, PACKED_LANES_COST = 3.4, 1330, 5.6, 5.2
+LANE_ROWS = 255  # int8 values that an int16 lane can sum
 
 
 def select(op: Op, graph: Graph) -> KernelCall:
@@ -36,75 +40,135 @@ def select(op: Op, graph: Graph) -> KernelCall:
     num_channels = source.shape[-1]
     pixels = source.num_elements // num_channels
     mean_factor = mean_multiplier(source.scale, mean.scale, pixels)
-    variance_factor = mean_multiplier(square.scale, variance.scale, pixels)
-    centre_factor = squared_difference_multipliers(source.scale, mean.scale, square.scale).input2
-    fitted = _fit(source, mean, square, pixels, mean_factor)
-    scalars = {
-        "mean_sum_offset": -pixels * source.zero_point,
-        "mean_multiplier": mean_factor.multiplier,
-        "mean_shift": mean_factor.shift,
-        "mean_offset": mean.zero_point,
-        "centre_multiplier": centre_factor.multiplier,
-        "centre_shift": centre_factor.shift,
-        "centre_offset": 64 * source.zero_point if fitted else 0,
-        "variance_sum_offset": -pixels * square.zero_point,
-        "variance_multiplier": variance_factor.multiplier,
-        "variance_shift": variance_factor.shift,
-        "variance_offset": variance.zero_point,
-    }
-    arrays: tuple[ConstArray, ...] = ()
-    if fitted is None:
-        terms, _, factor = rescaled_inputs(source, mean, square)
-        arrays = (ConstArray("terms", by_unsigned_byte(terms.astype(np.int16))),)
-        scalars |= {"multiplier": factor.multiplier, "shift": factor.shift, "square_offset": square.zero_point}
-    else:
-        scalars |= {"multiplier": fitted.multiplier, "square_offset": fitted.offset}
-    has_table = fitted is None or not fitted.fits_lanes or pixels > TABLE_ABOVE_PIXELS
+    means = _reachable_means(source, mean, pixels, mean_factor)
+    first = rescale(mean_factor, 255 * pixels, mean.zero_point)
+    last = rescale(mean_multiplier(square.scale, variance.scale, pixels), 255 * pixels, variance.zero_point)
+    squares = _fit(source, mean, square, means) or _general(source, mean, square)
+    has_table = squares.needs_table or TABLE_COST + TABLE_ENTRIES_COST / pixels < squares.lanes_cost
     return KernelCall(
         template="mean_variance",
         shape={
             "pixels": pixels,
             "c": num_channels,
-            "is_fitted": fitted is not None,
-            "shift": fitted.shift if fitted else 0,
+            "block": _block(pixels),
             "has_table": has_table,
+            **squares.shape,
+            **first.shape("mean"),
+            **last.shape("variance"),
         },
         inputs=(source.name,),
         outputs=tuple(op.outputs),
-        arrays=arrays,
-        scalars=scalars,
+        arrays=squares.arrays,
+        scalars={
+            "mean_sum_offset": -pixels * source.zero_point,
+            **first.scalars("mean"),
+            **squares.scalars,
+            "variance_sum_offset": -pixels * square.zero_point,
+            **last.scalars("variance"),
+        },
         scratch_bytes=256 if has_table else 0,
     )
 
 
-@dataclass(frozen=True)
-class _Square:
-    """Constants of the squared difference; with `fits_lanes` e and 4 * centre fit int16."""
+def _block(pixels: int) -> int:
+    """Rows to sum in int16 lanes before they are added to int32: a divisor of the pixels if a large one exists."""
+    if pixels <= LANE_ROWS:
+        return pixels
+    divisor = next(d for d in range(LANE_ROWS, 0, -1) if pixels % d == 0)
+    return divisor if divisor >= LANE_ROWS // 4 else LANE_ROWS
 
+
+def _reachable_means(source: Tensor, mean: Tensor, pixels: int, factor: Multiplier) -> Int64:
+    """Every int8 mean between those of the lowest and of the highest map."""
+    extremes = pixels * (np.array([-128, 127]) - source.zero_point)
+    low, high = np.clip(requantize(extremes, factor.multiplier, factor.shift) + mean.zero_point, -128, 127)
+    return np.arange(low, high + 1, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Squares:
+    """How the kernel makes squared differences: code, numbers and arrays."""
+
+    shape: Mapping[str, ShapeValue]
+    scalars: Mapping[str, int]
+    arrays: tuple[ConstArray, ...] = ()
+    needs_table: bool = False
+    lanes_cost: float = 0.0
+
+
+def _fit(source: Tensor, mean: Tensor, square: Tensor, means: Int64) -> _Squares | None:
+    """The short formulas, when the map needs no rounding of its own and they reproduce every case."""
+    terms, all_centres, factor = rescaled_inputs(source, mean, square)
+    if not np.array_equal(terms, 64 * (INT8_VALUES - source.zero_point)):
+        return None
+    centres = all_centres[means + 128] + 64 * source.zero_point
+    doubled = 128 * INT8_VALUES[:, np.newaxis] - 2 * centres[np.newaxis, :]
+    squared = doubled * doubled
+    if int(squared.max()) >= 1 << 31:
+        return None
+    expected = requantize(squared // 4, factor.multiplier, factor.shift) + square.zero_point
+    expected = np.clip(expected, -128, 127)
+    formula = _packed_formula(squared, expected, factor) or _formula(squared, expected, factor, square.zero_point)
+    if formula is None:
+        return None
+    fits_lanes = int(np.abs(doubled).max()) < 1 << 15 and int(centres.min()) >= -(1 << 13) and int(centres.max()) < 1 << 13
+    is_packed = formula.shift == 16
+    centre = squared_difference_multipliers(source.scale, mean.scale, square.scale).input2
+    return _Squares(
+        {"is_fitted": True, "shift": formula.shift, "is_packed": is_packed, "centre_shift": -centre.shift},
+        {
+            "mean_offset": -mean.zero_point,
+            "centre_multiplier": centre.multiplier,
+            "centre_offset": 64 * source.zero_point,
+            "multiplier": formula.multiplier,
+            "square_offset": formula.offset,
+        },
+        needs_table=not fits_lanes,
+        lanes_cost=PACKED_LANES_COST if is_packed else LANES_COST,
+    )
+
+
+def _general(source: Tensor, mean: Tensor, square: Tensor) -> _Squares:
+    """Both rescaled inputs from tables, and the exact requantization: for a mean that is coarser than its map."""
+    terms, centres, factor = rescaled_inputs(source, mean, square)
+    reach = int(max(abs(terms.max() - centres.min()), abs(centres.max() - terms.min()))) ** 2
+    requant = rescale(factor, reach, square.zero_point)
+    arrays = tuple(
+        ConstArray(name, by_unsigned_byte(values.astype(np.int16))) for name, values in (("terms", terms), ("centres", centres))
+    )
+    return _Squares({"is_fitted": False, **requant.shape("square")}, requant.scalars("square"), arrays, needs_table=True)
+
+
+@dataclass(frozen=True)
+class _Formula:
     multiplier: int
     offset: int
     shift: int
-    fits_lanes: bool
 
 
-def _fit(source: Tensor, mean: Tensor, square: Tensor, pixels: int, mean_factor: Multiplier) -> _Square | None:
-    """The short formula, when the map needs no rounding of its own and the constants reproduce every case."""
-    terms, centres, factor = rescaled_inputs(source, mean, square)
-    if not np.array_equal(terms, 64 * (INT8_VALUES - source.zero_point)):
-        return None
-    extremes = pixels * (np.array([-128, 127]) - source.zero_point)
-    low, high = np.clip(requantize(extremes, mean_factor.multiplier, mean_factor.shift) + mean.zero_point, -128, 127)
-    centre = centres[low + 128 : high + 129] + 64 * source.zero_point
-    doubled = 128 * INT8_VALUES[:, np.newaxis] - 2 * centre[np.newaxis, :]
-    expected = requantize(doubled * doubled // 4, factor.multiplier, factor.shift) + square.zero_point
-    expected = np.clip(expected, -128, 127)
+def _formula(squared: Int64, expected: Int64, factor: Multiplier, zero_point: int) -> _Formula | None:
+    """Both roundings of a value that is never negative are one: floor((e^2 / 4 * m + 2^30 + 2^(30 + right)) / 2^(31 + right))."""
     right = -factor.shift
-    shift = right + 1
-    offset = 1 + (1 << right if right else 0) + (square.zero_point << shift)
-    highest = int((doubled * doubled).max()) * factor.multiplier >> 32
-    fits = max(abs(highest + offset), abs(offset)) < 1 << 31 and int((doubled * doubled).max()) < 1 << 31
-    squares = np.clip(((doubled * doubled * factor.multiplier >> 32) + offset) >> shift, -128, 127)
-    if not fits or not np.array_equal(squares, expected):
+    offset = 1 + (1 << right if right else 0) + (zero_point << (right + 1))
+    scaled = squared * factor.multiplier >> 32
+    fits = right <= 29 and max(abs(int(scaled.max()) + offset), abs(offset)) < 1 << 31
+    if not fits or not np.array_equal(np.clip((scaled + offset) >> (right + 1), -128, 127), expected):
         return None
-    fits_lanes = int(np.abs(doubled).max()) < 1 << 15 and int(centre.min()) >= -(1 << 13) and int(centre.max()) < 1 << 13
-    return _Square(factor.multiplier, offset, shift, fits_lanes)
+    return _Formula(factor.multiplier, offset, right + 1)
+
+
+def _packed_formula(squared: Int64, expected: Int64, factor: Multiplier) -> _Formula | None:
+    """The result in the upper half of the word, so that two are packed and saturated at a time; its multiplier is rounded."""
+    excess = -factor.shift - 15
+    if excess < 0:
+        return None
+    for nudge in sorted(range(-8, 9), key=abs):
+        multiplier = round(factor.multiplier / (1 << excess)) + nudge
+        if not 0 <= multiplier < 1 << 31:
+            continue
+        scaled = squared * multiplier >> 32
+        first, last = offset_interval(scaled, expected, 16)
+        offset = (first + last) // 2
+        if first <= last and int(scaled.max()) + abs(offset) < 1 << 31:
+            return _Formula(multiplier, offset, 16)
+    return None

@@ -6,10 +6,14 @@ import numpy as np
 
 from ..fixed_point import mul_multiplier
 from ..ir import ClampAttrs, Graph, Op, Tensor
-from .base import ConstArray, KernelCall
+from .base import ConstArray, KernelCall, SamePlace
 from .broadcast import broadcast_nest, elementwise_sharing
 from .exact import INT8_VALUES, ProductRequant, fit_product_requant
 from .table import table_call
+
+# instructions an element on a Cortex-M4: a look-up, the table's making spread over the pixels, or four lanes of arithmetic
+TABLE_COST, TABLE_ENTRIES_COST, LANES_COST = 3.6, 1150, 5.3
+MAX_LANE_SHIFT = 7  # a centred int8 value shifted left by this fits an int16 lane
 
 
 def pair_products(first: Tensor, second: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
@@ -47,6 +51,12 @@ def select(op: Op, graph: Graph) -> KernelCall:
         column = products[:, int(second.constant().reshape(-1)[0]) + 128]
         table = np.clip(requant.apply(column), low, high).astype(np.int8)
         return table_call(first.name, op.output, first.num_elements, table)
+    if not second.is_constant and requant.left <= MAX_LANE_SHIFT:
+        channels = _channels(first, second, op.output, requant, low, high) or _channels(
+            second, first, op.output, requant, low, high
+        )
+        if channels is not None:
+            return channels
     nest = broadcast_nest(first.shape, second.shape)
     inputs = (first.name,) if second.is_constant else (first.name, second.name)
     constant = (ConstArray("operand", second.constant().reshape(-1).astype(np.int8)),) if second.is_constant else ()
@@ -62,4 +72,24 @@ def select(op: Op, graph: Graph) -> KernelCall:
             **requant_scalars(requant),
         },
         sharing=elementwise_sharing(nest, inputs),
+    )
+
+
+def _channels(maps: Tensor, scales: Tensor, output: str, requant: ProductRequant, low: int, high: int) -> KernelCall | None:
+    """The call for a map [pixels, C] times a vector [C], None for other shapes."""
+    nest = broadcast_nest(maps.shape, scales.shape)
+    num_channels = nest.run
+    if (nest.strides0, nest.strides1, nest.step0, nest.step1) != ((num_channels,), (0,), 1, 1):
+        return None
+    pixels = nest.sizes[0]
+    lanes_cost = LANES_COST + requant.sign_correction
+    has_table = TABLE_COST + TABLE_ENTRIES_COST / pixels < lanes_cost
+    return KernelCall(
+        template="mul_channels",
+        shape={"pixels": pixels, "c": num_channels, **requant_shape(requant, low, high), "has_table": has_table},
+        inputs=(maps.name, scales.name),
+        outputs=(output,),
+        scalars={"offset0": -maps.zero_point, "offset1": -scales.zero_point, **requant_scalars(requant)},
+        scratch_bytes=256 if has_table else 0,
+        sharing={maps.name: SamePlace()},
     )

@@ -6,7 +6,7 @@ from ..fixed_point import mul_multiplier
 from ..ir import ClampAttrs, FusedAttrs, Graph, Op
 from .base import KernelCall
 from .exact import fit_product_requant
-from .mul import pair_products, requant_scalars, requant_shape
+from .mul import MAX_LANE_SHIFT, pair_products, requant_scalars, requant_shape
 
 
 def select(op: Op, graph: Graph) -> KernelCall:
@@ -18,12 +18,14 @@ def select(op: Op, graph: Graph) -> KernelCall:
     factor = mul_multiplier(maps.scale, coefficients.scale, scaled.scale)
     requant = fit_product_requant(pair_products(maps, coefficients), factor, scaled.zero_point)
     num_channels = graph.tensor(op.output).shape[-1]
+    heads = coefficients.num_elements // num_channels
     return KernelCall(
         template="mul_max",
         shape={
             "pixels": graph.tensor(op.output).num_elements // num_channels,
             "c": num_channels,
-            "heads": coefficients.num_elements // num_channels,
+            "heads": heads,
+            "has_lanes": heads == 3 and maps.num_elements >= 4 and requant.left <= MAX_LANE_SHIFT,
             **requant_shape(requant, mul.attrs.activation_min, mul.attrs.activation_max),
         },
         inputs=(maps.name, coefficients.name),

@@ -10,6 +10,7 @@ from ..ir import Graph, Op, Tensor
 from .base import ConstArray, KernelCall
 from .broadcast import broadcast_nest, elementwise_sharing
 from .exact import INT8_VALUES
+from .rescale import rescale
 from .table import by_unsigned_byte, table_call
 
 Int64 = npt.NDArray[np.int64]
@@ -39,12 +40,14 @@ def select(op: Op, graph: Graph) -> KernelCall:
         squares = (terms0 - terms1[int(second.constant().reshape(-1)[0]) + 128]) ** 2
         column = np.clip(requantize(squares, factor.multiplier, factor.shift) + output.zero_point, -128, 127)
         return table_call(first.name, op.output, first.num_elements, column.astype(np.int8))
+    reach = int(max(np.abs(terms0.max() - terms1.min()), np.abs(terms1.max() - terms0.min()))) ** 2
+    requant = rescale(factor, reach, output.zero_point)
     nest = broadcast_nest(first.shape, second.shape)
     inputs = (first.name,) if second.is_constant else (first.name, second.name)
     constant = (ConstArray("operand", second.constant().reshape(-1).astype(np.int8)),) if second.is_constant else ()
     return KernelCall(
         template="squared_difference",
-        shape={**nest.as_shape(), "is_constant": second.is_constant},
+        shape={**nest.as_shape(), **requant.shape("square"), "is_constant": second.is_constant},
         inputs=inputs,
         outputs=(op.output,),
         arrays=(
@@ -52,6 +55,6 @@ def select(op: Op, graph: Graph) -> KernelCall:
             ConstArray("table1", by_unsigned_byte(terms1.astype(np.int16))),
             *constant,
         ),
-        scalars={"multiplier": factor.multiplier, "shift": factor.shift, "output_offset": output.zero_point},
+        scalars=requant.scalars("square"),
         sharing=elementwise_sharing(nest, inputs),
     )

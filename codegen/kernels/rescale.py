@@ -1,0 +1,37 @@
+"""Requantization of one value at a time (means, variances): which C function of the intrinsics does it exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..fixed_point import Multiplier
+from .exact import MAX_RIGHT
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """`function(acc << doubled, multiplier, offset, shift)` gives the saturated int8."""
+
+    function: str
+    doubled: int
+    multiplier: int
+    offset: int
+    shift: int
+
+    def scalars(self, name: str) -> dict[str, int]:
+        """The layer's numbers, named after what is rescaled."""
+        return {f"{name}_multiplier": self.multiplier, f"{name}_zero": self.offset, f"{name}_shift": self.shift}
+
+    def shape(self, name: str) -> dict[str, int | str]:
+        """What is part of the code."""
+        return {f"{name}_function": self.function, f"{name}_doubled": self.doubled}
+
+
+def rescale(factor: Multiplier, reach: int, zero_point: int) -> Rescale:
+    """The fastest exact form for |acc| <= reach. Source of the forms: kernels/requantization.py."""
+    right = -factor.shift
+    if factor.multiplier == 0 or (right > 0 and reach < 1 << (right - 1)):
+        return Rescale("ft_scale_away", 1, 0, 2 * zero_point + 1, 1)
+    if 1 <= right <= MAX_RIGHT and reach < 1 << 30:
+        return Rescale("ft_scale_away", 1, factor.multiplier, (1 << (right - 1)) + (zero_point << right), right)
+    return Rescale("ft_scale_exact", 0, factor.multiplier, zero_point, factor.shift)
