@@ -40,9 +40,8 @@ def link(library: CLibrary, target: Target, folder: Path, host: HostLibrary) -> 
     The self-test expects what the C computes on the host, which the judges compare with the golden model. Raises `OverBudget`.
     """
     expected = output_hash(library, host.run(self_test_inputs(library)).outputs)
-    first = _build(
-        library, place(target, library.arena_bytes, FIRST_GUESS_STACK_BYTES, FIRST_GUESS_STATIC_BYTES), folder, expected
-    )
+    guess = place(target, library.arena_bytes, FIRST_GUESS_STACK_BYTES, FIRST_GUESS_STATIC_BYTES)
+    first = _build(library, guess, folder, expected, verify=False)
     bound = stack_bound(first).bound_bytes
     stack = FIRST_GUESS_STACK_BYTES if bound is None else bound
     placement = place(target, library.arena_bytes, stack, read_elf(first.elf).static_bytes)

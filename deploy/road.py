@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from ..verify.host_c import HostLibrary
 from ..verify.onnx_twin import build_twin
 from ..verify.qemu import EmulatedRun, run_emulated, run_self_test
 from ..verify.toolchain import Tool, require_tools
-from .building import Linked, link, tidy, write_library
+from .building import FIRMWARE_FOLDER, Linked, link, tidy, write_library
 from .console import Reporter
 from .judging import Progress, judge, ordinary_runtimes, test_inputs
 from .subject import Plan, Subject
@@ -67,6 +68,7 @@ def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verd
                 linked = link(compiled.library, plan.target, folder, host)
                 step.say(_link_line(linked, plan.target))
         except OverBudget as error:
+            shutil.rmtree(folder / FIRMWARE_FOLDER, ignore_errors=True)
             report = _report(subject, compiled, plan, None, NotDone("the network does not fit"), str(error))
             _write_report(report, compiled, folder)
             return Verdict(report, error)
