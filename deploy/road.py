@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,11 +26,12 @@ from ..report.schema import (
     Report,
     TargetFacts,
 )
+from ..verify.firmware import FittedFirmware
 from ..verify.host_c import HostLibrary
 from ..verify.onnx_twin import build_twin
 from ..verify.qemu import EmulatedRun, run_emulated, run_self_test
 from ..verify.toolchain import Tool, require_tools
-from .building import FIRMWARE_FOLDER, Linked, link, tidy, write_library
+from .building import link, tidy, write_library
 from .console import Reporter
 from .judging import Progress, judge, ordinary_runtimes, test_inputs
 from .subject import Plan, Subject
@@ -68,7 +68,6 @@ def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verd
                 linked = link(compiled.library, plan.target, folder, host)
                 step.say(_link_line(linked, plan.target))
         except OverBudget as error:
-            shutil.rmtree(folder / FIRMWARE_FOLDER, ignore_errors=True)
             report = _report(subject, compiled, plan, None, NotDone("the network does not fit"), str(error))
             _write_report(report, compiled, folder)
             return Verdict(report, error)
@@ -78,7 +77,9 @@ def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verd
     return Verdict(report, None)
 
 
-def _prove(subject: Subject, compiled: Compiled, plan: Plan, linked: Linked, host: HostLibrary, reporter: Reporter) -> Report:
+def _prove(
+    subject: Subject, compiled: Compiled, plan: Plan, linked: FittedFirmware, host: HostLibrary, reporter: Reporter
+) -> Report:
     inputs = test_inputs(compiled, subject.real_inputs, REAL_INPUTS, plan.seed)
     with reporter.step("verify") as step:
         firmware = linked.firmware if plan.emulate else None
@@ -118,7 +119,9 @@ def _prove(subject: Subject, compiled: Compiled, plan: Plan, linked: Linked, hos
     return report
 
 
-def _accuracy(subject: Subject, compiled: Compiled, linked: Linked | None, host: HostLibrary, progress: Progress) -> Accuracy:
+def _accuracy(
+    subject: Subject, compiled: Compiled, linked: FittedFirmware | None, host: HostLibrary, progress: Progress
+) -> Accuracy:
     labelled = subject.labelled
     assert labelled is not None
     (name,), (output,) = compiled.library.input_names, compiled.library.output_names[:1]
@@ -153,13 +156,13 @@ def _write_report(report: Report, compiled: Compiled, folder: Path) -> None:
     (folder / "report.html").write_text(render_page(report, compiled.plan), encoding="utf-8")
 
 
-def _link_line(linked: Linked, target: Target) -> str:
-    used, budget = linked.elf.flash_bytes, target.flash_bytes
+def _link_line(linked: FittedFirmware, target: Target) -> str:
+    used, budget = linked.elf_info.flash_bytes, target.flash_bytes
     ram, ram_budget = linked.placement.used_bytes, target.ram_bytes
     arena, stack = linked.placement.arena.size_bytes, linked.placement.stack.size_bytes
     return (
         f"flash {used:,} of {budget:,} B ({used / budget:.1%}), RAM {ram:,} of {ram_budget:,} B ({ram / ram_budget:.1%}): "
-        f"arena {arena:,}, stack {stack:,}, statics {linked.elf.static_bytes:,}"
+        f"arena {arena:,}, stack {stack:,}, statics {linked.elf_info.static_bytes:,}"
     )
 
 
@@ -168,7 +171,7 @@ def _constant_bytes(graph: Graph) -> int:
 
 
 def _report(
-    subject: Subject, compiled: Compiled, plan: Plan, linked: Linked | None, why_not: NotDone, over_budget: str | None
+    subject: Subject, compiled: Compiled, plan: Plan, linked: FittedFirmware | None, why_not: NotDone, over_budget: str | None
 ) -> Report:
     """The report with what is known after linking; figures that need the emulator are `why_not`."""
     graph, target = compiled.source_graph, plan.target
@@ -190,7 +193,7 @@ def _report(
         banks = tuple(BankUse(b.name, f"0x{b.base:08X}", b.size_bytes, 0) for b in target.data_banks)
         ram = Ram(arena, target.ram_bytes, arena, compiled.plan.lower_bound_bytes, None, None, None, None, banks)
     else:
-        elf, placement = linked.elf, linked.placement
+        elf, placement = linked.elf_info, linked.placement
         flash = Flash(elf.flash_bytes, target.flash_bytes, elf.weights_bytes, elf.code_bytes)
         banks = tuple(BankUse(u.bank.name, f"0x{u.bank.base:08X}", u.bank.size_bytes, u.used_bytes) for u in placement.banks)
         ram = Ram(
