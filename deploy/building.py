@@ -22,8 +22,8 @@ def write_library(library: CLibrary, folder: Path) -> None:
 def link(library: CLibrary, target: Target, folder: Path, host: HostLibrary) -> FittedFirmware:
     """Write and build `folder`/firmware around the library's files in `folder`, with exactly the stack and statics it needs.
 
-    The self-test expects what the C computes on the host, which the judges compare with the golden model. Raises `OverBudget`, and
-    then leaves no firmware.
+    The self-test expects what the C computes on the host, which the judges compare with the golden model. Raises `OverBudget`,
+    and then leaves no firmware.
     """
     project = folder / FIRMWARE_FOLDER
     expected = output_hash(library, host.run(self_test_inputs(library)).outputs)

@@ -13,7 +13,7 @@ from flynet_tiny.codegen.reference import run
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.codegen.verify_graph import verify_graph
 
-from .models import Sketch, attention_block, mdw_max_out
+from ...small_models import Sketch, attention_block, mdw_max_out
 
 
 def patterns(graph: Graph) -> list[FusedPattern]:

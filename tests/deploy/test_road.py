@@ -1,0 +1,196 @@
+"""The road from a `.tflite` to a verdict, walked through the command line's functions on a small FlyNet block."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from flynet_tiny.deploy.commands import compile_model, print_report
+from flynet_tiny.deploy.revisit import emulate_folder, verify_folder
+from flynet_tiny.errors import BadData, NumbersDiffer, OverBudget
+
+from ..small_models import Sketch, attention_block
+
+
+def deploy(data: bytes, folder: Path, target: str = "stm32f412", emulate: bool = True) -> dict:
+    model = folder / "net.tflite"
+    model.write_bytes(data)
+    text = compile_model(model, None, target, folder / "out", None, emulate=emulate, as_json=True, seed=0)
+    report: dict = json.loads(text)
+    assert report == json.loads((folder / "out" / "report.json").read_text())
+    return report
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("road")
+    deploy(attention_block(seed=3), folder)
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def report(deployed: Path) -> dict:
+    found: dict = json.loads((deployed / "report.json").read_text())
+    return found
+
+
+def test_folder_holds_everything(deployed: Path) -> None:
+    names = {p.name for p in deployed.iterdir()}
+    generated = {"net.h", "net.c", "net_weights.h", "net_weights.c"}
+    assert names == {"model.tflite", "golden.onnx", *generated, "firmware", "net.elf", "report.json", "report.html"}
+    assert {"Makefile", "net.elf", "verify.elf", "firmware.ld", "main.c"} <= {p.name for p in (deployed / "firmware").iterdir()}
+
+
+def test_all_judges_agree_on_every_tensor(report: dict) -> None:
+    pairs = {p["pair"]: p for p in report["verification"]}
+    assert set(pairs) == {"onnxruntime = litert", "onnxruntime = C on the host", "onnxruntime = emulated board"}
+    for pair in pairs.values():
+        assert pair["inputs"] == 19
+        assert pair["differing"] == 0
+    assert pairs["onnxruntime = litert"]["tensors"] == 32
+    assert pairs["onnxruntime = C on the host"]["tensors"] == pairs["onnxruntime = emulated board"]["tensors"] >= 20
+
+
+def test_report_accounts_for_every_byte(report: dict) -> None:
+    ram, flash = report["ram"], report["flash"]
+    assert report["fits"] is True
+    assert (
+        ram["used_bytes"]
+        == sum(b["used_bytes"] for b in ram["banks"])
+        == ram["arena_bytes"] + ram["stack_bytes"] + ram["static_bytes"]
+    )
+    assert 0 < ram["stack_measured_bytes"] <= ram["stack_bound_bytes"] <= ram["stack_bytes"]
+    assert flash["weights_bytes"] + flash["code_bytes"] <= flash["used_bytes"] <= flash["budget_bytes"] == 1 << 20
+
+
+def test_instructions_add_up(report: dict) -> None:
+    instructions = report["instructions"]
+    assert instructions["total"] == sum(op["instructions"] for op in instructions["per_op"])
+    assert sum(op["macs"] for op in instructions["per_op"]) == report["model"]["macs"]
+    assert len(instructions["per_op"]) == 15
+
+
+def test_what_was_not_measured_says_so(report: dict) -> None:
+    assert report["accuracy"] == {"not_done": "no labelled images"}
+    assert report["model"]["trained"] is None
+
+
+def test_ordinary_runtimes_are_reported_as_statistics(report: dict) -> None:
+    assert set(report["accumulated_rounding"]) == {"qdq_onnxruntime", "xnnpack"}
+
+
+def test_the_same_model_gives_the_same_files(deployed: Path, tmp_path: Path) -> None:
+    deploy(attention_block(seed=3), tmp_path)
+    for path in deployed.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "out" / path.relative_to(deployed)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_page_shows_the_verdict(deployed: Path, report: dict) -> None:
+    page = (deployed / "report.html").read_text()
+    assert "Fits." in page
+    assert f"{report['instructions']['total']:,}" in page
+    assert page.count("<rect") >= 15
+
+
+def test_report_prints_the_verdict(deployed: Path) -> None:
+    text = print_report(deployed, as_json=False)
+    assert "onnxruntime = emulated board: 19 inputs" in text
+    assert "0 differing" in text
+
+
+def test_verify_passes_on_fresh_inputs(deployed: Path) -> None:
+    assert verify_folder(deployed, 4, 7, emulate=False).count(" 0 bytes differing") == 2
+
+
+def test_emulate_prints_the_largest_outputs(deployed: Path) -> None:
+    lines = emulate_folder(deployed, None, 3).splitlines()
+    assert lines[0] == "y: the 3 largest of 240"
+    assert len(lines) == 4
+
+
+# Proving the judge: one number of the generated C is changed, and the tensor that it makes must be named.
+
+
+def change_first_value(folder: Path, array: str) -> None:
+    """Add 64 to the first value of an array of the generated C, modulo its type's range."""
+    path = folder / "net_weights.c"
+    text = path.read_text()
+    found = re.search(rf"(\b{array}\[\d+\] = \{{\s*)(-?\d+|INT32_MIN)", text)
+    assert found, f"no array {array}"
+    value = int(found.group(2))
+    changed = value - 64 if value > 0 else value + 64
+    path.write_text(text[: found.start(2)] + str(changed) + text[found.end(2) :])
+
+
+def field_of(folder: Path, op_index: int, field: str) -> str:
+    """The name of the array that a field of an operator's layer data points to."""
+    found = re.search(rf"net_op{op_index} = \{{[^}}]*\.{field} = (\w+)", (folder / "net.c").read_text())
+    assert found, f"op {op_index} has no {field}"
+    return found.group(1)
+
+
+@pytest.mark.parametrize(
+    ("op_index", "field_pattern", "tensor"),
+    [
+        (0, "weights", "active"),
+        (0, "multiplier|requant\\w*", "active"),
+        (0, "table", "active"),
+        (5, "table", "gate"),
+        (7, "weights", "heads"),
+    ],
+)
+def test_one_changed_number_is_found_and_its_tensor_named(tmp_path: Path, op_index: int, field_pattern: str, tensor: str) -> None:
+    deploy(attention_block(seed=3), tmp_path, emulate=False)
+    code = (tmp_path / "out" / "net.c").read_text()
+    layer = re.search(rf"net_op{op_index} = \{{[^}}]*\}}", code)
+    assert layer
+    field = re.search(rf"\.({field_pattern}) =", layer.group(0))
+    assert field, layer.group(0)
+    change_first_value(tmp_path / "out", field_of(tmp_path / "out", op_index, field.group(1)))
+    with pytest.raises(NumbersDiffer, match=rf"C on the host fails: {tensor}\[.*op \d+ ") as caught:
+        verify_folder(tmp_path / "out", 2, 1, emulate=False)
+    assert caught.value.exit_code == 6
+
+
+# Budgets.
+
+
+def large_model() -> bytes:
+    """One convolution whose input and output need 200,704 bytes."""
+    s = Sketch()
+    s.act("x", (1, 112, 112, 8))
+    s.act("y", (1, 112, 112, 8))
+    s.conv("x", "y", 8, 3, "SAME")
+    s.act("z", (1, 112, 112, 8))
+    s.op("ADD", ("x", "y"), "z", fusedActivationFunction="NONE")
+    return s.file(("x",), ("z",))
+
+
+def test_network_over_budget_is_refused_with_numbers_and_a_report(tmp_path: Path) -> None:
+    with pytest.raises(OverBudget, match=r"needs .* B of RAM.*stm32f411 has 131,072 B") as caught:
+        deploy(large_model(), tmp_path, "stm32f411")
+    assert caught.value.exit_code == 5
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["fits"] is False
+    assert "131,072" in report["over_budget"]
+    assert report["flash"]["used_bytes"] is None
+    assert not list((tmp_path / "out").rglob("*.elf"))
+    assert not (tmp_path / "out" / "firmware").exists()
+    with pytest.raises(BadData, match="does not fit"):
+        emulate_folder(tmp_path / "out", None, 1)
+
+
+def test_the_same_network_fits_a_chip_with_banks(tmp_path: Path) -> None:
+    report = deploy(large_model(), tmp_path, "stm32h743", emulate=False)
+    used = {b["name"]: b["used_bytes"] for b in report["ram"]["banks"] if b["used_bytes"]}
+    assert set(used) == {"DTCM", "AXI_SRAM"}
+    assert report["instructions"] == {"not_done": "--no-emulate"}
+
+
+def test_verify_of_a_foreign_folder_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="no output folder of ours"):
+        verify_folder(tmp_path, 2, 1, emulate=False)

@@ -1,0 +1,149 @@
+"""Bad input from the command line: one line, the right exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
+
+from .small_models import mdw_max_out
+
+
+def run(
+    *arguments: object, cwd: Path, before: Callable[[], None] | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flynet_tiny.cli", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        preexec_fn=before,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def fails(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert result.returncode == code, result.stderr
+    assert len(errors) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in errors[0]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(mdw_max_out())
+    return path
+
+
+def left(folder: Path) -> set[str]:
+    return {p.name for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("export", "--target", "stm32f421"), ("stm32f421", "did you mean", "stm32f412")),
+        (("export", "--target", "stm32f412", "--width", "0"), ("width",)),
+        (("export", "--target", "stm32f412", "--width", "7"), ("width",)),
+        (("export", "--target", "stm32f412", "--width", "nan"), ("width",)),
+        (("export", "--target", "stm32f412", "--heads", "9"), ("heads",)),
+        (("export", "--target", "stm32f412", "--resolution", "2"), ("resolution",)),
+        (("export", "--target", "stm32f412", "--channels", "2"), ("channels",)),
+        (("export", "--target", "stm32f412", "--classes", "many"), ("--classes",)),
+        (("export", "--target", "stm32f412", "--emit", "asm"), ("--emit",)),
+        (("export", "--target", "stm32f412", "--colour", "red"), ("--colour",)),
+        (("export",), ("--target",)),
+        (("exprot",), ("exprot", "export")),
+        (("compile", "net.tflite", "--target", "stm32f412", "--name", "1 net"), ("--name",)),
+        (("train", "--data", "digits", "--width", "9", "--out", "x.pt"), ("width",)),
+    ],
+)
+def test_usage_errors_exit_with_2(tmp_path: Path, model: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    fails(run(*arguments, cwd=tmp_path), 2, *words)
+    assert left(tmp_path) == {"net.tflite"}
+
+
+def test_missing_and_corrupt_checkpoints_exit_with_3(tmp_path: Path) -> None:
+    fails(run("export", "--target", "stm32f412", "--checkpoint", "none.pt", cwd=tmp_path), 3, "none.pt", "does not exist")
+    (tmp_path / "bad.pt").write_bytes(b"PK\x03\x04 not really")
+    fails(run("export", "--target", "stm32f412", "--checkpoint", "bad.pt", cwd=tmp_path), 3, "bad.pt")
+    assert left(tmp_path) == {"bad.pt"}
+
+
+def test_unusable_picture_folders_exit_with_3(tmp_path: Path) -> None:
+    options = ("export", "--target", "stm32f412", "--resolution", "32", "--calibration")
+    fails(run(*options, "nowhere", cwd=tmp_path), 3, "nowhere")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    fails(run(*options, "pictures", cwd=tmp_path), 3, "broken.jpg")
+    fails(run("train", "--data", "pictures", "--out", "x.pt", cwd=tmp_path), 3, "pictures")
+    assert left(tmp_path) == {"pictures"}
+
+
+def test_bad_model_files_exit_with_3(tmp_path: Path, model: Path) -> None:
+    fails(run("compile", "none.tflite", "--target", "stm32f412", cwd=tmp_path), 3, "none.tflite")
+    model.write_bytes(model.read_bytes()[:-100])
+    fails(run("compile", "net.tflite", "--target", "stm32f412", cwd=tmp_path), 3, "truncated")
+    tensors = (TensorSpec("image", (1, 4), "float32"), TensorSpec("y", (1, 4), "float32"))
+    model.write_bytes(write_tflite(ModelSpec(tensors, (OpSpec("RELU", ("image",), ("y",), {}),), ("image",), ("y",))))
+    fails(run("compile", "net.tflite", "--target", "stm32f412", cwd=tmp_path), 3, "FLOAT32", "image")
+    assert left(tmp_path) == {"net.tflite"}
+
+
+def test_unsupported_operators_exit_with_4(tmp_path: Path, model: Path) -> None:
+    tensors = tuple(TensorSpec(n, (1, 4), "int8", (0.1,), (0,)) for n in "xy")
+    model.write_bytes(write_tflite(ModelSpec(tensors, (OpSpec("TANH", ("x",), ("y",), {}),), ("x",), ("y",))))
+    fails(run("compile", "net.tflite", "--target", "stm32f412", cwd=tmp_path), 4, "TANH", "LOGISTIC")
+
+
+def test_unwritable_output_exits_with_3(tmp_path: Path, model: Path) -> None:
+    fails(run("compile", "net.tflite", "--target", "stm32f412", "--out", "/proc/out", cwd=tmp_path), 3, "/proc/out")
+    (tmp_path / "taken").write_text("mine")
+    fails(run("compile", "net.tflite", "--target", "stm32f412", "--out", "taken", cwd=tmp_path), 3, "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_write_that_fails_half_way_exits_with_3_and_leaves_nothing(tmp_path: Path, model: Path) -> None:
+    def limit_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+    result = run("compile", "net.tflite", "--target", "stm32f412", "--out", "out", cwd=tmp_path, before=limit_files)
+    fails(result, 3, "out", "nothing was kept")
+    assert left(tmp_path) == {"net.tflite"}
+
+
+def test_missing_tools_exit_with_7_and_say_how_to_install(tmp_path: Path, model: Path) -> None:
+    result = run("compile", "net.tflite", "--target", "stm32f412", cwd=tmp_path, PATH="/nonexistent")
+    fails(result, 7, "arm-none-eabi-gcc", "apt")
+    assert left(tmp_path) == {"net.tflite"}
+
+
+@pytest.mark.parametrize(("floor", "word"), [("ir", "DEPTHWISE_CONV_2D"), ("plan", "arena "), ("c", "int net_invoke(")])
+def test_every_floor_can_be_looked_at_without_tools(tmp_path: Path, model: Path, floor: str, word: str) -> None:
+    result = run("compile", "net.tflite", "--target", "stm32f412", "--emit", floor, cwd=tmp_path, PATH="/nonexistent")
+    assert result.returncode == 0, result.stderr
+    assert word in result.stdout
+    assert left(tmp_path) == {"net.tflite"}
+
+
+@pytest.mark.parametrize("command", ["export", "compile", "train", "verify", "emulate", "report", "targets"])
+def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> None:
+    result = run(command, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert f"flynet-tiny {command}" in result.stdout.split("Examples:")[1]
+
+
+def test_targets_lists_all_banks(tmp_path: Path) -> None:
+    text = run("targets", cwd=tmp_path).stdout
+    assert "AXI_SRAM 512 @ 0x24000000" in text
