@@ -21,6 +21,7 @@ from .float_graph import FloatGraph, FloatOp, FloatTensor, Kind
 
 _MOVES = {Kind.RESHAPE, Kind.SLICE, Kind.STRIDED_SLICE, Kind.PAD, Kind.MAX_POOL_2D, Kind.AVERAGE_POOL_2D, Kind.REDUCE_MAX}
 _JOINS = {Kind.CONCATENATION, Kind.MAXIMUM}
+_SELECTS = (_MOVES | _JOINS) - {Kind.AVERAGE_POOL_2D}  # every output element is one of the input's, or 0
 _UNIT_INTERVAL = {Kind.LOGISTIC, Kind.SOFTMAX}
 _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-40, 2.0**40  # products of two stay far inside float32
 _ABOVE = 1.01  # how far above a bound that must not be touched
@@ -43,9 +44,9 @@ class Affine:
         return Affine(scale, int(np.clip(np.round(-128 - low / scale), -128, 127)))
 
     @property
-    def magnitude(self) -> float:
-        """The largest absolute value that int8 can stand for."""
-        return self.scale * max(127 - self.zero_point, 128 + self.zero_point)
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and the largest real number that int8 can stand for."""
+        return self.scale * (-128 - self.zero_point), self.scale * (127 - self.zero_point)
 
 
 UNIT_INTERVAL = Affine(1 / 256, -128)
@@ -58,16 +59,18 @@ def choose_scales(graph: FloatGraph, calibration: Calibration) -> tuple[FloatGra
     ranges: dict[str, tuple[float, float]] = {}
     floors: dict[str, float] = {}
     fixed = {groups.find(op.output) for op in graph.ops if op.kind in _UNIT_INTERVAL}
+    measured = set(calibrated_tensors(graph))
     for name, tensor in graph.tensors.items():
         root = groups.find(name)
         low, high = ranges.get(root, (0.0, 0.0))
         if tensor.data is not None:
-            ranges[root] = min(low, float(tensor.data.min())), max(high, float(tensor.data.max()))
-        elif tensor.value is not None:
+            low, high = min(low, float(tensor.data.min())), max(high, float(tensor.data.max()))
+        elif name in measured and tensor.value is not None:
             found = calibration.ranges[tensor.value]
             if max(-found.low, found.high) > 255 * _LARGEST_SCALE:
                 raise BadModel(f"{tensor.value!r} reaches {max(-found.low, found.high):g}; int8 cannot hold that range usefully")
-            ranges[root] = min(low, found.low), max(high, found.high)
+            low, high = min(low, found.low), max(high, found.high)
+        ranges[root] = low, high
         floors[root] = _SMALLEST_SCALE
     for op in graph.ops:
         if op.kind is Kind.SOFTMAX:  # its input's scale times 2^26 must be above 1
@@ -88,6 +91,28 @@ def choose_scales(graph: FloatGraph, calibration: Calibration) -> tuple[FloatGra
         if not raised:
             break
     return graph, {name: quantization(name) for name in graph.tensors}
+
+
+def calibrated_tensors(graph: FloatGraph) -> list[str]:
+    """The tensors whose ranges decide: all but those that feed one operator only, which selects from their elements.
+
+    Of those the selected elements alone matter: maps before a Max-out need not hold what never is the maximum.
+    """
+    uses = graph.use_counts()
+    selected = {
+        name
+        for op in graph.ops
+        for name in op.inputs
+        if uses[name] == 1 and op.kind in _SELECTS and graph.tensors[op.output].value is not None
+    }
+    return [name for name, tensor in graph.tensors.items() if tensor.data is None and name not in selected]
+
+
+def calibrated_values(graph: FloatGraph) -> list[str]:
+    """The ONNX values whose ranges `choose_scales` asks for."""
+    graph = _tie(graph, _Groups(graph))
+    values = (graph.tensors[name].value for name in calibrated_tensors(graph))
+    return list(dict.fromkeys(value for value in values if value is not None))
 
 
 def _scale_floor(op: FloatOp, inputs: list[Affine]) -> float:

@@ -96,8 +96,9 @@ class OnnxGraph:
     def session(
         self, outputs: Sequence[str], extra_nodes: Sequence[onnx.NodeProto] = (), optimize: bool = True
     ) -> ort.InferenceSession:
-        """An onnxruntime session that computes `outputs`."""
+        """An onnxruntime session that computes `outputs`, in one thread: these networks are too small for more."""
         options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
         options.log_severity_level = 4
         if not optimize:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .activation_scales import Affine, choose_scales
+from .activation_scales import Affine, calibrated_tensors, choose_scales
 from .calibrate import Calibration
 from .float_graph import Array, FloatGraph, FloatOp, FloatTensor, Kind
 from .tflite_writer import ModelSpec, OpSpec, TensorSpec
@@ -25,11 +25,15 @@ _FORBIDDEN_OPERATORS = {"DEQUANTIZE", "TRANSPOSE", "CAST"}
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """The int8 network and what its tensors stand for: the float tensors (by the same names) and their quantizations."""
+    """The int8 network and what its tensors stand for: the float tensors (by the same names) and their quantizations.
+
+    measured  the tensors whose whole calibrated range their scale holds
+    """
 
     model: ModelSpec
     tensors: Mapping[str, FloatTensor]
     affine: Mapping[str, Affine]
+    measured: frozenset[str]
 
 
 def quantize(graph: FloatGraph, calibration: Calibration) -> Quantized:
@@ -37,7 +41,7 @@ def quantize(graph: FloatGraph, calibration: Calibration) -> Quantized:
     graph, affine = choose_scales(graph, calibration)
     model = _Writer(graph, affine).run()
     _check(model)
-    return Quantized(model, graph.tensors, affine)
+    return Quantized(model, graph.tensors, affine, frozenset(calibrated_tensors(graph)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .activation_scales import Affine
+from .activation_scales import Affine, calibrated_values
 from .calibrate import Progress, RangeMethod, calibrate
 from .float_graph import Array, FloatTensor
 from .lower import lower
@@ -20,12 +20,16 @@ from .tflite_writer import write_tflite
 
 @dataclass(frozen=True, eq=False)
 class TensorOrigin:
-    """A tensor of the `.tflite` (its index and name there) that holds an ONNX value."""
+    """A tensor of the `.tflite` (its index and name there) that holds an ONNX value.
+
+    is_selected_from  the next operator selects from its elements (a Max-out), and its scale holds those that can be selected
+    """
 
     index: int
     kind: str
     tensor: FloatTensor
     affine: Affine
+    is_selected_from: bool
 
     @property
     def value(self) -> str:
@@ -86,13 +90,14 @@ def export_tflite(
     """
     graph = simplify(load_onnx(onnx_model))
     lowered = lower(graph)
-    ranges = calibrate(graph, lowered.values(), calibration, method=method, progress=progress)
+    ranges = calibrate(graph, calibrated_values(lowered), calibration, method=method, progress=progress)
     quantized = quantize(lowered, ranges)
     index_of = {tensor.name: index for index, tensor in enumerate(quantized.model.tensors)}
     kinds = {op.outputs[0]: op.opcode for op in quantized.model.ops}
-    origins = [
-        TensorOrigin(index_of[tensor], kinds.get(tensor, "INPUT"), quantized.tensors[tensor], quantized.affine[tensor])
-        for tensor in (*quantized.model.inputs, *kinds)
-        if kinds.get(tensor) != "RESHAPE" and quantized.tensors[tensor].value is not None
-    ]
+    origins = []
+    for name_in_file in (*quantized.model.inputs, *kinds):
+        kind, tensor = kinds.get(name_in_file, "INPUT"), quantized.tensors[name_in_file]
+        if kind != "RESHAPE" and tensor.value is not None:
+            affine, selected = quantized.affine[name_in_file], name_in_file not in quantized.measured
+            origins.append(TensorOrigin(index_of[name_in_file], kind, tensor, affine, selected))
     return ExportResult(name, write_tflite(quantized.model), graph, tuple(origins), ranges.num_images)

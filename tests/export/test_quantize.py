@@ -54,6 +54,23 @@ def test_reduce_max_has_the_scale_of_its_input():
     assert quantization(graph, op.inputs[0]) == quantization(graph, op.output)
 
 
+def test_maps_before_a_max_out_hold_only_what_can_be_the_maximum():
+    m = OnnxModel(1, 8, 8, 8)
+    maps = m("Mul", "x", m.conv("x", 8, 8))
+    max_out(m, maps, 2, 4, 8, 8)
+    images = m.images()
+    result, graph = export(m, images)
+    (op,) = ops(graph, OpKind.REDUCE_MAX)
+    session = result.float_graph.session([maps, result.float_graph.outputs[0]])
+    found = [session.run(None, {"x": image[None]}) for image in images]
+    low, best = (min(float(values[index].min()) for values in found) for index in (0, 1))
+    scale, zero_point = quantization(graph, op.output)
+    held = scale * (-128 - zero_point)
+    assert low < 1.5 * held, "the smallest map element is far outside"
+    assert held <= best + scale
+    assert_error_below_steps(result, graph, images, 3.0)
+
+
 def test_concatenated_convolutions_write_with_one_scale_and_no_quantize():
     m = OnnxModel(1, 4, 4, 4)
     m("Concat", m.conv("x", 4, 3), m("Relu", m.conv("x", 4, 5)), axis=1)
