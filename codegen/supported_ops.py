@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from . import fixed_point
 from .ir import DType, Quantization, Tensor
 
 
@@ -129,6 +130,22 @@ def output_scale_above_square(op: FileOp) -> bool:
     return op.output.scale > twice * twice / (1 << 14)
 
 
+def output_scale_above_sum(op: FileOp) -> bool:
+    """The output's scale is above max(s1, s2) / 2^19; below it LiteRT aborts the process."""
+    return 2.0 * max(op.input(0).scale, op.input(1).scale) < (1 << 20) * op.output.scale
+
+
+def hard_swish_scale(op: FileOp) -> bool:
+    """The output's scale is above 1/128 of the input's; below it LiteRT aborts the process."""
+    source, result = op.input(0).quantization, op.output.quantization
+    return source is not None and result is not None and fixed_point.hard_swish_table(source, result).size == 256
+
+
+def softmax_scale(op: FileOp) -> bool:
+    """The input's scale times beta is above 2^-26."""
+    return op.input(0).scale * op.options["beta"] * (1 << 26) > 1
+
+
 def no_ellipsis(op: FileOp) -> bool:
     """Masks for ellipsis and new axes, and the offset flag, are not set."""
     return not (op.options["ellipsis_mask"] or op.options["new_axis_mask"] or op.options["offset"])
@@ -141,13 +158,13 @@ _POOL = (*_INT8, batch_of_one, known_activation, same_scales)
 _REDUCE = (*_INT8, constant_second_input)
 
 SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
-    "ADD": _BINARY,
+    "ADD": (*_BINARY, output_scale_above_sum),
     "AVERAGE_POOL_2D": _POOL,
     "CONCATENATION": (*_INT8, no_activation, same_scales),
     "CONV_2D": (*_CONV, ungrouped),
     "DEPTHWISE_CONV_2D": _CONV,
     "FULLY_CONNECTED": (*_INT8, constant_weights, constant_bias, known_activation, plain_weights_format),
-    "HARD_SWISH": _INT8,
+    "HARD_SWISH": (*_INT8, hard_swish_scale),
     "LOGISTIC": (*_INT8, unit_output),
     "MAXIMUM": (*_INT8, int8_operands, same_scales),
     "MAX_POOL_2D": _POOL,
@@ -160,10 +177,10 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "RELU6": _INT8,
     "RESHAPE": (*_INT8, same_scales),
     "SLICE": (*_INT8, constant_second_input, constant_third_input, same_scales),
-    "SOFTMAX": (*_INT8, unit_output),
+    "SOFTMAX": (*_INT8, unit_output, softmax_scale),
     "SQUARED_DIFFERENCE": (*_INT8, int8_operands, output_scale_above_square),
     "STRIDED_SLICE": (*_INT8, constant_second_input, constant_third_input, same_scales, no_ellipsis),
-    "SUB": _BINARY,
+    "SUB": (*_BINARY, output_scale_above_sum),
 }
 
 NEAREST: Mapping[str, str] = {

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ..codegen.compiler import Compiled
 from ..codegen.ir import Graph
-from ..report.schema import Rounding, Verification
+from ..errors import BadModel
+from ..report.schema import NotDone, Rounding, Verification
 from ..verify.compare import Judge, PairResult, compare_judges, require_equal, rounding_statistics
 from ..verify.firmware import BuiltFirmware
 from ..verify.harness import SetResult
@@ -122,12 +123,21 @@ def _verification(result: PairResult) -> Verification:
 
 def ordinary_runtimes(
     compiled: Compiled, tflite: bytes, inputs: Sequence[NamedInputs], golden_outputs: Sequence[Mapping[str, Int8]]
-) -> dict[str, Rounding]:
-    """How far runtimes that round in float lie from the exact outputs: statistics, never a verdict."""
+) -> dict[str, Rounding | NotDone]:
+    """How far runtimes that round in float lie from the exact outputs: statistics, never a verdict.
+
+    A runtime that cannot take the model (XNNPACK crashes on a DEPTHWISE_CONV_2D without bias) says so in its place.
+    """
     graph = compiled.source_graph
-    with LiteRt(graph, tflite, Resolver.XNNPACK) as xnnpack:
-        judges: dict[str, Judge] = {"qdq_onnxruntime": QdqOnnxRuntime(graph), "xnnpack": xnnpack}
-        found = {
-            name: rounding_statistics(graph, _Replayed("golden", golden_outputs), other, inputs) for name, other in judges.items()
-        }
-    return {name: Rounding(s.differing_share, s.max_lsb, s.argmax_agreement) for name, s in found.items()}
+
+    def beside(other: Judge) -> Rounding:
+        found = rounding_statistics(graph, _Replayed("golden", golden_outputs), other, inputs)
+        return Rounding(found.differing_share, found.max_lsb, found.argmax_agreement)
+
+    rounding: dict[str, Rounding | NotDone] = {"qdq_onnxruntime": beside(QdqOnnxRuntime(graph))}
+    try:
+        with LiteRt(graph, tflite, Resolver.XNNPACK) as xnnpack:
+            rounding["xnnpack"] = beside(xnnpack)
+    except BadModel as error:
+        rounding["xnnpack"] = NotDone(str(error))
+    return rounding

@@ -106,8 +106,11 @@ def _prove(
     with reporter.step("rounding") as step:
         rounding = ordinary_runtimes(compiled, subject.tflite, inputs, judgement.golden_outputs)
         report = replace(report, accumulated_rounding=rounding)
-        shares = ", ".join(f"{name} {r.differing_share:.2%} by up to {r.max_lsb} LSB" for name, r in rounding.items())
-        step.say(f"outputs of float-rounding runtimes that differ: {shares}")
+        differing = (
+            f"{name} " + ("cannot run it" if isinstance(r, NotDone) else f"{r.differing_share:.2%} by up to {r.max_lsb} LSB")
+            for name, r in rounding.items()
+        )
+        step.say(f"outputs of float-rounding runtimes that differ: {', '.join(differing)}")
     if subject.labelled is not None:
         with reporter.step("accuracy") as step:
             accuracy = _accuracy(subject, compiled, linked if plan.emulate else None, host, step.progress)

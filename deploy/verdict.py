@@ -77,14 +77,14 @@ def _rounding(found: Mapping[str, Any]) -> list[str]:
     if "not_done" in found:
         return []
     names = ["others round", *[""] * len(found)]
-    return [
-        _row(
-            name,
-            f"{runtime}: {100 * r['differing_share']:.2f} % of outputs differ, by up to {r['max_lsb']} LSB, "
-            f"argmax agrees in {100 * r['argmax_agreement']:.1f} %",
-        )
-        for name, (runtime, r) in zip(names, found.items(), strict=False)
-    ]
+    return [_row(name, f"{runtime}: {_rounding_text(r)}") for name, (runtime, r) in zip(names, found.items(), strict=False)]
+
+
+def _rounding_text(found: Mapping[str, Any]) -> str:
+    if "not_done" in found:
+        return f"not done: {found['not_done']}"
+    share, agreement = 100 * found["differing_share"], 100 * found["argmax_agreement"]
+    return f"{share:.2f} % of outputs differ, by up to {found['max_lsb']} LSB, argmax agrees in {agreement:.1f} %"
 
 
 def _instructions(found: Mapping[str, Any], macs: int) -> list[str]:

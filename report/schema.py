@@ -135,7 +135,7 @@ class Report:
     verification: tuple[Verification, ...] | NotDone
     instructions: Instructions | NotDone
     accuracy: Accuracy | NotDone
-    accumulated_rounding: Mapping[str, Rounding] | NotDone
+    accumulated_rounding: Mapping[str, Rounding | NotDone] | NotDone
     sqnr: tuple[LayerSqnr, ...] | NotDone = field(default_factory=lambda: NotDone("no float network to compare with"))
     over_budget: str | None = None
 
