@@ -9,7 +9,7 @@ DEMO := build/demo
 CHECKPOINT := $(DEMO)/digits.pt
 DEMO_OUT := $(DEMO)/stm32f412
 
-.PHONY: help setup demo test test-slow test-tensorflow lint golden docs clean
+.PHONY: help setup demo test test-slow test-tensorflow lint bench golden docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +41,9 @@ lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .
 	mkdir -p build/lint && ln -sfn ../.. build/lint/flynet_tiny
 	MYPYPATH=build/lint $(BIN)/mypy -p flynet_tiny.codegen -p flynet_tiny.verify -p flynet_tiny.report -p flynet_tiny.deploy
+
+bench: setup ## instructions of the peers' layers and of whole networks -> build/bench
+	$(BIN)/flynet-tiny bench --target stm32f412 --out build/bench
 
 golden: setup ## rewrite the golden files (never counts as a pass)
 	FLYNET_TINY_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests -k golden || true

@@ -6,31 +6,18 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
-
 from ..codegen.compiler import compile_tflite
-from ..codegen.ir import Tensor
 from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
-from ..report.schema import LayerSqnr
 from .console import Reporter
-from .network import (
-    CALIBRATION_BATCH,
-    NetworkRequest,
-    PreparedNetwork,
-    inputs_for_any_model,
-    prepare_network,
-    quantize_images,
-)
+from .network import NetworkRequest, inputs_for_any_model, prepare_network
 from .output_folder import output_folder
+from .quantizing import quantize_network
 from .road import REAL_INPUTS, require_road_tools, walk
-from .subject import LabelledInputs, Plan, Subject
+from .subject import Plan, Subject
 from .verdict import format_report
-
-SQNR_IMAGES = 8
-NETWORK_NAME = "flynet"
 
 
 def export_network(
@@ -45,7 +32,7 @@ def export_network(
     reporter = Reporter()
     reporter.title(f"flynet-tiny export for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     network = prepare_network(request, reporter)
-    subject = _quantize(network, request.seed, reporter)
+    subject = quantize_network(network, reporter)
     return _finish(subject, plan, out or Path(f"{network.config.name}-{plan.target.name}"), emit, as_json, reporter)
 
 
@@ -106,56 +93,6 @@ def _emitted(subject: Subject, plan: Plan, emit: str) -> str:
     if emit == "plan":
         return format_plan(compiled)
     return compiled.library.files[f"{subject.name}.c"]
-
-
-def _quantize(network: PreparedNetwork, seed: int, reporter: Reporter) -> Subject:
-    """The int8 model of a float network, with its noise, inputs and float accuracy."""
-    from ..export.sqnr import measure_sqnr
-    from ..export.tflite_export import export_tflite
-
-    count = len(network.calibration)
-    with reporter.step("quantize") as step:
-        result = export_tflite(
-            network.onnx,
-            network.calibration.batches(CALIBRATION_BATCH),
-            name=NETWORK_NAME,
-            progress=lambda done: step.progress(done, count),
-        )
-        step.say(f"model.tflite, {len(result.tflite):,} bytes, int8, calibrated on {count} images")
-    graph = read_tflite(result.tflite, NETWORK_NAME)
-    tensor = graph.tensor(graph.inputs[0])
-    with reporter.step("noise") as step:
-        images = (network.held_out or network.calibration).images[:SQNR_IMAGES]
-        noise = measure_sqnr(result, [images])
-        sqnr = tuple(LayerSqnr(layer.value, round(layer.sqnr_db, 2)) for layer in noise if np.isfinite(layer.sqnr_db))
-        worst = min(sqnr, key=lambda layer: layer.sqnr_db)
-        step.say(f"SQNR {sqnr[-1].sqnr_db:.1f} dB at the logits, least {worst.sqnr_db:.1f} dB at {worst.tensor}")
-    labelled = _labelled(network, tensor)
-    return Subject(
-        NETWORK_NAME,
-        network.config.name,
-        result.tflite,
-        quantize_images((network.held_out or network.calibration).images[:REAL_INPUTS], tensor),
-        network.trained,
-        network.params,
-        network.onnx,
-        labelled,
-        sqnr,
-        "no labelled images of the data it was trained on" if network.trained else "the network is UNTRAINED",
-    )
-
-
-def _labelled(network: PreparedNetwork, tensor: Tensor) -> LabelledInputs | None:
-    held_out = network.held_out
-    if held_out is None or held_out.labels is None:
-        return None
-    import onnxruntime  # type: ignore[import-untyped]
-
-    session = onnxruntime.InferenceSession(network.onnx, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    logits = [session.run(None, {name: image[None]})[0] for image in held_out.images]
-    right = [int(np.argmax(out)) == label for out, label in zip(logits, held_out.labels, strict=True)]
-    return LabelledInputs(quantize_images(held_out.images, tensor), held_out.labels, float(np.mean(right)))
 
 
 def _read(path: Path) -> bytes:

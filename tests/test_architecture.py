@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "firmware_templates": set(),
     "verify": {"errors", "codegen", "firmware_templates", "report"},
     "report": {"errors", "codegen"},
-    "bench": {"errors", "codegen", "verify", "report", "export"},
+    "bench": {"errors", "codegen", "verify", "deploy"},
     "deploy": {"errors", "codegen", "verify", "report", "export", "flynet"},
 }
 

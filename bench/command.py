@@ -1,0 +1,62 @@
+"""`flynet-tiny bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..codegen.targets import get_target
+from ..codegen.tflite_reader import read_tflite
+from ..deploy.console import Reporter
+from ..deploy.network import NetworkRequest, prepare_network
+from ..deploy.quantizing import quantize_network
+from ..errors import BadModel, OutputFailed
+from ..verify.toolchain import Tool, require_tools
+from .measure import Measured, measure, measure_layers, measure_mobilenet
+from .present import as_chart, as_json, as_table
+
+FLYNETS = (("flynet-h3-0.4x-224", NetworkRequest()), ("flynet-h3-0.4x-32", NetworkRequest(resolution=32, classes=10)))
+
+
+def bench(target_name: str, model: Path | None, layers_only: bool, out: Path | None, json_wanted: bool) -> str:
+    """Measure the peers' layers and whole networks (or one model) and return a table or JSON; `out` gets JSON and a chart."""
+    target = get_target(target_name)
+    require_tools(Tool.CROSS_COMPILER, Tool.MAKE, Tool.EMULATOR)
+    reporter = Reporter()
+    reporter.title(f"flynet-tiny bench on {target.name}, emulated {target.machine}: instructions, not cycles")
+    layers: list[Measured] = []
+    networks: list[Measured] = []
+    if model is not None:
+        try:
+            data = model.read_bytes()
+        except OSError as error:
+            raise BadModel(f"cannot read {model}: {error.strerror}") from error
+        with reporter.step("model") as step:
+            networks.append(measure(model.stem, read_tflite(data, "model"), target))
+            step.say(str(model))
+    else:
+        with reporter.step("layers") as step:
+            layers = measure_layers(target, step.progress)
+            step.say(f"{len(layers)} layers, outputs equal to the reference")
+        if not layers_only:
+            with reporter.step("mobilenet") as step:
+                networks.append(measure_mobilenet(target))
+                step.say("MobileNetV1 0.25, 96x96")
+            for name, request in FLYNETS:
+                subject = quantize_network(prepare_network(request, reporter), reporter)
+                with reporter.step("flynet") as step:
+                    networks.append(measure(name, read_tflite(subject.tflite, "flynet"), target))
+                    step.say(name)
+    text = as_json(target.name, layers, networks)
+    if out is not None:
+        _write(out, text, as_chart([*layers, *networks]))
+        reporter.line("written", f"{out}/bench.json, {out}/bench.svg")
+    return text if json_wanted else as_table([*layers, *networks])
+
+
+def _write(folder: Path, text: str, chart: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "bench.json").write_text(text, encoding="utf-8")
+        (folder / "bench.svg").write_text(chart, encoding="utf-8")
+    except OSError as error:
+        raise OutputFailed(f"cannot write {folder}: {error.strerror}") from error

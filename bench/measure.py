@@ -1,0 +1,91 @@
+"""Count the instructions of a graph on the emulated board, and check its numbers on the way."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..codegen.compiler import compile_graph
+from ..codegen.ir import Graph
+from ..codegen.reference import run
+from ..codegen.targets import Target
+from ..errors import NumbersDiffer
+from ..verify.firmware import fit_firmware
+from ..verify.qemu import run_emulated
+from .layers import LAYERS
+from .networks import mobilenet_v1
+
+Progress = Callable[[int, int], None]
+INPUT_SEED = 7
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One layer or network on the board.
+
+    instructions   of the kernel calls of one inference, exact
+    elements       of the output: the unit of layers without multiplications
+    code_bytes     of the kernels and the invocation;  constant_bytes  weights, requantization and tables
+    scratch_bytes  the most that one kernel needs beside its tensors
+    """
+
+    name: str
+    macs: int
+    elements: int
+    instructions: int
+    code_bytes: int
+    constant_bytes: int
+    scratch_bytes: int
+    arena_bytes: int
+
+    @property
+    def per_unit(self) -> float:
+        """Instructions per MAC, or per output element where there are no MACs."""
+        return self.instructions / (self.macs or self.elements)
+
+
+def measure(name: str, graph: Graph, target: Target) -> Measured:
+    """Build a graph for a chip, run it emulated on noise, compare its outputs with the reference, and count."""
+    compiled = compile_graph(graph, "0" * 64, target.name)
+    library = compiled.library
+    rng = np.random.default_rng(INPUT_SEED)
+    inputs = {n: rng.integers(-128, 128, graph.tensor(n).shape, np.int8) for n in graph.inputs}
+    expected = run(graph, inputs)
+    with tempfile.TemporaryDirectory(prefix="flynet-tiny-") as scratch:
+        # The self-test is not run here: its hash may be anything.
+        fitted = fit_firmware(library, target, Path(scratch), 0)
+        emulated = run_emulated(fitted.firmware, library, [inputs], trace=False)
+    for output in graph.outputs:
+        if not np.array_equal(emulated.sets[0].outputs[output], expected[output].reshape(-1)):
+            raise NumbersDiffer(f"{name}: {output} on the emulated board differs from the reference")
+    assert emulated.total_instructions is not None
+    own = f"{library.name}_"
+    return Measured(
+        name,
+        sum(op.macs for op in library.ops),
+        sum(graph.tensor(n).num_elements for n in graph.outputs),
+        emulated.total_instructions,
+        sum(size for function, size in fitted.elf_info.functions.items() if function.startswith(own)),
+        fitted.elf_info.weights_bytes,
+        max((call.scratch_bytes for call in compiled.calls), default=0),
+        library.arena_bytes,
+    )
+
+
+def measure_layers(target: Target, progress: Progress) -> list[Measured]:
+    """All layers of the peers, in their order."""
+    measured = []
+    for done, (name, make) in enumerate(LAYERS.items()):
+        progress(done, len(LAYERS))
+        measured.append(measure(name, make(), target))
+    progress(len(LAYERS), len(LAYERS))
+    return measured
+
+
+def measure_mobilenet(target: Target) -> Measured:
+    """MobileNetV1 0.25 at 96x96, the peers' whole network."""
+    return measure("mobilenet_v1_0.25_96", mobilenet_v1(), target)

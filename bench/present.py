@@ -1,0 +1,72 @@
+"""A benchmark as a table, as JSON and as a bar chart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import jinja2
+
+from .measure import Measured
+from .peers import peers_of
+
+PEER_NAMES = {"cmsis_nn": "CMSIS-NN", "tinyengine": "TinyEngine", "tflm_cmsis_nn": "TFLM + CMSIS-NN"}
+_BAR_WIDTH, _ROW_HEIGHT, _LABEL_WIDTH = 520, 14, 110
+
+
+def as_json(target: str, layers: Sequence[Measured], networks: Sequence[Measured]) -> str:
+    """`{"layers": [...], "networks": [...]}` with ours and the peers' instructions."""
+
+    def row(m: Measured) -> dict[str, object]:
+        return {
+            "name": m.name,
+            "macs": m.macs,
+            "instructions": m.instructions,
+            "instructions_per_mac": round(m.instructions / m.macs, 4) if m.macs else None,
+            "code_bytes": m.code_bytes,
+            "constant_bytes": m.constant_bytes,
+            "scratch_bytes": m.scratch_bytes,
+            "arena_bytes": m.arena_bytes,
+            "peers": dict(peers_of(m.name).instructions),
+        }
+
+    found = {"schema": 1, "target": target, "layers": [row(m) for m in layers], "networks": [row(m) for m in networks]}
+    return json.dumps(found, indent=2) + "\n"
+
+
+def as_table(measured: Sequence[Measured]) -> str:
+    """One line each: instructions, per MAC (ADD: per element), code, constants, scratch, and how much more the peers need."""
+    lines = [f"{'':<22} {'MACs':>11} {'instructions':>13} {'per MAC':>8} {'code B':>8} {'const B':>8} {'scratch':>8}  peers need"]
+    for m in measured:
+        unit = "" if m.macs else " /element"
+        peers = ", ".join(
+            f"{PEER_NAMES[peer]} {count / m.instructions:.1f}x" for peer, count in peers_of(m.name).instructions.items()
+        )
+        lines.append(
+            f"{m.name:<22} {m.macs:>11,} {m.instructions:>13,} {m.per_unit:>8.3f} {m.code_bytes:>8,} {m.constant_bytes:>8,} "
+            f"{m.scratch_bytes:>8,}  {peers}{unit}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def as_chart(measured: Sequence[Measured]) -> str:
+    """An SVG of horizontal bars: instructions per MAC (ADD: per element), ours and the peers'. Long bars are cut at the edge."""
+    groups = []
+    y = 30
+    for m in measured:
+        units = m.macs or m.elements
+        bars = [("flynet-tiny", m.per_unit)]
+        bars += [(PEER_NAMES[peer], count / units) for peer, count in peers_of(m.name).instructions.items()]
+        longest = max(value for _, value in bars)
+        rows = [
+            {"who": who, "value": value, "y": y + i * _ROW_HEIGHT, "width": value / longest * _BAR_WIDTH}
+            for i, (who, value) in enumerate(bars)
+        ]
+        groups.append({"name": m.name, "y": y, "rows": rows})
+        y += len(bars) * _ROW_HEIGHT + 10
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__ or "bench", "."), undefined=jinja2.StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    view = {"groups": groups, "height": y + 10, "label": _LABEL_WIDTH, "bar": _BAR_WIDTH, "row": _ROW_HEIGHT}
+    return environment.get_template("chart.svg.j2").render(view)

@@ -1,0 +1,66 @@
+"""From a float network to the subject of the second half of the road: int8 model, noise, inputs, float accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..codegen.ir import Tensor
+from ..codegen.tflite_reader import read_tflite
+from ..report.schema import LayerSqnr
+from .console import Reporter
+from .network import CALIBRATION_BATCH, PreparedNetwork, quantize_images
+from .road import REAL_INPUTS
+from .subject import LabelledInputs, Subject
+
+SQNR_IMAGES = 8
+NETWORK_NAME = "flynet"
+
+
+def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
+    """The int8 model of a float network, with its noise, inputs and float accuracy."""
+    from ..export.sqnr import measure_sqnr
+    from ..export.tflite_export import export_tflite
+
+    count = len(network.calibration)
+    with reporter.step("quantize") as step:
+        result = export_tflite(
+            network.onnx,
+            network.calibration.batches(CALIBRATION_BATCH),
+            name=NETWORK_NAME,
+            progress=lambda done: step.progress(done, count),
+        )
+        step.say(f"model.tflite, {len(result.tflite):,} bytes, int8, calibrated on {count} images")
+    graph = read_tflite(result.tflite, NETWORK_NAME)
+    tensor = graph.tensor(graph.inputs[0])
+    with reporter.step("noise") as step:
+        images = (network.held_out or network.calibration).images[:SQNR_IMAGES]
+        noise = measure_sqnr(result, [images])
+        sqnr = tuple(LayerSqnr(layer.value, round(layer.sqnr_db, 2)) for layer in noise if np.isfinite(layer.sqnr_db))
+        worst = min(sqnr, key=lambda layer: layer.sqnr_db)
+        step.say(f"SQNR {sqnr[-1].sqnr_db:.1f} dB at the logits, least {worst.sqnr_db:.1f} dB at {worst.tensor}")
+    labelled = _labelled(network, tensor)
+    return Subject(
+        NETWORK_NAME,
+        network.config.name,
+        result.tflite,
+        quantize_images((network.held_out or network.calibration).images[:REAL_INPUTS], tensor),
+        network.trained,
+        network.params,
+        network.onnx,
+        labelled,
+        sqnr,
+        "no labelled images of the data it was trained on" if network.trained else "the network is UNTRAINED",
+    )
+
+
+def _labelled(network: PreparedNetwork, tensor: Tensor) -> LabelledInputs | None:
+    held_out = network.held_out
+    if held_out is None or held_out.labels is None:
+        return None
+    import onnxruntime  # type: ignore[import-untyped]
+
+    session = onnxruntime.InferenceSession(network.onnx, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    logits = [session.run(None, {name: image[None]})[0] for image in held_out.images]
+    right = [int(np.argmax(out)) == label for out, label in zip(logits, held_out.labels, strict=True)]
+    return LabelledInputs(quantize_images(held_out.images, tensor), held_out.labels, float(np.mean(right)))
