@@ -100,8 +100,11 @@ class ProductRequant:
 def fit_product_requant(products: Int64, factor: Multiplier, zero_point: int) -> ProductRequant:
     """The shortest formula that equals `requantize(products) + zero_point`, saturated to int8, for all given products.
 
-    The sign correction (half away from zero for negative values) is left out where no product needs it.
+    The sign correction (half away from zero for negative values) is left out where no product needs it. Factors of 2^13 and
+    more are all one: every product but 0 saturates.
     """
+    if factor.shift > 13:
+        factor = Multiplier(1 << 30, 13)
     expected = np.clip(requantize(products, factor.multiplier, factor.shift) + zero_point, -128, 127)
     for candidate in _product_candidates(factor, zero_point):
         inside = int(np.abs(products).max()) << candidate.left < _LIMIT
@@ -115,9 +118,6 @@ def _product_candidates(factor: Multiplier, zero_point: int) -> list[ProductRequ
     if factor.multiplier == 0 or right > MAX_RIGHT:  # |p| < 2^17 is scaled below one half
         return [ProductRequant(1, 0, zero_point, 0, False)]
     left = 1 + max(factor.shift, 0)
-    multiplier = factor.multiplier
-    if left > 14:  # every product but 0 saturates long before
-        left, multiplier = 14, 1 << 30
     offset = (zero_point << right) + (1 << right >> 1)
-    plain = ProductRequant(left, multiplier, offset, right, False)
-    return [plain, ProductRequant(left, multiplier, offset, right, True)] if right else [plain]
+    plain = ProductRequant(left, factor.multiplier, offset, right, False)
+    return [plain, ProductRequant(left, factor.multiplier, offset, right, True)] if right else [plain]

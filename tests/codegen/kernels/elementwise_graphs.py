@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from kernel_runner import Int8, KernelCase, case_of
+
 from flynet_tiny.codegen.ir import (
     Attrs,
     ClampAttrs,
@@ -19,10 +21,8 @@ from flynet_tiny.codegen.ir import (
     ReduceAttrs,
     Tensor,
 )
-from flynet_tiny.codegen.verify_graph import verify_graph
-from kernel_runner import Int8, KernelCase, case_of
-
 from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.verify_graph import verify_graph
 
 Rng = np.random.Generator
 Shape = tuple[int, ...]

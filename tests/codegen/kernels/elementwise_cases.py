@@ -1,0 +1,57 @@
+"""What the tests of the elementwise kernels share: hypothesis strategies of shapes and numbers, and the runs on both machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from elementwise_graphs import Rng, Shape, random_case
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kernel_runner import KernelCase, run_on_arm, run_on_host
+
+from flynet_tiny.codegen.ir import Graph
+
+RELAXED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.large_base_example, HealthCheck.data_too_large]
+
+dimensions = st.integers(1, 9)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def shapes(min_rank: int = 1, max_rank: int = 6, largest: int = 7) -> st.SearchStrategy[Shape]:
+    """Shapes of small odd and even sizes, C == H == W among them."""
+    return st.lists(st.integers(1, largest), min_size=min_rank, max_size=max_rank).map(tuple)
+
+
+@st.composite
+def broadcast_shapes(draw: st.DrawFn, max_rank: int = 6) -> tuple[Shape, Shape]:
+    """Two shapes that broadcast: any axes of either repeat, and leading axes of either may be missing."""
+    full = draw(shapes(1, max_rank, 6))
+    left, right = (tuple(1 if draw(st.integers(0, 3)) == 0 else size for size in full) for _ in range(2))
+    missing = draw(st.integers(0, len(full) - 1))
+    return (left[missing:], right) if draw(st.booleans()) else (left, right[missing:])
+
+
+def cases_of(graphs: Sequence[Graph], seed: int = 0) -> list[KernelCase]:
+    """Each graph's operator on random inputs."""
+    rng = np.random.default_rng(seed)
+    return [random_case(f"{graph.ops[0].kind_name} {i}", graph, rng) for i, graph in enumerate(graphs)]
+
+
+def check_on_both_machines(graphs: Sequence[Graph], folder: Path, seed: int = 0) -> None:
+    """Sanitized on the host, and on the emulated Cortex-M4."""
+    cases = cases_of(graphs, seed)
+    run_on_host(cases, folder / "sanitized", sanitize=True)
+    run_on_arm(cases, folder / "arm")
+
+
+def drawn(
+    strategy: st.SearchStrategy[Callable[[Rng], Graph]], examples: int = 1, count: int = 12
+) -> Callable[..., Callable[..., None]]:
+    """Decorator: run the test with lists of graphs that hypothesis draws; each is made from numbers of its own seed."""
+    graphs = st.lists(st.tuples(strategy, seeds), min_size=count, max_size=count).map(
+        lambda made: [make(np.random.default_rng(seed)) for make, seed in made]
+    )
+    relaxed = settings(max_examples=examples, deadline=None, suppress_health_check=RELAXED, derandomize=examples == 1)
+    return lambda test: relaxed(given(graphs)(test))

@@ -1,0 +1,80 @@
+"""Mean and variance of a map in one kernel equal the three operators bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
+from elementwise_graphs import Rng, mean_variance_graph
+from hypothesis import strategies as st
+from kernel_runner import case_of, run_on_host
+
+from flynet_tiny.codegen.ir import Graph
+from flynet_tiny.codegen.kernels import select_kernel
+
+
+def listed() -> list[Graph]:
+    """Maps below and above the size where tables pay, blocks that fill int16 lanes, odd channels, one pixel, coarse means."""
+    rng = np.random.default_rng(11)
+    sizes = (
+        (5, 7, 8),
+        (3, 3, 3),
+        (1, 1, 5),
+        (14, 14, 6),
+        (16, 16, 4),
+        (17, 15, 5),
+        (2, 127, 4),
+        (23, 31, 4),
+        (40, 41, 5),
+        (1, 257, 4),
+    )
+    ordinary = [mean_variance_graph(rng, *size) for size in sizes]
+    coarse = [mean_variance_graph(rng, *size, finer_mean=0.6) for size in ((5, 7, 6), (36, 37, 5))]
+    equal = [mean_variance_graph(rng, *size, finer_mean=1.0) for size in ((5, 7, 6), (36, 37, 5))]
+    return ordinary + coarse + equal
+
+
+def make(h: int, w: int, c: int, large: bool) -> Callable[[Rng], Graph]:
+    return lambda rng: mean_variance_graph(rng, 100 * h if large else h, w, c)
+
+
+statistics = st.builds(make, dimensions, dimensions, dimensions, st.sampled_from([False, False, False, True]))
+
+
+def test_listed_maps_equal_the_reference(tmp_path: Path) -> None:
+    check_on_both_machines(listed(), tmp_path)
+
+
+@drawn(statistics)
+def test_drawn_maps_equal_the_reference(tmp_path: Path, graphs: list[Graph]) -> None:
+    run_on_host(cases_of(graphs), tmp_path)
+
+
+@pytest.mark.slow
+@drawn(statistics, examples=20, count=25)
+def test_many_drawn_maps_equal_the_reference(tmp_path: Path, graphs: list[Graph]) -> None:
+    check_on_both_machines(graphs, tmp_path)
+
+
+@pytest.mark.parametrize("value", [-128, 127])
+def test_constant_maps_at_the_ends_of_int8_equal_the_reference(tmp_path: Path, value: int) -> None:
+    rng = np.random.default_rng(5)
+    graphs = [mean_variance_graph(rng, h, w, 6) for h, w in ((5, 5), (15, 17), (30, 33))]
+    cases = []
+    for i, graph in enumerate(graphs):
+        op = graph.ops[0]
+        constant = np.full(graph.tensor("x").shape, value, np.int8)
+        cases.append(case_of(f"constant {i}", op, graph, select_kernel(op, graph), {"x": constant}))
+    run_on_host(cases, tmp_path)
+
+
+def test_large_maps_take_a_table_and_small_ones_lanes() -> None:
+    def has_table(size: int) -> bool:
+        graph = mean_variance_graph(np.random.default_rng(2), size, size, 8, finer_mean=1.9)
+        return bool(select_kernel(graph.ops[0], graph).shape["has_table"])
+
+    assert has_table(56)
+    assert not has_table(14)

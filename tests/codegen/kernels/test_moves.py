@@ -1,0 +1,118 @@
+"""CONCATENATION, SLICE, STRIDED_SLICE, PAD and RESHAPE move the same bytes as the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
+from elementwise_graphs import Rng, Shape, graph_of, int8_tensor, unary_graph
+from hypothesis import strategies as st
+from kernel_runner import run_on_host
+
+from flynet_tiny.codegen.ir import ConcatAttrs, Graph, Op, OpKind, PadAttrs, SliceAttrs
+
+QUANT = (0.05, -7)
+ANY = np.random.default_rng(3)
+
+
+def concat_graph(rng: Rng, axis: int, parts: list[Shape], constants: tuple[int, ...] = (), twice: bool = False) -> Graph:
+    """Inputs of the given shapes; those listed in `constants` are constant, `twice` gives the first one two times."""
+    data = [rng.integers(-128, 128, p).astype(np.int8) if i in constants else None for i, p in enumerate(parts)]
+    tensors = [int8_tensor(f"x{i}", p, QUANT, d) for i, (p, d) in enumerate(zip(parts, data, strict=True))]
+    names = tuple(t.name for t in tensors) + (("x0",) if twice else ())
+    sizes = [p[axis] for p in parts] + ([parts[0][axis]] if twice else [])
+    shape = (*parts[0][:axis], sum(sizes), *parts[0][axis + 1 :])
+    return graph_of(Op(OpKind.CONCATENATION, names, ("y",), ConcatAttrs(axis)), [*tensors, int8_tensor("y", shape, QUANT)])
+
+
+def slice_graph(shape: Shape, begin: Shape, counts: Shape, strides: Shape | None = None) -> Graph:
+    attrs = SliceAttrs(begin, strides or (1,) * len(shape))
+    return unary_graph(OpKind.STRIDED_SLICE if strides else OpKind.SLICE, shape, QUANT, counts, QUANT, attrs)
+
+
+def pad_graph(shape: Shape, before: Shape, after: Shape) -> Graph:
+    padded = tuple(b + d + a for b, d, a in zip(before, shape, after, strict=True))
+    return unary_graph(OpKind.PAD, shape, QUANT, padded, QUANT, PadAttrs(before, after))
+
+
+def listed() -> list[Graph]:
+    """Every axis, constants, one input twice; slices forward, backward and strided; padding on any side; copies."""
+    return [
+        concat_graph(ANY, 3, [(1, 3, 4, 16), (1, 3, 4, 8)]),
+        concat_graph(ANY, 3, [(1, 3, 3, 3), (1, 3, 3, 1), (1, 3, 3, 5)]),
+        concat_graph(ANY, 1, [(1, 2, 4, 5), (1, 3, 4, 5)]),
+        concat_graph(ANY, 0, [(2, 3), (1, 3)]),
+        concat_graph(ANY, 1, [(2, 3), (2, 5), (2, 1)], constants=(1,)),
+        concat_graph(ANY, 1, [(1, 3), (1, 5), (1, 1)], constants=(0, 2)),
+        concat_graph(ANY, 1, [(1, 7), (1, 5)], twice=True),
+        slice_graph((1, 5, 5, 7), (0, 0, 0, 0), (1, 5, 5, 4)),
+        slice_graph((1, 5, 6, 7), (0, 1, 2, 3), (1, 3, 4, 2)),
+        slice_graph((1, 7, 6, 5), (0, 2, 0, 0), (1, 4, 6, 5)),
+        slice_graph((1, 7, 6, 5), (0, 6, 0, 4), (1, 4, 3, 2), (1, -2, 2, -3)),
+        slice_graph((3, 4, 2, 5, 2, 3), (1, 0, 0, 1, 0, 2), (2, 2, 2, 2, 2, 1), (1, 2, 1, 3, 1, 1)),
+        slice_graph((9,), (8,), (9,), (-1,)),
+        pad_graph((1, 4, 5, 3), (0, 1, 3, 0), (0, 2, 0, 0)),
+        pad_graph((1, 3, 3, 3), (0, 0, 0, 1), (0, 0, 0, 2)),
+        pad_graph((2, 3, 4), (1, 0, 0), (0, 0, 2)),
+        pad_graph((2, 3, 4), (0, 0, 0), (0, 0, 0)),
+        pad_graph((2, 1, 3, 1, 2, 2), (1, 0, 2, 0, 0, 1), (0, 1, 0, 0, 3, 0)),
+        unary_graph(OpKind.RESHAPE, (1, 4, 5, 6), QUANT, (1, 20, 3, 2), QUANT),
+        unary_graph(OpKind.RESHAPE, (37,), QUANT, (37, 1), QUANT),
+    ]
+
+
+def concatenations(shape: Shape, sizes: list[int]) -> Callable[[Rng], Graph]:
+    def graph(rng: Rng) -> Graph:
+        axis = int(rng.integers(len(shape)))
+        parts = [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
+        constants = tuple(i for i in range(1, len(parts)) if rng.random() < 0.2)
+        return concat_graph(rng, axis, parts, constants)
+
+    return graph
+
+
+def slices(shape: Shape) -> Callable[[Rng], Graph]:
+    def graph(rng: Rng) -> Graph:
+        begin, counts, strides = [], [], []
+        for size in shape:
+            first, last = int(rng.integers(size)), int(rng.integers(size))
+            stride = int(rng.integers(1, 4)) * (1 if last >= first else -1)
+            begin.append(first)
+            counts.append(abs(last - first) // abs(stride) + 1)
+            strides.append(stride)
+        return slice_graph(shape, tuple(begin), tuple(counts), tuple(strides))
+
+    return graph
+
+
+def paddings(shape: Shape) -> Callable[[Rng], Graph]:
+    def graph(rng: Rng) -> Graph:
+        before, after = (tuple(int(p) for p in rng.integers(0, 3, len(shape))) for _ in range(2))
+        return pad_graph(shape, before, after)
+
+    return graph
+
+
+moves = (
+    st.builds(concatenations, shapes(1, 4), st.lists(st.integers(1, 9), min_size=1, max_size=5))
+    | st.builds(slices, shapes(1, 6))
+    | st.builds(paddings, shapes(1, 5, 5))
+)
+
+
+def test_listed_moves_equal_the_reference(tmp_path: Path) -> None:
+    check_on_both_machines(listed(), tmp_path)
+
+
+@drawn(moves)
+def test_drawn_moves_equal_the_reference(tmp_path: Path, graphs: list[Graph]) -> None:
+    run_on_host(cases_of(graphs), tmp_path, sanitize=True)
+
+
+@pytest.mark.slow
+@drawn(moves, examples=20, count=25)
+def test_many_drawn_moves_equal_the_reference(tmp_path: Path, graphs: list[Graph]) -> None:
+    check_on_both_machines(graphs, tmp_path)

@@ -1,0 +1,65 @@
+"""Attention over the heads and Max-out in one kernel equal MUL and REDUCE_MAX bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
+from elementwise_graphs import Rng, mul_max_graph
+from hypothesis import strategies as st
+from kernel_runner import run_on_host
+
+from flynet_tiny.codegen.ir import Graph
+
+
+def listed() -> list[Graph]:
+    """One to five heads, one pixel, one channel, coefficients below zero too, ties, multipliers above 1."""
+    rng = np.random.default_rng(13)
+    sizes = (
+        (5, 5, 8, 3),
+        (3, 3, 3, 3),
+        (1, 1, 1, 3),
+        (1, 1, 2, 3),
+        (2, 1, 1, 3),
+        (4, 4, 5, 1),
+        (4, 3, 5, 2),
+        (3, 5, 4, 4),
+        (3, 3, 3, 5),
+    )
+    graphs = [mul_max_graph(rng, *size) for size in sizes]
+    for maps, coefficients, scaled in (
+        ((0.04, 7), (1 / 256, -128), (0.03, -20)),
+        ((0.04, -128), (1 / 256, -128), (0.03, -128)),
+        ((0.04, 127), (0.02, 127), (0.03, 127)),
+        ((0.5, 0), (0.5, 0), (0.5, 0)),
+        ((0.5, -128), (0.5, 127), (0.001, 0)),
+        ((0.001, 3), (0.001, -3), (100.0, 17)),
+    ):
+        graphs.append(mul_max_graph(rng, 6, 5, 4, 3, (maps, coefficients, scaled)))
+        graphs.append(mul_max_graph(rng, 4, 5, 3, 2, (maps, coefficients, scaled)))
+    return graphs
+
+
+def make(h: int, w: int, c: int, heads: int) -> Callable[[Rng], Graph]:
+    return lambda rng: mul_max_graph(rng, h, w, c, heads)
+
+
+attentions = st.builds(make, dimensions, dimensions, dimensions, st.sampled_from([1, 2, 3, 3, 3, 4, 5]))
+
+
+def test_listed_heads_equal_the_reference(tmp_path: Path) -> None:
+    check_on_both_machines(listed(), tmp_path)
+
+
+@drawn(attentions)
+def test_drawn_heads_equal_the_reference(tmp_path: Path, graphs: list[Graph]) -> None:
+    run_on_host(cases_of(graphs), tmp_path)
+
+
+@pytest.mark.slow
+@drawn(attentions, examples=20, count=25)
+def test_many_drawn_heads_equal_the_reference(tmp_path: Path, graphs: list[Graph]) -> None:
+    check_on_both_machines(graphs, tmp_path)
