@@ -65,7 +65,7 @@ def export_onnx(module: nn.Module, input_shape: Sequence[int], path: Path | str 
     for simplify in (_fold_batch_norm, _replace_batch_norm, _drop_zero_bias, _share_initializers, _rename, _strip):
         simplify(proto)
     onnx.checker.check_model(proto, full_check=True)
-    data = proto.SerializeToString(deterministic=True)
+    data: bytes = proto.SerializeToString(deterministic=True)
     if path is not None:
         _write_whole(Path(path), data)
     return data

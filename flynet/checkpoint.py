@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -65,8 +66,8 @@ def load_checkpoint(path: Path | str) -> tuple[FlyNet, Metadata]:
     try:
         config = FlyNetConfig.from_dict(content["config"])
         weights = content["weights"]
-        metadata = Metadata(config, content["metrics"], tuple(content["class_names"]), content["dataset"])
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        metadata = Metadata(config, dict(content["metrics"]), tuple(content["class_names"]), str(content["dataset"]))
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise BadCheckpoint(f"{path} is a checkpoint, but its content is damaged: {_line(error)}") from error
     model = build(config, seed=0)
     _check_weights(path, model, weights)
@@ -74,7 +75,7 @@ def load_checkpoint(path: Path | str) -> tuple[FlyNet, Metadata]:
     return model.eval(), metadata
 
 
-def _read(path: Path) -> dict[str, object]:
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
         raise BadCheckpoint(f"checkpoint {path} {found}; make one with 'flynet-tiny train'")

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
+from typing import Any
 
 from ..errors import UsageError
 
@@ -193,7 +194,7 @@ class FlyNetConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> FlyNetConfig:
         """The configuration that `as_dict` wrote; UsageError when a key or a value is not of this class."""
-        known = {field.name: type(field.default) for field in fields(cls)}
+        known: dict[str, type[Any]] = {field.name: type(field.default) for field in fields(cls)}
         if unknown := sorted(set(values) - set(known)):
             raise UsageError(f"unknown FlyNet option {unknown[0]!r}")
         try:

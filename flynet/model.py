@@ -30,7 +30,7 @@ class Block(nn.Module):
         self.bridged = block.bridged
         self.channels = block.expand
         if block.activation is not None:
-            self.expand = ConvNorm(block.in_channels, block.expand, 1, activation=block.activation)
+            self.expand: nn.Module = ConvNorm(block.in_channels, block.expand, 1, activation=block.activation)
             self.attend_expand = _gate(config)
         else:
             self.expand = self.attend_expand = nn.Identity()
@@ -66,7 +66,8 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = self.last(x).mean((2, 3))
-        return self.classifier(self.noise(self.activation(self.hidden(pooled))))
+        logits: Tensor = self.classifier(self.noise(self.activation(self.hidden(pooled))))
+        return logits
 
 
 class FlyNet(nn.Module):
@@ -89,7 +90,8 @@ class FlyNet(nn.Module):
         x = high = self.stem(x)
         for block in self.blocks:
             x, high = block(x, high)
-        return self.head(x)
+        logits: Tensor = self.head(x)
+        return logits
 
     def set_temperature(self, temperature: float) -> None:
         """T of every softmax over heads from now on; `config.temperature` is the one of inference."""
@@ -104,7 +106,7 @@ class FlyNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
             elif isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, 0.0, 0.01)
-                nn.init.zeros_(module.bias)
+                nn.init.constant_(module.bias, 0.0)
         for module in self.modules():
             if isinstance(module, HeadReduction) and hasattr(module, "combine"):
                 nn.init.ones_(module.combine.weight)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import BadData
+from ..errors import BadData, UsageError
 from .config import FlyNetConfig
 from .data import Floats, ImageSet, shift_at_random
 from .model import FlyNet, build
@@ -32,6 +32,14 @@ class Recipe:
     weight_decay: float = 1e-2
     temperature_start: float = 1.0
     bn_momentum: float = SMALL_DATA_BN_MOMENTUM
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise UsageError(f"epochs must be at least 1, not {self.epochs}")
+        if self.batch < 2:
+            raise UsageError(f"the batch must hold at least 2 images, not {self.batch}: batch normalization compares them")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise UsageError(f"the learning rate must be above 0, not {self.learning_rate:g}")
 
 
 @dataclass(frozen=True)
@@ -65,12 +73,18 @@ def train(
     *,
     recipe: Recipe | None = None,
     seed: int = 0,
+    start: FlyNet | None = None,
     on_step: Callable[[Progress], None] | None = None,
 ) -> tuple[FlyNet, Metrics]:
-    """A trained network in inference mode, and its accuracy on `held_out`. Same seed and thread count, same weights."""
+    """A trained network in inference mode, and its accuracy on `held_out`. Same seed and thread count, same weights.
+
+    start  weights to begin from: the paper trains with quantization noise in a second stage, from a float network
+    """
     recipe = recipe or Recipe()
     labels = _check(config, data, held_out)
     model = build(config, seed)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     set_bn_momentum(model, recipe.bn_momentum)
     steps = len(data) // recipe.batch or 1
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -100,35 +114,46 @@ def train(
                 raise BadData(f"training diverged in epoch {epoch} (loss {loss_mean}); try a lower learning rate")
             if on_step is not None:
                 on_step(Progress(epoch, recipe.epochs, step, steps, loss_mean, accuracy))
-    model.set_temperature(config.temperature)
     estimate_bn_statistics(model, (shift_at_random(batch, random) for batch in data.batches(recipe.batch)))
     return model, Metrics(evaluate(model, held_out), accuracy, loss_mean, recipe.epochs, len(held_out))
 
 
 def estimate_bn_statistics(model: nn.Module, batches: Iterable[Floats | Tensor]) -> None:
-    """Set every BN's running statistics to the plain mean over these batches; the model is left in inference mode.
+    """Set every BN's running statistics to the plain mean over these images; the model is left in inference mode.
 
-    After training the running averages lag behind the weights; an untrained network has none at all. A batch may hold one
-    image where no BN sees a 1x1 map; the last batch counts as much as the others, so equal sizes are best.
+    After training the running averages lag behind the weights; an untrained network has none at all. Each batch counts by
+    its number of images; a single image left over at the end is passed over, since a BN on 1x1 maps has nothing to compare.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
     model.eval()
     for norm in norms:
+        norm.reset_running_stats()
         norm.train()
     seen = 0
     with torch.no_grad():
         for batch in batches:
-            model(torch.as_tensor(batch))
-            seen += 1
+            images = torch.as_tensor(batch)
+            if len(images) == 1 and seen:
+                continue
+            seen += len(images)
+            for norm in norms:
+                norm.momentum = len(images) / seen
+            _run_for_statistics(model, images)
     model.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     if not seen:
         raise BadData("BN statistics cannot be estimated from no image")
+
+
+def _run_for_statistics(model: nn.Module, images: Tensor) -> None:
+    try:
+        model(images)
+    except ValueError as error:  # torch: "Expected more than 1 value per channel when training"
+        if len(images) > 1:
+            raise
+        raise BadData("BN statistics cannot be estimated from a single image at this resolution; give at least 2") from error
 
 
 def evaluate(model: nn.Module, data: ImageSet, batch: int = 128) -> float:
@@ -165,5 +190,7 @@ def _check(config: FlyNetConfig, data: ImageSet, held_out: ImageSet) -> Tensor:
             raise BadData(f"images are {list(images.images.shape[1:])}, {config.name} takes {list(config.input_shape[1:])}")
         if images.labels.min() < 0 or images.labels.max() >= config.classes:
             raise BadData(f"labels reach {images.labels.max()}, the network has {config.classes} classes")
+    if len(data) < 2:
+        raise BadData("training needs at least 2 images")
     assert data.labels is not None
     return torch.from_numpy(data.labels)

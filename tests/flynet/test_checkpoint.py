@@ -104,7 +104,7 @@ def test_weights_of_another_network_are_refused(saved):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"config": {"width": 9}}, {"config": {"colour": 1}}, {"config": 3}, {"weights": 3}, {"metrics": None, "class_names": 3}],
+    [{"config": {"width": 9}}, {"config": {"colour": 1}}, {"config": 3}, {"weights": 3}, {"metrics": None}, {"class_names": 3}],
     ids=str,
 )
 def test_damaged_content_is_refused(saved, changes):

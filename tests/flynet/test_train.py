@@ -1,11 +1,13 @@
 """Training learns, repeats itself, and leaves BN statistics that fit the weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from flynet_tiny.errors import BadData
+from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.flynet.blocks import EcaSoftmax
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.data import ImageSet, digits
@@ -33,10 +35,14 @@ def test_a_short_training_learns_and_reports_every_step(small_digits):
     assert not model.training
 
 
-def test_the_same_seed_gives_the_same_weights(small_digits):
+def test_the_same_seed_gives_the_same_weights_on_two_threads(small_digits):
     recipe = Recipe(epochs=1)
     few = small_digits[0].first(128), small_digits[1].first(20)
-    first, second, other = (train(CONFIG, *few, recipe=recipe, seed=seed)[0].state_dict() for seed in (3, 3, 4))
+    torch.set_num_threads(2)
+    try:
+        first, second, other = (train(CONFIG, *few, recipe=recipe, seed=seed)[0].state_dict() for seed in (3, 3, 4))
+    finally:
+        torch.set_num_threads(1)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["head.classifier.weight"], other["head.classifier.weight"])
 
@@ -61,14 +67,39 @@ def test_the_temperature_falls_to_the_configurations(small_digits):
     assert {module.temperature for module in model.modules() if isinstance(module, EcaSoftmax)} == {1.0}
 
 
-def test_estimated_statistics_are_the_means_over_the_batches():
+def test_training_starts_from_given_weights(small_digits):
+    """The second stage with quantization noise: a learning rate of almost nothing leaves the first stage's weights."""
+    few = small_digits[0].first(64), small_digits[1].first(20)
+    first = build(CONFIG, seed=9)
+    noisy = replace(CONFIG, quantization_levels=6)
+    model, _ = train(noisy, *few, recipe=Recipe(epochs=1, learning_rate=1e-12, weight_decay=0.0), seed=0, start=first)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter, first.get_parameter(name))
+    assert model.config.quantization_levels == 6
+
+
+@pytest.mark.parametrize("images", [2, 40])
+def test_data_smaller_than_a_batch_is_one_batch(small_digits, images):
+    seen = []
+    train(CONFIG, small_digits[0].first(images), small_digits[1].first(5), recipe=Recipe(epochs=1), on_step=seen.append)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("options", [{"epochs": 0}, {"batch": 1}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}])
+def test_impossible_recipes_are_usage_errors(options):
+    with pytest.raises(UsageError):
+        Recipe(**options)
+
+
+def test_estimated_statistics_are_the_means_over_the_images():
     model = nn.Sequential(nn.BatchNorm2d(3, momentum=0.25), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2, momentum=0.25)).train()
     model[0].running_mean.fill_(100.0)
     random = np.random.default_rng(0)
-    batches = [random.normal(2.0, 3.0, size=(4, 3, 5, 5)).astype(np.float32) for _ in range(3)]
+    batches = [random.normal(2.0, 3.0, size=(size, 3, 5, 5)).astype(np.float32) for size in (4, 4, 2, 1)]
     estimate_bn_statistics(model, batches)
-    means = np.mean([batch.mean((0, 2, 3)) for batch in batches], 0)
-    variances = np.mean([batch.var((0, 2, 3), ddof=1) for batch in batches], 0)
+    counted = batches[:3]  # the last holds a single image
+    means = np.average([batch.mean((0, 2, 3)) for batch in counted], 0, weights=[4, 4, 2])
+    variances = np.average([batch.var((0, 2, 3), ddof=1) for batch in counted], 0, weights=[4, 4, 2])
     np.testing.assert_allclose(model[0].running_mean, means, rtol=1e-4)
     np.testing.assert_allclose(model[0].running_var, variances, rtol=1e-4)
     assert not any(module.training for module in model.modules())
@@ -89,6 +120,8 @@ def test_estimation_gives_an_untrained_network_a_signal(small_digits):
 def test_estimation_from_nothing_is_refused():
     with pytest.raises(BadData, match="no image"):
         estimate_bn_statistics(build(CONFIG, 0), [])
+    with pytest.raises(BadData, match="at least 2"):
+        estimate_bn_statistics(build(CONFIG, 0), [np.zeros((1, 1, 16, 16), np.float32)])
 
 
 def test_images_that_do_not_fit_the_network_are_refused(small_digits):
@@ -99,5 +132,7 @@ def test_images_that_do_not_fit_the_network_are_refused(small_digits):
         train(FlyNetConfig(width=0.3, resolution=16, classes=4, channels=1), good, held_out)
     with pytest.raises(BadData, match="labelled"):
         train(CONFIG, ImageSet(good.images, None), held_out)
+    with pytest.raises(BadData, match="at least 2 images"):
+        train(CONFIG, good.first(1), held_out)
     with pytest.raises(BadData, match="no labels"):
         evaluate(build(CONFIG, 0), ImageSet(good.images, None))
