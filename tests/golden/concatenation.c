@@ -1,0 +1,31 @@
+/* ---- layer data ---- */
+
+/* ---- kernels ---- */
+
+/* 1 x (25 + 25) bytes. */
+static void net_concatenation_1(const int8_t *input0, const int8_t *input1, int8_t *output0) {
+  int8_t *out = output0;
+  for (int32_t i = 0; i < 1; ++i) {
+    ft_copy(out, input0 + i * 25, 25);
+    out += 25;
+    ft_copy(out, input1 + i * 25, 25);
+    out += 25;
+  }
+}
+
+/* ---- inference ---- */
+_Static_assert(82u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+
+(net_context *context) {
+  if (context == NULL || context->arena == NULL) {
+    return NET_ERROR_NULL;
+  }
+  uint8_t *const arena = context->arena;
+  NET_TRACE_OP(-1);
+
+  /* op 0  CONCATENATION "y"  [5,5,1] [5,5,1] -> [10,5,1]
+   * reads arena[32..56] arena[0..24], writes arena[32..81] */
+  net_concatenation_1((const int8_t *)(arena + 32), (const int8_t *)(arena + 0), (int8_t *)(arena + 32));
+  NET_TRACE_OP(0);
+  return NET_OK;
+}

@@ -1,0 +1,128 @@
+/* ---- layer data ---- */
+
+typedef struct {
+  const int32_t *weights;
+  int32_t input_zero_point;
+} net_conv_2d_layer;
+
+static const net_conv_2d_layer net_op0 = {
+  .weights = net_op0_weights,
+  .input_zero_point = -54,
+};
+
+/* ---- kernels ---- */
+
+/* 3x3 convolution, stride 1x1, [4,4,3] -> [4,4,2]
+ * The windows of 4 pixels are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
+static void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
+  ft_word *const column = scratch;
+  int8_t *const patch = (int8_t *)(column + 60); /* a window that reaches into the padding */
+  int32_t oy = 0, ox = 0;
+  int8_t *out = output0;
+  for (int32_t tile = 0; tile < 4; ++tile) {
+    for (int32_t p = 0; p < 4; ++p) {
+      const int32_t y0 = oy * 1 - 1, x0 = ox * 1 - 1;
+      const int8_t *from = patch;
+      int32_t row_bytes = 9;
+      if ((uint32_t)y0 <= 1u && (uint32_t)x0 <= 1u) {
+        from = input0 + (y0 * 4 + x0) * 3;
+        row_bytes = 12;
+      } else {
+        int8_t *tap = patch;
+        for (int32_t ky = 0; ky < 3; ++ky) {
+          for (int32_t kx = 0; kx < 3; ++kx) {
+            const int32_t y = y0 + ky * 1, x = x0 + kx * 1;
+            if (y >= 0 && y < 4 && x >= 0 && x < 4) {
+              memcpy(tap, input0 + (y * 4 + x) * 3, 3);
+            } else {
+              memset(tap, (int)layer->input_zero_point, 3);
+            }
+            tap += 3;
+          }
+        }
+      }
+      ft_word *x = column + p;
+      for (int32_t ky = 0; ky < 3; ++ky) {
+        const int8_t *run = from;
+        const int32_t bytes0 = ft_load_word(run);
+        x[0] = ft_sxtb16(bytes0);
+        x[4] = ft_sxtb16_ror8(bytes0);
+        const int32_t bytes1 = ft_load_word(run + 4);
+        x[8] = ft_sxtb16(bytes1);
+        x[12] = ft_sxtb16_ror8(bytes1);
+        x[16] = run[8]; /* the other lane meets a weight of 0 */
+        x += 20;
+
+        from += row_bytes;
+      }
+      if (++ox == 4) {
+        ox = 0;
+        ++oy;
+      }
+    }
+
+    FT_FENCE();
+    const ft_word *w = layer->weights;
+    int8_t *to = out;
+    {
+      const ft_word *x = column;
+      int32_t even[4] = { w[0], w[0], w[0], w[0] };
+      int32_t odd[4] = { w[1], w[1], w[1], w[1] };
+      w += 2;
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+        ft_wide_4(&w, &x, even, odd);
+
+      {
+        const int32_t multiplier = w[0], offset = w[1], shift = w[2];
+        to[0] = (int8_t)ft_scale_away(even[0], multiplier, offset, shift);
+        to[2] = (int8_t)ft_scale_away(even[1], multiplier, offset, shift);
+        to[4] = (int8_t)ft_scale_away(even[2], multiplier, offset, shift);
+        to[6] = (int8_t)ft_scale_away(even[3], multiplier, offset, shift);
+      }
+      {
+        const int32_t multiplier = w[3], offset = w[4], shift = w[5];
+        to[1] = (int8_t)ft_scale_away(odd[0], multiplier, offset, shift);
+        to[3] = (int8_t)ft_scale_away(odd[1], multiplier, offset, shift);
+        to[5] = (int8_t)ft_scale_away(odd[2], multiplier, offset, shift);
+        to[7] = (int8_t)ft_scale_away(odd[3], multiplier, offset, shift);
+      }
+      w += 6;
+
+      to += 2;
+    }
+    FT_FENCE();
+
+    out += 8;
+  }
+
+}
+
+/* ---- inference ---- */
+_Static_assert(336u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+
+(net_context *context) {
+  if (context == NULL || context->arena == NULL) {
+    return NET_ERROR_NULL;
+  }
+  uint8_t *const arena = context->arena;
+  NET_TRACE_OP(-1);
+
+  /* op 0  CONV_2D "y"  [1,4,4,3] -> [1,4,4,2]
+   * reads arena[288..335], writes arena[272..303], 267 bytes of scratch */
+  net_conv_2d_1(&net_op0, (const int8_t *)(arena + 288), (int8_t *)(arena + 272), arena + 0);
+  NET_TRACE_OP(0);
+  return NET_OK;
+}

@@ -1,0 +1,116 @@
+/* ---- layer data ---- */
+
+typedef struct {
+  const int32_t *weights;
+  int32_t input_zero_point;
+} net_depthwise_conv_2d_layer;
+
+static const net_depthwise_conv_2d_layer net_op0 = {
+  .weights = net_op0_weights,
+  .input_zero_point = 127,
+};
+
+/* ---- kernels ---- */
+
+/* 3x3 depthwise convolution, stride 1x1, [4,4,2] -> [4,4,2]
+ * One channel at a time, widened to int16 with its padding in `plane`. */
+static void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
+  ft_half *const plane = scratch;
+  const ft_word *filter = layer->weights;
+  for (int32_t i = 0; i < 36; ++i) {
+    plane[i] = (ft_half)layer->input_zero_point;
+  }
+  for (int32_t channel = 0; channel < 2; ++channel) {
+    const int8_t *from = input0 + channel;
+    ft_half *to = plane + 7;
+    for (int32_t y = 0; y < 4; ++y) {
+      to[0] = from[0];
+      to[1] = from[2];
+      to[2] = from[4];
+      to[3] = from[6];
+      from += 8;
+      to += 6;
+
+    }
+    FT_FENCE();
+    {
+      int8_t *out = output0 + channel;
+      const ft_word *top = (const ft_word *)plane;
+      for (int32_t oy = 0; oy < 4; ++oy) {
+        const ft_word *x = top;
+      {
+        const ft_word *w = filter;
+        {
+          int32_t acc0, acc1, acc2, acc3;
+          const int32_t start = ft_next(&w);
+          int32_t x0, x1, w0, w1;
+          ft_next_two(&w, &w0, &w1);
+          FT_READ_TWO(x, 0, x0, x1);
+          acc0 = ft_mac2_from(x0, w0, start);
+          acc1 = ft_mac_tb_from(x0, w0, start);
+          ft_mac_bt(&acc0, x1, w1);
+          ft_mac2(&acc1, x1, w1);
+          acc2 = ft_mac2_from(x1, w0, start);
+          acc3 = ft_mac_tb_from(x1, w0, start);
+          FT_READ(x, 2, x0);
+          ft_mac_bt(&acc2, x0, w1);
+          ft_mac2(&acc3, x0, w1);
+          ft_next_two(&w, &w0, &w1);
+          FT_READ_TWO(x, 3, x0, x1);
+          ft_mac2(&acc0, x0, w0);
+          ft_mac_tb(&acc1, x0, w0);
+          ft_mac_bt(&acc0, x1, w1);
+          ft_mac2(&acc1, x1, w1);
+          ft_mac2(&acc2, x1, w0);
+          ft_mac_tb(&acc3, x1, w0);
+          FT_READ(x, 5, x0);
+          ft_mac_bt(&acc2, x0, w1);
+          ft_mac2(&acc3, x0, w1);
+          ft_next_two(&w, &w0, &w1);
+          FT_READ_TWO(x, 6, x0, x1);
+          ft_mac2(&acc0, x0, w0);
+          ft_mac_tb(&acc1, x0, w0);
+          ft_mac_bt(&acc0, x1, w1);
+          ft_mac2(&acc1, x1, w1);
+          ft_mac2(&acc2, x1, w0);
+          ft_mac_tb(&acc3, x1, w0);
+          FT_READ(x, 8, x0);
+          ft_mac_bt(&acc2, x0, w1);
+          ft_mac2(&acc3, x0, w1);
+
+          const int32_t multiplier = w[0], offset = w[1], shift = w[2];
+          w += 3;
+          out[0] = (int8_t)ft_scale_away(acc0, multiplier, offset, shift);
+          out[2] = (int8_t)ft_scale_away(acc1, multiplier, offset, shift);
+          out[4] = (int8_t)ft_scale_away(acc2, multiplier, offset, shift);
+          out[6] = (int8_t)ft_scale_away(acc3, multiplier, offset, shift);
+        }
+        out += 8;
+
+      }
+
+        top += 3;
+      }
+      filter += 10;
+    }
+    FT_FENCE();
+
+  }
+}
+
+/* ---- inference ---- */
+_Static_assert(104u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+
+(net_context *context) {
+  if (context == NULL || context->arena == NULL) {
+    return NET_ERROR_NULL;
+  }
+  uint8_t *const arena = context->arena;
+  NET_TRACE_OP(-1);
+
+  /* op 0  DEPTHWISE_CONV_2D "y"  [1,4,4,2] -> [1,4,4,2]
+   * reads arena[0..31], writes arena[0..31], 72 bytes of scratch */
+  net_depthwise_conv_2d_1(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 0), arena + 32);
+  NET_TRACE_OP(0);
+  return NET_OK;
+}

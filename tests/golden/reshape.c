@@ -1,0 +1,14 @@
+/* ---- layer data ---- */
+
+/* ---- kernels ---- */
+
+/* ---- inference ---- */
+
+(net_context *context) {
+  if (context == NULL || context->arena == NULL) {
+    return NET_ERROR_NULL;
+  }
+  uint8_t *const arena = context->arena;
+  NET_TRACE_OP(-1);
+  return NET_OK;
+}

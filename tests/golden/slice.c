@@ -1,0 +1,32 @@
+/* ---- layer data ---- */
+
+/* ---- kernels ---- */
+
+/* Runs of 18, step 1, from element 507. */
+static void net_slice_1(const int8_t *input0, int8_t *output0) {
+  int8_t *out = output0;
+  for (int32_t i0 = 0; i0 < 2; ++i0) {
+    for (int32_t i1 = 0; i1 < 2; ++i1) {
+      const int8_t *in = input0 + 507 + i0 * 672 + i1 * 84;
+      ft_copy(out, in, 18);
+      out += 18;
+    }
+  }
+}
+
+/* ---- inference ---- */
+_Static_assert(3360u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+
+(net_context *context) {
+  if (context == NULL || context->arena == NULL) {
+    return NET_ERROR_NULL;
+  }
+  uint8_t *const arena = context->arena;
+  NET_TRACE_OP(-1);
+
+  /* op 0  SLICE "y"  [5,8,4,7,3] -> [2,2,1,6,3]
+   * reads arena[0..3359], writes arena[0..71] */
+  net_slice_1((const int8_t *)(arena + 0), (int8_t *)(arena + 0));
+  NET_TRACE_OP(0);
+  return NET_OK;
+}

@@ -1,0 +1,61 @@
+/* ---- layer data ---- */
+
+typedef struct {
+  const int32_t *exponentials;
+} net_softmax_layer;
+
+static const net_softmax_layer net_op0 = {
+  .exponentials = net_op0_exponentials,
+};
+
+/* ---- kernels ---- */
+
+/* Softmax of 12 rows of 10: exponentials in Q31 from a table over max - x, their sum in Q12.19, its reciprocal by three
+ * Newton steps (gemmlowp's fixed point). */
+static void net_softmax_1(const net_softmax_layer *layer, const int8_t *input0, int8_t *output0) {
+  const int32_t *const exponentials = layer->exponentials;
+  const int8_t *in = input0;
+  int8_t *out = output0;
+  for (int32_t row = 0; row < 12; ++row) {
+    int32_t largest = in[0];
+    for (int32_t i = 1; i < 10; ++i) {
+      largest = ft_max(largest, in[i]);
+    }
+    int32_t sum = 0;
+    for (int32_t i = 0; i < 10; ++i) {
+      sum += (int32_t)(((uint32_t)exponentials[largest - in[i]] + (1u << 11)) >> 12);
+    }
+    const int32_t headroom = __builtin_clz((uint32_t)sum);
+    const int32_t half_sum = (int32_t)(((uint32_t)sum << headroom) >> 1); /* the sum in [1, 2) as Q1.30 */
+    int32_t x = 1515870810 + ft_high_mul(half_sum, -1010580540);          /* 48/17 - 32/17 * half_sum, Q2.29 */
+    for (int32_t step = 0; step < 3; ++step) {
+      x += ft_high_mul(x, (1 << 29) - ft_high_mul(half_sum, x)) * 4;
+    }
+    const int32_t reciprocal = ft_qadd(x, x);
+    const int32_t shift = 35 - headroom; /* to units of 1/256 */
+    for (int32_t i = 0; i < 10; ++i) {
+      const uint32_t high = (uint32_t)ft_high_mul(reciprocal, exponentials[largest - in[i]]);
+      const uint32_t rounded = shift > 31 ? 0 : (high + (1u << (shift - 1))) >> shift;
+      out[i] = (int8_t)ft_ssat8((int32_t)rounded - 128);
+    }
+    in += 10;
+    out += 10;
+  }
+}
+
+/* ---- inference ---- */
+_Static_assert(120u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+
+(net_context *context) {
+  if (context == NULL || context->arena == NULL) {
+    return NET_ERROR_NULL;
+  }
+  uint8_t *const arena = context->arena;
+  NET_TRACE_OP(-1);
+
+  /* op 0  SOFTMAX "y"  [4,1,3,10] -> [4,1,3,10]
+   * reads arena[0..119], writes arena[0..119] */
+  net_softmax_1(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 0));
+  NET_TRACE_OP(0);
+  return NET_OK;
+}
