@@ -171,7 +171,7 @@ def variance(m):
 
 def cancelling_sum(m):
     weights = m.normal(4, 4, 1, 1)
-    m("Add", m("Conv", "x", weights, m.normal(4)), m("Conv", "x", -weights))
+    m("Add", m("Conv", "x", weights), m("Conv", "x", -weights))
 
 
 def dead_relu(m):
@@ -179,8 +179,16 @@ def dead_relu(m):
     m.conv(x, 4, 4)
 
 
+def dead_relu_of_large_sums(m):
+    m("Relu", m("Conv", "x", m.normal(4, 4, 1, 1, scale=1e8), np.full(4, -1e10, np.float32)))
+
+
 def saturated_hard_swish(m):
     m("HardSwish", m("Conv", "x", m.normal(4, 4, 1, 1), np.full(4, -50.0, np.float32)))
+
+
+def hard_swish(m):
+    m("HardSwish", "x")
 
 
 def dead_channels(m):
@@ -212,9 +220,11 @@ HAZARDS = [  # steps of the output, plus what the input's own steps make of a di
     (variance, CONSTANT_MAPS, 1, 0.0),
     (variance, CONSTANT_MAPS + NOISE * 1e-3, 1, 0.1**2),
     (variance, np.zeros((2, 4, 4, 4)), 1, 0.0),
-    (cancelling_sum, NOISE, 2, 0.1),
+    (cancelling_sum, NOISE * 1e6, 2, 1e5),
     (dead_relu, NOISE, 2, 0.0),
+    (dead_relu_of_large_sums, NOISE, 1, 0.0),
     (saturated_hard_swish, NOISE, 1, 0.0),
+    (hard_swish, -np.linspace(2.999, 100, 6 * 64).reshape(6, 4, 4, 4), 1, 0.0),
     (dead_channels, NOISE, 2, 0.0),
     (tiny_weights_large_bias, NOISE, 1, 0.0),
     (tiny_logits, NOISE, 1, 0.0),
@@ -231,6 +241,18 @@ def test_litert_survives_what_is_constant_in_float(build, images, steps, toleran
     m, images = hazard(build, images)
     result, graph = export(m, images)
     assert_error_below_steps(result, graph, images, steps, tolerance)
+
+
+def test_a_product_beyond_what_calibration_saw_saturates_and_does_not_wrap():
+    m = OnnxModel(1, 2, 4, 4)
+    sides = [m("Slice", "x", np.array([i]), np.array([i + 1]), np.array([1])) for i in (0, 1)]
+    m("Mul", *sides)
+    images = np.zeros((2, 2, 4, 4), np.float32)
+    images[0, 0] = images[1, 1] = 1e6  # never both: the product is always 0
+    result, graph = export(m, images)
+    with LiteRt(graph, result.tflite, Resolver.BUILTIN_REF) as litert:
+        stored = litert.run({graph.inputs[0]: result.quantize_input(np.full((1, 2, 4, 4), 5e5))})[graph.outputs[0]]
+    assert (stored == 127).all()
 
 
 def test_a_range_that_int8_cannot_hold_is_refused():
