@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from flynet_tiny.codegen.ir import (
     Attrs,
     ClampAttrs,

@@ -18,6 +18,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 import numpy.typing as npt
+
 from flynet_tiny.codegen import c_format, reference
 from flynet_tiny.codegen.emit import template_environment
 from flynet_tiny.codegen.ir import Graph, Op
@@ -64,7 +65,7 @@ def case_of(name: str, op: Op, graph: Graph, call: KernelCall, inputs: Mapping[s
 
 def run_on_host(cases: Sequence[KernelCase], folder: Path, sanitize: bool = False, compiler: str = "gcc") -> None:
     """Build and run the cases on this machine; an AssertionError names the first case that fails."""
-    flags = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"] if sanitize else ["-O2"]
+    flags = ["-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"] if sanitize else ["-O2"]
     program = _write(cases, folder, [f"-DEXACT_BUFFERS={int(sanitize)}"])
     command = [compiler, *WARNINGS, *flags, *program.defines, str(program.source), "-o", str(folder / "cases")]
     _call(command)

@@ -1,0 +1,242 @@
+"""Convolution layers for the kernels' tests: listed edges, and a hypothesis strategy that draws any layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from hypothesis import strategies as st
+
+from flynet_tiny.codegen.ir import FusedAttrs, FusedPattern, Graph, Op, OpKind, Window
+from flynet_tiny.codegen.kernels import conv_2d, depthwise_conv_2d, fully_connected, mdw_max
+from flynet_tiny.codegen.kernels.base import KernelCall
+
+from . import conv_graphs
+from .conv_graphs import Numbers
+from .kernel_runner import KernelCase, case_of
+
+
+class Kind(Enum):
+    """Which operator a layer is."""
+
+    CONV_2D = "conv"
+    DEPTHWISE = "depthwise"
+    MDW_MAX = "max"
+    FULLY_CONNECTED = "fc"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer to test. `outputs` is c_out; for depthwise kinds the filters a channel. FULLY_CONNECTED has h rows of c inputs."""
+
+    kind: Kind
+    h: int
+    w: int
+    c: int
+    outputs: int
+    window: Window = Window(1, 1)  # noqa: RUF009 - frozen
+    numbers: Numbers = Numbers()  # noqa: RUF009 - frozen
+    table: OpKind | None = None
+    seed: int = 0
+
+    def graph(self) -> Graph:
+        """The layer as a graph of one operator."""
+        hwc = (self.h, self.w, self.c)
+        if self.kind is Kind.FULLY_CONNECTED:
+            graph = conv_graphs.fully_connected(self.seed, self.h, self.c, self.outputs, self.numbers)
+        elif self.kind is Kind.CONV_2D:
+            graph = conv_graphs.conv_2d(self.seed, hwc, self.outputs, self.window, self.numbers)
+        else:
+            graph = conv_graphs.depthwise(self.seed, hwc, self.outputs, self.window, self.numbers)
+        if self.kind is Kind.MDW_MAX:
+            return conv_graphs.with_max(graph)
+        return conv_graphs.with_table(graph, self.table) if self.table is not None else graph
+
+    def case(self) -> KernelCase:
+        """The layer's kernel with random input and the reference's output."""
+        graph = self.graph()
+        name = f"{self.kind.value} {self.h}x{self.w}x{self.c} to {self.outputs}, {self.window}, {self.numbers}, {self.table}, {self.seed}"
+        return case_of(name, graph.ops[0], graph, select(graph.ops[0], graph), conv_graphs.random_input(graph, self.seed))
+
+
+def select(op: Op, graph: Graph) -> KernelCall:
+    """The kernel call of a convolution, by its module."""
+    kind = op.kind
+    if isinstance(op.attrs, FusedAttrs):
+        if op.attrs.pattern is FusedPattern.MDW_MAX:
+            return mdw_max.select(op, graph)
+        kind = op.attrs.body[0].kind
+    module = {
+        OpKind.CONV_2D: conv_2d,
+        OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d,
+        OpKind.FULLY_CONNECTED: fully_connected,
+    }[kind]
+    return module.select(op, graph)
+
+
+def square(kernel: int, stride: int = 1, pad: int | None = None) -> Window:
+    """A square window with the same padding all around; by default what keeps the size at stride 1."""
+    p = (kernel - 1) // 2 if pad is None else pad
+    return Window(kernel, kernel, stride, stride, 1, 1, p, p, p, p)
+
+
+_ODD = Window(2, 5, 3, 2, 1, 1, pad_top=2, pad_bottom=0, pad_left=1, pad_right=4)
+_DILATED = Window(3, 3, 1, 1, 2, 2, 2, 2, 2, 2)
+_FAR_PADDING = Window(3, 3, 2, 1, 1, 1, 6, 5, 7, 4)
+
+_NUMBERS = (
+    Numbers(input_zero_point=-128, output_zero_point=127),
+    Numbers(input_zero_point=127, output_zero_point=-128, activation=(-128, 127)),
+    Numbers(reach=300000.0),
+    Numbers(reach=300000.0, weights="extreme", per_channel=False),
+    Numbers(weights="extreme", reach=6.0),
+    Numbers(weights="lowest", spread=100.0),
+    Numbers(weights="zero"),
+    Numbers(per_channel=False, has_bias=False),
+    Numbers(power_of_two=True, activation=(-60, 70)),
+    Numbers(spread=1e6, activation=(-128, 50)),
+    Numbers(output_zero_point=-20, activation=(-20, 127)),
+    Numbers(reach=0.05, output_zero_point=5),
+)
+
+
+def listed(kind: Kind) -> list[Layer]:
+    """Edges worth naming: sizes, windows, numbers, tables."""
+    shapes, outputs = _SHAPES[kind], 5 if kind in (Kind.CONV_2D, Kind.FULLY_CONNECTED) else 2
+    middle = Layer(kind, 5, 6, 6, outputs, Window(1, 1) if kind is Kind.FULLY_CONNECTED else square(3))
+    layers = [*shapes, *(replace(middle, numbers=numbers) for numbers in _NUMBERS)]
+    if kind is Kind.MDW_MAX:
+        layers += [replace(middle, numbers=replace(n, tied_heads=False)) for n in _NUMBERS[:6]]
+    else:
+        tables = (OpKind.HARD_SWISH, OpKind.LOGISTIC, OpKind.RELU6, OpKind.QUANTIZE)
+        layers += [replace(middle, table=table) for table in tables]
+        layers.append(replace(middle, table=OpKind.HARD_SWISH, numbers=Numbers(activation=(-40, 50))))
+    return [replace(layer, seed=i) for i, layer in enumerate(layers)]
+
+
+_SHAPES = {
+    Kind.CONV_2D: (
+        Layer(Kind.CONV_2D, 1, 1, 1, 1),
+        Layer(Kind.CONV_2D, 1, 1, 7, 6),
+        Layer(Kind.CONV_2D, 1, 2, 130, 9),
+        Layer(Kind.CONV_2D, 1, 3, 3, 4),
+        Layer(Kind.CONV_2D, 7, 7, 33, 10),
+        Layer(Kind.CONV_2D, 6, 5, 41, 30),
+        Layer(Kind.CONV_2D, 8, 8, 8, 8, square(3)),
+        Layer(Kind.CONV_2D, 8, 8, 4, 3, square(5)),
+        Layer(Kind.CONV_2D, 9, 7, 3, 8, square(3, stride=2)),
+        Layer(Kind.CONV_2D, 9, 9, 3, 8, Window(3, 3, 2, 2, 1, 1, 0, 1, 0, 1)),
+        Layer(Kind.CONV_2D, 6, 6, 18, 12, square(1, stride=2)),
+        Layer(Kind.CONV_2D, 10, 7, 5, 6, square(3, stride=3)),
+        Layer(Kind.CONV_2D, 7, 6, 5, 6, _DILATED),
+        Layer(Kind.CONV_2D, 7, 6, 5, 7, _ODD),
+        Layer(Kind.CONV_2D, 5, 4, 3, 7, _FAR_PADDING),
+        Layer(Kind.CONV_2D, 2, 2, 6, 7, square(5, pad=4)),
+        Layer(Kind.CONV_2D, 1, 19, 1, 1, Window(1, 7, pad_left=3, pad_right=3)),
+        Layer(Kind.CONV_2D, 3, 19, 1, 4, Window(1, 7, pad_left=3, pad_right=3)),
+        Layer(Kind.CONV_2D, 6, 6, 64, 5, square(3)),
+        Layer(Kind.CONV_2D, 2, 3, 300, 3, square(3)),
+        Layer(Kind.CONV_2D, 2, 3, 300, 4, Window(2, 3)),
+        Layer(Kind.CONV_2D, 5, 5, 1100, 3),
+    ),
+    Kind.DEPTHWISE: (
+        Layer(Kind.DEPTHWISE, 1, 1, 1, 1),
+        Layer(Kind.DEPTHWISE, 1, 1, 3, 1, square(3)),
+        Layer(Kind.DEPTHWISE, 8, 8, 8, 1, square(3)),
+        Layer(Kind.DEPTHWISE, 7, 7, 5, 1, square(5)),
+        Layer(Kind.DEPTHWISE, 14, 14, 4, 1, square(5)),
+        Layer(Kind.DEPTHWISE, 9, 30, 3, 1, square(7)),
+        Layer(Kind.DEPTHWISE, 9, 9, 3, 1, square(2, pad=1)),
+        Layer(Kind.DEPTHWISE, 9, 11, 3, 2, square(4, stride=2)),
+        Layer(Kind.DEPTHWISE, 12, 13, 3, 1, square(5, stride=2)),
+        Layer(Kind.DEPTHWISE, 12, 13, 5, 3, square(3, stride=2)),
+        Layer(Kind.DEPTHWISE, 12, 13, 2, 2, square(3, stride=3)),
+        Layer(Kind.DEPTHWISE, 9, 10, 3, 4, square(1)),
+        Layer(Kind.DEPTHWISE, 11, 9, 3, 2, square(1, stride=4)),
+        Layer(Kind.DEPTHWISE, 7, 9, 3, 2, _DILATED),
+        Layer(Kind.DEPTHWISE, 7, 9, 3, 2, Window(3, 2, 1, 1, 3, 1, 2, 1, 0, 1)),
+        Layer(Kind.DEPTHWISE, 7, 9, 3, 1, _ODD),
+        Layer(Kind.DEPTHWISE, 5, 4, 3, 1, _FAR_PADDING),
+        Layer(Kind.DEPTHWISE, 3, 2, 3, 1, Window(2, 2, 1, 1, 1, 1, 9, 0, 9, 0)),
+        Layer(Kind.DEPTHWISE, 1, 40, 1, 1, Window(1, 9, pad_left=4, pad_right=4)),
+        Layer(Kind.DEPTHWISE, 3, 40, 700, 1, Window(1, 3)),
+        Layer(Kind.DEPTHWISE, 80, 60, 2, 1, square(3)),
+        Layer(Kind.DEPTHWISE, 80, 61, 2, 1, square(5, stride=2)),
+        Layer(Kind.DEPTHWISE, 80, 61, 2, 2, square(3, stride=1)),
+        Layer(Kind.DEPTHWISE, 90, 65, 1, 1, square(2, stride=3, pad=2)),
+        Layer(Kind.DEPTHWISE, 5, 540, 1, 1, square(5)),
+    ),
+    Kind.MDW_MAX: (
+        Layer(Kind.MDW_MAX, 8, 8, 8, 3, square(3)),
+        Layer(Kind.MDW_MAX, 7, 7, 5, 3, square(5)),
+        Layer(Kind.MDW_MAX, 7, 7, 5, 1, square(3)),
+        Layer(Kind.MDW_MAX, 9, 10, 3, 5, square(3)),
+        Layer(Kind.MDW_MAX, 14, 14, 3, 2, square(7)),
+        Layer(Kind.MDW_MAX, 9, 11, 3, 4, square(4, stride=2)),
+        Layer(Kind.MDW_MAX, 12, 13, 5, 3, square(3, stride=2)),
+        Layer(Kind.MDW_MAX, 12, 13, 5, 3, square(5, stride=2)),
+        Layer(Kind.MDW_MAX, 7, 9, 3, 3, _DILATED),
+        Layer(Kind.MDW_MAX, 7, 9, 3, 2, _ODD),
+        Layer(Kind.MDW_MAX, 5, 4, 3, 3, _FAR_PADDING),
+        Layer(Kind.MDW_MAX, 1, 1, 6, 3, square(3)),
+        Layer(Kind.MDW_MAX, 80, 60, 2, 3, square(3)),
+        Layer(Kind.MDW_MAX, 6, 5, 4, 3, square(3), Numbers(per_channel=False)),
+    ),
+    Kind.FULLY_CONNECTED: (
+        Layer(Kind.FULLY_CONNECTED, 1, 1, 1, 1),
+        Layer(Kind.FULLY_CONNECTED, 1, 1, 31, 70),
+        Layer(Kind.FULLY_CONNECTED, 1, 1, 232, 41),
+        Layer(Kind.FULLY_CONNECTED, 2, 1, 50, 3),
+        Layer(Kind.FULLY_CONNECTED, 3, 1, 50, 30),
+        Layer(Kind.FULLY_CONNECTED, 4, 1, 5, 2),
+        Layer(Kind.FULLY_CONNECTED, 11, 1, 66, 20),
+        Layer(Kind.FULLY_CONNECTED, 5, 1, 1030, 2),
+        Layer(Kind.FULLY_CONNECTED, 1, 1, 4500, 2),
+    ),
+}
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    """Any window: kernels to 5 (or one of 7 in a row), strides to 3, dilation to 2, padding to 4 on each side alike or not."""
+    kernel_h, kernel_w = draw(st.integers(1, 5)), draw(st.sampled_from((1, 2, 3, 4, 5, 7)))
+    stride_h, stride_w = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    dilation_h, dilation_w = draw(st.sampled_from(((1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (1, 2))))
+    pads = draw(st.sampled_from(((0, 0, 0, 0), (1, 1, 1, 1), (2, 2, 2, 2), (0, 1, 0, 1), (4, 3, 2, 1), (0, 4, 3, 0))))
+    return Window(kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, *pads)
+
+
+@st.composite
+def numbers(draw: st.DrawFn) -> Numbers:
+    """Any numbers: extremes of zero points and multipliers, multipliers above 1, clamps, ties."""
+    return Numbers(
+        reach=draw(st.sampled_from((40.0, 40.0, 0.3, 8.0, 300.0, 10000.0, 400000.0))),
+        weights=draw(st.sampled_from(("random", "random", "random", "extreme", "lowest", "zero"))),
+        spread=draw(st.sampled_from((8.0, 1.5, 200.0))),
+        per_channel=draw(st.booleans()),
+        has_bias=draw(st.booleans()),
+        input_zero_point=draw(st.sampled_from((None, None, -128, 127, 0))),
+        output_zero_point=draw(st.sampled_from((None, None, -128, 127, 0))),
+        activation=draw(st.sampled_from(((-128, 127), (-128, 127), (-128, 40), (-50, 127), (3, 90)))),
+        power_of_two=draw(st.booleans()),
+        tied_heads=draw(st.booleans()),
+    )
+
+
+@st.composite
+def layers(draw: st.DrawFn, kind: Kind) -> Layer:
+    """Any layer of a kind."""
+    table = draw(st.sampled_from((None, None, OpKind.HARD_SWISH, OpKind.RELU))) if kind is not Kind.MDW_MAX else None
+    common = {"numbers": draw(numbers()), "table": table, "seed": draw(st.integers(0, 1 << 20))}
+    if kind is Kind.FULLY_CONNECTED:
+        return Layer(kind, draw(st.integers(1, 9)), 1, draw(st.integers(1, 90)), draw(st.integers(1, 20)), **common)
+    size = st.integers(1, 12)
+    h, w, c = draw(size), draw(size), draw(st.integers(1, 9))
+    if draw(st.booleans()):
+        w = h
+        c = h if draw(st.booleans()) else c
+    window = draw(windows().filter(lambda win: min(win.output_hw(h, w)) >= 1))
+    outputs = draw(st.integers(1, 9 if kind is Kind.CONV_2D else 4))
+    if kind is Kind.CONV_2D and draw(st.booleans()):
+        window, c = Window(1, 1), draw(st.integers(1, 60))
+    return Layer(kind, h, w, c, outputs, window, **common)
