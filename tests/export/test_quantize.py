@@ -253,6 +253,9 @@ def test_a_product_beyond_what_calibration_saw_saturates_and_does_not_wrap():
     with LiteRt(graph, result.tflite, Resolver.BUILTIN_REF) as litert:
         stored = litert.run({graph.inputs[0]: result.quantize_input(np.full((1, 2, 4, 4), 5e5))})[graph.outputs[0]]
     assert (stored == 127).all()
+    (mul,) = ops(graph, OpKind.MUL)
+    factor = quantization(graph, mul.inputs[0])[0] * quantization(graph, mul.inputs[1])[0] / quantization(graph, mul.output)[0]
+    assert factor * 255 * 255 < 2**31, "the largest product, shifted left, stays inside int32"
 
 
 def test_a_range_that_int8_cannot_hold_is_refused():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import OpResolverType
@@ -12,6 +14,9 @@ from flynet_tiny.errors import BadData, BadModel, UnsupportedOperators
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.sqnr import measure_sqnr
 from flynet_tiny.export.tflite_export import ExportResult, export_tflite
+from flynet_tiny.flynet.data import source
+from flynet_tiny.flynet.model import FlyNetConfig, build
+from flynet_tiny.flynet.train import estimate_bn_statistics
 
 from .onnx_models import OnnxModel, eca, litert_output, max_out
 from .test_lower import CASES
@@ -89,6 +94,45 @@ def test_a_torch_module_goes_through():
     assert graph.tensor(graph.inputs[0]).shape == (1, 16, 16, 3)
     assert graph.tensor(graph.outputs[0]).shape == (1, 10)
     assert (graph.tensor(graph.outputs[0]).scale, graph.tensor(graph.outputs[0]).zero_point) == (1 / 256, -128)
+
+
+class FlyNetStart(nn.Module):
+    """The stem and block 2: strides, MDW, every attention, Max-out, a low residual that concatenates."""
+
+    def __init__(self, config: FlyNetConfig) -> None:
+        super().__init__()
+        network = build(config, 0)
+        self.stem, self.block = network.stem, network.blocks[1]
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.block(x, x)[0]
+
+
+def test_a_block_of_flynet_goes_through():
+    config = FlyNetConfig(width=0.4, resolution=32, classes=10)
+    images = source("digits", 32, 3, 48).images
+    network = FlyNetStart(config)
+    estimate_bn_statistics(network, [images])
+    result = export_tflite(export_onnx(network, config.input_shape), [images], name="start")
+    assert_loads_with_every_resolver(result, images[:1])
+    assert_close_everywhere(result, images[:4], 5.0)  # means of normalised maps are near 0, and noisy
+    assert measure_sqnr(result, [images[:4]])[-1].sqnr_db > 15.0
+    kinds = Counter(op.kind.value for op in read_tflite(result.tflite).ops)
+    assert kinds["REDUCE_MAX"] == kinds["SOFTMAX"] == kinds["CONCATENATION"] == 1
+    assert (kinds["LOGISTIC"], kinds["SQUARED_DIFFERENCE"], kinds["MUL"], kinds["QUANTIZE"]) == (3, 4, 4, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heads", [1, 2, 3, 4, 5])
+def test_whole_flynets_go_through(heads):
+    config = FlyNetConfig(width=0.4, heads=heads, resolution=32, classes=10)
+    images = source("digits", 32, 3, 64).images
+    network = build(config, 0)
+    estimate_bn_statistics(network, [images])
+    result = export_tflite(export_onnx(network, config.input_shape), [images], name="flynet")
+    assert_loads_with_every_resolver(result, images[:1])
+    assert measure_sqnr(result, [images[:8]])[-1].sqnr_db > 10.0
 
 
 def test_several_outputs_are_written():
