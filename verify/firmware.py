@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,7 +201,7 @@ def fit_firmware(
     library: CLibrary,
     target: Target,
     folder: Path,
-    expected_hash: int,
+    expected_hash: int | Callable[[], int],
     *,
     board: Board | None = None,
     library_folder: str | None = None,
@@ -211,19 +211,20 @@ def fit_firmware(
     """Write and build a firmware that reserves exactly what it needs; raises `OverBudget` when the chip has less.
 
     Links once with hardly any stack to learn the statics and the stack's bound, then links again with both in their places.
+    A function as `expected_hash` is called after the compiler's work, and may wait for other work that goes on meanwhile.
     """
     board = board or board_for(target)
     target = board.visible(target)
 
-    def build(stack_bytes: int, static_bytes: int, with_harness: bool) -> BuiltFirmware:
+    def build(stack_bytes: int, static_bytes: int, output: int) -> BuiltFirmware:
         placement = place(target, library.arena_bytes, stack_bytes, static_bytes)
-        write_firmware(
-            library, placement, folder, expected_hash, board=board, library_folder=library_folder, optimization=optimization
-        )
-        return build_firmware(folder, library, placement, board, verify=with_harness)
+        write_firmware(library, placement, folder, output, board=board, library_folder=library_folder, optimization=optimization)
+        return build_firmware(folder, library, placement, board, verify=verify)
 
-    draft = build(_DRAFT_STACK_BYTES, 0, False)
+    draft = build(_DRAFT_STACK_BYTES, 0, 0)
     stack_bytes, static_bytes = stack_bound_bytes(draft), read_elf(draft.elf).static_bytes
-    draft.elf.unlink()  # it must not be taken for the firmware when that does not fit
-    fitted = build(stack_bytes, static_bytes, verify)
+    for elf in (draft.elf, draft.verify_elf):  # they must not be taken for the firmware when that does not fit
+        if elf is not None:
+            elf.unlink()
+    fitted = build(stack_bytes, static_bytes, expected_hash if isinstance(expected_hash, int) else expected_hash())
     return FittedFirmware(fitted, read_elf(fitted.elf), stack_bytes)

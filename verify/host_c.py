@@ -13,7 +13,7 @@ from ..codegen.c_library import CLibrary
 from ..errors import EmulationFailed
 from .firmware_text import write_rendered
 from .harness import InputSet, Request, SetResult, read_result, write_request
-from .toolchain import Tool, find_tool, run_tool
+from .toolchain import Tool, find_tool, start_tool
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 _WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -22,7 +22,8 @@ _WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 class HostLibrary:
     """A compiled library, used as a context manager. The arena lies between two guards that are checked after every operator.
 
-    Raises `EmulationFailed` when a guard was written, a sanitizer spoke or the program died.
+    The compiler starts at once and is waited for at the first run, so that other work can go on beside it.
+    Runs raise `EmulationFailed` when a guard was written, a sanitizer spoke or the program died.
     """
 
     def __init__(self, library: CLibrary, cflags: Sequence[str] = (), sanitize: bool = False):
@@ -43,11 +44,7 @@ class HostLibrary:
         sources = sorted(path.name for path in folder.glob("*.c"))
         flags = [*_WARNINGS, "-O2", *(SANITIZERS if sanitize else ()), f"-D{library.name.upper()}_TRACE", *cflags]
         self._program = folder / "program"
-        try:
-            run_tool([find_tool(Tool.HOST_COMPILER), *flags, *sources, "-o", self._program], folder)
-        except BaseException:
-            self.close()
-            raise
+        self._compiler = start_tool([find_tool(Tool.HOST_COMPILER), *flags, *sources, "-o", self._program], folder)
 
     def __enter__(self) -> HostLibrary:
         return self
@@ -57,6 +54,7 @@ class HostLibrary:
 
     def close(self) -> None:
         """Remove the compiled program."""
+        self._compiler.kill()
         self._scratch.cleanup()
 
     def run(self, inputs: InputSet) -> SetResult:
@@ -65,6 +63,7 @@ class HostLibrary:
 
     def run_many(self, inputs: Sequence[InputSet], trace: bool = True, timeout_s: float = 300) -> tuple[SetResult, ...]:
         """One result for each set of inputs, all from one process; without `trace` only the outputs."""
+        self._compiler.wait()
         request = Request(trace=trace)
         with self._run_folder() as folder:
             write_request(folder, self.library, inputs, request)

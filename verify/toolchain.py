@@ -53,11 +53,40 @@ def require_tools(*tools: Tool) -> None:
         find_tool(tool)
 
 
+class RunningTool:
+    """A program that was started; `wait` returns what it printed or raises `ToolFailedError` with it, also when called again."""
+
+    def __init__(self, command: Sequence[str | Path], folder: Path):
+        self._name = Path(str(command[0])).name
+        self._process = subprocess.Popen(
+            [str(word) for word in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace",
+        )  # fmt: skip
+        self._output: str | None = None
+
+    def wait(self, timeout_s: float = 600) -> str:
+        if self._output is None:
+            self._output, _ = self._process.communicate(timeout=timeout_s)
+        if self._process.returncode != 0:
+            raise ToolFailedError(f"{self._name} failed ({self._process.returncode}):\n{self._output}".rstrip())
+        return self._output
+
+    def kill(self) -> None:
+        """End it if it still runs."""
+        if self._output is None:
+            self._process.kill()
+            self._output, _ = self._process.communicate()
+
+
+def start_tool(command: Sequence[str | Path], folder: Path) -> RunningTool:
+    """Start a program in a folder and go on."""
+    return RunningTool(command, folder)
+
+
 def run_tool(command: Sequence[str | Path], folder: Path, timeout_s: float = 600) -> str:
     """Run a program in a folder and return what it printed; raises `ToolFailedError` with its messages when it fails."""
-    done = subprocess.run(
-        [str(word) for word in command], cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False
-    )
-    if done.returncode != 0:
-        raise ToolFailedError(f"{Path(str(command[0])).name} failed ({done.returncode}):\n{done.stdout}{done.stderr}".rstrip())
-    return done.stdout + done.stderr
+    tool = start_tool(command, folder)
+    try:
+        return tool.wait(timeout_s)
+    finally:
+        tool.kill()

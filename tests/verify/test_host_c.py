@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -78,8 +80,15 @@ def test_an_operator_that_refuses_is_reported() -> None:
 
 
 def test_a_warning_in_the_generated_c_is_an_error() -> None:
-    with pytest.raises(ToolFailedError, match="unused variable"):
-        HostLibrary(tiny_library(first="int nothing;"))
+    with HostLibrary(tiny_library(first="int nothing;")) as host, pytest.raises(ToolFailedError, match="unused variable"):
+        host.run(INPUTS[0])
+
+
+def test_a_library_that_nobody_ran_is_put_away() -> None:
+    with HostLibrary(tiny_library()) as host:
+        folder = Path(host._scratch.name)
+        assert folder.is_dir()
+    assert not folder.exists()
 
 
 def test_inputs_of_another_size_are_refused() -> None:

@@ -1,9 +1,10 @@
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from flynet_tiny.errors import MissingTool
-from flynet_tiny.verify.toolchain import Tool, ToolFailedError, find_tool, require_tools, run_tool
+from flynet_tiny.verify.toolchain import Tool, ToolFailedError, find_tool, require_tools, run_tool, start_tool
 
 
 def test_every_tool_is_installed_where_the_tests_run() -> None:
@@ -29,3 +30,15 @@ def test_another_name_of_a_tool_will_do(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_a_failing_tool_shows_what_it_said(tmp_path: Path) -> None:
     with pytest.raises(ToolFailedError, match=r"(?s)sh failed \(3\):.*out.*err"):
         run_tool(["sh", "-c", "echo out; echo err >&2; exit 3"], tmp_path)
+
+
+def test_a_started_tool_is_waited_for_and_keeps_its_answer(tmp_path: Path) -> None:
+    tool = start_tool(["sh", "-c", "sleep 0.2; echo done"], tmp_path)
+    assert tool.wait() == "done\n"
+    assert tool.wait() == "done\n"
+    tool.kill()
+
+
+def test_a_tool_that_hangs_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_tool(["sleep", "60"], tmp_path, timeout_s=0.1)
