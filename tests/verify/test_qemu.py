@@ -99,6 +99,14 @@ def test_one_more_instruction_counts_as_one(fitted: FittedFirmware, tmp_path: Pa
     assert plain[1] == plain[0] + 1001, "the firmware counts itself, in another build and in another way"
 
 
+def test_the_operators_add_up_to_the_inference(fitted: FittedFirmware) -> None:
+    total = run_self_test(fitted.firmware).instructions
+    per_op = run_emulated(fitted.firmware, tiny_library(), INPUTS[:1]).total_instructions
+    assert total is not None
+    assert per_op is not None
+    assert 0 <= total - per_op < 30, "entry, exit and reading the timer; the hook's own cost is taken off"
+
+
 def test_three_hundred_million_instructions_are_counted_to_the_last(tmp_path: Path) -> None:
     # Three instructions a turn.
     loop = (
