@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from elementwise_graphs import Rng, Shape, random_case
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kernel_runner import KernelCase, run_on_arm, run_on_host
 
 from flynet_tiny.codegen.ir import Graph
+
+from .elementwise_graphs import Rng, Shape, random_case
+from .kernel_runner import KernelCase, run_on_arm, run_on_host
 
 RELAXED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.large_base_example, HealthCheck.data_too_large]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from kernel_runner import Int8, KernelCase, case_of
 
 from flynet_tiny.codegen.ir import (
     Attrs,
@@ -23,6 +22,8 @@ from flynet_tiny.codegen.ir import (
 )
 from flynet_tiny.codegen.kernels import select_kernel
 from flynet_tiny.codegen.verify_graph import verify_graph
+
+from .kernel_runner import Int8, KernelCase, case_of
 
 Rng = np.random.Generator
 Shape = tuple[int, ...]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from elementwise_cases import broadcast_shapes, shapes
-from elementwise_graphs import Shape
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen.kernels.broadcast import BroadcastNest, broadcast_nest
 from flynet_tiny.codegen.kernels.reduction import reduction_nest
+
+from .elementwise_cases import broadcast_shapes, shapes
+from .elementwise_graphs import Shape
 
 
 def visited(nest: BroadcastNest, strides: Shape, step: int) -> list[int]:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elementwise_cases import broadcast_shapes, cases_of, check_on_both_machines, drawn
-from elementwise_graphs import Rng, Shape, binary_graph, random_quant
 from hypothesis import strategies as st
-from kernel_runner import run_on_host
 
 from flynet_tiny.codegen.ir import Graph, OpKind
+
+from .elementwise_cases import broadcast_shapes, cases_of, check_on_both_machines, drawn
+from .elementwise_graphs import Rng, Shape, binary_graph, random_quant
+from .kernel_runner import run_on_host
 
 
 def graph_of_shapes(left: Shape, right: Shape, rng: Rng, is_constant: bool = False, constant_first: bool = False) -> Graph:

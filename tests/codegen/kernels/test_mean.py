@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
-from elementwise_graphs import Quant, Rng, Shape, random_quant, unary_graph
 from hypothesis import strategies as st
-from kernel_runner import run_on_host
 
 from flynet_tiny.codegen.ir import Graph, OpKind, ReduceAttrs
+
+from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
+from .elementwise_graphs import Quant, Rng, Shape, random_quant, unary_graph
+from .kernel_runner import run_on_host
 
 
 def mean_graph(shape: Shape, axes: Shape, source: Quant, result: Quant, keep_dims: bool = True) -> Graph:

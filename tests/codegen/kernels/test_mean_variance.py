@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
-from elementwise_graphs import Rng, mean_variance_graph
 from hypothesis import strategies as st
-from kernel_runner import case_of, run_on_host
 
 from flynet_tiny.codegen.ir import Graph
 from flynet_tiny.codegen.kernels import select_kernel
+
+from .elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
+from .elementwise_graphs import Rng, mean_variance_graph
+from .kernel_runner import case_of, run_on_host
 
 
 def listed() -> list[Graph]:

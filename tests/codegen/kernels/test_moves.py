@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
-from elementwise_graphs import Rng, Shape, graph_of, int8_tensor, unary_graph
 from hypothesis import strategies as st
-from kernel_runner import run_on_host
 
 from flynet_tiny.codegen.ir import ConcatAttrs, Graph, Op, OpKind, PadAttrs, SliceAttrs
+
+from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
+from .elementwise_graphs import Rng, Shape, graph_of, int8_tensor, unary_graph
+from .kernel_runner import run_on_host
 
 QUANT = (0.05, -7)
 ANY = np.random.default_rng(3)

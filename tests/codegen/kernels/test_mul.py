@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elementwise_cases import broadcast_shapes, cases_of, check_on_both_machines, dimensions, drawn
-from elementwise_graphs import Quant, Rng, Shape, binary_graph, random_quant, result_quant
 from hypothesis import strategies as st
-from kernel_runner import run_on_host
 
 from flynet_tiny.codegen.ir import Graph, OpKind
 from flynet_tiny.codegen.kernels import select_kernel
+
+from .elementwise_cases import broadcast_shapes, cases_of, check_on_both_machines, dimensions, drawn
+from .elementwise_graphs import Quant, Rng, Shape, binary_graph, random_quant, result_quant
+from .kernel_runner import run_on_host
 
 SIGMOID: Quant = (1 / 256, -128)
 MUL = OpKind.MUL

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
-from elementwise_graphs import Rng, mul_max_graph
 from hypothesis import strategies as st
-from kernel_runner import run_on_host
 
 from flynet_tiny.codegen.ir import Graph
+
+from .elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
+from .elementwise_graphs import Rng, mul_max_graph
+from .kernel_runner import run_on_host
 
 
 def listed() -> list[Graph]:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
-from elementwise_graphs import Rng, Shape, random_quant, unary_graph
 from hypothesis import strategies as st
-from kernel_runner import run_on_host
 
 from flynet_tiny.codegen.ir import Graph, OpKind, SoftmaxAttrs
+
+from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
+from .elementwise_graphs import Rng, Shape, random_quant, unary_graph
+from .kernel_runner import run_on_host
 
 
 def softmax_graph(shape: Shape, scale: float, beta: float = 1.0, zero_point: int = 3) -> Graph:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elementwise_cases import broadcast_shapes, cases_of, check_on_both_machines, drawn
-from elementwise_graphs import Rng, Shape, binary_graph, random_quant, result_quant
 from hypothesis import strategies as st
-from kernel_runner import run_on_host
 
 from flynet_tiny.codegen.ir import Graph, OpKind
+
+from .elementwise_cases import broadcast_shapes, cases_of, check_on_both_machines, drawn
+from .elementwise_graphs import Rng, Shape, binary_graph, random_quant, result_quant
+from .kernel_runner import run_on_host
 
 KIND = OpKind.SQUARED_DIFFERENCE
 

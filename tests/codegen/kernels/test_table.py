@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
-from elementwise_graphs import Quant, Rng, Shape, random_quant, unary_graph
 from hypothesis import strategies as st
-from kernel_runner import case_of, run_on_host
 
 from flynet_tiny.codegen.ir import Graph, OpKind
 from flynet_tiny.codegen.kernels import select_kernel
+
+from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
+from .elementwise_graphs import Quant, Rng, Shape, random_quant, unary_graph
+from .kernel_runner import case_of, run_on_host
 
 KINDS = (OpKind.LOGISTIC, OpKind.HARD_SWISH, OpKind.RELU, OpKind.RELU6, OpKind.QUANTIZE)
 
