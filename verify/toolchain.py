@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -54,13 +55,14 @@ def require_tools(*tools: Tool) -> None:
 
 
 class RunningTool:
-    """A program that was started; `wait` returns what it printed or raises `ToolFailedError` with it, also when called again."""
+    """A program that was started, and speaks English; `wait` returns what it printed or raises `ToolFailedError` with it, also when called again."""
 
     def __init__(self, command: Sequence[str | Path], folder: Path):
         self._name = Path(str(command[0])).name
         self._process = subprocess.Popen(
             [str(word) for word in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace",
+            env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
         self._output: str | None = None
 

@@ -42,3 +42,8 @@ def test_a_started_tool_is_waited_for_and_keeps_its_answer(tmp_path: Path) -> No
 def test_a_tool_that_hangs_is_ended(tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         run_tool(["sleep", "60"], tmp_path, timeout_s=0.1)
+
+
+def test_tools_speak_the_language_that_we_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert run_tool(["sh", "-c", "echo $LC_ALL"], tmp_path) == "C\n"
