@@ -55,7 +55,10 @@ def require_tools(*tools: Tool) -> None:
 
 
 class RunningTool:
-    """A program that was started, and speaks English; `wait` returns what it printed or raises `ToolFailedError` with it, also when called again."""
+    """A program that was started, and speaks English.
+
+    `wait` returns what it printed, or raises `ToolFailedError` with that, also when called again.
+    """
 
     def __init__(self, command: Sequence[str | Path], folder: Path):
         self._name = Path(str(command[0])).name
