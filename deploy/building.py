@@ -26,9 +26,12 @@ def link(library: CLibrary, target: Target, folder: Path, host: HostLibrary) -> 
     and then leaves no firmware.
     """
     project = folder / FIRMWARE_FOLDER
-    expected = output_hash(library, host.run(self_test_inputs(library)).outputs)
+
+    def expected_hash() -> int:
+        return output_hash(library, host.run(self_test_inputs(library)).outputs)
+
     try:
-        return fit_firmware(library, target, project, expected, library_folder="..")
+        return fit_firmware(library, target, project, expected_hash, library_folder="..")
     except BaseException:
         shutil.rmtree(project, ignore_errors=True)
         raise

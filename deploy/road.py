@@ -12,7 +12,7 @@ import onnx
 from ..codegen.compiler import Compiled, compile_tflite
 from ..codegen.ir import Graph, Tensor, macs
 from ..codegen.targets import Target
-from ..errors import OverBudget
+from ..errors import NumbersDiffer, OverBudget
 from ..report.page import render_page
 from ..report.schema import (
     Accuracy,
@@ -98,10 +98,11 @@ def _prove(
             stack = max(judgement.emulated.stack_bytes, self_test.stack_bytes)
             report = replace(report, instructions=instructions, ram=replace(report.ram, stack_measured_bytes=stack))
             per_mac = f", {instructions.total / report.model.macs:.2f} per MAC" if report.model.macs else ""
-            verdict = "passes" if self_test.passed else "FAILS"
+            if not self_test.passed:
+                raise NumbersDiffer(f"the firmware's self-test fails on the emulated board: {self_test.output.strip()[-200:]}")
             step.say(
                 f"{instructions.total:,} instructions on {plan.target.machine}{per_mac}; stack {stack:,} B measured; "
-                f"the firmware's self-test {verdict}"
+                "the firmware's self-test passes"
             )
     with reporter.step("rounding") as step:
         rounding = ordinary_runtimes(compiled, subject.tflite, inputs, judgement.golden_outputs)
@@ -134,7 +135,7 @@ def _accuracy(
     if linked is not None:
         run = run_emulated(linked.firmware, compiled.library, sets, trace=False, count=False, timeout_s=600, progress=progress)
         emulated = float(np.mean([int(np.argmax(r.outputs[output])) for r in run.sets] == labelled.labels))
-    return Accuracy(labelled.float_accuracy, float(np.mean(on_host == labelled.labels)), emulated, len(sets))
+    return Accuracy(len(sets), float(np.mean(on_host == labelled.labels)), emulated, labelled.float_accuracy)
 
 
 def _instructions(compiled: Compiled, run: EmulatedRun) -> Instructions:

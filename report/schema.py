@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 
 SCHEMA = 1
 
+Share = float  # of 1; an alias, since a field below is called `float`
+
 
 @dataclass(frozen=True)
 class ModelFacts:
@@ -100,10 +102,10 @@ class NotDone:
 class Accuracy:
     """Top-1 shares of labelled held-out images (`images` of them), each runtime on the same ones."""
 
-    float: float
-    int8: float
-    emulated: float | None
     images: int
+    int8: Share
+    emulated: Share | None
+    float: Share
 
 
 @dataclass(frozen=True)

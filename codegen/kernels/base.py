@@ -6,7 +6,7 @@ an operator and returns a `KernelCall`: which template, specialised for what (`s
 
 The emitted C function is
 
-    static void <function>(const <struct> *layer, const int8_t *input0, ..., int8_t *output0, ..., void *scratch)
+    FT_KERNEL void <function>(const <struct> *layer, const int8_t *input0, ..., int8_t *output0, ..., void *scratch)
 
 with as many inputs and outputs as the call names activations; `layer` is left out when a call has neither arrays nor scalars, `scratch`
 when `scratch_bytes` is 0. Equal template and shape make one C function, shared by all layers of that shape.
