@@ -68,7 +68,7 @@ class _Sum:
             shape={**nest.as_shape(), "shift": affine.shift, "low": self.low, "high": self.high},
             inputs=(first.name, second.name),
             outputs=(output,),
-            scalars={"factor0": affine.factor0, "factor1": affine.factor1, "bias": affine.bias},
+            scalars={"factor0": affine.factor0, "factor1": affine.factor1, "bias": affine.bias, **nest.scalars()},
             sharing=elementwise_sharing(nest, (first.name, second.name)),
         )
 
@@ -97,6 +97,6 @@ class _Sum:
             inputs=tuple(inputs),
             outputs=(output,),
             arrays=tuple(arrays),
-            scalars=requant.scalars("sum"),
+            scalars={**requant.scalars("sum"), **nest.scalars()},
             sharing=elementwise_sharing(nest, tuple(inputs)),
         )

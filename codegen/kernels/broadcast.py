@@ -36,14 +36,19 @@ class BroadcastNest:
         return (self.strides0 == dense and self.step0 == 1, self.strides1 == dense and self.step1 == 1)
 
     def as_shape(self) -> Mapping[str, ShapeValue]:
+        """What of the nest is part of the code; one run is not: its length is the layer's `count`."""
         return {
             "sizes": self.sizes,
             "strides0": self.strides0,
             "strides1": self.strides1,
-            "run": self.run,
+            "run": self.run if self.sizes else 0,
             "step0": self.step0,
             "step1": self.step1,
         }
+
+    def scalars(self) -> Mapping[str, int]:
+        """The layer's numbers that belong to `as_shape`."""
+        return {} if self.sizes else {"count": self.run}
 
 
 def broadcast_nest(shape0: Shape, shape1: Shape) -> BroadcastNest:

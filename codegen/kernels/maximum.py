@@ -27,5 +27,6 @@ def select(op: Op, graph: Graph) -> KernelCall:
         inputs=inputs,
         outputs=(op.output,),
         arrays=(ConstArray("operand", second.constant().reshape(-1).astype(np.int8)),) if second.is_constant else (),
+        scalars=nest.scalars(),
         sharing=elementwise_sharing(nest, inputs),
     )

@@ -3,7 +3,7 @@
 Once a channel's mean is known its squared difference is a function of the int8 value alone. On the squares' input scale
 the map's value is 64 * (x - z) and the mean is a constant, `centre`, so that with e = 128 * x - 2 * centre
 
-    squared difference = sat8(((e * e * multiplier >> 32) + offset) >> shift)
+    squared difference = sat8(((e * e * multiplier >> 32) + offset) >> 16)
 
 for constants that are proven over all values and all means that the map can have.
 """
@@ -27,7 +27,7 @@ from .table import by_unsigned_byte
 Int64 = npt.NDArray[np.int64]
 
 # instructions an element on a Cortex-M4: a look-up, the table's making spread over the pixels, or lanes of arithmetic
-TABLE_COST, TABLE_ENTRIES_COST, LANES_COST, PACKED_LANES_COST = 3.4, 1330, 5.6, 5.2
+TABLE_COST, TABLE_ENTRIES_COST, LANES_COST = 3.4, 1330, 5.2
 LANE_ROWS = 255  # int8 values that an int16 lane can sum
 
 
@@ -44,7 +44,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
     first = rescale(mean_factor, 255 * pixels, mean.zero_point)
     last = rescale(mean_multiplier(square.scale, variance.scale, pixels), 255 * pixels, variance.zero_point)
     squares = _fit(source, mean, square, means) or _general(source, mean, square)
-    has_table = squares.needs_table or TABLE_COST + TABLE_ENTRIES_COST / pixels < squares.lanes_cost
+    has_table = squares.needs_table or TABLE_COST + TABLE_ENTRIES_COST / pixels < LANES_COST
     return KernelCall(
         template="mean_variance",
         shape={
@@ -52,20 +52,18 @@ def select(op: Op, graph: Graph) -> KernelCall:
             "c": num_channels,
             "block": _block(pixels),
             "has_table": has_table,
+            "store_means": first.stores_four,
+            "store_variances": last.stores_four,
             **squares.shape,
-            **first.shape("mean"),
-            **last.shape("variance"),
         },
         inputs=(source.name,),
         outputs=tuple(op.outputs),
-        arrays=squares.arrays,
-        scalars={
-            "mean_sum_offset": -pixels * source.zero_point,
-            **first.scalars("mean"),
-            **squares.scalars,
-            "variance_sum_offset": -pixels * square.zero_point,
-            **last.scalars("variance"),
-        },
+        arrays=(
+            first.constants("mean_constants", -pixels * source.zero_point),
+            last.constants("variance_constants", -pixels * square.zero_point),
+            *squares.arrays,
+        ),
+        scalars=squares.scalars,
         scratch_bytes=256 if has_table else 0,
     )
 
@@ -91,9 +89,8 @@ class _Squares:
 
     shape: Mapping[str, ShapeValue]
     scalars: Mapping[str, int]
-    arrays: tuple[ConstArray, ...] = ()
-    needs_table: bool = False
-    lanes_cost: float = 0.0
+    arrays: tuple[ConstArray, ...]
+    needs_table: bool
 
 
 def _fit(source: Tensor, mean: Tensor, square: Tensor, means: Int64) -> _Squares | None:
@@ -106,26 +103,26 @@ def _fit(source: Tensor, mean: Tensor, square: Tensor, means: Int64) -> _Squares
     squared = doubled * doubled
     if int(squared.max()) >= 1 << 31:
         return None
-    expected = requantize(squared // 4, factor.multiplier, factor.shift) + square.zero_point
-    expected = np.clip(expected, -128, 127)
-    formula = _packed_formula(squared, expected, factor) or _formula(squared, expected, factor, square.zero_point)
+    expected = np.clip(requantize(squared // 4, factor.multiplier, factor.shift) + square.zero_point, -128, 127)
+    formula = _formula(squared, expected, factor)
     if formula is None:
         return None
     fits_lanes = int(np.abs(doubled).max()) < 1 << 15 and int(centres.min()) >= -(1 << 13) and int(centres.max()) < 1 << 13
-    is_packed = formula.shift == 16
-    centre = squared_difference_multipliers(source.scale, mean.scale, square.scale).input2
+    multiplier, offset = formula
     return _Squares(
-        {"is_fitted": True, "shift": formula.shift, "is_packed": is_packed, "centre_shift": -centre.shift},
-        {
-            "mean_offset": -mean.zero_point,
-            "centre_multiplier": centre.multiplier,
-            "centre_offset": 64 * source.zero_point,
-            "multiplier": formula.multiplier,
-            "square_offset": formula.offset,
-        },
+        {"is_fitted": True},
+        {"multiplier": multiplier, "square_offset": offset},
+        (_centre_constants(source, mean, square),),
         needs_table=not fits_lanes,
-        lanes_cost=PACKED_LANES_COST if is_packed else LANES_COST,
     )
+
+
+def _centre_constants(source: Tensor, mean: Tensor, square: Tensor) -> ConstArray:
+    """What ft_centre takes."""
+    factor = squared_difference_multipliers(source.scale, mean.scale, square.scale).input2
+    shift = -factor.shift
+    values = [-mean.zero_point, factor.multiplier, 1 << shift >> 1, shift, -1 if shift else 0, 64 * source.zero_point]
+    return ConstArray("centre_constants", np.array(values, np.int32))
 
 
 def _general(source: Tensor, mean: Tensor, square: Tensor) -> _Squares:
@@ -139,26 +136,12 @@ def _general(source: Tensor, mean: Tensor, square: Tensor) -> _Squares:
     return _Squares({"is_fitted": False, **requant.shape("square")}, requant.scalars("square"), arrays, needs_table=True)
 
 
-@dataclass(frozen=True)
-class _Formula:
-    multiplier: int
-    offset: int
-    shift: int
+def _formula(squared: Int64, expected: Int64, factor: Multiplier) -> tuple[int, int] | None:
+    """Multiplier and offset with expected == sat8(((squared * multiplier >> 32) + offset) >> 16).
 
-
-def _formula(squared: Int64, expected: Int64, factor: Multiplier, zero_point: int) -> _Formula | None:
-    """Both roundings of a value that is never negative are one: floor((e^2 / 4 * m + 2^30 + 2^(30 + right)) / 2^(31 + right))."""
-    right = -factor.shift
-    offset = 1 + (1 << right if right else 0) + (zero_point << (right + 1))
-    scaled = squared * factor.multiplier >> 32
-    fits = right <= 29 and max(abs(int(scaled.max()) + offset), abs(offset)) < 1 << 31
-    if not fits or not np.array_equal(np.clip((scaled + offset) >> (right + 1), -128, 127), expected):
-        return None
-    return _Formula(factor.multiplier, offset, right + 1)
-
-
-def _packed_formula(squared: Int64, expected: Int64, factor: Multiplier) -> _Formula | None:
-    """The result in the upper half of the word, so that two are packed and saturated at a time; its multiplier is rounded."""
+    A square is never negative, so that LiteRT's two roundings are one. The result lies in the upper half of the word: two
+    are packed and saturated at a time.
+    """
     excess = -factor.shift - 15
     if excess < 0:
         return None
@@ -170,5 +153,5 @@ def _packed_formula(squared: Int64, expected: Int64, factor: Multiplier) -> _For
         first, last = offset_interval(scaled, expected, 16)
         offset = (first + last) // 2
         if first <= last and int(scaled.max()) + abs(offset) < 1 << 31:
-            return _Formula(multiplier, offset, 16)
+            return multiplier, offset
     return None

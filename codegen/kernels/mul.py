@@ -70,6 +70,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
             "offset0": -first.zero_point,
             "offset1": -second.zero_point,
             **requant_scalars(requant),
+            **nest.scalars(),
         },
         sharing=elementwise_sharing(nest, inputs),
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..fixed_point import Multiplier
+from .base import ConstArray
 from .exact import MAX_RIGHT
 
 
@@ -21,6 +24,15 @@ class Rescale:
     def scalars(self, name: str) -> dict[str, int]:
         """The layer's numbers, named after what is rescaled."""
         return {f"{name}_multiplier": self.multiplier, f"{name}_zero": self.offset, f"{name}_shift": self.shift}
+
+    @property
+    def stores_four(self) -> str:
+        """The C function that rescales and stores four sums."""
+        return "ft_store_scaled" if self.function == "ft_scale_away" else "ft_store_scaled_exact"
+
+    def constants(self, name: str, sum_offset: int) -> ConstArray:
+        """The array that `stores_four` takes."""
+        return ConstArray(name, np.array([sum_offset, self.multiplier, self.offset, self.shift], np.int32))
 
     def shape(self, name: str) -> dict[str, int | str]:
         """What is part of the code."""

@@ -14,9 +14,10 @@ def select(op: Op, graph: Graph) -> KernelCall:
     depth = source.shape[-1] if source.shape else 1
     return KernelCall(
         template="softmax",
-        shape={"rows": source.num_elements // depth, "depth": depth},
+        shape={"depth": depth},
         inputs=(source.name,),
         outputs=(op.output,),
         arrays=(ConstArray("exponentials", softmax_exp_table(source.scale, op.attrs.beta)),),
+        scalars={"rows": source.num_elements // depth},
         sharing={source.name: elementwise_schedule(source.num_elements)},
     )

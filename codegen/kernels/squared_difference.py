@@ -55,6 +55,6 @@ def select(op: Op, graph: Graph) -> KernelCall:
             ConstArray("table1", by_unsigned_byte(terms1.astype(np.int16))),
             *constant,
         ),
-        scalars=requant.scalars("square"),
+        scalars={**requant.scalars("square"), **nest.scalars()},
         sharing=elementwise_sharing(nest, inputs),
     )

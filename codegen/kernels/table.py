@@ -25,9 +25,10 @@ def table_call(source: str, output: str, num_elements: int, table: npt.NDArray[n
     """A kernel call that maps every element through int8[256]; entry `x + 128` belongs to x."""
     return KernelCall(
         template="table",
-        shape={"count": num_elements},
+        shape={},
         inputs=(source,),
         outputs=(output,),
         arrays=(ConstArray("table", by_unsigned_byte(table)),),
+        scalars={"count": num_elements},
         sharing={source: elementwise_schedule(num_elements)},
     )
