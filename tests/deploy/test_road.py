@@ -135,7 +135,6 @@ def layer_data(folder: Path, op_index: int) -> str:
     [
         (0, "weights", "active"),
         (0, "table", "active"),
-        (5, "table", "gate"),
         (6, "multiplier", "attended"),
         (7, "weights", "heads"),
     ],
