@@ -61,6 +61,7 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
         "rest": rest,
         "even_words": taps.even_words,
         "odd_words": taps.odd_words,
+        "spill_out": tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
         "unroll_heads": heads * conv.attrs.window.kernel_h <= UNROLLED_ROWS,
         "scale": requant.rounding.value,
         "clamp_low": clamps and conv.activation_min > -128,
@@ -138,7 +139,8 @@ def _tile_cost(window: Window, tile: int, taps: Taps) -> float:
     values = (tile - 1) * window.stride_w + window.kernel_w
     loads = math.ceil(math.ceil(values / 2) / 2) + math.ceil(taps.words / 2)
     products = tile * (window.kernel_w // 2 + 1)
-    return window.kernel_h * (loads + products) + 5 * tile + 12
+    spills = 5 if tile + taps.words + 4 >= REGISTERS else 0
+    return window.kernel_h * (loads + products) + 5 * tile + 12 + spills
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def plane_of(conv: Convolution) -> Plane:
 
 def _copy_unroll(width: int, channels: int) -> int:
     """How many columns to copy at a time: a divisor of the width where there is one, within the reach of one address."""
-    most = max(1, min(8, 4095 // channels))
+    most = max(1, min(28, 4095 // channels))
     divisors = [d for d in range(most // 2 + 1, most + 1) if width and width % d == 0]
     return max(divisors, default=most)
 
