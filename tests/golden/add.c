@@ -6,6 +6,7 @@ typedef struct {
   int32_t sum_multiplier;
   int32_t sum_zero;
   int32_t sum_shift;
+  int32_t count;
 } net_add_constant_layer;
 
 static const net_add_constant_layer net_op0 = {
@@ -14,12 +15,13 @@ static const net_add_constant_layer net_op0 = {
   .sum_multiplier = 1271421880,
   .sum_zero = 65536,
   .sum_shift = 17,
+  .count = 4,
 };
 
 /* ---- kernels ---- */
 
 /* A rescaled input plus constants that are already rescaled, requantized. */
-static void net_add_constant_1(const net_add_constant_layer *layer, const int8_t *input0, int8_t *output0) {
+FT_KERNEL void net_add_constant_1(const net_add_constant_layer *layer, const int8_t *input0, int8_t *output0) {
   const int32_t *const table0 = layer->table0;
   const int32_t multiplier = layer->sum_multiplier;
   const int32_t zero = layer->sum_zero;
@@ -27,23 +29,37 @@ static void net_add_constant_1(const net_add_constant_layer *layer, const int8_t
   int8_t *out = output0;
   const int8_t *a = input0;
   const int32_t *b = layer->addends;
-  {
-    const int32_t sum0 = table0[(uint8_t)a[0]] + b[0];
-    const int32_t sum1 = table0[(uint8_t)a[1]] + b[1];
-    out[0] = (int8_t)ft_clamp(ft_scale_away(sum0, multiplier, zero, shift), -75, 75);
-    out[1] = (int8_t)ft_clamp(ft_scale_away(sum1, multiplier, zero, shift), -75, 75);
-    a += 2;
-    b += 2;
-    out += 2;
+  int32_t left = layer->count;
+  FT_ROLLED
+  for (; left >= 4; left -= 4) {
+    {
+      const int32_t sum0 = table0[(uint8_t)a[0]] + b[0];
+      const int32_t sum1 = table0[(uint8_t)a[1]] + b[1];
+      out[0] = (int8_t)ft_clamp(ft_scale_away(sum0, multiplier, zero, shift), -75, 75);
+      out[1] = (int8_t)ft_clamp(ft_scale_away(sum1, multiplier, zero, shift), -75, 75);
+      a += 2;
+      b += 2;
+      out += 2;
+    }
+    {
+      const int32_t sum0 = table0[(uint8_t)a[0]] + b[0];
+      const int32_t sum1 = table0[(uint8_t)a[1]] + b[1];
+      out[0] = (int8_t)ft_clamp(ft_scale_away(sum0, multiplier, zero, shift), -75, 75);
+      out[1] = (int8_t)ft_clamp(ft_scale_away(sum1, multiplier, zero, shift), -75, 75);
+      a += 2;
+      b += 2;
+      out += 2;
+    }
   }
-  {
-    const int32_t sum0 = table0[(uint8_t)a[0]] + b[0];
-    const int32_t sum1 = table0[(uint8_t)a[1]] + b[1];
-    out[0] = (int8_t)ft_clamp(ft_scale_away(sum0, multiplier, zero, shift), -75, 75);
-    out[1] = (int8_t)ft_clamp(ft_scale_away(sum1, multiplier, zero, shift), -75, 75);
-    a += 2;
-    b += 2;
-    out += 2;
+  FT_ROLLED
+  for (; left > 0; --left) {
+    {
+      const int32_t sum0 = table0[(uint8_t)a[0]] + b[0];
+      out[0] = (int8_t)ft_clamp(ft_scale_away(sum0, multiplier, zero, shift), -75, 75);
+      a += 1;
+      b += 1;
+      out += 1;
+    }
   }
 }
 

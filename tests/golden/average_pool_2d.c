@@ -4,7 +4,7 @@
 
 /* 4x4 average pooling, [8,9,1] -> [8,3,1]; the mean of the real
  * positions, rounded half away from zero. */
-static void net_average_pool_2d_1(const int8_t *input0, int8_t *output0) {
+FT_KERNEL void net_average_pool_2d_1(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t oy = 0; oy < 8; ++oy) {
     const int32_t y0 = ft_max(oy * 1 - 1, 0);

@@ -3,7 +3,7 @@
 /* ---- kernels ---- */
 
 /* 1 x (25 + 25) bytes. */
-static void net_concatenation_1(const int8_t *input0, const int8_t *input1, int8_t *output0) {
+FT_KERNEL void net_concatenation_1(const int8_t *input0, const int8_t *input1, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t i = 0; i < 1; ++i) {
     ft_copy(out, input0 + i * 25, 25);

@@ -3,7 +3,7 @@
 /* ---- kernels ---- */
 
 /* 2x2 max pooling, [9,9,7] -> [8,8,7] */
-static void net_max_pool_2d_1(const int8_t *input0, int8_t *output0) {
+FT_KERNEL void net_max_pool_2d_1(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t oy = 0; oy < 8; ++oy) {
     const int32_t y0 = ft_max(oy * 1 - 0, 0);

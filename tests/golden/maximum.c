@@ -2,7 +2,7 @@
 
 /* ---- kernels ---- */
 
-static void net_maximum_1(const int8_t *input0, const int8_t *input1, int8_t *output0) {
+FT_KERNEL void net_maximum_1(const int8_t *input0, const int8_t *input1, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 12; ++i0) {
     const int8_t *a = input0 + i0 * 3;

@@ -17,7 +17,7 @@ static const net_mean_layer net_op0 = {
 /* ---- kernels ---- */
 
 /* Sums over 14 elements, requantized with the division folded in. */
-static void net_mean_1(const net_mean_layer *layer, const int8_t *input0, int8_t *output0) {
+FT_KERNEL void net_mean_1(const net_mean_layer *layer, const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   const int8_t *in = input0;
   for (int32_t c = 12; c > 0; --c) {

@@ -19,7 +19,7 @@ static const net_mul_layer net_op0 = {
 /* ---- kernels ---- */
 
 /* Products of the centred values, requantized. */
-static void net_mul_1(const net_mul_layer *layer, const int8_t *input0, int8_t *output0) {
+FT_KERNEL void net_mul_1(const net_mul_layer *layer, const int8_t *input0, int8_t *output0) {
   const int32_t offset0 = layer->offset0;
   const int32_t offset1 = layer->offset1;
   const int32_t multiplier = layer->multiplier;

@@ -3,7 +3,7 @@
 /* ---- kernels ---- */
 
 /* Padding with -13 around runs of 2. */
-static void net_pad_1(const int8_t *input0, int8_t *output0) {
+FT_KERNEL void net_pad_1(const int8_t *input0, int8_t *output0) {
   const int8_t *in = input0;
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 2; ++i0) {

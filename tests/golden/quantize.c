@@ -2,20 +2,23 @@
 
 typedef struct {
   const int8_t *table;
+  int32_t count;
 } net_table_layer;
 
 static const net_table_layer net_op0 = {
   .table = net_op0_table,
+  .count = 192,
 };
 
 /* ---- kernels ---- */
 
-/* 192 look-ups. */
-static void net_table_1(const net_table_layer *layer, const int8_t *input0, int8_t *output0) {
+FT_KERNEL void net_table_1(const net_table_layer *layer, const int8_t *input0, int8_t *output0) {
   const int8_t *const table = layer->table;
   const uint8_t *in = (const uint8_t *)input0;
   int8_t *out = output0;
-  for (int32_t n = 24; n > 0; --n) {
+  int32_t left = layer->count;
+  FT_ROLLED
+  for (; left >= 8; left -= 8) {
     const uint8_t x0 = in[0];
     const uint8_t x1 = in[1];
     const uint8_t x2 = in[2];
@@ -34,6 +37,10 @@ static void net_table_1(const net_table_layer *layer, const int8_t *input0, int8
     out[7] = table[x7];
     in += 8;
     out += 8;
+  }
+  FT_ROLLED
+  for (; left > 0; --left) {
+    *out++ = table[*in++];
   }
 }
 

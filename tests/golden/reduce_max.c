@@ -3,7 +3,7 @@
 /* ---- kernels ---- */
 
 /* Largest of 24 elements. */
-static void net_reduce_max_1(const int8_t *input0, int8_t *output0) {
+FT_KERNEL void net_reduce_max_1(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   const int8_t *in = input0;
   for (int32_t c = 1; c > 0; --c) {

@@ -2,21 +2,23 @@
 
 typedef struct {
   const int32_t *exponentials;
+  int32_t rows;
 } net_softmax_layer;
 
 static const net_softmax_layer net_op0 = {
   .exponentials = net_op0_exponentials,
+  .rows = 12,
 };
 
 /* ---- kernels ---- */
 
-/* Softmax of 12 rows of 10: exponentials in Q31 from a table over max - x, their sum in Q12.19, its reciprocal by three
+/* Softmax of rows of 10: exponentials in Q31 from a table over max - x, their sum in Q12.19, its reciprocal by three
  * Newton steps (gemmlowp's fixed point). */
-static void net_softmax_1(const net_softmax_layer *layer, const int8_t *input0, int8_t *output0) {
+FT_KERNEL void net_softmax_1(const net_softmax_layer *layer, const int8_t *input0, int8_t *output0) {
   const int32_t *const exponentials = layer->exponentials;
   const int8_t *in = input0;
   int8_t *out = output0;
-  for (int32_t row = 0; row < 12; ++row) {
+  for (int32_t row = 0; row < layer->rows; ++row) {
     int32_t largest = in[0];
     for (int32_t i = 1; i < 10; ++i) {
       largest = ft_max(largest, in[i]);

@@ -4,18 +4,20 @@ typedef struct {
   int32_t factor0;
   int32_t factor1;
   int32_t bias;
+  int32_t count;
 } net_add_layer;
 
 static const net_add_layer net_op0 = {
   .factor0 = 66873318,
   .factor1 = -317855470,
   .bias = -155269514,
+  .count = 4,
 };
 
 /* ---- kernels ---- */
 
 /* (a * factor0 + b * factor1 + bias) >> 19: equal to LiteRT's three roundings for all 65,536 pairs of values. */
-static void net_add_1(const net_add_layer *layer, const int8_t *input0, const int8_t *input1, int8_t *output0) {
+FT_KERNEL void net_add_1(const net_add_layer *layer, const int8_t *input0, const int8_t *input1, int8_t *output0) {
   const int32_t factor0 = layer->factor0;
   const int32_t factor1 = layer->factor1;
   const int32_t bias = layer->bias;
@@ -23,24 +25,57 @@ static void net_add_1(const net_add_layer *layer, const int8_t *input0, const in
   int8_t *out = output0;
   const int8_t *a = input0;
   const int8_t *b = input1;
-  {
-    const uint32_t a_word = (uint32_t)ft_load4(a);
-    const int32_t a_even = (int32_t)((a_word << 8) & mask);
-    const int32_t a_odd = (int32_t)(a_word & mask);
-    const uint32_t b_word = (uint32_t)ft_load4(b);
-    const int32_t b_even = (int32_t)((b_word << 8) & mask);
-    const int32_t b_odd = (int32_t)(b_word & mask);
-    const int32_t sum0 = ft_smlawb(factor1, b_even, ft_smlawb(factor0, a_even, bias));
-    const int32_t sum1 = ft_smlawb(factor1, b_odd, ft_smlawb(factor0, a_odd, bias));
-    const int32_t sum2 = ft_smlawt(factor1, b_even, ft_smlawt(factor0, a_even, bias));
-    const int32_t sum3 = ft_smlawt(factor1, b_odd, ft_smlawt(factor0, a_odd, bias));
-    out[0] = (int8_t)ft_max(FT_SSAT8_ASR(sum0, 19), 0);
-    out[1] = (int8_t)ft_max(FT_SSAT8_ASR(sum1, 19), 0);
-    out[2] = (int8_t)ft_max(FT_SSAT8_ASR(sum2, 19), 0);
-    out[3] = (int8_t)ft_max(FT_SSAT8_ASR(sum3, 19), 0);
-    a += 4;
-    b += 4;
-    out += 4;
+  int32_t left = layer->count;
+  FT_ROLLED
+  for (; left >= 8; left -= 8) {
+    {
+      const uint32_t a_word = (uint32_t)ft_load4(a);
+      const int32_t a_even = (int32_t)((a_word << 8) & mask);
+      const int32_t a_odd = (int32_t)(a_word & mask);
+      const uint32_t b_word = (uint32_t)ft_load4(b);
+      const int32_t b_even = (int32_t)((b_word << 8) & mask);
+      const int32_t b_odd = (int32_t)(b_word & mask);
+      const int32_t sum0 = ft_smlawb(factor1, b_even, ft_smlawb(factor0, a_even, bias));
+      const int32_t sum1 = ft_smlawb(factor1, b_odd, ft_smlawb(factor0, a_odd, bias));
+      const int32_t sum2 = ft_smlawt(factor1, b_even, ft_smlawt(factor0, a_even, bias));
+      const int32_t sum3 = ft_smlawt(factor1, b_odd, ft_smlawt(factor0, a_odd, bias));
+      out[0] = (int8_t)ft_max(FT_SSAT8_ASR(sum0, 19), 0);
+      out[1] = (int8_t)ft_max(FT_SSAT8_ASR(sum1, 19), 0);
+      out[2] = (int8_t)ft_max(FT_SSAT8_ASR(sum2, 19), 0);
+      out[3] = (int8_t)ft_max(FT_SSAT8_ASR(sum3, 19), 0);
+      a += 4;
+      b += 4;
+      out += 4;
+    }
+    {
+      const uint32_t a_word = (uint32_t)ft_load4(a);
+      const int32_t a_even = (int32_t)((a_word << 8) & mask);
+      const int32_t a_odd = (int32_t)(a_word & mask);
+      const uint32_t b_word = (uint32_t)ft_load4(b);
+      const int32_t b_even = (int32_t)((b_word << 8) & mask);
+      const int32_t b_odd = (int32_t)(b_word & mask);
+      const int32_t sum0 = ft_smlawb(factor1, b_even, ft_smlawb(factor0, a_even, bias));
+      const int32_t sum1 = ft_smlawb(factor1, b_odd, ft_smlawb(factor0, a_odd, bias));
+      const int32_t sum2 = ft_smlawt(factor1, b_even, ft_smlawt(factor0, a_even, bias));
+      const int32_t sum3 = ft_smlawt(factor1, b_odd, ft_smlawt(factor0, a_odd, bias));
+      out[0] = (int8_t)ft_max(FT_SSAT8_ASR(sum0, 19), 0);
+      out[1] = (int8_t)ft_max(FT_SSAT8_ASR(sum1, 19), 0);
+      out[2] = (int8_t)ft_max(FT_SSAT8_ASR(sum2, 19), 0);
+      out[3] = (int8_t)ft_max(FT_SSAT8_ASR(sum3, 19), 0);
+      a += 4;
+      b += 4;
+      out += 4;
+    }
+  }
+  FT_ROLLED
+  for (; left > 0; --left) {
+    {
+      const int32_t sum0 = ft_smlawb(factor1, b[0] * 256, ft_smlawb(factor0, a[0] * 256, bias));
+      out[0] = (int8_t)ft_max(FT_SSAT8_ASR(sum0, 19), 0);
+      a += 1;
+      b += 1;
+      out += 1;
+    }
   }
 }
 
