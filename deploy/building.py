@@ -7,10 +7,12 @@ from pathlib import Path
 
 from ..codegen.c_library import CLibrary
 from ..codegen.targets import Target
+from ..verify.board import NETDUINOPLUS2, Board
 from ..verify.firmware import FittedFirmware, fit_firmware, output_hash, self_test_inputs
 from ..verify.host_c import HostLibrary
 
 FIRMWARE_FOLDER = "firmware"
+REAL_ADDRESS_BOARDS = {"stm32f405": NETDUINOPLUS2}  # chips that QEMU emulates at their own addresses
 
 
 def write_library(library: CLibrary, folder: Path) -> None:
@@ -19,25 +21,30 @@ def write_library(library: CLibrary, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def link(library: CLibrary, target: Target, folder: Path, host: HostLibrary) -> FittedFirmware:
-    """Write and build `folder`/firmware around the library's files in `folder`, with exactly the stack and statics it needs.
+def link(library: CLibrary, target: Target, folder: Path, host: HostLibrary, board: Board | None = None) -> FittedFirmware:
+    """Write and build a project around the library's files in `folder`, with exactly the stack and statics it needs.
 
+    The project is `folder`/firmware, or for a board that is not the core's usual one `folder`/firmware-<board>.
     The self-test expects what the C computes on the host, which the judges compare with the golden model. Raises `OverBudget`,
     and then leaves no firmware.
     """
-    project = folder / FIRMWARE_FOLDER
+    project = folder / (FIRMWARE_FOLDER if board is None else f"{FIRMWARE_FOLDER}-{board.machine}")
 
     def expected_hash() -> int:
         return output_hash(library, host.run(self_test_inputs(library)).outputs)
 
     try:
-        return fit_firmware(library, target, project, expected_hash, library_folder="..")
+        return fit_firmware(library, target, project, expected_hash, board=board, library_folder="..")
     except BaseException:
         shutil.rmtree(project, ignore_errors=True)
         raise
 
 
-def tidy(linked: FittedFirmware, folder: Path) -> None:
+def tidy(linked: FittedFirmware) -> None:
     """Keep the ELFs, drop the objects: the project builds again with one `make`."""
     shutil.rmtree(linked.firmware.objects, ignore_errors=True)
+
+
+def copy_elf(linked: FittedFirmware, folder: Path) -> None:
+    """The firmware beside the library, where a user looks for it."""
     shutil.copy2(linked.firmware.elf, folder / linked.firmware.elf.name)

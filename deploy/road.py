@@ -29,9 +29,9 @@ from ..report.schema import (
 from ..verify.firmware import FittedFirmware
 from ..verify.host_c import HostLibrary
 from ..verify.onnx_twin import build_twin
-from ..verify.qemu import EmulatedRun, run_emulated, run_self_test
+from ..verify.qemu import EmulatedRun, SelfTest, run_emulated, run_self_test
 from ..verify.toolchain import Tool, require_tools
-from .building import link, tidy, write_library
+from .building import REAL_ADDRESS_BOARDS, copy_elf, link, tidy, write_library
 from .console import Reporter
 from .judging import Progress, judge, ordinary_runtimes, test_inputs
 from .subject import Plan, Subject
@@ -72,7 +72,9 @@ def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verd
             _write_report(report, compiled, folder)
             return Verdict(report, error)
         report = _prove(subject, compiled, plan, linked, host, reporter)
-    tidy(linked, folder)
+        _run_at_real_addresses(compiled, plan, folder, host, reporter)
+    tidy(linked)
+    copy_elf(linked, folder)
     _write_report(report, compiled, folder)
     return Verdict(report, None)
 
@@ -94,6 +96,11 @@ def _prove(
     if judgement.emulated is not None:
         with reporter.step("emulate") as step:
             self_test = run_self_test(linked.firmware, count=False)
+            instructions = _instructions(compiled, judgement.emulated)
+            stack = max(judgement.emulated.stack_bytes, self_test.stack_bytes)
+            report = replace(report, instructions=instructions, ram=replace(report.ram, stack_measured_bytes=stack))
+            per_mac = f", {instructions.total / report.model.macs:.2f} per MAC" if report.model.macs else ""
+            _require_self_test(self_test)
             instructions = _instructions(compiled, judgement.emulated)
             stack = max(judgement.emulated.stack_bytes, self_test.stack_bytes)
             report = replace(report, instructions=instructions, ram=replace(report.ram, stack_measured_bytes=stack))
@@ -121,6 +128,28 @@ def _prove(
                 f"float {accuracy.float:.2%}, int8 {accuracy.int8:.2%}, emulated {emulated} of {accuracy.images} held-out images"
             )
     return report
+
+
+def _run_at_real_addresses(compiled: Compiled, plan: Plan, folder: Path, host: HostLibrary, reporter: Reporter) -> None:
+    """Where QEMU has the chip itself: a second firmware at the chip's own addresses, which says PASS on its UART."""
+    board = REAL_ADDRESS_BOARDS.get(plan.target.name)
+    if board is None:
+        return
+    with reporter.step(board.machine) as step:
+        try:
+            linked = link(compiled.library, plan.target, folder, host, board)
+        except OverBudget as error:
+            step.say(f"left out: on this board, which lacks CCM, the network {error}")
+            return
+        if plan.emulate:
+            _require_self_test(run_self_test(linked.firmware, count=False))
+        tidy(linked)
+        step.say("firmware at the chip's own addresses, self-test over UART " + ("passes" if plan.emulate else "not run"))
+
+
+def _require_self_test(result: SelfTest) -> None:
+    if not result.passed:
+        raise NumbersDiffer(f"the firmware's self-test fails on the emulated board: {result.output.strip()[-200:]}")
 
 
 def _accuracy(

@@ -12,7 +12,7 @@ from flynet_tiny.deploy.commands import compile_model, print_report
 from flynet_tiny.deploy.revisit import emulate_folder, verify_folder
 from flynet_tiny.errors import BadData, NumbersDiffer, OverBudget
 
-from ..small_models import Sketch, attention_block
+from ..small_models import Sketch, attention_block, mdw_max_out
 
 
 def deploy(data: bytes, folder: Path, target: str = "stm32f412", emulate: bool = True) -> dict:
@@ -185,6 +185,13 @@ def test_the_same_network_fits_a_chip_with_banks(tmp_path: Path) -> None:
     used = {b["name"]: b["used_bytes"] for b in report["ram"]["banks"] if b["used_bytes"]}
     assert set(used) == {"DTCM", "AXI_SRAM"}
     assert report["instructions"] == {"not_done": "--no-emulate"}
+
+
+def test_chip_that_qemu_has_also_runs_at_its_own_addresses(tmp_path: Path) -> None:
+    deploy(mdw_max_out(), tmp_path, "stm32f405")
+    project = tmp_path / "out" / "firmware-netduinoplus2"
+    assert (project / "net.elf").is_file()
+    assert "0x08000000" in (project / "firmware.ld").read_text()
 
 
 def test_verify_of_a_foreign_folder_is_one_clear_error(tmp_path: Path) -> None:
