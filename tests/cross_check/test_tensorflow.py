@@ -1,0 +1,93 @@
+"""TensorFlow as a witness (marker `tensorflow`, run by `make test-tensorflow`): our files in tf.lite, its files in our compiler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flynet_tiny.bench.measure import measure
+from flynet_tiny.codegen.ir import Graph
+from flynet_tiny.codegen.reference import run
+from flynet_tiny.codegen.targets import get_target
+from flynet_tiny.codegen.tflite_reader import read_tflite
+
+from ..one_op_models import CASES
+from ..small_models import attention_block, mdw_max_out
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def tf() -> Any:
+    import tensorflow
+
+    return tensorflow
+
+
+def random_inputs(graph: Graph, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {name: rng.integers(-128, 128, graph.tensor(name).shape).astype(np.int8) for name in graph.inputs}
+
+
+def all_tensors(tf: Any, data: bytes, graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every activation as TensorFlow's own reference kernels compute it."""
+    interpreter = tf.lite.Interpreter(
+        model_content=data,
+        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
+    for name, values in inputs.items():
+        interpreter.set_tensor(graph.tensor(name).source_index, values)
+    interpreter.invoke()
+    found = {t.name: t.source_index for t in graph.activations() if t.source_index is not None}
+    return {name: interpreter.get_tensor(index) for name, index in found.items()}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"FULLY_CONNECTED"}))
+def test_tensorflow_computes_every_operator_as_the_reference_does(tf: Any, name: str) -> None:
+    """FULLY_CONNECTED is left out: its rounding changed between LiteRT and TensorFlow's releases."""
+    for seed in range(4):
+        data = CASES[name](seed)
+        graph = read_tflite(data)
+        inputs = random_inputs(graph, seed)
+        expected = run(graph, inputs)
+        for tensor, values in all_tensors(tf, data, graph, inputs).items():
+            np.testing.assert_array_equal(values, expected[tensor], err_msg=f"{name} seed {seed} {tensor}")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("data", [attention_block(seed=4), mdw_max_out(seed=4)])
+def test_tensorflow_computes_a_flynet_block_as_the_reference_does(tf: Any, data: bytes) -> None:
+    graph = read_tflite(data)
+    inputs = random_inputs(graph, 1)
+    expected = run(graph, inputs)
+    for tensor, values in all_tensors(tf, data, graph, inputs).items():
+        np.testing.assert_array_equal(values, expected[tensor], err_msg=tensor)
+
+
+@pytest.fixture(scope="module")
+def mobilenet(tf: Any) -> bytes:
+    """MobileNetV1 0.25 at 96x96 with 2 classes, quantized by TensorFlow's own converter."""
+    tf.keras.utils.set_random_seed(0)
+    model = tf.keras.applications.MobileNet(input_shape=(96, 96, 3), alpha=0.25, weights=None, classes=2)
+    rng = np.random.default_rng(0)
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([rng.random((1, 96, 96, 3), np.float32)] for _ in range(16))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    data: bytes = converter.convert()
+    return data
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_of_tensorflow_compiles_and_beats_the_peers(mobilenet: bytes) -> None:
+    """TFLM + CMSIS-NN needs 24.7 M instructions for this network, TinyEngine 20.5 M."""
+    graph = read_tflite(mobilenet, "mobilenet")
+    measured = measure("mobilenet", graph, get_target("stm32f412"))
+    assert 7_400_000 < measured.macs < 7_600_000
+    assert measured.instructions <= 10_500_000
