@@ -20,7 +20,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
         as_depthwise = replace(conv, weights=conv.weights.reshape(1, *conv.weights.shape[1:]))
         return depthwise_call(as_depthwise, 1, False, op.inputs[0], op.output)
     run_bytes, num_runs = window_runs(conv.attrs.window, c_in)
-    packed = products(conv, pair_order(run_bytes, num_runs), once=False)
+    packed = products(conv, pair_order(run_bytes, num_runs), out_h * out_w, once=False)
     shape: dict[str, ShapeValue] = {
         **window_shape(conv),
         **product_shape(conv, packed, out_h * out_w),

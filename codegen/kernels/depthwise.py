@@ -7,6 +7,8 @@ For each channel, the stream has for each filter ("head"): the start of its sum,
 `odd_words` words, then multiplier, offset and shift. Where the heads' maximum is taken and all have the same multiplier
 and shift ("tied"), these constants come once, after the last head.
 
+Large streams are stored compact, the taps as int8 in place of the words, and each filter is widened in scratch when its turn comes.
+
 Maps that do not fit into MAX_PLANE_BYTES are taken in bands of rows; the rows that two bands share are kept in scratch.
 """
 
@@ -27,6 +29,7 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 MAX_PLANE_BYTES = 8192
+MAX_STREAM_BYTES = 4096  # larger ones are stored compact
 MAX_TILE = 8
 REGISTERS = 14
 UNROLLED_ROWS = 10  # kernel rows of all heads; above, heads after the first run in a loop
@@ -64,6 +67,7 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
         "spill_out": tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
         "unroll_heads": heads * conv.attrs.window.kernel_h <= UNROLLED_ROWS,
         "scale": requant.rounding.value,
+        "is_doubled": requant.rounding.takes_doubled,
         "clamp_low": clamps and conv.activation_min > -128,
         "clamp_high": clamps and conv.activation_max < 127,
         "c_step": conv.input_shape[3] * (1 if is_max else heads),
@@ -73,7 +77,13 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
         scalars["activation_min"] = conv.activation_min
     if shape["clamp_high"]:
         scalars["activation_max"] = conv.activation_max
-    arrays = [ConstArray("weights", _stream(conv, heads, taps, requant, is_tied))]
+    stream = _stream(conv, heads, taps, requant, is_tied)
+    taps_words = 0
+    if stream.nbytes > MAX_STREAM_BYTES and not single_taps(conv.attrs.window):
+        taps_words = stream.size // conv.input_shape[3] // (1 if is_max else heads)
+        stream = _stream(conv, heads, None, requant, is_tied)
+    shape["taps_words"] = taps_words
+    arrays = [ConstArray("weights", stream)]
     if conv.table is not None:
         arrays.append(ConstArray("table", clamped_table(conv)))
     return KernelCall(
@@ -83,7 +93,7 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
         (result,),
         arrays=tuple(arrays),
         scalars=scalars,
-        scratch_bytes=plane.size_bytes,
+        scratch_bytes=plane.size_bytes + 4 * taps_words,
         sharing={source: SamePlace()} if (is_max or heads == 1) and _bands_run_behind(conv, plane) else {},
     )
 
@@ -213,15 +223,19 @@ def _bands_run_behind(conv: Convolution, plane: Plane) -> bool:
     return True
 
 
-def _stream(conv: Convolution, heads: int, taps: Taps, requant: Requantization, is_tied: bool) -> Int32:
+def _stream(conv: Convolution, heads: int, taps: Taps | None, requant: Requantization, is_tied: bool) -> Int32:
+    """The layer's words in reading order; without `taps` compact."""
     filters = _filters(conv)
     factor = 2 if requant.rounding.takes_doubled else 1
     start = factor * (conv.bias - conv.input_zero_point * filters.sum(axis=(1, 2)))
     words: list[Int64] = []
-    for channel in range(len(filters)):
+    for channel, rows in enumerate(filters):
         words.append(start[channel : channel + 1])
-        for row in factor * filters[channel]:
-            words.append(_row_words(row, taps, conv.attrs.window))
+        if taps is None:
+            values = rows.reshape(-1).astype(np.int8).tobytes()
+            words.append(np.frombuffer(values + bytes(-len(values) % 4), np.int32).astype(np.int64))
+        else:
+            words += [_row_words(row, taps, conv.attrs.window) for row in factor * rows]
         if not is_tied or channel % heads == heads - 1:
             words.append(requant.constants[channel].astype(np.int64))
     return np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)

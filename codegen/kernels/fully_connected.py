@@ -15,13 +15,14 @@ def select(op: Op, graph: Graph) -> KernelCall:
     conv = convolution(op, graph)
     c_out, c_in = conv.weights.shape
     rows = math.prod(conv.output_shape) // c_out
-    packed = products(conv, pair_order(c_in, 1), once=True)
+    packed = products(conv, pair_order(c_in, 1), rows, once=True)
     shape: dict[str, ShapeValue] = {
         **product_shape(conv, packed, rows),
         "rows": rows,
         "c_in": c_in,
         "c_out": c_out,
         "run_bytes": c_in,
+        "num_runs": 1,
         "pointwise": True,
         "patch_bytes": 0,
     }

@@ -24,7 +24,8 @@ from .requantization import Rounding, accumulator_bounds, requantization
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-WIDE_WEIGHTS = 1024  # layers with at most as many weights hold them as int16: faster, twice the flash
+WIDE_WEIGHTS = 8192  # at most so many weights are held as int16 (faster, twice the flash) ..
+WIDE_GAIN = 8.0  # .. where that saves at least so many instructions for each byte of flash
 MAX_COLUMN_BYTES = 8192
 UNROLL_ALL = 20  # pairs
 UNROLL = 8
@@ -55,7 +56,7 @@ def pair_order(run_bytes: int, num_runs: int) -> list[tuple[int, int]]:
     return pairs
 
 
-def products(conv: Convolution, pairs: list[tuple[int, int]], once: bool) -> Products:
+def products(conv: Convolution, pairs: list[tuple[int, int]], num_pixels: int, once: bool) -> Products:
     """Pack a layer whose weights are `[c_out, ...]`."""
     c_out = conv.weights.shape[0]
     weights = conv.weights.reshape(c_out, -1).astype(np.int64)
@@ -67,7 +68,7 @@ def products(conv: Convolution, pairs: list[tuple[int, int]], once: bool) -> Pro
     lanes = padded[:, np.array(pairs)]  # [c_out, pairs, 2]; index -1 is the zero column
     even, odd = lanes[0 : c_out // 2 * 2 : 2], lanes[1::2]
     packed = 256 * odd + even
-    is_wide = weights.size <= WIDE_WEIGHTS or bool((packed < -32768).any()) or bool((reach >= 1 << 23).any())
+    is_wide = bool((packed < -32768).any()) or bool((reach >= 1 << 23).any()) or is_worth_widening(weights, num_pixels)
     factor = 2 if requant.rounding.takes_doubled else 1
     words: list[Int64] = []
     for pair in range(c_out // 2):
@@ -87,6 +88,12 @@ def _words(lanes: Int64) -> Int64:
     """[..., 2] int16 lanes to words, low lane first."""
     words: Int64 = (lanes[..., 0] & 0xFFFF) | (lanes[..., 1] << 16)
     return words
+
+
+def is_worth_widening(weights: Int64, num_pixels: int) -> bool:
+    """Whether int16 weights pay: about 1/16 instruction a product and 1.5 an output less, for a byte a weight more."""
+    gain = num_pixels * (1 / 16 + 1.5 / weights.shape[1])
+    return weights.size <= WIDE_WEIGHTS and gain >= WIDE_GAIN
 
 
 def pixels_at_once(num_pixels: int, pairs: int) -> int:

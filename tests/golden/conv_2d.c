@@ -14,7 +14,7 @@ static const net_conv_2d_layer net_op0 = {
 
 /* 3x3 convolution, stride 1x1, [4,4,3] -> [4,4,2]
  * The windows of 4 pixels are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
-static void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
+FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
   ft_word *const column = scratch;
   int8_t *const patch = (int8_t *)(column + 60); /* a window that reaches into the padding */
   int32_t oy = 0, ox = 0;
@@ -61,47 +61,47 @@ static void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input0, 
       }
     }
 
+
     FT_FENCE();
     const ft_word *w = layer->weights;
-    int8_t *to = out;
+    int8_t *volatile next = out; /* in memory: the sums need the register */
     {
+      int32_t both[4], even[4];
       const ft_word *x = column;
-      int32_t even[4] = { w[0], w[0], w[0], w[0] };
-      int32_t odd[4] = { w[1], w[1], w[1], w[1] };
-      w += 2;
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
-        ft_wide_4(&w, &x, even, odd);
+      ft_packed_4_first(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
+        ft_packed_4(&w, &x, both, even);
 
+      int8_t *const to = next;
       {
         const int32_t multiplier = w[0], offset = w[1], shift = w[2];
-        to[0] = (int8_t)ft_scale_away(even[0], multiplier, offset, shift);
-        to[2] = (int8_t)ft_scale_away(even[1], multiplier, offset, shift);
-        to[4] = (int8_t)ft_scale_away(even[2], multiplier, offset, shift);
-        to[6] = (int8_t)ft_scale_away(even[3], multiplier, offset, shift);
+        to[0] = (int8_t)ft_scale_away(even[0] * 2, multiplier, offset, shift);
+        to[2] = (int8_t)ft_scale_away(even[1] * 2, multiplier, offset, shift);
+        to[4] = (int8_t)ft_scale_away(even[2] * 2, multiplier, offset, shift);
+        to[6] = (int8_t)ft_scale_away(even[3] * 2, multiplier, offset, shift);
       }
       {
         const int32_t multiplier = w[3], offset = w[4], shift = w[5];
-        to[1] = (int8_t)ft_scale_away(odd[0], multiplier, offset, shift);
-        to[3] = (int8_t)ft_scale_away(odd[1], multiplier, offset, shift);
-        to[5] = (int8_t)ft_scale_away(odd[2], multiplier, offset, shift);
-        to[7] = (int8_t)ft_scale_away(odd[3], multiplier, offset, shift);
+        to[1] = (int8_t)ft_scale_away(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift);
+        to[3] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
+        to[5] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
+        to[7] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
       }
       w += 6;
 
-      to += 2;
+      next = to + 2;
     }
     FT_FENCE();
 

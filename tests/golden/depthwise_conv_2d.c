@@ -14,7 +14,7 @@ static const net_depthwise_conv_2d_layer net_op0 = {
 
 /* 3x3 depthwise convolution, stride 1x1, [4,4,2] -> [4,4,2]
  * One channel at a time, widened to int16 with its padding in `plane`. */
-static void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
+FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
   ft_half *const plane = scratch;
   const ft_word *filter = layer->weights;
   for (int32_t i = 0; i < 36; ++i) {
@@ -34,7 +34,7 @@ static void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, co
     }
     FT_FENCE();
     {
-      int8_t *out = output0 + channel;
+      int8_t *next = output0 + channel;
       const ft_word *top = (const ft_word *)plane;
       for (int32_t oy = 0; oy < 4; ++oy) {
         const ft_word *x = top;
@@ -80,12 +80,14 @@ static void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, co
 
           const int32_t multiplier = w[0], offset = w[1], shift = w[2];
           w += 3;
+
+          int8_t *const out = next;
           out[0] = (int8_t)ft_scale_away(acc0, multiplier, offset, shift);
           out[2] = (int8_t)ft_scale_away(acc1, multiplier, offset, shift);
           out[4] = (int8_t)ft_scale_away(acc2, multiplier, offset, shift);
           out[6] = (int8_t)ft_scale_away(acc3, multiplier, offset, shift);
+          next = out + 8;
         }
-        out += 8;
 
       }
 

@@ -14,7 +14,7 @@ static const net_fully_connected_layer net_op0 = {
 
 /* fully connected, [2,284] -> [2,14]
  * 2 rows are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
-static void net_fully_connected_1(const net_fully_connected_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
+FT_KERNEL void net_fully_connected_1(const net_fully_connected_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
   ft_word *const column = scratch;
   const int8_t *in = input0;
   int8_t *out = output0;
@@ -26,18 +26,19 @@ static void net_fully_connected_1(const net_fully_connected_layer *layer, const 
       const int32_t pixel1 = ft_load_word(from + 284);
       ft_put_two(&x, ft_sxtb16(pixel0), ft_sxtb16(pixel1));
       ft_put_two(&x, ft_sxtb16_ror8(pixel0), ft_sxtb16_ror8(pixel1));
+
       from += 4;
     }
 
+
     FT_FENCE();
     const ft_word *w = layer->weights;
-    int8_t *to = out;
+    int8_t *volatile next = out; /* in memory: the sums need the register */
     for (int32_t channels = 0; channels < 7; ++channels) {
+      int32_t both[2], even[2];
       const ft_word *x = column;
-      int32_t both[2] = { w[0], w[0] };
-      int32_t even[2] = { w[1], w[1] };
-      w += 2;
-      const ft_word *const end = column + 272;
+      ft_packed_2_first(&w, &x, both, even);
+      const ft_word *const end = column + 274;
       do {
         ft_packed_2(&w, &x, both, even);
         ft_packed_2(&w, &x, both, even);
@@ -52,9 +53,9 @@ static void net_fully_connected_1(const net_fully_connected_layer *layer, const 
         ft_packed_2(&w, &x, both, even);
         ft_packed_2(&w, &x, both, even);
         ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
 
+      int8_t *const to = next;
       {
         const int32_t multiplier = w[0], offset = w[1], shift = w[2];
         to[0] = (int8_t)ft_min(ft_scale_once(even[0] * 2, multiplier, offset, shift), layer->activation_max);
@@ -67,7 +68,7 @@ static void net_fully_connected_1(const net_fully_connected_layer *layer, const 
       }
       w += 6;
 
-      to += 2;
+      next = to + 2;
     }
     FT_FENCE();
 

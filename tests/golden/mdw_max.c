@@ -14,7 +14,7 @@ static const net_depthwise_conv_2d_layer net_op0 = {
 
 /* 3x3 depthwise convolution, stride 1x1, [3,3,2] -> [3,3,2], the largest of 3 filters
  * One channel at a time, widened to int16 with its padding in `plane`. */
-static void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
+FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
   ft_half *const plane = scratch;
   const ft_word *filter = layer->weights;
   for (int32_t i = 0; i < 30; ++i) {
@@ -33,7 +33,7 @@ static void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, co
     }
     FT_FENCE();
     {
-      int8_t *out = output0 + channel;
+      int8_t *volatile next = output0 + channel; /* in memory: the sums need the register */
       const ft_word *top = (const ft_word *)plane;
       for (int32_t oy = 0; oy < 3; ++oy) {
         const ft_word *x = top;
@@ -149,13 +149,14 @@ static void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, co
           best2 = ft_max(best2, acc2);
         }
         {
+          int8_t *const out = next;
           const int32_t multiplier = w[0], offset = w[1], shift = w[2];
           w += 3;
           out[0] = (int8_t)ft_scale_away(best0, multiplier, offset, shift);
           out[2] = (int8_t)ft_scale_away(best1, multiplier, offset, shift);
           out[4] = (int8_t)ft_scale_away(best2, multiplier, offset, shift);
+          next = out + 6;
         }
-        out += 6;
 
       }
 
