@@ -13,32 +13,33 @@ static const net_softmax_layer net_op0 = {
 /* ---- kernels ---- */
 
 /* Softmax of rows of 10: exponentials in Q31 from a table over max - x, their sum in Q12.19, its reciprocal by three
- * Newton steps (gemmlowp's fixed point). */
+ * Newton steps (gemmlowp's fixed point). A factor f in [1/2, 1) of a rounded high multiply is held as 2 * (f - 1): then
+ * f * x = x + (f - 1) * x is one multiply-accumulate, ft_smmlar(factor, x, x). */
 FT_KERNEL void net_softmax_1(const net_softmax_layer *layer, const int8_t *input0, int8_t *output0) {
   const int32_t *const exponentials = layer->exponentials;
   const int8_t *in = input0;
   int8_t *out = output0;
-  for (int32_t row = 0; row < layer->rows; ++row) {
+  for (int32_t row = layer->rows; row > 0; --row) {
     int32_t largest = in[0];
     for (int32_t i = 1; i < 10; ++i) {
       largest = ft_max(largest, in[i]);
     }
-    int32_t sum = 0;
+    uint32_t sum = 0;
     for (int32_t i = 0; i < 10; ++i) {
-      sum += (int32_t)(((uint32_t)exponentials[largest - in[i]] + (1u << 11)) >> 12);
+      sum += ((uint32_t)exponentials[largest - in[i]] + (1u << 11)) >> 12;
     }
-    const int32_t headroom = __builtin_clz((uint32_t)sum);
-    const int32_t half_sum = (int32_t)(((uint32_t)sum << headroom) >> 1); /* the sum in [1, 2) as Q1.30 */
-    int32_t x = 1515870810 + ft_high_mul(half_sum, -1010580540);          /* 48/17 - 32/17 * half_sum, Q2.29 */
+    const int32_t headroom = __builtin_clz(sum);
+    const int32_t factor = (int32_t)((sum << headroom) & ~1u); /* the sum in [1/2, 1) */
+    int32_t x = ft_smmlar(factor, -1010580540, 1515870810 - 1010580540); /* 48/17 - 32/17 * the sum, Q2.29 */
     for (int32_t step = 0; step < 3; ++step) {
-      x += ft_high_mul(x, (1 << 29) - ft_high_mul(half_sum, x)) * 4;
+      x += ft_smmlar(x, (1 << 30) - 2 * ft_smmlar(factor, x, x), 0) * 4;
     }
     const int32_t reciprocal = ft_qadd(x, x);
     const int32_t shift = 35 - headroom; /* to units of 1/256 */
+    const uint32_t half = shift > 31 ? 0 : 1u << (shift - 1);
     for (int32_t i = 0; i < 10; ++i) {
-      const uint32_t high = (uint32_t)ft_high_mul(reciprocal, exponentials[largest - in[i]]);
-      const uint32_t rounded = shift > 31 ? 0 : (high + (1u << (shift - 1))) >> shift;
-      out[i] = (int8_t)ft_ssat8((int32_t)rounded - 128);
+      const uint32_t scaled = (uint32_t)ft_high_mul(reciprocal, exponentials[largest - in[i]]) + half;
+      out[i] = (int8_t)ft_ssat8((int32_t)(shift > 31 ? 0 : scaled >> shift) - 128);
     }
     in += 10;
     out += 10;

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen.ir import Graph
@@ -47,12 +47,29 @@ def check_on_both_machines(graphs: Sequence[Graph], folder: Path, seed: int = 0)
     run_on_arm(cases, folder / "arm")
 
 
-def drawn(
-    strategy: st.SearchStrategy[Callable[[Rng], Graph]], examples: int = 1, count: int = 12
-) -> Callable[..., Callable[..., None]]:
-    """Decorator: run the test with lists of graphs that hypothesis draws; each is made from numbers of its own seed."""
+Test = Callable[..., None]
+
+
+class Graphs(list[Graph]):
+    """Graphs that hypothesis drew; what it prints of them stays short."""
+
+    def __repr__(self) -> str:
+        return f"{len(self)} graphs"
+
+
+def drawn(strategy: st.SearchStrategy[Callable[[Rng], Graph]], examples: int = 1, count: int = 12) -> Callable[[Test], Test]:
+    """Decorator: run the test with lists of graphs that hypothesis draws; each is made from numbers of its own seed.
+
+    A failing list is not shrunk: the program that runs it names the case.
+    """
     graphs = st.lists(st.tuples(strategy, seeds), min_size=count, max_size=count).map(
-        lambda made: [make(np.random.default_rng(seed)) for make, seed in made]
+        lambda made: Graphs(make(np.random.default_rng(seed)) for make, seed in made)
     )
-    relaxed = settings(max_examples=examples, deadline=None, suppress_health_check=RELAXED, derandomize=examples == 1)
+    relaxed = settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=RELAXED,
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],
+        derandomize=examples == 1,
+    )
     return lambda test: relaxed(given(graphs)(test))
