@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #endif
 
+#define MAY_BE_UNUSED __attribute__((unused))
+
 #if defined(ON_ARM)
 #define TIMER ((volatile uint32_t *)0x40000000u)
 static void semihost(uint32_t operation, const void *argument) {
@@ -15,7 +17,7 @@ static void semihost(uint32_t operation, const void *argument) {
   __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
 }
 static void say(const char *text) { semihost(4, text); }
-static void leave(uint32_t code) {
+static MAY_BE_UNUSED void leave(uint32_t code) {
   const uint32_t block[2] = { 0x20026u, code };
   semihost(0x20, block);
   for (;;) {
@@ -33,10 +35,10 @@ __attribute__((section(".vectors"), used)) static const void *const vectors[16] 
 };
 #else
 static void say(const char *text) { fputs(text, stdout); }
-static void leave(uint32_t code) { exit((int)code); }
+static MAY_BE_UNUSED void leave(uint32_t code) { exit((int)code); }
 #endif
 
-static void say_number(int32_t value) {
+static MAY_BE_UNUSED void say_number(int32_t value) {
   char text[12];
   char *p = text + 11;
   uint32_t rest = value < 0 ? 0u - (uint32_t)value : (uint32_t)value;

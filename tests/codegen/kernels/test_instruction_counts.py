@@ -1,0 +1,39 @@
+"""What the layers of facts/peers.md cost on an emulated Cortex-M4 stays what was reached, within 2 %."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flynet_tiny.codegen.ir import Window, macs
+
+from .conv_cases import Kind, Layer, square
+from .kernel_runner import run_on_arm
+
+MARGIN = 1.02
+
+# layer: what it is, instructions reached, and the most that issue 3 allows for each multiply-accumulate
+LAYERS = {
+    "PW1": (Layer(Kind.CONV_2D, 56, 56, 8, 32), 1_277_155, 2.1),
+    "PW2": (Layer(Kind.CONV_2D, 28, 28, 40, 16), 465_127, 1.22),
+    "PW3": (Layer(Kind.CONV_2D, 14, 14, 96, 40), 620_852, 1.02),
+    "PW4": (Layer(Kind.CONV_2D, 7, 7, 232, 40), 391_779, 1.02),
+    "STEM": (Layer(Kind.CONV_2D, 224, 224, 3, 8, Window(3, 3, 2, 2, 1, 1, 0, 1, 0, 1)), 3_281_778, 1.5),
+    "DW3": (Layer(Kind.DEPTHWISE, 28, 28, 40, 1, square(3)), 527_391, 2.4),
+    "DW5": (Layer(Kind.DEPTHWISE, 14, 14, 96, 1, square(5)), 579_254, 1.65),
+    "DW3s2": (Layer(Kind.DEPTHWISE, 56, 56, 32, 1, square(3, stride=2)), 593_543, 3.3),
+    "MDW3": (Layer(Kind.MDW_MAX, 28, 28, 40, 3, square(3)), 1_396_554, 1.9),
+    "MDW5": (Layer(Kind.MDW_MAX, 14, 14, 96, 3, square(5)), 1_623_057, 1.3),
+    "FC1": (Layer(Kind.FULLY_CONNECTED, 1, 1, 232, 408), 106_363, 1.4),
+    "FC2": (Layer(Kind.FULLY_CONNECTED, 1, 1, 408, 1000), 447_339, 1.4),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_needs_no_more_instructions_than_it_did(tmp_path: Path, name: str) -> None:
+    layer, reached, most_per_mac = LAYERS[name]
+    graph, case = layer.graph(), layer.case()
+    instructions = run_on_arm([case], tmp_path)[case.name].instructions
+    assert instructions <= reached * MARGIN
+    assert instructions <= most_per_mac * macs(graph.ops[0], graph)

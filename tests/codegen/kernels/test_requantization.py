@@ -1,0 +1,109 @@
+"""Every form of the requantization equals the two-step rounding of `fixed_point`, over accumulators that matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flynet_tiny.codegen import fixed_point as fp
+from flynet_tiny.codegen.kernels.convolution import Convolution, convolution
+from flynet_tiny.codegen.kernels.requantization import MAX_SHIFT, Rounding, accumulator_bounds, requantization
+
+from . import conv_graphs
+from .conv_cases import square
+
+GRAPH = conv_graphs.conv_2d(0, (3, 3, 2), 1, square(1))
+BASE = convolution(GRAPH.ops[0], GRAPH)
+
+
+def layer(multiplier: int, shift: int, zero_point: int, activation_min: int = -128) -> Convolution:
+    """A layer of one output channel with these constants."""
+    return replace(
+        BASE,
+        multiplier=np.array([multiplier]),
+        shift=np.array([shift]),
+        output_zero_point=zero_point,
+        activation_min=activation_min,
+    )
+
+
+def scaled(rounding: Rounding, constants: np.ndarray, acc: np.ndarray) -> np.ndarray:
+    """What the C functions ft_scale_away, ft_scale_up and ft_scale_once compute, in 64 bits with the 32-bit limits asserted."""
+    multiplier, offset, right = (int(c) for c in constants)
+    acc2 = 2 * acc
+    assert np.abs(acc2).max() < 1 << 31
+    product = acc2 * multiplier
+    high = (product >> 32) if rounding is Rounding.ONCE else (product + (1 << 31)) >> 32
+    total = high + offset + ((acc2 >> 31) if rounding is Rounding.AWAY else 0)
+    assert np.abs(total).max() < 1 << 31
+    return np.clip(total >> right, -128, 127)
+
+
+def accumulators(multiplier: int, shift: int, reach: int) -> np.ndarray:
+    """Small ones, the extremes, and those around every output step's border."""
+    step = 2.0 ** (31 - shift) / max(multiplier, 1)
+    borders = (np.arange(-300, 301)[:, np.newaxis] + 0.5) * step + np.arange(-3, 4)
+    listed = np.concatenate([np.arange(-300, 301), borders.reshape(-1).clip(-reach, reach), [-reach, reach, 1 - reach]])
+    return listed.astype(np.int64)
+
+
+MULTIPLIERS = st.one_of(st.sampled_from((1 << 30, (1 << 30) + 1, (1 << 31) - 1, 3 << 29)), st.integers(1 << 30, (1 << 31) - 1))
+
+
+@given(MULTIPLIERS, st.integers(-31, 5), st.integers(-128, 127), st.sampled_from((300, 1 << 15, 1 << 22, (1 << 30) - 1)))
+def test_double_rounding_in_few_instructions_is_exact(multiplier: int, shift: int, zero_point: int, reach: int) -> None:
+    form = requantization(layer(multiplier, shift, zero_point), np.array([reach]))
+    acc = np.clip(accumulators(multiplier, shift, reach), -reach, reach)
+    if form.rounding.takes_doubled:
+        expected = np.clip(fp.requantize(acc, multiplier, shift) + zero_point, -128, 127)
+        assert np.array_equal(scaled(form.rounding, form.constants[0], acc), expected)
+    else:
+        assert shift >= 0 or -shift > MAX_SHIFT
+
+
+@given(MULTIPLIERS, st.integers(-22, -1), st.integers(-128, 127))
+def test_without_negative_results_the_sign_is_not_looked_at(multiplier: int, shift: int, zero_point: int) -> None:
+    reach = 1 << 20
+    form = requantization(layer(multiplier, shift, zero_point, activation_min=zero_point), np.array([reach]))
+    acc = np.clip(accumulators(multiplier, shift, reach), -reach, reach)
+    expected = np.clip(fp.requantize(acc, multiplier, shift) + zero_point, zero_point, 127)
+    assert form.rounding is Rounding.UP
+    assert np.array_equal(np.maximum(scaled(form.rounding, form.constants[0], acc), zero_point), expected)
+
+
+@given(MULTIPLIERS, st.integers(-31, -1), st.integers(-128, 127), st.sampled_from((300, 1 << 20, (1 << 30) - 1)))
+def test_single_rounding_in_few_instructions_is_exact(multiplier: int, shift: int, zero_point: int, reach: int) -> None:
+    form = requantization(layer(multiplier, shift, zero_point), np.array([reach]), once=True)
+    acc = np.clip(accumulators(multiplier, shift, reach), -reach, reach)
+    if form.rounding is Rounding.ONCE:
+        expected = np.clip(fp.requantize_single_rounding(acc, multiplier, shift) + zero_point, -128, 127)
+        assert np.array_equal(scaled(form.rounding, form.constants[0], acc), expected)
+    else:
+        assert -shift > MAX_SHIFT
+
+
+def test_a_zero_multiplier_gives_the_zero_point() -> None:
+    form = requantization(layer(0, 0, -7), np.array([1 << 20]))
+    assert set(scaled(form.rounding, form.constants[0], np.array([-(1 << 20), -1, 0, 1, 1 << 20]))) == {-7}
+
+
+@pytest.mark.parametrize(("shift", "reach"), [(0, 100), (4, 100), (-3, 1 << 30)])
+def test_factors_above_one_half_and_huge_accumulators_take_64_bits(shift: int, reach: int) -> None:
+    assert requantization(layer(1 << 30, shift, 0), np.array([reach])).rounding is Rounding.EXACT
+    assert requantization(layer(1 << 30, shift, 0), np.array([reach]), once=True).rounding is Rounding.EXACT_ONCE
+
+
+def test_accumulator_bounds_are_reached_and_not_passed() -> None:
+    rng = np.random.default_rng(3)
+    weights, bias = rng.integers(-128, 128, (5, 9)), rng.integers(-9000, 9000, 5)
+    low, high = accumulator_bounds(weights, bias, 17)
+    worst = np.where(weights > 0, 127 - 17, -128 - 17)
+    assert np.array_equal((weights * worst).sum(axis=1) + bias, high)
+    inputs = rng.integers(-128, 128, (4000, 9)) - 17
+    sums = inputs @ weights.T + bias
+    assert (sums.min(axis=0) >= low).all()
+    assert (sums.max(axis=0) <= high).all()
