@@ -165,10 +165,8 @@ def with_max(graph: Graph) -> Graph:
 def with_table(graph: Graph, kind: OpKind = OpKind.HARD_SWISH) -> Graph:
     """A convolution followed by an activation of one value, as the passes fuse it."""
     source = graph.tensor("y")
-    if kind is OpKind.LOGISTIC:
-        quantization = Quantization((1 / 256,), (-128,))
-    else:
-        quantization = _per_tensor(source.scale * 0.7, 3)
+    unit = Quantization((1 / 256,), (-128,))  # the only output that LOGISTIC has
+    quantization = unit if kind is OpKind.LOGISTIC else _per_tensor(source.scale * 0.7, 3)
     result = replace(source, name="y_table", quantization=quantization)
     body = (graph.ops[0], Op(kind, ("y",), ("y_table",), NoAttrs(), 1))
     return _fused(graph, FusedPattern.PRODUCER_TABLE, body, (result,))
