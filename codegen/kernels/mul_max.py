@@ -25,7 +25,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
             "pixels": graph.tensor(op.output).num_elements // num_channels,
             "c": num_channels,
             "heads": heads,
-            "has_lanes": heads == 3 and maps.num_elements >= 4 and requant.left <= MAX_LANE_SHIFT,
+            "has_lanes": 2 <= heads <= 5 and maps.num_elements >= 4 and requant.left <= MAX_LANE_SHIFT,
             **requant_shape(requant, mul.attrs.activation_min, mul.attrs.activation_max),
         },
         inputs=(maps.name, coefficients.name),
