@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import warnings
@@ -19,7 +20,7 @@ from .config import FlyNetConfig
 from .model import FlyNet, build
 
 FORMAT = "flynet-tiny checkpoint"
-VERSION = 1
+VERSION = 2
 
 Scalar = bool | int | float | str
 
@@ -37,11 +38,13 @@ class Metadata:
 def save_checkpoint(path: Path | str, model: FlyNet, metadata: Metadata) -> None:
     """Write beside, then rename: whoever reads `path` finds the old file or the new one, whole."""
     path = Path(path)
+    weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     content = {
         "format": FORMAT,
         "version": VERSION,
         "config": model.config.as_dict(),
-        "weights": {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
+        "weights": weights,
+        "sha256": _digest(weights),
         "metrics": dict(metadata.metrics),
         "class_names": list(metadata.class_names),
         "dataset": metadata.dataset,
@@ -71,6 +74,8 @@ def load_checkpoint(path: Path | str) -> tuple[FlyNet, Metadata]:
         raise BadCheckpoint(f"{path} is a checkpoint, but its content is damaged: {_line(error)}") from error
     model = build(config, seed=0)
     _check_weights(path, model, weights)
+    if _digest(weights) != content.get("sha256"):
+        raise BadCheckpoint(f"{path} is damaged: its weights are not those that were saved")
     model.load_state_dict(weights)
     return model.eval(), metadata
 
@@ -98,7 +103,7 @@ def _read(path: Path) -> dict[str, Any]:
         found = f"keys {', '.join(map(str, list(content)[:3]))}" if isinstance(content, dict) else f"a {type(content).__name__}"
         raise BadCheckpoint(f"{path} is not a flynet-tiny checkpoint: found {found}")
     if content.get("version") != VERSION:
-        raise BadCheckpoint(f"{path} has checkpoint version {content.get('version')}, this program reads {VERSION}")
+        raise BadCheckpoint(f"{path} has checkpoint version {content.get('version')}, this program reads {VERSION}; train again")
     return content
 
 
@@ -118,6 +123,15 @@ def _check_weights(path: Path | str, model: FlyNet, weights: object) -> None:
             raise BadCheckpoint(f"{path}: tensor {key!r} is {shape}, {name} needs {tuple(tensor.shape)}")
         if found.is_floating_point() and not bool(found.isfinite().all()):
             raise BadCheckpoint(f"{path}: tensor {key!r} holds values that are not finite")
+
+
+def _digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """torch.load lets flipped bits in the weights pass."""
+    digest = hashlib.sha256()
+    for name, tensor in weights.items():
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _line(error: BaseException) -> str:

@@ -6,6 +6,8 @@ colour with ImageNet's means and deviations.
 
 from __future__ import annotations
 
+import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,12 +21,15 @@ from ..errors import BadData, UsageError
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.int64]
 
 MEANS = {1: np.array([0.5], np.float32), 3: np.array([0.485, 0.456, 0.406], np.float32)}
 DEVIATIONS = {1: np.array([0.25], np.float32), 3: np.array([0.229, 0.224, 0.225], np.float32)}
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".gif", ".tif", ".tiff"}
-DIGITS_HELD_OUT = 450  # of 1797; the split is fixed, whatever the seed
+_UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, Image.DecompressionBombError)
+DIGITS_COUNT = 1797
+DIGITS_HELD_OUT = 450  # the split is fixed, whatever the seed
 DIGITS_SPLIT_SEED = 0
 PHOTO_COUNT = 64
 EVAL_ZOOM = 266 / 224  # evaluation resizes the shorter side to this times the resolution, then crops the centre
@@ -70,22 +75,30 @@ def normalise(pixels: npt.NDArray[np.generic], channels: int) -> Floats:
         values = np.repeat(values[..., None], channels, axis=3)
     elif channels == 1:
         values = values @ np.array([[0.299], [0.587], [0.114]], np.float32)
-    values = (values - MEANS[channels]) / DEVIATIONS[channels]
+    values -= MEANS[channels]
+    values /= DEVIATIONS[channels]
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)
 
 
 def digits(resolution: int, channels: int = 3) -> tuple[ImageSet, ImageSet]:
     """scikit-learn's 8x8 handwritten digits, scaled up: (train 1347, held out 450). The split never changes."""
+    train, held_out = digits_split()
+    return _digits(train, resolution, channels), _digits(held_out, resolution, channels)
+
+
+def digits_split() -> tuple[Indices, Indices]:
+    """The indices of the training and the held-out digits in scikit-learn's order."""
+    order = np.random.default_rng(DIGITS_SPLIT_SEED).permutation(DIGITS_COUNT)
+    return order[DIGITS_HELD_OUT:], order[:DIGITS_HELD_OUT]
+
+
+def _digits(chosen: Indices, resolution: int, channels: int) -> ImageSet:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    grey = (bunch.images * (255 / 16)).round().astype(np.uint8)
+    grey = (bunch.images[chosen] * (255 / 16)).round().astype(np.uint8)
     scaled = np.stack([_resize(Image.fromarray(image), resolution, resolution) for image in grey])
-    images, labels = normalise(scaled, channels), bunch.target.astype(np.int64)
-    order = np.random.default_rng(DIGITS_SPLIT_SEED).permutation(len(images))
-    names = tuple(str(digit) for digit in range(10))
-    train, held_out = order[DIGITS_HELD_OUT:], order[:DIGITS_HELD_OUT]
-    return ImageSet(images[train], labels[train], names), ImageSet(images[held_out], labels[held_out], names)
+    return ImageSet(normalise(scaled, channels), bunch.target[chosen].astype(np.int64), tuple("0123456789"))
 
 
 def photos(resolution: int, channels: int = 3, count: int = PHOTO_COUNT, seed: int = 0) -> ImageSet:
@@ -148,9 +161,11 @@ def list_folder(path: Path | str, split: str | None = None) -> tuple[list[Path],
 def read_image(file: Path) -> Image.Image:
     """The whole picture in colour, decoded; BadData with the file's name when it cannot be."""
     try:
-        with Image.open(file) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow tells of odd metadata; what matters is whether the pixels decode
+            with Image.open(file) as image:
+                return image.convert("RGB")
+    except _UNREADABLE as error:
         raise BadData(f"cannot read picture {file}: {str(error).splitlines()[0] if str(error) else 'corrupt'}") from error
 
 
@@ -196,7 +211,7 @@ def source(name: str, resolution: int, channels: int, count: int = PHOTO_COUNT, 
     if name == "photos":
         return photos(resolution, channels, count, seed)
     if name == "digits":
-        return augmented(digits(resolution, channels)[0], count, seed)
+        return augmented(_digits(digits_split()[0][:count], resolution, channels), count, seed)
     return folder(name, resolution, channels, split="train", limit=count)
 
 

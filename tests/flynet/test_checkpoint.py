@@ -113,6 +113,15 @@ def test_damaged_content_is_refused(saved, changes):
     refused(path)
 
 
+@pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_single_flipped_bit_is_noticed(saved, place):
+    path, _ = saved
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * place)] ^= 0x10
+    path.write_bytes(data)
+    refused(path)
+
+
 def test_another_version_is_refused(saved):
     path, _ = saved
     rewrite(path, version=99)

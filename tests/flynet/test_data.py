@@ -89,6 +89,26 @@ def test_a_corrupt_picture_is_named(picture_folder):
         data.folder(picture_folder, 16, split="train")
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp", "ppm"])
+def test_no_damaged_picture_raises_anything_else(tmp_path, suffix):
+    random = np.random.default_rng(0)
+    file = tmp_path / f"picture.{suffix}"
+    Image.fromarray(random.integers(0, 255, (20, 30, 3), np.uint8)).save(file)
+    whole = file.read_bytes()
+    messages = []
+    for _ in range(60):
+        damaged = bytearray(whole[: random.integers(1, len(whole) + 1)])
+        for place in random.integers(0, min(len(damaged), 300), 2):
+            damaged[place] = random.integers(256)
+        file.write_bytes(damaged)
+        try:
+            data.read_image(file)
+        except BadData as error:
+            messages.append(str(error))
+    assert len(messages) > 5
+    assert all(str(file) in message and "\n" not in message for message in messages)
+
+
 def test_folders_without_pictures_are_named(picture_folder):
     (picture_folder / "train" / "eel").mkdir()
     with pytest.raises(BadData, match="eel"):
