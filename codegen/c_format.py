@@ -38,3 +38,17 @@ def c_float(value: float) -> str:
 def shape_text(shape: tuple[int, ...]) -> str:
     """[1,56,56,8]"""
     return "[" + ",".join(str(d) for d in shape) + "]"
+
+
+def tidy(code: str) -> str:
+    """C with the indentation that its braces ask for and without blank lines: templates may then ignore both.
+
+    One statement a line; a line that starts with `*` continues a comment.
+    """
+    lines, depth = [], 0
+    for line in (line.strip() for line in code.splitlines()):
+        if line:
+            outer = depth - line.startswith("}")
+            lines.append("  " * outer + " " * line.startswith("* ") + line)
+            depth += line.count("{") - line.count("}")
+    return "\n".join(lines)

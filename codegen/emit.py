@@ -141,13 +141,15 @@ class _Shape:
 
 def template_environment() -> jinja2.Environment:
     """Jinja with the project's templates; undefined names are errors."""
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__ or "codegen", "templates"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["tidy"] = c_format.tidy
+    return environment
 
 
 def emit(graph: Graph, ops: Sequence[Op], calls: Sequence[KernelCall], plan: MemoryPlan, sha256: str, target: str) -> CLibrary:

@@ -52,7 +52,6 @@ FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input
         x[12] = ft_sxtb16_ror8(bytes1);
         x[16] = run[8]; /* the other lane meets a weight of 0 */
         x += 20;
-
         from += row_bytes;
       }
       if (++ox == 4) {
@@ -60,8 +59,6 @@ FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input
         ++oy;
       }
     }
-
-
     FT_FENCE();
     const ft_word *w = layer->weights;
     int8_t *volatile next = out; /* in memory: the sums need the register */
@@ -69,21 +66,20 @@ FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input
       int32_t both[4], even[4];
       const ft_word *x = column;
       ft_packed_4_first(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-        ft_packed_4(&w, &x, both, even);
-
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
+      ft_packed_4(&w, &x, both, even);
       int8_t *const to = next;
       {
         const int32_t multiplier = w[0], offset = w[1], shift = w[2];
@@ -100,14 +96,11 @@ FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input
         to[7] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
       }
       w += 6;
-
       next = to + 2;
     }
     FT_FENCE();
-
     out += 8;
   }
-
 }
 
 /* ---- inference ---- */

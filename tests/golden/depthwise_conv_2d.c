@@ -30,7 +30,6 @@ FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer,
       to[3] = from[6];
       from += 8;
       to += 6;
-
     }
     FT_FENCE();
     {
@@ -38,65 +37,60 @@ FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer,
       const ft_word *top = (const ft_word *)plane;
       for (int32_t oy = 0; oy < 4; ++oy) {
         const ft_word *x = top;
-      {
-        const ft_word *w = filter;
         {
-          int32_t acc0, acc1, acc2, acc3;
-          const int32_t start = ft_next(&w);
-          int32_t x0, x1, w0, w1;
-          ft_next_two(&w, &w0, &w1);
-          FT_READ_TWO(x, 0, x0, x1);
-          acc0 = ft_mac2_from(x0, w0, start);
-          acc1 = ft_mac_tb_from(x0, w0, start);
-          ft_mac_bt(&acc0, x1, w1);
-          ft_mac2(&acc1, x1, w1);
-          acc2 = ft_mac2_from(x1, w0, start);
-          acc3 = ft_mac_tb_from(x1, w0, start);
-          FT_READ(x, 2, x0);
-          ft_mac_bt(&acc2, x0, w1);
-          ft_mac2(&acc3, x0, w1);
-          ft_next_two(&w, &w0, &w1);
-          FT_READ_TWO(x, 3, x0, x1);
-          ft_mac2(&acc0, x0, w0);
-          ft_mac_tb(&acc1, x0, w0);
-          ft_mac_bt(&acc0, x1, w1);
-          ft_mac2(&acc1, x1, w1);
-          ft_mac2(&acc2, x1, w0);
-          ft_mac_tb(&acc3, x1, w0);
-          FT_READ(x, 5, x0);
-          ft_mac_bt(&acc2, x0, w1);
-          ft_mac2(&acc3, x0, w1);
-          ft_next_two(&w, &w0, &w1);
-          FT_READ_TWO(x, 6, x0, x1);
-          ft_mac2(&acc0, x0, w0);
-          ft_mac_tb(&acc1, x0, w0);
-          ft_mac_bt(&acc0, x1, w1);
-          ft_mac2(&acc1, x1, w1);
-          ft_mac2(&acc2, x1, w0);
-          ft_mac_tb(&acc3, x1, w0);
-          FT_READ(x, 8, x0);
-          ft_mac_bt(&acc2, x0, w1);
-          ft_mac2(&acc3, x0, w1);
-
-          const int32_t multiplier = w[0], offset = w[1], shift = w[2];
-          w += 3;
-
-          int8_t *const out = next;
-          out[0] = (int8_t)ft_scale_away(acc0, multiplier, offset, shift);
-          out[2] = (int8_t)ft_scale_away(acc1, multiplier, offset, shift);
-          out[4] = (int8_t)ft_scale_away(acc2, multiplier, offset, shift);
-          out[6] = (int8_t)ft_scale_away(acc3, multiplier, offset, shift);
-          next = out + 8;
+          const ft_word *w = filter;
+          {
+            int32_t acc0, acc1, acc2, acc3;
+            const int32_t start = ft_next(&w);
+            int32_t x0, x1, w0, w1;
+            ft_next_two(&w, &w0, &w1);
+            FT_READ_TWO(x, 0, x0, x1);
+            acc0 = ft_mac2_from(x0, w0, start);
+            acc1 = ft_mac_tb_from(x0, w0, start);
+            ft_mac_bt(&acc0, x1, w1);
+            ft_mac2(&acc1, x1, w1);
+            acc2 = ft_mac2_from(x1, w0, start);
+            acc3 = ft_mac_tb_from(x1, w0, start);
+            FT_READ(x, 2, x0);
+            ft_mac_bt(&acc2, x0, w1);
+            ft_mac2(&acc3, x0, w1);
+            ft_next_two(&w, &w0, &w1);
+            FT_READ_TWO(x, 3, x0, x1);
+            ft_mac2(&acc0, x0, w0);
+            ft_mac_tb(&acc1, x0, w0);
+            ft_mac_bt(&acc0, x1, w1);
+            ft_mac2(&acc1, x1, w1);
+            ft_mac2(&acc2, x1, w0);
+            ft_mac_tb(&acc3, x1, w0);
+            FT_READ(x, 5, x0);
+            ft_mac_bt(&acc2, x0, w1);
+            ft_mac2(&acc3, x0, w1);
+            ft_next_two(&w, &w0, &w1);
+            FT_READ_TWO(x, 6, x0, x1);
+            ft_mac2(&acc0, x0, w0);
+            ft_mac_tb(&acc1, x0, w0);
+            ft_mac_bt(&acc0, x1, w1);
+            ft_mac2(&acc1, x1, w1);
+            ft_mac2(&acc2, x1, w0);
+            ft_mac_tb(&acc3, x1, w0);
+            FT_READ(x, 8, x0);
+            ft_mac_bt(&acc2, x0, w1);
+            ft_mac2(&acc3, x0, w1);
+            const int32_t multiplier = w[0], offset = w[1], shift = w[2];
+            w += 3;
+            int8_t *const out = next;
+            out[0] = (int8_t)ft_scale_away(acc0, multiplier, offset, shift);
+            out[2] = (int8_t)ft_scale_away(acc1, multiplier, offset, shift);
+            out[4] = (int8_t)ft_scale_away(acc2, multiplier, offset, shift);
+            out[6] = (int8_t)ft_scale_away(acc3, multiplier, offset, shift);
+            next = out + 8;
+          }
         }
-
-      }
-
         top += 3;
       }
       filter += 10;
     }
     FT_FENCE();
-
   }
 }
 

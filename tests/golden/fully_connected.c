@@ -26,11 +26,8 @@ FT_KERNEL void net_fully_connected_1(const net_fully_connected_layer *layer, con
       const int32_t pixel1 = ft_load_word(from + 284);
       ft_put_two(&x, ft_sxtb16(pixel0), ft_sxtb16(pixel1));
       ft_put_two(&x, ft_sxtb16_ror8(pixel0), ft_sxtb16_ror8(pixel1));
-
       from += 4;
     }
-
-
     FT_FENCE();
     const ft_word *w = layer->weights;
     int8_t *volatile next = out; /* in memory: the sums need the register */
@@ -49,12 +46,11 @@ FT_KERNEL void net_fully_connected_1(const net_fully_connected_layer *layer, con
         ft_packed_2(&w, &x, both, even);
         ft_packed_2(&w, &x, both, even);
       } while (x != end);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
       ft_packed_2(&w, &x, both, even);
-
+      ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
       int8_t *const to = next;
       {
         const int32_t multiplier = w[0], offset = w[1], shift = w[2];
@@ -67,15 +63,12 @@ FT_KERNEL void net_fully_connected_1(const net_fully_connected_layer *layer, con
         to[15] = (int8_t)ft_min(ft_scale_once(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift), layer->activation_max);
       }
       w += 6;
-
       next = to + 2;
     }
     FT_FENCE();
-
     in += 568;
     out += 28;
   }
-
 }
 
 /* ---- inference ---- */

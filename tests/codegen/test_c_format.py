@@ -1,0 +1,32 @@
+"""Python values and rendered templates as C text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flynet_tiny.codegen import c_format
+
+
+def test_tidy_indents_by_braces_and_drops_blank_lines() -> None:
+    rough = "/* a\n* comment */\nvoid f(void) {\nint a[2] = { 1, 2 };\n\n      if (a[0]) {\n  g();\n    } else {\nh();\n}\n}\n"
+    tidy = "/* a\n * comment */\nvoid f(void) {\n  int a[2] = { 1, 2 };\n  if (a[0]) {\n    g();\n  } else {\n    h();\n  }\n}"
+    assert c_format.tidy(rough) == tidy
+    assert c_format.tidy(tidy) == tidy
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (-5, "-5"), (2**31 - 1, "2147483647"), (-(2**31), "INT32_MIN")])
+def test_integers_have_literals_without_warnings(value: int, text: str) -> None:
+    assert c_format.c_integer(value) == text
+
+
+@pytest.mark.parametrize("value", [1.0, 0.1, 1e-30, 3.4e38, 0.0235])
+def test_float_literals_read_back_as_the_same_float32(value: float) -> None:
+    assert np.float32(c_format.c_float(value).rstrip("f")) == np.float32(value)
+
+
+def test_arrays_are_wrapped_and_keep_their_order() -> None:
+    values = np.arange(-50, 50, dtype=np.int8)
+    text = c_format.c_array(values)
+    assert [int(v) for v in text.replace("\n", " ").split(",")] == values.tolist()
+    assert max(len(line) for line in text.splitlines()) <= 120
