@@ -1,5 +1,8 @@
 """Image sources: deterministic, normalised, and clear about what they cannot read."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -165,3 +168,11 @@ def test_sources_go_by_their_names(picture_folder):
         data.source("photos", 16, 3, 0)
     with pytest.raises(BadData, match="is not a folder"):
         data.source("nowhere", 16, 3)
+
+
+def test_data_configuration_and_presets_need_no_torch():
+    code = (
+        "import sys; from flynet_tiny.flynet import config, data, presets; data.digits(8, 1); data.photos(8, 3, 2);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
