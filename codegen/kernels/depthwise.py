@@ -7,7 +7,8 @@ For each channel, the stream has for each filter ("head"): the start of its sum,
 `odd_words` words, then multiplier, offset and shift. Where the heads' maximum is taken and all have the same multiplier
 and shift ("tied"), these constants come once, after the last head.
 
-Large streams are stored compact, the taps as int8 in place of the words, and each filter is widened in scratch when its turn comes.
+Large streams are stored compact, the taps as int8 in place of the words; each filter is widened in scratch when its turn
+comes.
 
 Maps that do not fit into MAX_PLANE_BYTES are taken in bands of rows; the rows that two bands share are kept in scratch.
 """
@@ -23,16 +24,14 @@ import numpy.typing as npt
 from ..ir import Window
 from .base import ConstArray, KernelCall, SamePlace, ShapeValue
 from .convolution import Convolution, clamped_table, window_shape
+from .effort import Effort
 from .requantization import Requantization, accumulator_bounds, requantization
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 MAX_PLANE_BYTES = 8192
-MAX_STREAM_BYTES = 4096  # larger ones are stored compact
-MAX_TILE = 8
 REGISTERS = 14
-UNROLLED_ROWS = 10  # kernel rows of all heads; above, heads after the first run in a loop
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Taps:
         return self.even_words + self.odd_words
 
 
-def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, result: str) -> KernelCall:
+def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, result: str, effort: Effort) -> KernelCall:
     """The kernel of a depthwise convolution with `heads` filters a channel; `is_max` keeps the largest output of these.
 
     conv.weights is [1, kernel_h, kernel_w, c_in * heads].
@@ -56,7 +55,7 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
     plane = plane_of(conv)
     shape: dict[str, ShapeValue] = {**window_shape(conv), "heads": heads, "is_max": is_max, "is_tied": is_tied, **asdict(plane)}
     taps = _taps(conv)
-    tile, rest = tile_widths(conv.attrs.window, conv.output_shape[2], taps, is_max)
+    tile, rest = tile_widths(conv.attrs.window, conv.output_shape[2], taps, is_max, effort.max_tile)
     clamps = conv.table is None or is_max
     shape |= {
         "tile": tile,
@@ -65,7 +64,7 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
         "even_words": taps.even_words,
         "odd_words": taps.odd_words,
         "spill_out": tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
-        "unroll_heads": heads * conv.attrs.window.kernel_h <= UNROLLED_ROWS,
+        "unroll_heads": heads * conv.attrs.window.kernel_h <= effort.unrolled_rows,
         "scale": requant.rounding.value,
         "is_doubled": requant.rounding.takes_doubled,
         "clamp_low": clamps and conv.activation_min > -128,
@@ -79,7 +78,7 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
         scalars["activation_max"] = conv.activation_max
     stream = _stream(conv, heads, taps, requant, is_tied)
     taps_words = 0
-    if stream.nbytes > MAX_STREAM_BYTES and not single_taps(conv.attrs.window):
+    if stream.nbytes > effort.depthwise_bytes and not single_taps(conv.attrs.window):
         taps_words = stream.size // conv.input_shape[3] // (1 if is_max else heads)
         stream = _stream(conv, heads, None, requant, is_tied)
     shape["taps_words"] = taps_words
@@ -125,11 +124,11 @@ def _taps(conv: Convolution) -> Taps:
     return Taps((w.kernel_w + 1) // 2, 0)
 
 
-def tile_widths(window: Window, out_w: int, taps: Taps, is_max: bool) -> tuple[int, int]:
+def tile_widths(window: Window, out_w: int, taps: Taps, is_max: bool, max_tile: int) -> tuple[int, int]:
     """How many outputs of a row are computed together, and how many remain at its end."""
     if single_taps(window):
         return 1, 0
-    most = max(2, min(MAX_TILE, REGISTERS - 4 - taps.words))
+    most = max(2, min(max_tile, REGISTERS - 4 - taps.words))
     if is_max:
         most = min(most, 4)
     if out_w <= most:

@@ -7,17 +7,18 @@ import math
 from ..ir import Graph, Op, Window
 from .base import KernelCall, ShapeValue
 from .convolution import convolution
+from .effort import BALANCED, Effort
 from .products import pair_order, product_arrays, product_scalars, product_shape, products, window_schedule
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     """The kernel of a FULLY_CONNECTED, alone or with the table of its activation."""
     conv = convolution(op, graph)
     c_out, c_in = conv.weights.shape
     rows = math.prod(conv.output_shape) // c_out
-    packed = products(conv, pair_order(c_in, 1), rows, once=True)
+    packed = products(conv, pair_order(c_in, 1), rows, effort, once=True)
     shape: dict[str, ShapeValue] = {
-        **product_shape(conv, packed, rows),
+        **product_shape(conv, packed, rows, effort),
         "rows": rows,
         "c_in": c_in,
         "c_out": c_out,

@@ -19,16 +19,13 @@ import numpy.typing as npt
 from ..ir import Window
 from .base import ConstArray, RowSchedule, ShapeValue
 from .convolution import Convolution, clamped_table
+from .effort import Effort
 from .requantization import Rounding, accumulator_bounds, requantization
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-WIDE_WEIGHTS = 8192  # at most so many weights are held as int16 (faster, twice the flash) ..
-WIDE_GAIN = 8.0  # .. where that saves at least so many instructions for each byte of flash
 MAX_COLUMN_BYTES = 8192
-UNROLL_ALL = 20  # pairs
-UNROLL = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +53,7 @@ def pair_order(run_bytes: int, num_runs: int) -> list[tuple[int, int]]:
     return pairs
 
 
-def products(conv: Convolution, pairs: list[tuple[int, int]], num_pixels: int, once: bool) -> Products:
+def products(conv: Convolution, pairs: list[tuple[int, int]], num_pixels: int, effort: Effort, once: bool = False) -> Products:
     """Pack a layer whose weights are `[c_out, ...]`."""
     c_out = conv.weights.shape[0]
     weights = conv.weights.reshape(c_out, -1).astype(np.int64)
@@ -68,7 +65,7 @@ def products(conv: Convolution, pairs: list[tuple[int, int]], num_pixels: int, o
     lanes = padded[:, np.array(pairs)]  # [c_out, pairs, 2]; index -1 is the zero column
     even, odd = lanes[0 : c_out // 2 * 2 : 2], lanes[1::2]
     packed = 256 * odd + even
-    is_wide = bool((packed < -32768).any()) or bool((reach >= 1 << 23).any()) or is_worth_widening(weights, num_pixels)
+    is_wide = bool((packed < -32768).any()) or bool((reach >= 1 << 23).any()) or is_worth_widening(weights, num_pixels, effort)
     factor = 2 if requant.rounding.takes_doubled else 1
     words: list[Int64] = []
     for pair in range(c_out // 2):
@@ -90,10 +87,10 @@ def _words(lanes: Int64) -> Int64:
     return words
 
 
-def is_worth_widening(weights: Int64, num_pixels: int) -> bool:
+def is_worth_widening(weights: Int64, num_pixels: int, effort: Effort) -> bool:
     """Whether int16 weights pay: about 1/16 instruction a product and 1.5 an output less, for a byte a weight more."""
     gain = num_pixels * (1 / 16 + 1.5 / weights.shape[1])
-    return weights.size <= WIDE_WEIGHTS and gain >= WIDE_GAIN
+    return weights.size <= effort.wide_weights and gain >= effort.wide_gain
 
 
 def pixels_at_once(num_pixels: int, pairs: int) -> int:
@@ -101,16 +98,17 @@ def pixels_at_once(num_pixels: int, pairs: int) -> int:
     return min(num_pixels, 4, max(1, MAX_COLUMN_BYTES // (4 * pairs)))
 
 
-def product_shape(conv: Convolution, packed: Products, num_pixels: int) -> dict[str, ShapeValue]:
+def product_shape(conv: Convolution, packed: Products, num_pixels: int, effort: Effort) -> dict[str, ShapeValue]:
     """The template parameters of the multiplication."""
     pixels = pixels_at_once(num_pixels, packed.pairs)
-    unroll = packed.pairs if packed.pairs <= UNROLL_ALL else UNROLL
+    unroll = packed.pairs if packed.pairs <= effort.unroll_all_pairs else effort.unroll_pairs
     return {
         "pixels": pixels,
         "tiles": num_pixels // pixels,
         "rest_pixels": num_pixels % pixels,
         "pairs": packed.pairs,
         "unroll": unroll,
+        "side_by_side": effort.side_by_side,
         "is_wide": packed.is_wide,
         "scale": packed.rounding.value,
         "is_doubled": packed.rounding.takes_doubled,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from flynet_tiny.codegen.ir import FusedAttrs, FusedPattern, Graph, Op, OpKind, Window
 from flynet_tiny.codegen.kernels import conv_2d, depthwise_conv_2d, fully_connected, mdw_max
 from flynet_tiny.codegen.kernels.base import KernelCall
+from flynet_tiny.codegen.kernels.effort import BALANCED, Effort
 
 from . import conv_graphs
 from .conv_graphs import Numbers
@@ -52,26 +53,28 @@ class Layer:
             return conv_graphs.with_max(graph)
         return conv_graphs.with_table(graph, self.table) if self.table is not None else graph
 
-    def case(self) -> KernelCase:
+    def case(self, effort: Effort = BALANCED) -> KernelCase:
         """The layer's kernel with random input and the reference's output."""
         graph = self.graph()
-        name = f"{self.kind.value} {self.h}x{self.w}x{self.c} to {self.outputs}, {self.window}, {self.numbers}, {self.table}, {self.seed}"
-        return case_of(name, graph.ops[0], graph, select(graph.ops[0], graph), conv_graphs.random_input(graph, self.seed))
+        size = f"{self.kind.value} {self.h}x{self.w}x{self.c} to {self.outputs}"
+        name = f"{size}, {self.window}, {self.numbers}, {self.table}, {self.seed}"
+        op = graph.ops[0]
+        return case_of(name, op, graph, select(op, graph, effort), conv_graphs.random_input(graph, self.seed))
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     """The kernel call of a convolution, by its module."""
     kind = op.kind
     if isinstance(op.attrs, FusedAttrs):
         if op.attrs.pattern is FusedPattern.MDW_MAX:
-            return mdw_max.select(op, graph)
+            return mdw_max.select(op, graph, effort)
         kind = op.attrs.body[0].kind
     module = {
         OpKind.CONV_2D: conv_2d,
         OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d,
         OpKind.FULLY_CONNECTED: fully_connected,
     }[kind]
-    return module.select(op, graph)
+    return module.select(op, graph, effort)
 
 
 def square(kernel: int, stride: int = 1, pad: int | None = None) -> Window:

@@ -1,0 +1,61 @@
+"""How much flash the convolutions may spend for speed: what `--optimize speed|balanced|size` means to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Limits of unrolling and of weights stored in a form that is larger and faster to read.
+
+    unroll_all_pairs   windows of at most so many int16 pairs are multiplied without a loop
+    unroll_pairs       pairs in one turn of the loop over longer windows; even
+    wide_weights       at most so many weights of a convolution are held as int16 (twice the flash) ..
+    wide_gain          .. where that saves at least so many instructions for each byte
+    depthwise_bytes    larger depthwise layers keep their taps as int8, widened when their turn comes
+    max_tile           outputs of a row that a depthwise convolution computes together
+    unrolled_rows      kernel rows of all heads; above, the heads after the first share code
+    side_by_side       whether windows inside the map have a faster path beside the general one
+    """
+
+    unroll_all_pairs: int
+    unroll_pairs: int
+    wide_weights: int
+    wide_gain: float
+    depthwise_bytes: int
+    max_tile: int
+    unrolled_rows: int
+    side_by_side: bool
+
+
+SPEED = Effort(
+    unroll_all_pairs=30,
+    unroll_pairs=16,
+    wide_weights=65536,
+    wide_gain=1.0,
+    depthwise_bytes=1 << 24,
+    max_tile=8,
+    unrolled_rows=20,
+    side_by_side=True,
+)
+BALANCED = Effort(
+    unroll_all_pairs=20,
+    unroll_pairs=8,
+    wide_weights=8192,
+    wide_gain=8.0,
+    depthwise_bytes=4096,
+    max_tile=8,
+    unrolled_rows=10,
+    side_by_side=True,
+)
+SIZE = Effort(
+    unroll_all_pairs=4,
+    unroll_pairs=2,
+    wide_weights=0,
+    wide_gain=0.0,
+    depthwise_bytes=0,
+    max_tile=4,
+    unrolled_rows=0,
+    side_by_side=False,
+)
