@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ..fixed_point import Multiplier, mean_multiplier, requantize, squared_difference_multipliers
 from ..ir import FusedAttrs, Graph, Op, Tensor
 from .base import ConstArray, KernelCall, ShapeValue
+from .broadcast import unroll
 from .exact import INT8_VALUES, offset_interval
 from .rescale import rescale
 from .squared_difference import rescaled_inputs
@@ -52,6 +53,8 @@ def select(op: Op, graph: Graph) -> KernelCall:
             "c": num_channels,
             "block": _block(pixels),
             "has_table": has_table,
+            "sum_steps": unroll(_block(pixels), 8),
+            "square_steps": unroll(pixels, 16) if has_table else unroll(_block(pixels), 4),
             "store_means": first.stores_four,
             "store_variances": last.stores_four,
             **squares.shape,

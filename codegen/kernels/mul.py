@@ -7,7 +7,7 @@ import numpy as np
 from ..fixed_point import mul_multiplier
 from ..ir import ClampAttrs, Graph, Op, Tensor
 from .base import ConstArray, KernelCall, SamePlace
-from .broadcast import broadcast_nest, elementwise_sharing
+from .broadcast import broadcast_nest, elementwise_sharing, unroll
 from .exact import INT8_VALUES, ProductRequant, fit_product_requant
 from .table import table_call
 
@@ -87,7 +87,13 @@ def _channels(maps: Tensor, scales: Tensor, output: str, requant: ProductRequant
     has_table = TABLE_COST + TABLE_ENTRIES_COST / pixels < lanes_cost
     return KernelCall(
         template="mul_channels",
-        shape={"pixels": pixels, "c": num_channels, **requant_shape(requant, low, high), "has_table": has_table},
+        shape={
+            "pixels": pixels,
+            "c": num_channels,
+            **requant_shape(requant, low, high),
+            "has_table": has_table,
+            "steps": unroll(pixels, 16 if has_table else 4),
+        },
         inputs=(maps.name, scales.name),
         outputs=(output,),
         scalars={"offset0": -maps.zero_point, "offset1": -scales.zero_point, **requant_scalars(requant)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..fixed_point import mul_multiplier
 from ..ir import ClampAttrs, FusedAttrs, Graph, Op
 from .base import KernelCall
+from .broadcast import unroll
 from .exact import fit_product_requant
 from .mul import MAX_LANE_SHIFT, pair_products, requant_scalars, requant_shape
 
@@ -19,12 +20,14 @@ def select(op: Op, graph: Graph) -> KernelCall:
     requant = fit_product_requant(pair_products(maps, coefficients), factor, scaled.zero_point)
     num_channels = graph.tensor(op.output).shape[-1]
     heads = coefficients.num_elements // num_channels
+    pixels = graph.tensor(op.output).num_elements // num_channels
     return KernelCall(
         template="mul_max",
         shape={
-            "pixels": graph.tensor(op.output).num_elements // num_channels,
+            "pixels": pixels,
             "c": num_channels,
             "heads": heads,
+            "steps": unroll(pixels - (heads == 3), 6),
             "has_lanes": 2 <= heads <= 5 and maps.num_elements >= 4 and requant.left <= MAX_LANE_SHIFT,
             **requant_shape(requant, mul.attrs.activation_min, mul.attrs.activation_max),
         },
