@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.kernels.broadcast import BroadcastNest, broadcast_nest
+from flynet_tiny.codegen.kernels.broadcast import BroadcastNest, broadcast_nest, unroll
 from flynet_tiny.codegen.kernels.reduction import reduction_nest
 
 from .elementwise_cases import broadcast_shapes, shapes
@@ -21,6 +21,7 @@ def visited(nest: BroadcastNest, strides: Shape, step: int) -> list[int]:
     return [start + i * step for start in starts for i in range(nest.run)]
 
 
+@settings(deadline=None)
 @given(broadcast_shapes())
 def test_a_nest_reads_what_numpy_broadcasts(pair: tuple[Shape, Shape]) -> None:
     left, right = (np.arange(math.prod(shape)).reshape(shape) for shape in pair)
@@ -30,6 +31,7 @@ def test_a_nest_reads_what_numpy_broadcasts(pair: tuple[Shape, Shape]) -> None:
     assert visited(nest, nest.strides1, nest.step1) == b.reshape(-1).tolist()
 
 
+@settings(deadline=None)
 @given(broadcast_shapes())
 def test_an_operand_is_plain_when_it_is_read_in_order_without_repetition(pair: tuple[Shape, Shape]) -> None:
     nest = broadcast_nest(*pair)
@@ -44,6 +46,7 @@ def test_same_shapes_and_channel_vectors_merge_their_axes() -> None:
     assert broadcast_nest((1, 5, 6, 7), (1, 1, 1, 1)) == BroadcastNest((), (), (), 210, 1, 0)
 
 
+@settings(deadline=None)
 @given(shapes(), st.sets(st.integers(0, 5)))
 def test_a_reduction_nest_gathers_each_output_s_elements(shape: Shape, chosen: set[int]) -> None:
     axes = tuple(sorted(a for a in chosen if a < len(shape)))
@@ -62,3 +65,11 @@ def test_a_reduction_nest_gathers_each_output_s_elements(shape: Shape, chosen: s
     expected = moved.reshape(-1, nest.count)
     assert [sorted(row) for row in rows] == [sorted(row) for row in expected.tolist()]
     assert nest.count * nest.num_outputs == elements.size
+
+
+@given(st.integers(1, 4000), st.integers(1, 20))
+def test_unrolled_code_stays_near_its_limit_and_covers_the_count(count: int, most: int) -> None:
+    steps = unroll(count, most)
+    assert 1 <= steps <= most
+    assert steps + count % steps <= most + 1
+    assert unroll(most * 7, most) == most
