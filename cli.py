@@ -47,6 +47,13 @@ _TARGET = click.option("--target", required=True, metavar="CHIP", help="Microcon
 _OUT = click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Output folder; it appears whole or not at all."
 )
+_OPTIMIZE = click.option(
+    "--optimize",
+    type=click.Choice(["speed", "balanced", "size"]),
+    default="balanced",
+    show_default=True,
+    help="What flash may be spent on: unrolled code and weights stored wider.",
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")
 _NO_EMULATE = click.option("--no-emulate", is_flag=True, help="Do not run the emulated board.")
 _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
@@ -80,6 +87,7 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
 )
 @_TARGET
 @_OUT
+@_OPTIMIZE
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of untrained weights, crops and test inputs.")
 @_JSON
 @_EMIT
@@ -94,6 +102,7 @@ def export(
     calibration: str,
     target: str,
     out: Path | None,
+    optimize: str,
     seed: int,
     as_json: bool,
     emit: str | None,
@@ -108,7 +117,7 @@ def export(
     from .deploy.network import NetworkRequest
 
     request = NetworkRequest(width, heads, resolution, classes, channels, checkpoint, calibration, seed)
-    click.echo(export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json), nl=False)
+    click.echo(export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize), nl=False)
 
 
 @cli.command(
@@ -122,6 +131,7 @@ def export(
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.tflite")
 @_TARGET
 @_OUT
+@_OPTIMIZE
 @click.option("--name", metavar="ID", help="Name of the C library.  [default: the file's]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the test inputs.")
 @_JSON
@@ -131,6 +141,7 @@ def compile_command(
     model: Path,
     target: str,
     out: Path | None,
+    optimize: str,
     name: str | None,
     seed: int,
     as_json: bool,
@@ -143,7 +154,8 @@ def compile_command(
     """
     from .deploy.commands import compile_model
 
-    click.echo(compile_model(model, name, target, out, emit, emulate=not no_emulate, as_json=as_json, seed=seed), nl=False)
+    text = compile_model(model, name, target, out, emit, emulate=not no_emulate, as_json=as_json, seed=seed, optimize=optimize)
+    click.echo(text, nl=False)
 
 
 @cli.command(

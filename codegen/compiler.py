@@ -10,6 +10,7 @@ from .emit import emit, model_sha256
 from .ir import Graph, Op
 from .kernels import select_kernel
 from .kernels.base import KernelCall
+from .kernels.effort import BALANCED, Effort
 from .lifetimes import is_free, lifetimes
 from .passes.pipeline import run_passes
 from .plan_memory import MemoryPlan, plan_memory
@@ -29,16 +30,16 @@ class Compiled:
     sha256: str
 
 
-def compile_tflite(data: bytes, name: str, target: str = "any") -> Compiled:
+def compile_tflite(data: bytes, name: str, target: str = "any", effort: Effort = BALANCED) -> Compiled:
     """Read, check, optimise, plan and emit a model file; raises `BadModel` or `UnsupportedOperators`."""
-    return compile_graph(read_tflite(data, name), model_sha256(data), target)
+    return compile_graph(read_tflite(data, name), model_sha256(data), target, effort)
 
 
-def compile_graph(source: Graph, sha256: str, target: str = "any") -> Compiled:
+def compile_graph(source: Graph, sha256: str, target: str = "any", effort: Effort = BALANCED) -> Compiled:
     """Optimise, plan and emit a verified graph; `sha256` is that of the file which it came from."""
     graph = run_passes(source)
     ops = tuple(op for op in graph.ops if not is_free(op.kind))
-    calls = tuple(select_kernel(op, graph) for op in ops)
+    calls = tuple(select_kernel(op, graph, effort) for op in ops)
     plan = plan_memory(lifetimes(graph, calls))
     check_plan(plan, graph, calls)
     return Compiled(source, graph, ops, calls, plan, emit(graph, ops, calls, plan, sha256, target), sha256)

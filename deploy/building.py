@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 from ..codegen.c_library import CLibrary
-from ..codegen.targets import Target
 from ..verify.board import NETDUINOPLUS2, Board
 from ..verify.firmware import FittedFirmware, fit_firmware, output_hash, self_test_inputs
 from ..verify.host_c import HostLibrary
+from .subject import Plan
 
 FIRMWARE_FOLDER = "firmware"
 REAL_ADDRESS_BOARDS = {"stm32f405": NETDUINOPLUS2}  # chips that QEMU emulates at their own addresses
@@ -21,7 +21,7 @@ def write_library(library: CLibrary, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def link(library: CLibrary, target: Target, folder: Path, host: HostLibrary, board: Board | None = None) -> FittedFirmware:
+def link(library: CLibrary, plan: Plan, folder: Path, host: HostLibrary, board: Board | None = None) -> FittedFirmware:
     """Write and build a project around the library's files in `folder`, with exactly the stack and statics it needs.
 
     The project is `folder`/firmware, or for a board that is not the core's usual one `folder`/firmware-<board>.
@@ -34,7 +34,10 @@ def link(library: CLibrary, target: Target, folder: Path, host: HostLibrary, boa
         return output_hash(library, host.run(self_test_inputs(library)).outputs)
 
     try:
-        return fit_firmware(library, target, project, expected_hash, board=board, library_folder="..")
+        return fit_firmware(
+            library, plan.target, project, expected_hash, board=board, library_folder="..",
+            optimization=plan.effort.compiler_flag,
+        )  # fmt: skip
     except BaseException:
         shutil.rmtree(project, ignore_errors=True)
         raise

@@ -21,10 +21,10 @@ from .verdict import format_report
 
 
 def export_network(
-    request: NetworkRequest, target_name: str, out: Path | None, emit: str | None, *, emulate: bool, as_json: bool
+    request: NetworkRequest, target_name: str, out: Path | None, emit: str | None, *, emulate: bool, as_json: bool, optimize: str
 ) -> str:
     """`flynet-tiny export`: a FlyNet to a folder with a verdict."""
-    plan = Plan(get_target(target_name), emulate, request.seed)
+    plan = Plan(get_target(target_name), emulate, request.seed, optimize)
     if request.checkpoint is None:
         request.config()  # bad options are refused before anything is loaded
     if emit is None:
@@ -46,9 +46,10 @@ def compile_model(
     emulate: bool,
     as_json: bool,
     seed: int,
+    optimize: str = "balanced",
 ) -> str:
     """`flynet-tiny compile`: any int8 `.tflite` to a folder with a verdict."""
-    plan = Plan(get_target(target_name), emulate, seed)
+    plan = Plan(get_target(target_name), emulate, seed, optimize)
     data = _read(model)
     c_name = _c_name(name if name is not None else model.stem, is_given=name is not None)
     graph = read_tflite(data, c_name)
@@ -87,7 +88,7 @@ def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: 
 
 
 def _emitted(subject: Subject, plan: Plan, emit: str) -> str:
-    compiled = compile_tflite(subject.tflite, subject.name, plan.target.name)
+    compiled = compile_tflite(subject.tflite, subject.name, plan.target.name, plan.effort)
     if emit == "ir":
         return format_graph(compiled.source_graph) + "\n" + format_graph(compiled.graph)
     if emit == "plan":

@@ -25,6 +25,7 @@ from .building import FIRMWARE_FOLDER, link, write_library
 from .console import Reporter
 from .judging import judge, test_inputs
 from .network import inputs_for_any_model, quantize_images
+from .subject import Plan
 
 Int8 = npt.NDArray[np.int8]
 
@@ -36,8 +37,12 @@ class Revisited:
     folder: Path
     tflite: bytes
     compiled: Compiled
-    target: Target
+    plan: Plan
     report: dict[str, Any]
+
+    @property
+    def target(self) -> Target:
+        return self.plan.target
 
 
 def revisit(folder: Path) -> Revisited:
@@ -50,13 +55,14 @@ def revisit(folder: Path) -> Revisited:
             raise BadData(f"{folder} holds no generated C library")
         name = headers[0].name.removesuffix("_weights.h")
         target = get_target(report["target"]["name"])
-        compiled = compile_tflite(tflite, name, target.name)
+        plan = Plan(target, emulate=True, optimize=report["target"]["optimize"])
+        compiled = compile_tflite(tflite, name, target.name, plan.effort)
         files = {file: (folder / file).read_text(encoding="utf-8") for file in compiled.library.files}
     except OSError as error:
         raise BadData(f"{folder} is no output folder of ours: cannot read {error.filename}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(f"{folder}/report.json is damaged: {error}") from error
-    return Revisited(folder, tflite, replace(compiled, library=replace(compiled.library, files=files)), target, report)
+    return Revisited(folder, tflite, replace(compiled, library=replace(compiled.library, files=files)), plan, report)
 
 
 def verify_folder(folder: Path, count: int, seed: int, *, emulate: bool) -> str:
@@ -72,7 +78,7 @@ def verify_folder(folder: Path, count: int, seed: int, *, emulate: bool) -> str:
         if emulate:
             with reporter.step("link") as step:
                 write_library(compiled.library, Path(scratch))
-                firmware = link(compiled.library, found.target, Path(scratch), host).firmware
+                firmware = link(compiled.library, found.plan, Path(scratch), host).firmware
                 step.say("the folder's C, for the host and the emulated board")
         with reporter.step("verify") as step:
             inputs = test_inputs(compiled, real, count, seed)

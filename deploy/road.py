@@ -55,7 +55,7 @@ def require_road_tools(plan: Plan) -> None:
 def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verdict:
     """Compile, link, prove and report a model; everything is written below `folder`."""
     with reporter.step("compile") as step:
-        compiled = compile_tflite(subject.tflite, subject.name, plan.target.name)
+        compiled = compile_tflite(subject.tflite, subject.name, plan.target.name, plan.effort)
         _write_models(subject, compiled, folder)
         write_library(compiled.library, folder)
         step.say(
@@ -65,7 +65,7 @@ def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verd
     with HostLibrary(compiled.library) as host:
         try:
             with reporter.step("link") as step:
-                linked = link(compiled.library, plan.target, folder, host)
+                linked = link(compiled.library, plan, folder, host)
                 step.say(_link_line(linked, plan.target))
         except OverBudget as error:
             report = _report(subject, compiled, plan, None, NotDone("the network does not fit"), str(error))
@@ -137,7 +137,7 @@ def _run_at_real_addresses(compiled: Compiled, plan: Plan, folder: Path, host: H
         return
     with reporter.step(board.machine) as step:
         try:
-            linked = link(compiled.library, plan.target, folder, host, board)
+            linked = link(compiled.library, plan, folder, host, board)
         except OverBudget as error:
             step.say(f"left out: on this board, which lacks CCM, the network {error}")
             return
@@ -235,7 +235,7 @@ def _report(
         )  # fmt: skip
     return Report(
         model=model,
-        target=TargetFacts(target.name, target.core.value),
+        target=TargetFacts(target.name, target.core.value, plan.optimize),
         flash=flash,
         ram=ram,
         fits=over_budget is None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ..codegen.kernels.effort import EFFORTS, Effort
 from ..codegen.targets import Target
 from ..report.schema import LayerSqnr, NotDone
 
@@ -45,8 +46,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Plan:
-    """How far to walk: the chip, and whether to run the emulated board."""
+    """How far to walk: the chip, whether to run the emulated board, and how much flash speed may cost."""
 
     target: Target
     emulate: bool
     seed: int = 0
+    optimize: str = "balanced"
+
+    @property
+    def effort(self) -> Effort:
+        return EFFORTS[self.optimize]

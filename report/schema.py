@@ -27,8 +27,11 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class TargetFacts:
+    """`optimize` is what the code was generated for: speed, balanced or size."""
+
     name: str
     core: str
+    optimize: str
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,18 @@ from . import (
     table,
 )
 from .base import KernelCall
+from .effort import BALANCED, Effort
 
 Select = Callable[[Op, Graph], KernelCall]
+SelectProducts = Callable[[Op, Graph, Effort], KernelCall]
 
-_KERNELS: Mapping[OpKind, Select] = {
+_PRODUCTS: Mapping[OpKind, SelectProducts] = {
     OpKind.CONV_2D: conv_2d.select,
     OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d.select,
     OpKind.FULLY_CONNECTED: fully_connected.select,
+}
+
+_KERNELS: Mapping[OpKind, Select] = {
     OpKind.ADD: add.select,
     OpKind.SUB: add.select,
     OpKind.MUL: mul.select,
@@ -58,15 +63,20 @@ _KERNELS: Mapping[OpKind, Select] = {
 
 _FUSED: Mapping[FusedPattern, Select] = {
     FusedPattern.MEAN_VARIANCE: mean_variance.select,
-    FusedPattern.MDW_MAX: mdw_max.select,
     FusedPattern.MUL_MAX: mul_max.select,
 }
 
 
-def select_kernel(op: Op, graph: Graph) -> KernelCall:
-    """The kernel call that computes an operator; a table fused into its producer is the producer's kernel's work."""
+def select_kernel(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
+    """The kernel call that computes an operator; a table fused into its producer is the producer's kernel's work.
+
+    effort  how much flash the convolutions may spend for speed
+    """
+    kind = op.kind
     if isinstance(op.attrs, FusedAttrs):
-        if op.attrs.pattern is FusedPattern.PRODUCER_TABLE:
-            return _KERNELS[op.attrs.body[0].kind](op, graph)
-        return _FUSED[op.attrs.pattern](op, graph)
-    return _KERNELS[op.kind](op, graph)
+        if op.attrs.pattern is FusedPattern.MDW_MAX:
+            return mdw_max.select(op, graph, effort)
+        if op.attrs.pattern is not FusedPattern.PRODUCER_TABLE:
+            return _FUSED[op.attrs.pattern](op, graph)
+        kind = op.attrs.body[0].kind
+    return _PRODUCTS[kind](op, graph, effort) if kind in _PRODUCTS else _KERNELS[kind](op, graph)

@@ -8,13 +8,13 @@ The emitted C function is
 
     FT_KERNEL void <function>(const <struct> *layer, const int8_t *input0, ..., int8_t *output0, ..., void *scratch)
 
-with as many inputs and outputs as the call names activations; `layer` is left out when a call has neither arrays nor scalars, `scratch`
-when `scratch_bytes` is 0. Equal template and shape make one C function, shared by all layers of that shape.
+with as many inputs and outputs as the call names activations; `layer` is left out when a call has neither arrays nor scalars,
+`scratch` when `scratch_bytes` is 0. Equal template and shape make one C function, shared by all layers of that shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,12 +86,3 @@ class KernelCall:
 def elementwise_schedule(num_bytes: int) -> RowSchedule:
     """A kernel that reads element i before it writes element i, in order (blocks of any size, read before written)."""
     return RowSchedule(write_end=(num_bytes,), read_begin=(num_bytes,))
-
-
-def sum_bounds(weights: npt.NDArray[np.integer], axes: Sequence[int], bias: npt.NDArray[np.integer], input_zero_point: int) -> int:
-    """The largest |accumulator| that any int8 input can produce: bias + sum(w * (x - zero_point)), over the axes."""
-    low, high = -128 - input_zero_point, 127 - input_zero_point
-    w = weights.astype(np.int64)
-    at_least = np.minimum(w * low, w * high).sum(axis=tuple(axes)) + bias.astype(np.int64)
-    at_most = np.maximum(w * low, w * high).sum(axis=tuple(axes)) + bias.astype(np.int64)
-    return int(max(-at_least.min(), at_most.max(), 0))

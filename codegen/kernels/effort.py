@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -17,6 +18,7 @@ class Effort:
     max_tile           outputs of a row that a depthwise convolution computes together
     unrolled_rows      kernel rows of all heads; above, the heads after the first share code
     side_by_side       whether windows inside the map have a faster path beside the general one
+    compiler_flag      gcc's optimization of the firmware
     """
 
     unroll_all_pairs: int
@@ -27,6 +29,7 @@ class Effort:
     max_tile: int
     unrolled_rows: int
     side_by_side: bool
+    compiler_flag: str
 
 
 SPEED = Effort(
@@ -38,6 +41,7 @@ SPEED = Effort(
     max_tile=8,
     unrolled_rows=20,
     side_by_side=True,
+    compiler_flag="-O3",
 )
 BALANCED = Effort(
     unroll_all_pairs=20,
@@ -48,6 +52,7 @@ BALANCED = Effort(
     max_tile=8,
     unrolled_rows=10,
     side_by_side=True,
+    compiler_flag="-O3",
 )
 SIZE = Effort(
     unroll_all_pairs=4,
@@ -58,4 +63,7 @@ SIZE = Effort(
     max_tile=4,
     unrolled_rows=0,
     side_by_side=False,
+    compiler_flag="-Os",
 )
+
+EFFORTS: Mapping[str, Effort] = {"speed": SPEED, "balanced": BALANCED, "size": SIZE}
