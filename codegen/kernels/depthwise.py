@@ -55,15 +55,13 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
     plane = plane_of(conv)
     shape: dict[str, ShapeValue] = {**window_shape(conv), "heads": heads, "is_max": is_max, "is_tied": is_tied, **asdict(plane)}
     taps = _taps(conv)
-    tile, rest = tile_widths(conv.attrs.window, conv.output_shape[2], taps, is_max, effort.max_tile)
+    row = tiling(conv.attrs.window, conv.output_shape[2], taps, is_max, effort.max_tile)
     clamps = conv.table is None or is_max
     shape |= {
-        "tile": tile,
-        "tiles": conv.output_shape[2] // tile,
-        "rest": rest,
+        **asdict(row),
         "even_words": taps.even_words,
         "odd_words": taps.odd_words,
-        "spill_out": tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
+        "spill_out": row.tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
         "unroll_heads": heads * conv.attrs.window.kernel_h <= effort.unrolled_rows,
         "scale": requant.rounding.value,
         "is_doubled": requant.rounding.takes_doubled,
@@ -124,23 +122,38 @@ def _taps(conv: Convolution) -> Taps:
     return Taps((w.kernel_w + 1) // 2, 0)
 
 
-def tile_widths(window: Window, out_w: int, taps: Taps, is_max: bool, max_tile: int) -> tuple[int, int]:
-    """How many outputs of a row are computed together, and how many remain at its end."""
+@dataclass(frozen=True)
+class Tiling:
+    """A row of outputs: `tiles` groups of `tile`, then `rests` groups of `rest`, each group computed together."""
+
+    tile: int
+    tiles: int
+    rest: int
+    rests: int
+
+
+def tiling(window: Window, out_w: int, taps: Taps, is_max: bool, max_tile: int) -> Tiling:
+    """The cheapest division of a row into at most two sizes of groups that the registers can hold.
+
+    Groups start at even columns of the widened map, where words are aligned.
+    """
     if single_taps(window):
-        return 1, 0
+        return Tiling(1, out_w, 0, 0)
     most = max(2, min(max_tile, REGISTERS - 4 - taps.words))
     if is_max:
         most = min(most, 4)
-    if out_w <= most:
-        return out_w, 0
-    even = [t for t in range(1, most + 1) if t * window.stride_w % 2 == 0]
+    sizes = [t for t in range(1, most + 1) if t * window.stride_w % 2 == 0 or t == out_w]
+    found = [Tiling(t, out_w // t, 0, 0) for t in sizes if out_w % t == 0]
+    for t in sizes:
+        for tiles in range(1, -(-out_w // t)):
+            left = out_w - tiles * t
+            found += [Tiling(t, tiles, r, left // r) for r in range(1, most + 1) if left % r == 0 and r in (*sizes, left)]
 
-    def row_cost(tile: int) -> float:
-        rest = out_w % tile
-        return out_w // tile * _tile_cost(window, tile, taps) + (_tile_cost(window, rest, taps) if rest else 0)
+    def cost(tiling: Tiling) -> tuple[float, int]:
+        rests = tiling.rests * _tile_cost(window, tiling.rest, taps) if tiling.rests else 0
+        return tiling.tiles * _tile_cost(window, tiling.tile, taps) + rests, tiling.tile + tiling.rest
 
-    best = min(even, key=lambda t: (row_cost(t), -t))
-    return best, out_w % best
+    return min(found, key=cost)
 
 
 def _tile_cost(window: Window, tile: int, taps: Taps) -> float:
@@ -148,7 +161,7 @@ def _tile_cost(window: Window, tile: int, taps: Taps) -> float:
     values = (tile - 1) * window.stride_w + window.kernel_w
     loads = math.ceil(math.ceil(values / 2) / 2) + math.ceil(taps.words / 2)
     products = tile * (window.kernel_w // 2 + 1)
-    spills = 5 if tile + taps.words + 4 >= REGISTERS else 0
+    spills = 10 if tile + taps.words + 4 >= REGISTERS else 0
     return window.kernel_h * (loads + products) + 5 * tile + 12 + spills
 
 

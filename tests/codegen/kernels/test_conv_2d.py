@@ -31,7 +31,7 @@ def test_drawn_layers_equal_the_reference(tmp_path: Path, drawn: list[Layer]) ->
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=RELAXED)
+@settings(max_examples=25, deadline=None, suppress_health_check=RELAXED)
 @given(st.lists(layers(KIND), min_size=20, max_size=20))
 def test_many_drawn_layers_equal_the_reference_on_both_machines(tmp_path: Path, drawn: list[Layer]) -> None:
     cases = [layer.case() for layer in drawn]
