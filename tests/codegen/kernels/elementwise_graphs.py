@@ -100,12 +100,18 @@ def result_quant(rng: Rng, kind: OpKind, left: Quant, right: Quant) -> Quant:
     return scale, random_quant(rng)[1]
 
 
-def mean_variance_graph(rng: Rng, h: int, w: int, c: int, finer_mean: float | None = None) -> Graph:
-    """MEAN, SQUARED_DIFFERENCE, MEAN over a map, fused. finer_mean: scale of the map over scale of its mean."""
+def mean_variance_graph(
+    rng: Rng, h: int, w: int, c: int, finer_mean: float | None = None, square_steps: float | None = None
+) -> Graph:
+    """MEAN, SQUARED_DIFFERENCE, MEAN over a map, fused.
+
+    finer_mean: scale of the map over scale of its mean; square_steps: scale of the squares over that of the map, squared
+    """
     source = random_quant(rng)
     finer = finer_mean or float(np.exp(rng.uniform(-0.3, 2)))
     mean = (source[0] / finer, int(np.clip(round(source[1] * finer / 2), -128, 127)) if rng.random() < 0.8 else 0)
-    square_scale = max(source[0] ** 2 * float(np.exp(rng.uniform(0, 6))), 1.01 * 4 * max(source[0], mean[0]) ** 2 / (1 << 14))
+    square_steps = square_steps or float(np.exp(rng.uniform(0, 6)))
+    square_scale = max(source[0] ** 2 * square_steps, 1.01 * 4 * max(source[0], mean[0]) ** 2 / (1 << 14))
     square = (square_scale, -128 if rng.random() < 0.6 else int(rng.integers(-128, 128)))
     variance = (square[0] * float(np.exp(rng.uniform(-2, 0.2))), -128 if rng.random() < 0.6 else int(rng.integers(-128, 128)))
     tensors = [

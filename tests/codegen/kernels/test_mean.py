@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen.ir import Graph, OpKind, ReduceAttrs
+from flynet_tiny.codegen.kernels import select_kernel
 
 from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
 from .elementwise_graphs import Quant, Rng, Shape, random_quant, unary_graph
-from .kernel_runner import run_on_host
+from .kernel_runner import case_of, run_on_host
 
 
 def mean_graph(shape: Shape, axes: Shape, source: Quant, result: Quant, keep_dims: bool = True) -> Graph:
@@ -69,3 +71,13 @@ def test_drawn_means_equal_the_reference(tmp_path: Path, graphs: list[Graph]) ->
 @drawn(means, examples=20, count=25)
 def test_many_drawn_means_equal_the_reference(tmp_path: Path, graphs: list[Graph]) -> None:
     check_on_both_machines(graphs, tmp_path)
+
+
+@pytest.mark.parametrize("value", [-128, 127])
+def test_constant_maps_fill_the_lanes_without_overflow(tmp_path: Path, value: int) -> None:
+    cases = []
+    for i, (shape, axes) in enumerate((((1, 16, 17, 4), (1, 2)), ((1, 259, 1, 4), (1, 2)), ((2, 1, 1100), (2,)))):
+        graph = mean_graph(shape, axes, (0.05, 0), (0.05, 0))
+        op = graph.ops[0]
+        cases.append(case_of(f"constant {i}", op, graph, select_kernel(op, graph), {"x": np.full(shape, value, np.int8)}))
+    run_on_host(cases, tmp_path)

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.ir import Graph
+from flynet_tiny.codegen import reference
+from flynet_tiny.codegen.ir import Graph, OpKind
 from flynet_tiny.codegen.kernels import select_kernel
 
 from .elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
-from .elementwise_graphs import Rng, mean_variance_graph
+from .elementwise_graphs import Rng, binary_graph, mean_variance_graph
 from .kernel_runner import case_of, run_on_host
 
 
@@ -63,7 +65,7 @@ def test_many_drawn_maps_equal_the_reference(tmp_path: Path, graphs: list[Graph]
 @pytest.mark.parametrize("value", [-128, 127])
 def test_constant_maps_at_the_ends_of_int8_equal_the_reference(tmp_path: Path, value: int) -> None:
     rng = np.random.default_rng(5)
-    graphs = [mean_variance_graph(rng, h, w, 6) for h, w in ((5, 5), (15, 17), (30, 33))]
+    graphs = [mean_variance_graph(rng, h, w, 6) for h, w in ((5, 5), (15, 17), (1, 257), (7, 37), (30, 33))]
     cases = []
     for i, graph in enumerate(graphs):
         op = graph.ops[0]
@@ -79,3 +81,38 @@ def test_large_maps_take_a_table_and_small_ones_lanes() -> None:
 
     assert has_table(56)
     assert not has_table(14)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_constants_give_every_squared_difference_of_every_mean(seed: int) -> None:
+    finer_mean = (1.0, 1.7, 2.0, 4.3)[seed % 4]
+    graph = mean_variance_graph(np.random.default_rng(seed), 6, 6, 4, finer_mean, square_steps=45.0 + 16 * seed)
+    call = select_kernel(graph.ops[0], graph)
+    assert call.shape["is_fitted"]
+    means = reachable_means(graph)
+    constants = next(array.values for array in call.arrays if array.field == "centre_constants")
+    mean_offset, multiplier, half, shift, sign, centre_offset = (int(c) for c in constants)
+
+    scaled_means = (means.astype(np.int64) + mean_offset) * 256
+    high = ((scaled_means * multiplier + (1 << 31)) >> 32) + half + ((scaled_means >> 31) & sign)
+    centres = (high >> shift) + centre_offset
+    doubled = 128 * np.arange(-128, 128)[:, np.newaxis] - 2 * centres
+    found = ((doubled * doubled * call.scalars["multiplier"] >> 32) + call.scalars["square_offset"]) >> 16
+    assert np.array_equal(np.clip(found, -128, 127), squared_differences(graph, means))
+
+
+def reachable_means(graph: Graph) -> npt.NDArray[np.int8]:
+    """Every mean between those of the lowest and of the highest map."""
+    shape = graph.tensor("x").shape
+    ends = [
+        int(reference.run_op(graph.ops[0], graph, {"x": np.full(shape, value, np.int8)})["mean"].flat[0]) for value in (-128, 127)
+    ]
+    return np.arange(ends[0], ends[1] + 1).astype(np.int8)
+
+
+def squared_differences(graph: Graph, means: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """[256, means] of the reference, for every value and the given means."""
+    quants = [(graph.tensor(name).scale, graph.tensor(name).zero_point) for name in ("x", "mean", "square")]
+    alone = binary_graph(OpKind.SQUARED_DIFFERENCE, ((256, 1), (1, len(means))), (quants[0], quants[1]), quants[2])
+    values = {"x": np.arange(-128, 128).astype(np.int8).reshape(256, 1), "z": means.reshape(1, -1)}
+    return reference.run_op(alone.ops[0], alone, values)["y"]

@@ -35,6 +35,7 @@ def listed() -> list[Graph]:
             pool_graph(kind, 1, 1, 4, Window(1, 1)),
             pool_graph(kind, 5, 5, 7, Window(3, 3, 1, 1, 1, 1, 1, 1, 1, 1), (-20, 35)),
             pool_graph(kind, 1, 300, 4, Window(1, 300)),
+            pool_graph(kind, 4, 4, 16, Window(3, 3, 1, 1, 1, 1, 1, 1, 1, 1)),  # an output row too near would be overwritten
         ]
     return graphs
 

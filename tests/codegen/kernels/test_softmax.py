@@ -30,6 +30,7 @@ def listed() -> list[Graph]:
         softmax_graph((2, 1000), 1e-5),
         softmax_graph((3, 4, 5), 4.0, 2.0),
         softmax_graph((7,), 0.001),
+        softmax_graph((6000, 3), 0.021),  # enough rows that a reciprocal of fewer bits shows
     ]
 
 
