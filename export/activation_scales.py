@@ -122,8 +122,10 @@ def _scale_floor(op: FloatOp, inputs: list[Affine]) -> float:
         axes = (0, 1, 2) if op.kind is Kind.DEPTHWISE_CONV_2D else (1, 2, 3)
         reach = np.abs(op.weights).sum(axis=axes) * 255 * scales[0]
         return float((reach + np.abs(op.bias if op.bias is not None else 0.0)).max()) / 2**29
-    if op.kind is Kind.SQUARED_DIFFERENCE:  # twice^2 / (2^14 * output) must be below 1
-        return (2 * max(scales)) ** 2 / 2**14
+    if op.kind is Kind.SQUARED_DIFFERENCE:
+        # LiteRT needs twice^2 / (2^14 * output) below 1. Below 2^-15 the kernels have their short formula, and a step of
+        # 8 squared input steps is still finer than what the input's own rounding does to a square.
+        return _SQUARE_STEP * (2 * max(scales)) ** 2
     if op.kind in (Kind.ADD, Kind.SUB):  # twice / (2^20 * output) must be below 1
         return 2 * max(scales) / 2**20
     if op.kind is Kind.MUL:  # the product of two offsets, shifted left, stays inside int32
@@ -133,6 +135,9 @@ def _scale_floor(op: FloatOp, inputs: list[Affine]) -> float:
     if op.kind in (Kind.MEAN, Kind.RELU, Kind.RELU6, Kind.QUANTIZE):
         return scales[0] / 2**16
     return 0.0
+
+
+_SQUARE_STEP = 2.125  # in units of twice the input scale, squared: a little above the 2 that gives 2^-15
 
 
 class _Groups:
