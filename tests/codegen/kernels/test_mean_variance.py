@@ -83,6 +83,17 @@ def test_large_maps_take_a_table_and_small_ones_lanes() -> None:
     assert not has_table(14)
 
 
+def test_the_variance_of_two_pixels_shows_a_mean_that_is_one_unit_off(tmp_path: Path) -> None:
+    cases = []
+    rng = np.random.default_rng(4)
+    for finer_mean in (1.0, 1.7, 2.9):
+        graph = mean_variance_graph(rng, 1, 2, 256, finer_mean, square_steps=70.0)
+        op = graph.ops[0]
+        noise = rng.integers(-128, 128, (1, 1, 2, 256)).astype(np.int8)
+        cases.append(case_of(f"pairs {finer_mean}", op, graph, select_kernel(op, graph), {"x": noise}))
+    run_on_host(cases, tmp_path)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_the_constants_give_every_squared_difference_of_every_mean(seed: int) -> None:
     finer_mean = (1.0, 1.7, 2.0, 4.3)[seed % 4]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen.ir import Graph, OpKind, SoftmaxAttrs
+from flynet_tiny.codegen.kernels import select_kernel
 
 from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
 from .elementwise_graphs import Rng, Shape, random_quant, unary_graph
-from .kernel_runner import run_on_host
+from .kernel_runner import case_of, run_on_host
 
 
 def softmax_graph(shape: Shape, scale: float, beta: float = 1.0, zero_point: int = 3) -> Graph:
@@ -30,7 +32,6 @@ def listed() -> list[Graph]:
         softmax_graph((2, 1000), 1e-5),
         softmax_graph((3, 4, 5), 4.0, 2.0),
         softmax_graph((7,), 0.001),
-        softmax_graph((6000, 3), 0.021),  # enough rows that a reciprocal of fewer bits shows
     ]
 
 
@@ -54,3 +55,11 @@ def test_drawn_rows_equal_the_reference(tmp_path: Path, graphs: list[Graph]) -> 
 @drawn(rows, examples=20, count=25)
 def test_many_drawn_rows_equal_the_reference(tmp_path: Path, graphs: list[Graph]) -> None:
     check_on_both_machines(graphs, tmp_path)
+
+
+def test_sixty_thousand_different_rows_equal_the_reference(tmp_path: Path) -> None:
+    """So many that a reciprocal of fewer bits, or a sum rounded otherwise, shows."""
+    graph = softmax_graph((60000, 3), 0.021)
+    op = graph.ops[0]
+    noise = np.random.default_rng(1).integers(-128, 128, (60000, 3)).astype(np.int8)
+    run_on_host([case_of("rows", op, graph, select_kernel(op, graph), {"x": noise})], tmp_path)
