@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..ir import Graph, Op, Window
 from .base import KernelCall, ShapeValue
 from .convolution import Convolution, convolution, window_shape
 from .depthwise import depthwise_call
 from .effort import BALANCED, Effort
-from .products import pair_order, product_arrays, product_scalars, product_shape, products, window_schedule
+from .products import joins_rest, pair_order, product_arrays, product_scalars, product_shape, products, window_schedule
 
 
 def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
@@ -18,15 +16,17 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     _, in_h, in_w, c_in = conv.input_shape
     _, out_h, out_w, c_out = conv.output_shape
     if c_in == c_out == 1:  # one map, one filter: a depthwise convolution reads it with less work
-        as_depthwise = replace(conv, weights=conv.weights.reshape(1, *conv.weights.shape[1:]))
-        return depthwise_call(as_depthwise, 1, False, op.inputs[0], op.output, effort)
+        return depthwise_call(conv, 1, False, op.inputs[0], op.output, effort)
     run_bytes, num_runs = window_runs(conv.attrs.window, c_in)
-    packed = products(conv, pair_order(run_bytes, num_runs), out_h * out_w, effort)
+    joined = joins_rest(run_bytes, num_runs, conv.attrs.window.kernel_h)
+    packed = products(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, effort)
     shape: dict[str, ShapeValue] = {
         **window_shape(conv),
         **product_shape(conv, packed, out_h * out_w, effort),
         "run_bytes": run_bytes,
         "num_runs": num_runs,
+        "joins_rest": joined,
+        "rest_bytes": run_bytes % 4 * num_runs,
         "pointwise": is_pointwise(conv),
         "patch_bytes": run_bytes * num_runs if reaches_outside(conv) else 0,
     }

@@ -30,7 +30,7 @@ from .requantization import Requantization, accumulator_bounds, requantization
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-MAX_PLANE_BYTES = 8192
+MAX_PLANE_BYTES = 4096
 REGISTERS = 14
 
 

@@ -16,7 +16,7 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     conv = convolution(op, graph)
     c_out, c_in = conv.weights.shape
     rows = math.prod(conv.output_shape) // c_out
-    packed = products(conv, pair_order(c_in, 1), rows, effort, once=True)
+    packed = products(conv, pair_order(c_in, 1, joined=False), rows, effort, once=True)
     shape: dict[str, ShapeValue] = {
         **product_shape(conv, packed, rows, effort),
         "rows": rows,
@@ -24,6 +24,7 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
         "c_out": c_out,
         "run_bytes": c_in,
         "num_runs": 1,
+        "joins_rest": False,
         "pointwise": True,
         "patch_bytes": 0,
     }

@@ -38,19 +38,32 @@ class Products:
     rounding: Rounding
 
 
-def pair_order(run_bytes: int, num_runs: int) -> list[tuple[int, int]]:
+def joins_rest(run_bytes: int, num_runs: int, kernel_h: int) -> bool:
+    """Whether the bytes that kernel rows leave over after their groups of four are paired across the rows."""
+    return num_runs == kernel_h > 1 and run_bytes % 2 == 1
+
+
+def pair_order(run_bytes: int, num_runs: int, joined: bool) -> list[tuple[int, int]]:
     """Which two elements of a window share a word; -1 is none.
 
-    A window is read in runs of neighbouring bytes; four bytes widen to the pairs (0, 2) and (1, 3).
+    A window is read in runs of neighbouring bytes; four bytes widen to the pairs (0, 2) and (1, 3). The bytes left over follow
+    their run, or if `joined` all runs.
     """
     pairs: list[tuple[int, int]] = []
+    left_over: list[int] = []
     for start in range(0, run_bytes * num_runs, run_bytes):
         whole = run_bytes // 4 * 4
         for i in range(start, start + whole, 4):
             pairs += [(i, i + 2), (i + 1, i + 3)]
-        rest = list(range(start + whole, start + run_bytes))
-        pairs += [(rest[i], rest[i + 1] if i + 1 < len(rest) else -1) for i in range(0, len(rest), 2)]
-    return pairs
+        left_over += range(start + whole, start + run_bytes)
+        if not joined:
+            pairs += _neighbours(left_over)
+            left_over = []
+    return pairs + _neighbours(left_over)
+
+
+def _neighbours(elements: list[int]) -> list[tuple[int, int]]:
+    return [(elements[i], elements[i + 1] if i + 1 < len(elements) else -1) for i in range(0, len(elements), 2)]
 
 
 def products(conv: Convolution, pairs: list[tuple[int, int]], num_pixels: int, effort: Effort, once: bool = False) -> Products:

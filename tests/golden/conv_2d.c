@@ -16,7 +16,7 @@ static const net_conv_2d_layer net_op0 = {
  * The windows of 4 pixels are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
 FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
   ft_word *const column = scratch;
-  int8_t *const patch = (int8_t *)(column + 60); /* a window that reaches into the padding */
+  int8_t *const patch = (int8_t *)(column + 56); /* a window that reaches into the padding */
   int32_t oy = 0, ox = 0;
   int8_t *out = output0;
   for (int32_t tile = 0; tile < 4; ++tile) {
@@ -42,6 +42,7 @@ FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input
         }
       }
       ft_word *x = column + p;
+      const int8_t *const first = from;
       for (int32_t ky = 0; ky < 3; ++ky) {
         const int8_t *run = from;
         const int32_t bytes0 = ft_load_word(run);
@@ -50,10 +51,11 @@ FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input
         const int32_t bytes1 = ft_load_word(run + 4);
         x[8] = ft_sxtb16(bytes1);
         x[12] = ft_sxtb16_ror8(bytes1);
-        x[16] = run[8]; /* the other lane meets a weight of 0 */
-        x += 20;
+        x += 16;
         from += row_bytes;
       }
+      x[0] = ft_pack_low(first[0 * row_bytes + 8], first[1 * row_bytes + 8]);
+      x[4] = first[2 * row_bytes + 8];
       if (++ox == 4) {
         ox = 0;
         ++oy;
@@ -66,7 +68,6 @@ FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input
       int32_t both[4], even[4];
       const ft_word *x = column;
       ft_packed_4_first(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
       ft_packed_4(&w, &x, both, even);
       ft_packed_4(&w, &x, both, even);
       ft_packed_4(&w, &x, both, even);
@@ -104,7 +105,7 @@ FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input
 }
 
 /* ---- inference ---- */
-_Static_assert(336u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+_Static_assert(320u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {
@@ -114,8 +115,8 @@ _Static_assert(336u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
   NET_TRACE_OP(-1);
 
   /* op 0  CONV_2D "y"  [1,4,4,3] -> [1,4,4,2]
-   * reads arena[288..335], writes arena[272..303], 267 bytes of scratch */
-  net_conv_2d_1(&net_op0, (const int8_t *)(arena + 288), (int8_t *)(arena + 272), arena + 0);
+   * reads arena[272..319], writes arena[256..287], 251 bytes of scratch */
+  net_conv_2d_1(&net_op0, (const int8_t *)(arena + 272), (int8_t *)(arena + 256), arena + 0);
   NET_TRACE_OP(0);
   return NET_OK;
 }
