@@ -1,0 +1,84 @@
+"""Emulated instructions are deterministic: what the kernels have reached is held here, so that nobody loses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from flynet_tiny.bench.layers import LAYERS
+from flynet_tiny.bench.measure import Measured, measure, measure_mobilenet
+from flynet_tiny.bench.peers import peers_of
+from flynet_tiny.bench.present import as_chart, as_json, as_table
+from flynet_tiny.codegen.targets import get_target
+
+TARGET = "stm32f412"
+MARGIN = 1.02
+
+# Instructions reached on the Cortex-M4, `flynet-tiny bench --layers-only`; lower them when a kernel gets faster.
+REACHED = {
+    "PW1": 1_276_363,
+    "PW2": 465_122,
+    "PW3": 620_844,
+    "PW4": 391_744,
+    "STEM": 3_263_783,
+    "DW3": 517_252,
+    "DW5": 579_586,
+    "DW3s2": 585_241,
+    "MDW3": 1_394_253,
+    "MDW5": 1_620_605,
+    "FC1": 106_356,
+    "FC2": 447_332,
+    "ADD": 48_032,
+}
+
+# Instructions per MAC (ADD: per element) that the kernels must never exceed.
+LIMITS = {
+    "PW1": 2.1, "PW2": 1.22, "PW3": 1.02, "PW4": 1.02, "STEM": 1.5, "DW3": 2.4, "DW5": 1.65, "DW3s2": 3.3, "MDW3": 1.9,
+    "MDW5": 1.3, "FC2": 1.4, "ADD": 12.0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured() -> Callable[[str], Measured]:
+    """Each layer measured once; `measure` also compares the outputs with the reference."""
+    known: dict[str, Measured] = {}
+
+    def get(name: str) -> Measured:
+        if name not in known:
+            known[name] = measure(name, LAYERS[name](), get_target(TARGET))
+        return known[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_layer_keeps_its_speed_and_beats_every_peer(name: str, measured: Callable[[str], Measured]) -> None:
+    found = measured(name)
+    assert found.instructions <= REACHED[name] * MARGIN
+    assert found.per_unit <= LIMITS.get(name, 2.0)
+    for peer, instructions in peers_of(name).instructions.items():
+        assert found.instructions < instructions, peer
+
+
+def test_counts_are_the_same_on_every_run(measured: Callable[[str], Measured]) -> None:
+    assert measure("ADD", LAYERS["ADD"](), get_target(TARGET)) == measured("ADD")
+
+
+def test_mobilenet_needs_less_than_half_of_its_best_peer() -> None:
+    found = measure_mobilenet(get_target(TARGET))
+    assert found.macs == 7_489_664
+    assert found.instructions <= 7_760_000 * MARGIN
+    assert found.instructions * 2 < min(peers_of(found.name).instructions.values())
+
+
+def test_a_benchmark_is_shown_as_json_table_and_chart(measured: Callable[[str], Measured]) -> None:
+    found = [measured("ADD"), measured("FC1")]
+    layers = json.loads(as_json(TARGET, found, []))["layers"]
+    assert [layer["name"] for layer in layers] == ["ADD", "FC1"]
+    assert {"name", "macs", "instructions", "code_bytes", "scratch_bytes"} <= set(layers[0])
+    assert f"{found[1].instructions:,}" in as_table(found)
+    chart = as_chart(found)
+    assert chart.startswith("<svg")
+    assert chart.count("CMSIS-NN") == 2
