@@ -93,7 +93,7 @@ class _Sum:
             arrays.append(ConstArray("addends", terms[1][second.constant().reshape(-1).astype(np.int64) + 128]))
         return KernelCall(
             template=template,
-            shape={**nest.as_shape(), **requant.shape("sum"), "low": self.low, "high": self.high},
+            shape={**nest.as_shape(), **requant.shape("sum"), "right": requant.shift, "low": self.low, "high": self.high},
             inputs=tuple(inputs),
             outputs=(output,),
             arrays=tuple(arrays),

@@ -28,7 +28,7 @@ from .table import by_unsigned_byte
 Int64 = npt.NDArray[np.int64]
 
 # instructions an element on a Cortex-M4: a look-up, the table's making spread over the pixels, or lanes of arithmetic
-TABLE_COST, TABLE_ENTRIES_COST, LANES_COST = 3.4, 1330, 5.2
+TABLE_COST, TABLE_ENTRIES_COST, LANES_COST = 3.3, 1060, 5.1
 LANE_ROWS = 255  # int8 values that an int16 lane can sum
 
 
@@ -63,7 +63,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
         outputs=tuple(op.outputs),
         arrays=(
             first.constants("mean_constants", -pixels * source.zero_point),
-            last.constants("variance_constants", -pixels * square.zero_point),
+            last.constants("variance_constants", -pixels * (square.zero_point + (128 if has_table else 0))),
             *squares.arrays,
         ),
         scalars=squares.scalars,
@@ -104,13 +104,13 @@ def _fit(source: Tensor, mean: Tensor, square: Tensor, means: Int64) -> _Squares
     centres = all_centres[means + 128] + 64 * source.zero_point
     doubled = 128 * INT8_VALUES[:, np.newaxis] - 2 * centres[np.newaxis, :]
     squared = doubled * doubled
-    if int(squared.max()) >= 1 << 31:
+    if int(np.abs(doubled).max()) >= 1 << 15:
         return None
     expected = np.clip(requantize(squared // 4, factor.multiplier, factor.shift) + square.zero_point, -128, 127)
     formula = _formula(squared, expected, factor)
     if formula is None:
         return None
-    fits_lanes = int(np.abs(doubled).max()) < 1 << 15 and int(centres.min()) >= -(1 << 13) and int(centres.max()) < 1 << 13
+    fits_lanes = int(centres.min()) >= -(1 << 13) and int(centres.max()) < 1 << 13
     multiplier, offset = formula
     return _Squares(
         {"is_fitted": True},
@@ -143,7 +143,7 @@ def _formula(squared: Int64, expected: Int64, factor: Multiplier) -> tuple[int, 
     """Multiplier and offset with expected == sat8(((squared * multiplier >> 32) + offset) >> 16).
 
     A square is never negative, so that LiteRT's two roundings are one. The result lies in the upper half of the word: two
-    are packed and saturated at a time.
+    are packed and saturated at a time. A table holds the result plus 128, an unsigned byte.
     """
     excess = -factor.shift - 15
     if excess < 0:
@@ -155,6 +155,6 @@ def _formula(squared: Int64, expected: Int64, factor: Multiplier) -> tuple[int, 
         scaled = squared * multiplier >> 32
         first, last = offset_interval(scaled, expected, 16)
         offset = (first + last) // 2
-        if first <= last and int(scaled.max()) + abs(offset) < 1 << 31:
+        if first <= last and int(scaled.max()) + abs(offset) + (128 << 16) < 1 << 31:
             return multiplier, offset
     return None
