@@ -25,37 +25,44 @@ FT_KERNEL void net_add_constant_1(const net_add_constant_layer *layer, const int
   const int32_t *const table0 = layer->table0;
   const int32_t multiplier = layer->sum_multiplier;
   const int32_t zero = layer->sum_zero;
-  const int32_t shift = layer->sum_shift;
   int8_t *out = output0;
   const int8_t *a = input0;
   const int32_t *b = layer->addends;
   int32_t left = layer->count;
   FT_ROLLED
-  for (; left >= 4; left -= 4) {
+  for (; left >= 8; left -= 8) {
     {
       const int32_t sum0 = table0[(uint8_t)a[0]] + b[0];
       const int32_t sum1 = table0[(uint8_t)a[1]] + b[1];
-      out[0] = (int8_t)ft_clamp(ft_scale_away(sum0, multiplier, zero, shift), -75, 75);
-      out[1] = (int8_t)ft_clamp(ft_scale_away(sum1, multiplier, zero, shift), -75, 75);
-      a += 2;
-      b += 2;
-      out += 2;
+      const int32_t sum2 = table0[(uint8_t)a[2]] + b[2];
+      const int32_t sum3 = table0[(uint8_t)a[3]] + b[3];
+      out[0] = (int8_t)ft_clamp(FT_SSAT8_ASR(ft_smmlar(sum0, multiplier, zero) + (sum0 >> 31), 17), -75, 75);
+      out[1] = (int8_t)ft_clamp(FT_SSAT8_ASR(ft_smmlar(sum1, multiplier, zero) + (sum1 >> 31), 17), -75, 75);
+      out[2] = (int8_t)ft_clamp(FT_SSAT8_ASR(ft_smmlar(sum2, multiplier, zero) + (sum2 >> 31), 17), -75, 75);
+      out[3] = (int8_t)ft_clamp(FT_SSAT8_ASR(ft_smmlar(sum3, multiplier, zero) + (sum3 >> 31), 17), -75, 75);
+      a += 4;
+      b += 4;
+      out += 4;
     }
     {
       const int32_t sum0 = table0[(uint8_t)a[0]] + b[0];
       const int32_t sum1 = table0[(uint8_t)a[1]] + b[1];
-      out[0] = (int8_t)ft_clamp(ft_scale_away(sum0, multiplier, zero, shift), -75, 75);
-      out[1] = (int8_t)ft_clamp(ft_scale_away(sum1, multiplier, zero, shift), -75, 75);
-      a += 2;
-      b += 2;
-      out += 2;
+      const int32_t sum2 = table0[(uint8_t)a[2]] + b[2];
+      const int32_t sum3 = table0[(uint8_t)a[3]] + b[3];
+      out[0] = (int8_t)ft_clamp(FT_SSAT8_ASR(ft_smmlar(sum0, multiplier, zero) + (sum0 >> 31), 17), -75, 75);
+      out[1] = (int8_t)ft_clamp(FT_SSAT8_ASR(ft_smmlar(sum1, multiplier, zero) + (sum1 >> 31), 17), -75, 75);
+      out[2] = (int8_t)ft_clamp(FT_SSAT8_ASR(ft_smmlar(sum2, multiplier, zero) + (sum2 >> 31), 17), -75, 75);
+      out[3] = (int8_t)ft_clamp(FT_SSAT8_ASR(ft_smmlar(sum3, multiplier, zero) + (sum3 >> 31), 17), -75, 75);
+      a += 4;
+      b += 4;
+      out += 4;
     }
   }
   FT_ROLLED
   for (; left > 0; --left) {
     {
       const int32_t sum0 = table0[(uint8_t)a[0]] + b[0];
-      out[0] = (int8_t)ft_clamp(ft_scale_away(sum0, multiplier, zero, shift), -75, 75);
+      out[0] = (int8_t)ft_clamp(FT_SSAT8_ASR(ft_smmlar(sum0, multiplier, zero) + (sum0 >> 31), 17), -75, 75);
       a += 1;
       b += 1;
       out += 1;
