@@ -252,16 +252,7 @@ class FusedAttrs:
 
 
 Attrs = (
-    NoAttrs
-    | ClampAttrs
-    | ConvAttrs
-    | PoolAttrs
-    | ReduceAttrs
-    | SoftmaxAttrs
-    | ConcatAttrs
-    | SliceAttrs
-    | PadAttrs
-    | FusedAttrs
+    NoAttrs | ClampAttrs | ConvAttrs | PoolAttrs | ReduceAttrs | SoftmaxAttrs | ConcatAttrs | SliceAttrs | PadAttrs | FusedAttrs
 )
 
 
