@@ -87,6 +87,9 @@ _ODD = Window(2, 5, 3, 2, 1, 1, pad_top=2, pad_bottom=0, pad_left=1, pad_right=4
 _DILATED = Window(3, 3, 1, 1, 2, 2, 2, 2, 2, 2)
 _FAR_PADDING = Window(3, 3, 2, 1, 1, 1, 6, 5, 7, 4)
 
+_ONLY_PADDING = Window(1, 1, 3, 3, 1, 1, pad_top=1, pad_left=1)
+_MUCH_PADDING = Window(1, 1, 1, 3, 1, 1, pad_top=2100, pad_left=1)
+
 _NUMBERS = (
     Numbers(input_zero_point=-128, output_zero_point=127),
     Numbers(input_zero_point=127, output_zero_point=-128, activation=(-128, 127)),
@@ -134,6 +137,7 @@ _SHAPES = {
         Layer(Kind.CONV_2D, 7, 6, 5, 6, _DILATED),
         Layer(Kind.CONV_2D, 7, 6, 5, 7, _ODD),
         Layer(Kind.CONV_2D, 5, 4, 3, 7, _FAR_PADDING),
+        Layer(Kind.CONV_2D, 1, 1, 3, 2, _ONLY_PADDING),
         Layer(Kind.CONV_2D, 2, 2, 6, 7, square(5, pad=4)),
         Layer(Kind.CONV_2D, 1, 19, 1, 1, Window(1, 7, pad_left=3, pad_right=3)),
         Layer(Kind.CONV_2D, 3, 19, 1, 4, Window(1, 7, pad_left=3, pad_right=3)),
@@ -164,6 +168,8 @@ _SHAPES = {
         Layer(Kind.DEPTHWISE, 7, 9, 3, 2, Window(3, 2, 1, 1, 3, 1, 2, 1, 0, 1)),
         Layer(Kind.DEPTHWISE, 7, 9, 3, 1, _ODD),
         Layer(Kind.DEPTHWISE, 5, 4, 3, 1, _FAR_PADDING),
+        Layer(Kind.DEPTHWISE, 1, 1, 3, 2, _ONLY_PADDING),
+        Layer(Kind.DEPTHWISE, 1, 1, 2, 1, _MUCH_PADDING),
         Layer(Kind.DEPTHWISE, 3, 2, 3, 1, Window(2, 2, 1, 1, 1, 1, 9, 0, 9, 0)),
         Layer(Kind.DEPTHWISE, 1, 40, 1, 1, Window(1, 9, pad_left=4, pad_right=4)),
         Layer(Kind.DEPTHWISE, 3, 40, 700, 1, Window(1, 3)),
@@ -185,6 +191,7 @@ _SHAPES = {
         Layer(Kind.MDW_MAX, 7, 9, 3, 3, _DILATED),
         Layer(Kind.MDW_MAX, 7, 9, 3, 2, _ODD),
         Layer(Kind.MDW_MAX, 5, 4, 3, 3, _FAR_PADDING),
+        Layer(Kind.MDW_MAX, 1, 1, 3, 2, _ONLY_PADDING),
         Layer(Kind.MDW_MAX, 1, 1, 6, 3, square(3)),
         Layer(Kind.MDW_MAX, 80, 60, 2, 3, square(3)),
         Layer(Kind.MDW_MAX, 6, 5, 4, 3, square(3), Numbers(per_channel=False)),
