@@ -11,7 +11,7 @@ from .measure import Measured
 from .peers import peers_of
 
 PEER_NAMES = {"cmsis_nn": "CMSIS-NN", "tinyengine": "TinyEngine", "tflm_cmsis_nn": "TFLM + CMSIS-NN"}
-_BAR_WIDTH, _ROW_HEIGHT, _LABEL_WIDTH = 520, 14, 110
+_BAR_WIDTH, _ROW_HEIGHT, _LABEL_WIDTH = 520, 14, 170
 
 
 def as_json(target: str, layers: Sequence[Measured], networks: Sequence[Measured]) -> str:
@@ -50,7 +50,7 @@ def as_table(measured: Sequence[Measured]) -> str:
 
 
 def as_chart(measured: Sequence[Measured]) -> str:
-    """An SVG of horizontal bars: instructions per MAC (ADD: per element), ours and the peers'. Long bars are cut at the edge."""
+    """An SVG of horizontal bars: instructions per MAC (ADD: per element), ours and the peers'; each group has its own scale."""
     groups = []
     y = 30
     for m in measured:
