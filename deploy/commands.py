@@ -13,7 +13,7 @@ from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from .console import Reporter
 from .network import NetworkRequest, inputs_for_any_model, prepare_network
-from .output_folder import output_folder
+from .output_folder import output_folder, require_replaceable
 from .quantizing import quantize_network
 from .road import REAL_INPUTS, require_road_tools, walk
 from .subject import Plan, Subject
@@ -28,7 +28,7 @@ def export_network(
     if request.checkpoint is None:
         request.config()  # bad options are refused before anything is loaded
     if emit is None:
-        require_road_tools(plan)
+        _prepare(plan, out)
     reporter = Reporter()
     reporter.title(f"flynet-tiny export for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     network = prepare_network(request, reporter)
@@ -54,7 +54,7 @@ def compile_model(
     c_name = _c_name(name if name is not None else model.stem, is_given=name is not None)
     graph = read_tflite(data, c_name)
     if emit is None:
-        require_road_tools(plan)
+        _prepare(plan, out)
     reporter = Reporter()
     reporter.title(f"flynet-tiny compile {model.name} for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     inputs = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, seed)
@@ -71,6 +71,13 @@ def print_report(folder: Path, as_json: bool) -> str:
         return text if as_json else format_report(report)
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(f"{folder / 'report.json'} is damaged: {error}") from error
+
+
+def _prepare(plan: Plan, out: Path | None) -> None:
+    """Fail before any work when a program is missing or the output folder is taken."""
+    require_road_tools(plan)
+    if out is not None:
+        require_replaceable(out.absolute())
 
 
 def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: bool, reporter: Reporter) -> str:

@@ -23,7 +23,7 @@ def output_folder(destination: Path) -> Iterator[Path]:
     the place cannot be written, also when the disk is full half-way.
     """
     destination = destination.absolute()
-    _require_replaceable(destination)
+    require_replaceable(destination)
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
@@ -41,7 +41,8 @@ def output_folder(destination: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _require_replaceable(destination: Path) -> None:
+def require_replaceable(destination: Path) -> None:
+    """Raise `OutputFailed` when something that is not ours lies at the destination; worth asking before long work."""
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         raise OutputFailed(f"{destination} exists and is no folder; choose another --out")
     if destination.is_dir() and any(destination.iterdir()) and not (destination / MARKER).is_file():
