@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import UnsupportedOperators
 from ..fixed_point import activation_table
 from ..ir import ClampAttrs, ConvAttrs, FusedAttrs, FusedPattern, Graph, Op
 from ..reference import channel_multipliers
@@ -59,7 +60,8 @@ def convolution(op: Op, graph: Graph) -> Convolution:
             table = activation_table(last.kind, graph.tensor(last.inputs[0]), graph.tensor(last.output))
     x, y = graph.tensor(step.inputs[0]), graph.tensor(step.output)
     weights = graph.tensor(step.inputs[1]).constant().astype(np.int8)
-    multiplier, shift = channel_multipliers(step, graph)
+    multiplier, shift = channel_multipliers(step, graph, max_bits=62)
+    _require_words(step, multiplier)
     bias = graph.tensor(step.inputs[2]).constant().astype(np.int64).reshape(-1) if len(step.inputs) > 2 else 0 * shift
     assert isinstance(step.attrs, ConvAttrs | ClampAttrs)
     return Convolution(
@@ -76,6 +78,18 @@ def convolution(op: Op, graph: Graph) -> Convolution:
         step.attrs.activation_max,
         table,
     )
+
+
+def _require_words(step: Op, multiplier: Int64) -> None:
+    """Refuse a FULLY_CONNECTED whose rounding in double needs a factor wider than the kernel's 32-bit words."""
+    wide = np.flatnonzero(multiplier >= 1 << 31)
+    if wide.size:
+        raise UnsupportedOperators(
+            [
+                f"{step.label}: in {wide.size} of {multiplier.size} channels (the first is {wide[0]}) no 32-bit multiplier rounds "
+                "like LiteRT (convert the layer as a 1x1 CONV_2D)"
+            ]
+        )
 
 
 def clamped_table(conv: Convolution) -> Int8:

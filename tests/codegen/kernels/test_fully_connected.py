@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.kernels import convolution, select_kernel
+from flynet_tiny.codegen.tflite_reader import read_tflite
+from flynet_tiny.errors import UnsupportedOperators
+from flynet_tiny.export.tflite_writer import TensorSpec
+
+from ...small_models import Sketch
 from .conv_cases import Kind, Layer, layers, listed
 from .kernel_runner import run_on_arm, run_on_host
 
@@ -38,3 +45,18 @@ def test_many_drawn_layers_equal_the_reference_on_both_machines(tmp_path: Path, 
     cases = [layer.case() for layer in drawn]
     run_on_host(cases, tmp_path / "host")
     run_on_arm(cases, tmp_path / "arm")
+
+
+def test_a_factor_wider_than_the_kernels_words_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than rounding beside LiteRT in rare places."""
+    s = Sketch()
+    s.act("x", (1, 8))
+    s.act("y", (1, 4))
+    s.tensors["w"] = TensorSpec("w", (4, 8), "int8", (0.01,), (0,), None, np.ones((4, 8), np.int8))
+    s.op("FULLY_CONNECTED", ("x", "w"), "y", fusedActivationFunction="NONE")
+    graph = read_tflite(s.file(("x",), ("y",)))
+    assert select_kernel(graph.ops[0], graph).outputs == ("y",)
+    wide = (np.array([1 << 30, 1 << 31, 1 << 30, 1 << 32], np.int64), np.zeros(4, np.int64))
+    monkeypatch.setattr(convolution, "channel_multipliers", lambda step, graph, max_bits: wide)
+    with pytest.raises(UnsupportedOperators, match=r"in 2 of 4 channels \(the first is 1\).*1x1 CONV_2D"):
+        select_kernel(graph.ops[0], graph)
