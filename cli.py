@@ -288,9 +288,7 @@ def ops() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script: our errors and click's become one line and their exit code; anything else is a bug (exit 1)."""
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # waiting threads of torch spin otherwise
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads of torch spin otherwise
     try:
         code = cli.main(args=arguments, prog_name="flynet-tiny", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -86,8 +86,8 @@ def _require_words(step: Op, multiplier: Int64) -> None:
     if wide.size:
         raise UnsupportedOperators(
             [
-                f"{step.label}: in {wide.size} of {multiplier.size} channels (the first is {wide[0]}) no 32-bit multiplier rounds "
-                "like LiteRT (convert the layer as a 1x1 CONV_2D)"
+                f"{step.label}: in {wide.size} of {multiplier.size} channels (the first is {wide[0]}) no 32-bit multiplier "
+                "rounds like LiteRT (convert the layer as a 1x1 CONV_2D)"
             ]
         )
 
