@@ -16,6 +16,7 @@ from . import (
     mean,
     mean_variance,
     mul,
+    mul_depthwise,
     mul_max,
     pad,
     pool,
@@ -76,6 +77,8 @@ def select_kernel(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall
     if isinstance(op.attrs, FusedAttrs):
         if op.attrs.pattern is FusedPattern.MDW_MAX:
             return mdw_max.select(op, graph, effort)
+        if op.attrs.pattern is FusedPattern.MUL_DEPTHWISE:
+            return mul_depthwise.select(op, graph, effort)
         if op.attrs.pattern is not FusedPattern.PRODUCER_TABLE:
             return _FUSED[op.attrs.pattern](op, graph)
         kind = op.attrs.body[0].kind

@@ -51,10 +51,10 @@ class Convolution:
 
 
 def convolution(op: Op, graph: Graph) -> Convolution:
-    """Take apart a convolution, alone or as the first step of a fused operator."""
+    """Take apart a convolution, alone or as a step of a fused operator: the first, but behind a gate."""
     step, table = op, None
     if isinstance(op.attrs, FusedAttrs):
-        step = op.attrs.body[0]
+        step = op.attrs.body[1 if op.attrs.pattern is FusedPattern.MUL_DEPTHWISE else 0]
         if op.attrs.pattern is FusedPattern.PRODUCER_TABLE:
             last = op.attrs.body[-1]
             table = activation_table(last.kind, graph.tensor(last.inputs[0]), graph.tensor(last.output))
