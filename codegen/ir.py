@@ -64,6 +64,7 @@ class FusedPattern(Enum):
     MDW_MAX = "MDW_MAX"  # DEPTHWISE_CONV_2D, RESHAPE, REDUCE_MAX over the heads, RESHAPE
     MUL_MAX = "MUL_MAX"  # MUL by per-channel coefficients, RESHAPE, REDUCE_MAX over the heads, RESHAPE
     MUL_DEPTHWISE = "MUL_DEPTHWISE"  # MUL by per-channel coefficients, DEPTHWISE_CONV_2D
+    MUL_ADD = "MUL_ADD"  # MUL by per-channel coefficients, ADD of maps of the same shape
 
 
 @dataclass(frozen=True)

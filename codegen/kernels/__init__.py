@@ -16,6 +16,7 @@ from . import (
     mean,
     mean_variance,
     mul,
+    mul_add,
     mul_depthwise,
     mul_max,
     pad,
@@ -64,6 +65,7 @@ _KERNELS: Mapping[OpKind, Select] = {
 
 _FUSED: Mapping[FusedPattern, Select] = {
     FusedPattern.MEAN_VARIANCE: mean_variance.select,
+    FusedPattern.MUL_ADD: mul_add.select,
     FusedPattern.MUL_MAX: mul_max.select,
 }
 

@@ -14,3 +14,21 @@ def fuse_mul_depthwise(graph: Graph) -> Graph:
         return chain if chain is not None and chain[1].inputs[0] == op.output else None
 
     return fuse(graph, FusedPattern.MUL_DEPTHWISE, find)
+
+
+ADD_PIXELS = 400  # below, the table of a channel's products costs more than it saves
+
+
+def fuse_mul_add(graph: Graph) -> Graph:
+    """The gate and the residual's addition on large maps: both are one look-up and one product for each value."""
+
+    def find(op: Op, readers: Readers) -> Chain | None:
+        chain = readers.chain(op, (OpKind.ADD,)) if is_channel_scale(op, graph) else None
+        if chain is None:
+            return None
+        gated, other = graph.tensor(op.output), [name for name in chain[1].inputs if name != op.output]
+        large = gated.shape[1] * gated.shape[2] >= ADD_PIXELS
+        alike = len(other) == 1 and graph.tensor(other[0]).shape == gated.shape and not graph.tensor(other[0]).is_constant
+        return chain if large and alike else None
+
+    return fuse(graph, FusedPattern.MUL_ADD, find)

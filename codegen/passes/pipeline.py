@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..ir import Graph
 from ..verify_graph import verify_graph
 from .fold_pad import fold_pad
-from .fuse_gates import fuse_mul_depthwise
+from .fuse_gates import fuse_mul_add, fuse_mul_depthwise
 from .fuse_max_out import fuse_mdw_max, fuse_mul_max
 from .fuse_mean_variance import fuse_mean_variance
 from .fuse_tables import fuse_tables
@@ -19,6 +19,7 @@ PASSES: tuple[Pass, ...] = (
     fuse_mdw_max,  # multihead-depthwise convolution + Max-out, where nothing sits between them
     fuse_mul_max,  # attention over the heads + Max-out
     fuse_mul_depthwise,  # attention over the expanded maps + the depthwise convolution
+    fuse_mul_add,  # attention over large maps + the residual
     fuse_mean_variance,  # the attention's statistics
     fuse_tables,  # activations into their producers
 )
