@@ -10,6 +10,7 @@ from . import (
     concatenation,
     conv_2d,
     depthwise_conv_2d,
+    depthwise_pair,
     fully_connected,
     maximum,
     mdw_max,
@@ -63,6 +64,12 @@ _KERNELS: Mapping[OpKind, Select] = {
     OpKind.RESHAPE: reshape.select,
 }
 
+_FUSED_PRODUCTS: Mapping[FusedPattern, SelectProducts] = {
+    FusedPattern.MDW_MAX: mdw_max.select,
+    FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,
+    FusedPattern.DEPTHWISE_PAIR: depthwise_pair.select,
+}
+
 _FUSED: Mapping[FusedPattern, Select] = {
     FusedPattern.MEAN_VARIANCE: mean_variance.select,
     FusedPattern.MUL_ADD: mul_add.select,
@@ -77,10 +84,8 @@ def select_kernel(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall
     """
     kind = op.kind
     if isinstance(op.attrs, FusedAttrs):
-        if op.attrs.pattern is FusedPattern.MDW_MAX:
-            return mdw_max.select(op, graph, effort)
-        if op.attrs.pattern is FusedPattern.MUL_DEPTHWISE:
-            return mul_depthwise.select(op, graph, effort)
+        if op.attrs.pattern in _FUSED_PRODUCTS:
+            return _FUSED_PRODUCTS[op.attrs.pattern](op, graph, effort)
         if op.attrs.pattern is not FusedPattern.PRODUCER_TABLE:
             return _FUSED[op.attrs.pattern](op, graph)
         kind = op.attrs.body[0].kind

@@ -23,6 +23,7 @@ class Convolution:
 
     weights               as in the file: `[c_out, ...]` or, for depthwise, `[1, kernel_h, kernel_w, c_out]`
     bias, multiplier, shift  [c_out]; shift > 0 is a left shift
+    output_zero_point     one for all channels, or [c_out]
     table                 256 entries for the values -128..127 of a fused activation, or None
     """
 
@@ -30,7 +31,7 @@ class Convolution:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     input_zero_point: int
-    output_zero_point: int
+    output_zero_point: int | Int64
     weights: Int8
     bias: Int64
     multiplier: Int64

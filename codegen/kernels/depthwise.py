@@ -48,11 +48,19 @@ class Taps:
 
 
 def depthwise_call(
-    conv: Convolution, heads: int, is_max: bool, source: str, result: str, effort: Effort, gate: Gate | None = None
+    conv: Convolution,
+    heads: int,
+    is_max: bool,
+    source: str,
+    results: tuple[str, ...],
+    effort: Effort,
+    gate: Gate | None = None,
+    heads_of_second: int = 0,
 ) -> KernelCall:
     """The kernel of a depthwise convolution with `heads` filters a channel; `is_max` keeps the largest output of these.
 
-    conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a gate, `source` are the maps before it.
+    conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a gate, `source` are the maps before it. The outputs of the last
+    `heads_of_second` filters of each channel go to the second of two results.
     """
     requant, is_tied = _requantization(conv, heads, is_max)
     plane = plane_of(conv)
@@ -70,7 +78,7 @@ def depthwise_call(
         "is_doubled": requant.rounding.takes_doubled,
         "clamp_low": clamps and conv.activation_min > -128,
         "clamp_high": clamps and conv.activation_max < 127,
-        "c_step": conv.input_shape[3] * (1 if is_max else heads),
+        "heads_of_second": heads_of_second,
         "is_gated": gate is not None,
     }
     scalars = {"input_zero_point": conv.input_zero_point}
@@ -98,7 +106,7 @@ def depthwise_call(
         "depthwise_conv_2d",
         shape,
         inputs,
-        (result,),
+        results,
         arrays=tuple(arrays),
         scalars=scalars,
         scratch_bytes=scratch_bytes,

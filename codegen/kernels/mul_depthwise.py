@@ -15,4 +15,4 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     assert isinstance(op.attrs, FusedAttrs)
     gate = gate_of(op.attrs.body[0], graph)
     conv = convolution(op, graph)
-    return depthwise_call(conv, conv.attrs.depth_multiplier, False, gate.maps, op.output, effort, gate)
+    return depthwise_call(conv, conv.attrs.depth_multiplier, False, gate.maps, op.outputs, effort, gate)

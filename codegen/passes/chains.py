@@ -50,7 +50,7 @@ def fuse(graph: Graph, pattern: FusedPattern, find: Callable[[Op, Readers], Chai
         if op.output in taken:
             continue
         chain = find(op, readers)
-        if chain is not None:
+        if chain is not None and not taken.intersection(step.output for step in chain):
             taken |= {step.output for step in chain}
             fused_at[chain[-1].output] = _fused_op(pattern, chain, graph, readers)
     ops = [fused_at.get(op.output, op) for op in graph.ops if op.output not in taken or op.output in fused_at]

@@ -190,6 +190,17 @@ def with_gate(graph: Graph, seed: int) -> Graph:
     return Graph(graph.name, tensors, (op,), ("x", "s"), ("y",))
 
 
+def with_second(graph: Graph, other: Graph) -> Graph:
+    """Two depthwise convolutions over the input of the first, as the passes fuse them."""
+    (first,), (second,) = graph.ops, other.ops
+    renamed = {name: name if name == "x" else f"{name}2" for name in other.tensors}
+    tensors = {renamed[n]: replace(t, name=renamed[n]) for n, t in other.tensors.items() if n != "x"}
+    second = replace(second, inputs=tuple(renamed[n] for n in second.inputs), outputs=("y2",))
+    inputs = (*first.inputs, *second.inputs[1:])
+    op = Op(OpKind.FUSED, inputs, ("y", "y2"), FusedAttrs(FusedPattern.DEPTHWISE_PAIR, (first, second)), 0)
+    return Graph(graph.name, {**graph.tensors, **tensors}, (op,), ("x",), ("y", "y2"))
+
+
 def _fused(graph: Graph, pattern: FusedPattern, body: tuple[Op, ...], added: tuple[Tensor, ...]) -> Graph:
     op = Op(OpKind.FUSED, ("x",), (body[-1].output,), FusedAttrs(pattern, body), 0)
     tensors = {**graph.tensors, **{t.name: t for t in added}}

@@ -1,0 +1,44 @@
+"""DEPTHWISE_PAIR: two depthwise convolutions over one map, as one with the filters of both for each channel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir import FusedAttrs, Graph, Op
+from .base import KernelCall
+from .convolution import Convolution, convolution
+from .depthwise import depthwise_call
+from .effort import BALANCED, Effort
+
+
+def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
+    """The kernel of two depthwise convolutions with the same window and input."""
+    assert isinstance(op.attrs, FusedAttrs)
+    first, second = (convolution(step, graph) for step in op.attrs.body)
+    heads = (first.attrs.depth_multiplier, second.attrs.depth_multiplier)
+    results = tuple(step.output for step in op.attrs.body)
+    return depthwise_call(_joined(first, second), sum(heads), False, op.inputs[0], results, effort, heads_of_second=heads[1])
+
+
+def _joined(first: Convolution, second: Convolution) -> Convolution:
+    """For each channel the filters of the first, then those of the second."""
+
+    def join(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        channels = first.input_shape[3]
+        parts = [values.reshape(*values.shape[:-1], channels, -1) for values in (one, other)]
+        return np.concatenate(parts, axis=-1).reshape(*one.shape[:-1], -1)
+
+    def zero_points(conv: Convolution) -> npt.NDArray[np.int64]:
+        return np.full(conv.bias.shape, conv.output_zero_point, np.int64)
+
+    return replace(
+        first,
+        weights=join(first.weights, second.weights),
+        bias=join(first.bias, second.bias),
+        multiplier=join(first.multiplier, second.multiplier),
+        shift=join(first.shift, second.shift),
+        output_zero_point=join(zero_points(first), zero_points(second)),
+    )
