@@ -65,7 +65,7 @@ class _Placed:
 
 
 def _outputs_first(order: Sequence[Buffer], sharable: Sequence[Sharable]) -> list[Buffer]:
-    """The order with each output in front of a source that it follows row by row: it takes the place below, the source overlaps."""
+    """The order with each output before a source that it follows row by row: it takes the lower place, the source overlaps."""
     moved = list(order)
     by_name = {buffer.name: buffer for buffer in order}
     for pair in sharable:

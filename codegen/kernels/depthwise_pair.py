@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ from .base import KernelCall
 from .convolution import Convolution, convolution
 from .depthwise import depthwise_call
 from .effort import BALANCED, Effort
+
+Number = TypeVar("Number", np.int8, np.int64)
 
 
 def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
@@ -25,9 +28,9 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
 
 def _joined(first: Convolution, second: Convolution) -> Convolution:
     """For each channel the filters of the first, then those of the second."""
+    channels = first.input_shape[3]
 
-    def join(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        channels = first.input_shape[3]
+    def interleave(one: npt.NDArray[Number], other: npt.NDArray[Number]) -> npt.NDArray[Number]:
         parts = [values.reshape(*values.shape[:-1], channels, -1) for values in (one, other)]
         return np.concatenate(parts, axis=-1).reshape(*one.shape[:-1], -1)
 
@@ -36,9 +39,9 @@ def _joined(first: Convolution, second: Convolution) -> Convolution:
 
     return replace(
         first,
-        weights=join(first.weights, second.weights),
-        bias=join(first.bias, second.bias),
-        multiplier=join(first.multiplier, second.multiplier),
-        shift=join(first.shift, second.shift),
-        output_zero_point=join(zero_points(first), zero_points(second)),
+        weights=interleave(first.weights, second.weights),
+        bias=interleave(first.bias, second.bias),
+        multiplier=interleave(first.multiplier, second.multiplier),
+        shift=interleave(first.shift, second.shift),
+        output_zero_point=interleave(zero_points(first), zero_points(second)),
     )

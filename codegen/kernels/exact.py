@@ -51,9 +51,7 @@ def fit_affine(expected: Int64, real0: float, real1: float, low: int, high: int,
     if shift < 8:
         return None
     for nudge0, nudge1 in _NUDGES if fraction else _SINGLE_NUDGES:
-        factor0, factor1 = (
-            round(real * (1 << (shift + fraction))) + nudge for real, nudge in ((real0, nudge0), (real1, nudge1))
-        )
+        factor0, factor1 = (round(real * (1 << (shift + fraction))) + nudge for real, nudge in ((real0, nudge0), (real1, nudge1)))
         candidate = Affine(factor0, factor1, 0, shift, fraction)
         scaled = candidate.terms(0)[:, np.newaxis] + candidate.terms(1)[np.newaxis, :]
         first, last = offset_interval(scaled, clamped, shift, low, high)

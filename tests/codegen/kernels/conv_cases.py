@@ -57,7 +57,9 @@ class Layer:
             numbers = replace(self.numbers, activation=(-128, 127))
             graph = conv_graphs.depthwise(self.seed, hwc, self.outputs, self.window, numbers)
             second = replace(numbers, output_zero_point=-128 if self.seed % 3 == 0 else None)
-            return conv_graphs.with_second(graph, conv_graphs.depthwise(self.seed + 1, hwc, 1 + self.seed % 3, self.window, second))
+            return conv_graphs.with_second(
+                graph, conv_graphs.depthwise(self.seed + 1, hwc, 1 + self.seed % 3, self.window, second)
+            )
         if self.kind is Kind.GATED:
             return conv_graphs.with_gate(graph, self.seed)
         return conv_graphs.with_table(graph, self.table) if self.table is not None else graph
@@ -258,7 +260,11 @@ def numbers(draw: st.DrawFn) -> Numbers:
 @st.composite
 def layers(draw: st.DrawFn, kind: Kind) -> Layer:
     """Any layer of a kind."""
-    table = draw(st.sampled_from((None, None, OpKind.HARD_SWISH, OpKind.RELU))) if kind in (Kind.CONV_2D, Kind.DEPTHWISE, Kind.FULLY_CONNECTED) else None
+    table = (
+        draw(st.sampled_from((None, None, OpKind.HARD_SWISH, OpKind.RELU)))
+        if kind in (Kind.CONV_2D, Kind.DEPTHWISE, Kind.FULLY_CONNECTED)
+        else None
+    )
     common = {"numbers": draw(numbers()), "table": table, "seed": draw(st.integers(0, 1 << 20))}
     if kind is Kind.FULLY_CONNECTED:
         return Layer(kind, draw(st.integers(1, 9)), 1, draw(st.integers(1, 90)), draw(st.integers(1, 20)), **common)
