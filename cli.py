@@ -57,6 +57,7 @@ _OPTIMIZE = click.option(
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")
 _NO_EMULATE = click.option("--no-emulate", is_flag=True, help="Do not run the emulated board.")
+_MODEL = click.option("--model", metavar="NAME", help="A network by name, such as flynet-h3-0.5x-mixer-funnel.")
 _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
 
 
@@ -65,10 +66,12 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
     examples="""
     flynet-tiny export --width 0.4 --target stm32f412
     flynet-tiny export --width 0.5 --target stm32h743 --out out/h743
+    flynet-tiny export --model flynet-h3-0.5x-mixer-funnel --resolution 96 --target stm32f412
     flynet-tiny export --checkpoint digits.pt --calibration digits --target stm32f412
     flynet-tiny export --width 0.4 --target stm32f412 --emit plan
     """,
 )
+@_MODEL
 @click.option(
     "--width", type=float, metavar="X", help=f"Width multiplier, 0.3 to 1.0 in the paper.  [default: 0.4] {_NETWORK_HELP}"
 )
@@ -94,6 +97,7 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
 @_EMIT
 @_NO_EMULATE
 def export(
+    model: str | None,
     width: float | None,
     heads: int | None,
     resolution: int | None,
@@ -117,7 +121,7 @@ def export(
     from .deploy.commands import export_network
     from .deploy.network import NetworkRequest
 
-    request = NetworkRequest(width, heads, resolution, classes, channels, checkpoint, calibration, seed)
+    request = NetworkRequest(width, heads, resolution, classes, channels, checkpoint, calibration, seed, model)
     click.echo(export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize), nl=False)
 
 
@@ -169,8 +173,9 @@ def compile_command(
 @click.option(
     "--data", required=True, metavar="DIR|digits", help="scikit-learn's digits, or DIR/class/picture (or DIR/train and DIR/val)."
 )
-@click.option("--width", type=float, default=0.4, show_default=True, help="Width multiplier.")
-@click.option("--heads", type=int, default=3, show_default=True, help="Heads of the depthwise convolutions.")
+@_MODEL
+@click.option("--width", type=float, help="Width multiplier.  [default: 0.4]")
+@click.option("--heads", type=int, help="Heads of the depthwise convolutions.  [default: 3]")
 @click.option("--resolution", type=int, default=32, show_default=True, help="Side of the input image.")
 @click.option("--channels", type=int, default=3, show_default=True, help="1 (grey) or 3 (colour).")
 @click.option("--epochs", type=int, help="Passes over the data.  [default: 8]")
@@ -179,8 +184,9 @@ def compile_command(
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The checkpoint to write.")
 def train(
     data: str,
-    width: float,
-    heads: int,
+    model: str | None,
+    width: float | None,
+    heads: int | None,
     resolution: int,
     channels: int,
     epochs: int | None,
@@ -188,10 +194,12 @@ def train(
     seed: int,
     out: Path,
 ) -> None:
-    """Train a FlyNet on the CPU, and write a checkpoint for 'export'."""
+    """Train a network on the CPU, and write a checkpoint for 'export'."""
+    from .deploy.network import NetworkRequest
     from .deploy.training import train_network
 
-    train_network(data, width, heads, resolution, channels, epochs, batch, seed, out)
+    request = NetworkRequest(width, heads, resolution, None, channels, seed=seed, model=model)
+    train_network(data, request, epochs, batch, seed, out)
 
 
 @cli.command(cls=_Examples, examples="flynet-tiny verify flynet-h3-0.4x-stm32f412")

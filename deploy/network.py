@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,12 @@ from ..codegen.ir import Tensor
 from ..errors import UsageError
 from ..flynet.config import FlyNetConfig
 from ..flynet.data import ImageSet, digits, folder, source
+from ..flynet.networks import NetworkConfig
+from ..flynet.presets import preset
 from .console import Reporter
 
 if TYPE_CHECKING:
-    from ..flynet.model import FlyNet
+    from torch import nn
 
 Floats = npt.NDArray[np.float32]
 Int8 = npt.NDArray[np.int8]
@@ -29,9 +31,13 @@ DIGITS_CALIBRATION_IMAGES = 1347  # the whole training split: 16 / 50 / 1,347 im
 CALIBRATION_BATCH = 16
 
 
+_SHAPES = ("width", "heads")  # what a preset's name says; the other options fit a preset to a task
+_OPTIONS = (*_SHAPES, "resolution", "classes", "channels")
+
+
 @dataclass(frozen=True)
 class NetworkRequest:
-    """What the user asked for; None means the checkpoint's value, or without a checkpoint the default."""
+    """What the user asked for; None means the checkpoint's value, or without a checkpoint the preset's or the default."""
 
     width: float | None = None
     heads: int | None = None
@@ -41,19 +47,36 @@ class NetworkRequest:
     checkpoint: Path | None = None
     calibration: str = "photos"
     seed: int = 0
+    model: str | None = None
 
-    def config(self) -> FlyNetConfig:
+    def config(self) -> NetworkConfig:
         """The configuration of a network without a checkpoint."""
-        return replace(FlyNetConfig(), **self._given())
+        given = self._given()
+        if self.model is None:
+            return replace(FlyNetConfig(), **given)
+        found = preset(self.model).config
+        self._require_same_shape(found, f"--model {self.model}")
+        return cast(NetworkConfig, replace(cast(Any, found), **{k: v for k, v in given.items() if k not in _SHAPES}))
 
-    def require_agreement(self, config: FlyNetConfig) -> None:
+    def require_agreement(self, config: NetworkConfig) -> None:
         """Refuse an option that contradicts the checkpoint."""
+        if self.model is not None:
+            free = {name: getattr(config, name) for name in _OPTIONS if name not in _SHAPES}
+            if replace(cast(Any, preset(self.model).config), **free) != config:
+                raise UsageError(f"--model {self.model} contradicts the checkpoint, which is {config.name}; leave it out")
+        self._require_same_shape(config, "the checkpoint")
         for name, value in self._given().items():
-            if value != getattr(config, name):
+            if name not in _SHAPES and value != getattr(config, name):
                 raise UsageError(f"--{name} {value} contradicts the checkpoint, which has {getattr(config, name)}; leave it out")
 
+    def _require_same_shape(self, config: NetworkConfig, other: str) -> None:
+        for name, value in self._given().items():
+            if name in _SHAPES and value != getattr(config, name, None):
+                has = f"has {getattr(config, name)}" if hasattr(config, name) else "has no such option"
+                raise UsageError(f"--{name} {value:g} contradicts {other}, which {has}; leave it out")
+
     def _given(self) -> dict[str, Any]:
-        options = {name: getattr(self, name) for name in ("width", "heads", "resolution", "classes", "channels")}
+        options = {name: getattr(self, name) for name in _OPTIONS}
         return {name: value for name, value in options.items() if value is not None}
 
 
@@ -61,7 +84,7 @@ class NetworkRequest:
 class PreparedNetwork:
     """A float network ready for quantization. `held_out` are labelled images for the accuracy, where there are any."""
 
-    config: FlyNetConfig
+    config: NetworkConfig
     onnx: bytes
     trained: bool
     params: int
@@ -95,25 +118,25 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
     return PreparedNetwork(config, onnx, request.checkpoint is not None, params, calibration, held_out)
 
 
-def _model(request: NetworkRequest) -> tuple[FlyNet, FlyNetConfig, str]:
+def _model(request: NetworkRequest) -> tuple[nn.Module, NetworkConfig, str]:
     from ..flynet.checkpoint import load_checkpoint
-    from ..flynet.model import build
+    from ..flynet.networks import build_network
 
     if request.checkpoint is not None:
         model, metadata = load_checkpoint(request.checkpoint)
         request.require_agreement(metadata.config)
         return model, metadata.config, metadata.dataset
     config = request.config()
-    return build(config, request.seed), config, ""
+    return build_network(config, request.seed), config, ""
 
 
-def _calibration(request: NetworkRequest, config: FlyNetConfig) -> ImageSet:
+def _calibration(request: NetworkRequest, config: NetworkConfig) -> ImageSet:
     if request.calibration == "digits":
         return source("digits", config.resolution, config.channels, DIGITS_CALIBRATION_IMAGES, request.seed)
     return source(request.calibration, config.resolution, config.channels, seed=request.seed)
 
 
-def _held_out(request: NetworkRequest, config: FlyNetConfig, dataset: str) -> ImageSet | None:
+def _held_out(request: NetworkRequest, config: NetworkConfig, dataset: str) -> ImageSet | None:
     """Labelled images of the data that the checkpoint was trained on, or of the calibration folder's `val` split."""
     if dataset == "digits":
         return digits(config.resolution, config.channels)[1]

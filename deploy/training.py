@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadData, OutputFailed
-from ..flynet.config import FlyNetConfig
 from ..flynet.data import ImageSet, digits, folder
 from .console import Reporter
+from .network import NetworkRequest
 
 if TYPE_CHECKING:
     from ..flynet.train import Progress
@@ -17,21 +17,18 @@ if TYPE_CHECKING:
 
 def train_network(
     data: str,
-    width: float,
-    heads: int,
-    resolution: int,
-    channels: int,
+    request: NetworkRequest,
     epochs: int | None,
     batch: int | None,
     seed: int,
     out: Path,
 ) -> None:
     """Train on `data`, print what was reached, and write the checkpoint whole or not at all."""
-    FlyNetConfig(width=width, heads=heads, resolution=resolution, channels=channels)  # bad options, before anything is loaded
+    asked = request.config()  # bad options, before anything is loaded
     _require_writable(out)
     reporter = Reporter()
-    train_set, held_out = _images(data, resolution, channels)
-    config = FlyNetConfig(width=width, heads=heads, resolution=resolution, channels=channels, classes=len(train_set.class_names))
+    train_set, held_out = _images(data, asked.resolution, asked.channels)
+    config = replace(request, classes=len(train_set.class_names)).config()
     with reporter.step("train") as step:
         from ..flynet.checkpoint import Metadata, save_checkpoint
         from ..flynet.train import Recipe, train

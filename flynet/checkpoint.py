@@ -16,8 +16,7 @@ from typing import Any
 import torch
 
 from ..errors import BadCheckpoint, OutputFailed, UsageError
-from .config import FlyNetConfig
-from .model import FlyNet, build
+from .networks import NetworkConfig, build_network, config_from_dict, config_to_dict
 
 FORMAT = "flynet-tiny checkpoint"
 VERSION = 2
@@ -29,20 +28,20 @@ Scalar = bool | int | float | str
 class Metadata:
     """What a checkpoint says besides the weights; `dataset` is "digits" or a folder's name."""
 
-    config: FlyNetConfig
+    config: NetworkConfig
     metrics: Mapping[str, Scalar] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     dataset: str = ""
 
 
-def save_checkpoint(path: Path | str, model: FlyNet, metadata: Metadata) -> None:
+def save_checkpoint(path: Path | str, model: torch.nn.Module, metadata: Metadata) -> None:
     """Write beside, then rename: whoever reads `path` finds the old file or the new one, whole."""
     path = Path(path)
     weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "config": model.config.as_dict(),
+        "config": config_to_dict(metadata.config),
         "weights": weights,
         "sha256": _digest(weights),
         "metrics": dict(metadata.metrics),
@@ -63,17 +62,17 @@ def save_checkpoint(path: Path | str, model: FlyNet, metadata: Metadata) -> None
         raise OutputFailed(f"cannot write checkpoint {path}: {_line(error)}") from error
 
 
-def load_checkpoint(path: Path | str) -> tuple[FlyNet, Metadata]:
+def load_checkpoint(path: Path | str) -> tuple[torch.nn.Module, Metadata]:
     """The network in inference mode with its weights, and what the file says about it. BadCheckpoint names the file."""
     content = _read(Path(path))
     try:
-        config = FlyNetConfig.from_dict(content["config"])
+        config = config_from_dict(content["config"])
         weights = content["weights"]
         metadata = Metadata(config, dict(content["metrics"]), tuple(content["class_names"]), str(content["dataset"]))
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise BadCheckpoint(f"{path} is a checkpoint, but its content is damaged: {_line(error)}") from error
-    model = build(config, seed=0)
-    _check_weights(path, model, weights)
+    model = build_network(config, seed=0)
+    _check_weights(path, config.name, model, weights)
     if _digest(weights) != content.get("sha256"):
         raise BadCheckpoint(f"{path} is damaged: its weights are not those that were saved")
     model.load_state_dict(weights)
@@ -107,11 +106,10 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_weights(path: Path | str, model: FlyNet, weights: object) -> None:
+def _check_weights(path: Path | str, name: str, model: torch.nn.Module, weights: object) -> None:
     if not isinstance(weights, Mapping):
         raise BadCheckpoint(f"{path} holds no weights")
     expected = model.state_dict()
-    name = model.config.name
     for missing in sorted(set(expected) - set(weights)):
         raise BadCheckpoint(f"{path} says {name}, but has no tensor {missing!r}: its weights are of another network")
     for extra in sorted(set(weights) - set(expected)):

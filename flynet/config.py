@@ -154,8 +154,19 @@ class FlyNetConfig:
 
     @property
     def name(self) -> str:
-        """The paper's way to name a FlyNet: `flynet-h3-0.4x`."""
-        return f"flynet-h{self.heads}-{self.width:g}x"
+        """The paper's way to name a FlyNet, `flynet-h3-0.4x`, and what differs from the paper's network: `-mixer-funnel`."""
+        parts = [f"flynet-h{self.heads}-{self.width:g}x"]
+        if self.statistics is Statistics.NONE:
+            parts.append("no-attention")
+        else:
+            parts += ["mean"] if self.statistics is Statistics.MEAN else []
+            parts += ["mixer"] if self.head_attention is HeadAttention.SIGMOID else []
+        parts += [self.reduction.value.split("-")[0]] if self.reduction is not Reduction.MAX_OUT else []
+        parts += [f"t{self.temperature:g}"] if self.temperature != 1.0 else []
+        if self.residual is not Residual.MDW_CONCAT:
+            parts.append("no-residual" if self.residual is Residual.NONE else self.residual.value)
+        parts += [f"q{self.quantization_levels}"] if self.quantization_levels else []
+        return "-".join(parts)
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .blocks import ECA_KERNEL, ConvNorm, Eca, EcaSigmoid, EcaSoftmax, HeadReduction, MdwConv, bridge, low_residual
 from .config import Activation, BlockConfig, FlyNetConfig, HeadAttention, Statistics
+from .networks import NetworkConfig, build_network
 from .noise import QuantizationNoise
 
 __all__ = [
@@ -130,7 +131,7 @@ def count_backbone_params(model: FlyNet) -> int:
     return count_params(model) - count_params(model.head)
 
 
-def count_macs(config: FlyNetConfig) -> int:
+def count_macs(config: NetworkConfig) -> int:
     """Multiply-accumulates of the convolutions and fully connected layers for one image; the attention is not counted."""
     total = 0
 
@@ -143,7 +144,7 @@ def count_macs(config: FlyNetConfig) -> int:
     return total
 
 
-def count_profiled_madds(config: FlyNetConfig) -> int:
+def count_profiled_madds(config: NetworkConfig) -> int:
     """MAdds as the paper's tables 3 and 5 print them, found by fitting their 11 rows (each agrees to the printed million).
 
     To `count_macs` their profiler adds 4 for each element of a BN, 1 for each element of an activation, 1 for each element
@@ -165,10 +166,10 @@ def count_profiled_madds(config: FlyNetConfig) -> int:
     return total + count_macs(config)
 
 
-def _run_on_meta(config: FlyNetConfig, hook: Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]) -> None:
+def _run_on_meta(config: NetworkConfig, hook: Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]) -> None:
     """Call the hook after each module for one image, shapes only."""
     with torch.device("meta"), torch.no_grad():
-        model = FlyNet(config).eval()
+        model = build_network(config, seed=0).eval()
         for module in model.modules():
             module.register_forward_hook(hook)
         model(torch.empty(config.input_shape))

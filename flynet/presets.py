@@ -1,4 +1,4 @@
-"""Every FlyNet that the paper's tables name, beside what they print. No torch here."""
+"""Every network that can be asked for by name, beside what the paper's tables print of it. No torch here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from ..errors import UsageError
 from .config import FlyNetConfig, HeadAttention, Reduction, Residual
+from .networks import NetworkConfig
 
 ANNEALED_FROM = 10.0
 
@@ -28,12 +29,12 @@ class Preset:
     """A network by name; `temperature_start` is where the training's annealing begins (table 1's T = 10 -> 1)."""
 
     name: str
-    config: FlyNetConfig
+    config: NetworkConfig
     printed: tuple[Printed, ...] = ()
     temperature_start: float = ANNEALED_FROM
 
 
-def _named(name: str, config: FlyNetConfig, *printed: Printed, temperature_start: float = ANNEALED_FROM) -> Preset:
+def _named(name: str, config: NetworkConfig, *printed: Printed, temperature_start: float = ANNEALED_FROM) -> Preset:
     return Preset(name, config, printed, temperature_start)
 
 

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import BadData, UsageError
-from .config import FlyNetConfig
 from .data import Floats, ImageSet, shift_at_random
-from .model import FlyNet, build
+from .model import FlyNet
+from .networks import NetworkConfig, build_network
 
 SMALL_DATA_BN_MOMENTUM = 0.1
 
@@ -67,22 +67,22 @@ class Metrics:
 
 
 def train(
-    config: FlyNetConfig,
+    config: NetworkConfig,
     data: ImageSet,
     held_out: ImageSet,
     *,
     recipe: Recipe | None = None,
     seed: int = 0,
-    start: FlyNet | None = None,
+    start: nn.Module | None = None,
     on_step: Callable[[Progress], None] | None = None,
-) -> tuple[FlyNet, Metrics]:
+) -> tuple[nn.Module, Metrics]:
     """A trained network in inference mode, and its accuracy on `held_out`. Same seed and thread count, same weights.
 
     start  weights to begin from: the paper trains with quantization noise in a second stage, from a float network
     """
     recipe = recipe or Recipe()
     labels = _check(config, data, held_out)
-    model = build(config, seed)
+    model = build_network(config, seed)
     if start is not None:
         model.load_state_dict(start.state_dict())
     set_bn_momentum(model, recipe.bn_momentum)
@@ -96,7 +96,7 @@ def train(
         order = random.permutation(len(data))
         loss_sum, right, seen = 0.0, 0, 0
         for step in range(1, steps + 1):
-            model.set_temperature(_temperature(recipe, config, (epoch - 1 + step / steps) / recipe.epochs))
+            set_temperature(model, _temperature(recipe, config, (epoch - 1 + step / steps) / recipe.epochs))
             chosen = order[(step - 1) * recipe.batch : step * recipe.batch]
             images = torch.from_numpy(shift_at_random(data.images[chosen], random))
             target = labels[torch.from_numpy(chosen)]
@@ -176,12 +176,19 @@ def set_bn_momentum(model: nn.Module, momentum: float) -> None:
             module.momentum = momentum
 
 
-def _temperature(recipe: Recipe, config: FlyNetConfig, progress: float) -> float:
+def set_temperature(model: nn.Module, temperature: float) -> None:
+    """T of every softmax over heads, where the network has one."""
+    if isinstance(model, FlyNet):
+        model.set_temperature(temperature)
+
+
+def _temperature(recipe: Recipe, config: NetworkConfig, progress: float) -> float:
     """From the recipe's to the configuration's temperature along a cosine, `progress` 0 to 1."""
-    return config.temperature + (recipe.temperature_start - config.temperature) * 0.5 * (1 + math.cos(math.pi * progress))
+    end = getattr(config, "temperature", 1.0)
+    return end + (recipe.temperature_start - end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _check(config: FlyNetConfig, data: ImageSet, held_out: ImageSet) -> Tensor:
+def _check(config: NetworkConfig, data: ImageSet, held_out: ImageSet) -> Tensor:
     """The training labels; BadData when the images do not fit the network."""
     for images in (data, held_out):
         if images.labels is None:
