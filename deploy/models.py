@@ -28,7 +28,7 @@ from .console import Reporter
 from .subject import Plan
 
 _PACKAGE = __package__.rpartition(".")[0]
-_STORE = "data/models.json"
+STORE = Path(str(files(__package__).joinpath("data/models.json")))
 _CORE_OF = "stm32f412"  # the chip of the README; its memories are made large enough for every network
 _MEMORY_BYTES = 64 << 20
 _CALIBRATION_IMAGES = 2  # sizes hardly depend on the ranges, and the weights are seeded
@@ -37,7 +37,18 @@ _FILES = {
     "deploy": ("models.py", "subject.py"),
     "verify": ("board.py", "firmware.py", "firmware_text.py", "stack.py", "toolchain.py"),
 }
-_NOT_NETWORKS = {"backbone.py", "checkpoint.py", "coco.py", "data.py", "detection.py", "presets.py", "train.py"}
+_NOT_NETWORKS = {
+    "backbone.py",
+    "boxes.py",
+    "checkpoint.py",
+    "coco.py",
+    "data.py",
+    "detection.py",
+    "detector.py",
+    "detector_config.py",
+    "presets.py",
+    "train.py",
+}
 
 
 @dataclass(frozen=True)
@@ -150,18 +161,18 @@ def measure_models(names: Sequence[str]) -> str:
     """`flynet-tiny models --measure`: export, compile and link these networks (all if none), and keep what they need."""
     chosen = [preset(name) for name in names] or list(PRESETS.values())
     require_tools(Tool.CROSS_COMPILER, Tool.MAKE)
-    _require_writable(_store_path())
+    _require_writable(STORE)
     reporter = Reporter()
     today = sources_hash()
     for found in chosen:
         if _read_store().get(found.name, (None, ""))[1] == today and not names:
-            reporter.line(found.name, "known already")
+            reporter.line("measure", f"{found.name}: known already")
             continue
-        with reporter.step(found.name) as step:
+        with reporter.step("measure") as step:
             sizes = measure(found)
             _write_store(_read_store() | {found.name: (sizes, today)})
-            step.say(f"flash {sizes.flash_bytes:,} B, SRAM {sizes.sram_bytes:,} B")
-    return f"written: {_store_path()}\n"
+            step.say(f"{found.name}: flash {sizes.flash_bytes:,} B, SRAM {sizes.sram_bytes:,} B")
+    return f"written: {STORE}\n"
 
 
 def measure(found: Preset) -> Sizes:
@@ -230,20 +241,15 @@ def _roomy_target() -> Target:
 
 def _read_store() -> dict[str, tuple[Sizes, str]]:
     """What was measured: name -> (sizes, hash of the sources)."""
-    store = files(__package__).joinpath(_STORE)
-    if not store.is_file():
+    if not STORE.is_file():
         return {}
-    content = json.loads(store.read_text(encoding="utf-8"))
+    content = json.loads(STORE.read_text(encoding="utf-8"))
     return {name: (Sizes(row["flash_bytes"], row["sram_bytes"]), row["sources"]) for name, row in content.items()}
-
-
-def _store_path() -> Path:
-    return Path(str(files(__package__).joinpath(_STORE)))
 
 
 def _write_store(rows: Mapping[str, tuple[Sizes, str]]) -> None:
     content = {name: {**asdict(sizes), "sources": of} for name, (sizes, of) in sorted(rows.items()) if name in PRESETS}
-    path = _store_path()
+    path = STORE
     beside = path.with_name(f".{path.name}.part")
     try:
         beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -72,7 +72,10 @@ class FlyNetPyramid(nn.Module):
 
 
 def backbone_of(network: nn.Module) -> FlyNetBackbone:
-    """The backbone of a FlyNet; UsageError for a network of another family."""
+    """The backbone of a FlyNet or of a detector on one; UsageError for a network of another family."""
+    pyramid = getattr(network, "pyramid", None)
+    if isinstance(pyramid, FlyNetPyramid):
+        return pyramid.body
     if not isinstance(network, FlyNet):
         raise UsageError(f"a {type(network).__name__} has no backbone for detection here; take a FlyNet")
     return FlyNetBackbone(network)
