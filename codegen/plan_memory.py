@@ -43,7 +43,9 @@ def plan_memory(lifetimes: Lifetimes) -> MemoryPlan:
         lambda b: (-b.size_bytes * (b.last - b.first + 1), b.first, b.name),
         lambda b: (b.first, -b.size_bytes, b.name),
     )
-    best = min((problem.place(sorted(lifetimes.buffers, key=key)) for key in natural), key=lambda placed: placed.size_bytes)
+    orders = [sorted(lifetimes.buffers, key=key) for key in natural]
+    orders += [_outputs_first(order, lifetimes.sharable) for order in orders]
+    best = min((problem.place(order) for order in orders), key=lambda placed: placed.size_bytes)
     for _ in range(SEARCH_TRIES):
         if _aligned(best.size_bytes) <= _aligned(bound):
             break
@@ -60,6 +62,18 @@ class _Placed:
     order: tuple[Buffer, ...]
     offsets: Mapping[str, int]
     size_bytes: int
+
+
+def _outputs_first(order: Sequence[Buffer], sharable: Sequence[Sharable]) -> list[Buffer]:
+    """The order with each output before a source that it follows row by row: it takes the lower place, the source overlaps."""
+    moved = list(order)
+    by_name = {buffer.name: buffer for buffer in order}
+    for pair in sharable:
+        if isinstance(pair.sharing, RowSchedule):
+            output, source = moved.index(by_name[pair.output]), moved.index(by_name[pair.source])
+            if output > source:
+                moved.insert(source, moved.pop(output))
+    return moved
 
 
 def _moved_forward(placed: _Placed, rng: random.Random) -> list[Buffer]:

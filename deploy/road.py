@@ -100,11 +100,6 @@ def _prove(
             stack = max(judgement.emulated.stack_bytes, self_test.stack_bytes)
             report = replace(report, instructions=instructions, ram=replace(report.ram, stack_measured_bytes=stack))
             per_mac = f", {instructions.total / report.model.macs:.2f} per MAC" if report.model.macs else ""
-            _require_self_test(self_test)
-            instructions = _instructions(compiled, judgement.emulated)
-            stack = max(judgement.emulated.stack_bytes, self_test.stack_bytes)
-            report = replace(report, instructions=instructions, ram=replace(report.ram, stack_measured_bytes=stack))
-            per_mac = f", {instructions.total / report.model.macs:.2f} per MAC" if report.model.macs else ""
             if not self_test.passed:
                 raise NumbersDiffer(f"the firmware's self-test fails on the emulated board: {self_test.output.strip()[-200:]}")
             step.say(

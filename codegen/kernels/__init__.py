@@ -10,12 +10,15 @@ from . import (
     concatenation,
     conv_2d,
     depthwise_conv_2d,
+    depthwise_pair,
     fully_connected,
     maximum,
     mdw_max,
     mean,
     mean_variance,
     mul,
+    mul_add,
+    mul_depthwise,
     mul_max,
     pad,
     pool,
@@ -61,8 +64,15 @@ _KERNELS: Mapping[OpKind, Select] = {
     OpKind.RESHAPE: reshape.select,
 }
 
+_FUSED_PRODUCTS: Mapping[FusedPattern, SelectProducts] = {
+    FusedPattern.MDW_MAX: mdw_max.select,
+    FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,
+    FusedPattern.DEPTHWISE_PAIR: depthwise_pair.select,
+}
+
 _FUSED: Mapping[FusedPattern, Select] = {
     FusedPattern.MEAN_VARIANCE: mean_variance.select,
+    FusedPattern.MUL_ADD: mul_add.select,
     FusedPattern.MUL_MAX: mul_max.select,
 }
 
@@ -74,8 +84,8 @@ def select_kernel(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall
     """
     kind = op.kind
     if isinstance(op.attrs, FusedAttrs):
-        if op.attrs.pattern is FusedPattern.MDW_MAX:
-            return mdw_max.select(op, graph, effort)
+        if op.attrs.pattern in _FUSED_PRODUCTS:
+            return _FUSED_PRODUCTS[op.attrs.pattern](op, graph, effort)
         if op.attrs.pattern is not FusedPattern.PRODUCER_TABLE:
             return _FUSED[op.attrs.pattern](op, graph)
         kind = op.attrs.body[0].kind

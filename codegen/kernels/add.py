@@ -20,13 +20,13 @@ def select(op: Op, graph: Graph) -> KernelCall:
     """The kernel call of an ADD or SUB; the operands are broadcast as NumPy does."""
     assert isinstance(op.attrs, ClampAttrs)
     first, second = (graph.tensor(name) for name in op.inputs)
-    sum_ = _Sum(op, first, second, graph.tensor(op.output))
+    sum_ = Sum(op, first, second, graph.tensor(op.output))
     if first.is_constant and not second.is_constant:
         sum_ = sum_.swapped()
     return sum_.call(op.output)
 
 
-class _Sum:
+class Sum:
     """term0[a] + term1[b], rescaled: `expected[a + 128, b + 128]` before the clamp."""
 
     def __init__(self, op: Op, first: Tensor, second: Tensor, output: Tensor):
@@ -34,7 +34,7 @@ class _Sum:
         sign = -1 if op.kind is OpKind.SUB else 1
         factors = add_multipliers(first.scale, second.scale, output.scale)
         self.tensors = (first, second)
-        self.terms = tuple(
+        self.terms: tuple[Int64, ...] = tuple(
             scale * requantize((INT8_VALUES - tensor.zero_point) << factors.left_shift, factor.multiplier, factor.shift)
             for tensor, factor, scale in ((first, factors.input1, 1), (second, factors.input2, sign))
         )
@@ -43,7 +43,7 @@ class _Sum:
         self.output = output
         self.low, self.high = op.attrs.activation_min, op.attrs.activation_max
 
-    def swapped(self) -> _Sum:
+    def swapped(self) -> Sum:
         """The same sum with its operands in the other order."""
         self.tensors, self.terms, self.reals = self.tensors[::-1], self.terms[::-1], self.reals[::-1]
         return self

@@ -16,7 +16,7 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     _, in_h, in_w, c_in = conv.input_shape
     _, out_h, out_w, c_out = conv.output_shape
     if c_in == c_out == 1:  # one map, one filter: a depthwise convolution reads it with less work
-        return depthwise_call(conv, 1, False, op.inputs[0], op.output, effort)
+        return depthwise_call(conv, 1, False, op.inputs[0], op.outputs, effort)
     run_bytes, num_runs = window_runs(conv.attrs.window, c_in)
     joined = joins_rest(run_bytes, num_runs, conv.attrs.window.kernel_h)
     packed = products(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, effort)

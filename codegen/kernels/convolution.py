@@ -23,6 +23,7 @@ class Convolution:
 
     weights               as in the file: `[c_out, ...]` or, for depthwise, `[1, kernel_h, kernel_w, c_out]`
     bias, multiplier, shift  [c_out]; shift > 0 is a left shift
+    output_zero_point     one for all channels, or [c_out]
     table                 256 entries for the values -128..127 of a fused activation, or None
     """
 
@@ -30,7 +31,7 @@ class Convolution:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     input_zero_point: int
-    output_zero_point: int
+    output_zero_point: int | Int64
     weights: Int8
     bias: Int64
     multiplier: Int64
@@ -51,10 +52,10 @@ class Convolution:
 
 
 def convolution(op: Op, graph: Graph) -> Convolution:
-    """Take apart a convolution, alone or as the first step of a fused operator."""
+    """Take apart a convolution, alone or as a step of a fused operator: the first, but behind a gate."""
     step, table = op, None
     if isinstance(op.attrs, FusedAttrs):
-        step = op.attrs.body[0]
+        step = op.attrs.body[1 if op.attrs.pattern is FusedPattern.MUL_DEPTHWISE else 0]
         if op.attrs.pattern is FusedPattern.PRODUCER_TABLE:
             last = op.attrs.body[-1]
             table = activation_table(last.kind, graph.tensor(last.inputs[0]), graph.tensor(last.output))

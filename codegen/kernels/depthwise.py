@@ -25,6 +25,7 @@ from ..ir import Window
 from .base import ConstArray, KernelCall, SamePlace, ShapeValue
 from .convolution import Convolution, clamped_table, window_shape
 from .effort import Effort
+from .gate import Gate
 from .requantization import Requantization, accumulator_bounds, requantization
 
 Int32 = npt.NDArray[np.int32]
@@ -46,10 +47,20 @@ class Taps:
         return self.even_words + self.odd_words
 
 
-def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, result: str, effort: Effort) -> KernelCall:
+def depthwise_call(
+    conv: Convolution,
+    heads: int,
+    is_max: bool,
+    source: str,
+    results: tuple[str, ...],
+    effort: Effort,
+    gate: Gate | None = None,
+    heads_of_second: int = 0,
+) -> KernelCall:
     """The kernel of a depthwise convolution with `heads` filters a channel; `is_max` keeps the largest output of these.
 
-    conv.weights is [1, kernel_h, kernel_w, c_in * heads].
+    conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a gate, `source` are the maps before it. The outputs of the last
+    `heads_of_second` filters of each channel go to the second of two results.
     """
     requant, is_tied = _requantization(conv, heads, is_max)
     plane = plane_of(conv)
@@ -67,7 +78,8 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
         "is_doubled": requant.rounding.takes_doubled,
         "clamp_low": clamps and conv.activation_min > -128,
         "clamp_high": clamps and conv.activation_max < 127,
-        "c_step": conv.input_shape[3] * (1 if is_max else heads),
+        "heads_of_second": heads_of_second,
+        "is_gated": gate is not None,
     }
     scalars = {"input_zero_point": conv.input_zero_point}
     if shape["clamp_low"]:
@@ -80,17 +92,24 @@ def depthwise_call(conv: Convolution, heads: int, is_max: bool, source: str, res
         taps_words = stream.size // conv.input_shape[3] // (1 if is_max else heads)
         stream = _stream(conv, heads, None, requant, is_tied)
     shape["taps_words"] = taps_words
+    scratch_bytes = plane.size_bytes + 4 * taps_words
+    inputs: tuple[str, ...] = (source,)
+    if gate is not None:
+        shape |= gate.shape
+        scalars |= gate.scalars
+        inputs = (source, gate.coefficients)
+        scratch_bytes += 256 if gate.has_table else 0
     arrays = [ConstArray("weights", stream)]
     if conv.table is not None:
         arrays.append(ConstArray("table", clamped_table(conv)))
     return KernelCall(
         "depthwise_conv_2d",
         shape,
-        (source,),
-        (result,),
+        inputs,
+        results,
         arrays=tuple(arrays),
         scalars=scalars,
-        scratch_bytes=plane.size_bytes + 4 * taps_words,
+        scratch_bytes=scratch_bytes,
         sharing={source: SamePlace()} if (is_max or heads == 1) and _bands_run_behind(conv, plane) else {},
     )
 
@@ -171,12 +190,14 @@ class Plane:
 
     kept_rows     rows at the end of a band that the next one needs again
     skipped_rows  rows between two bands that no window touches
+    copy_lead     columns before the first that lies on a word of the widened map
     """
 
     plane_w: int
     plane_h: int
     copy_h: int
     copy_w: int
+    copy_lead: int
     copy_unroll: int
     bands: int
     band_rows: int
@@ -206,7 +227,8 @@ def plane_of(conv: Convolution) -> Plane:
         plane_h=(band_rows - 1) * w.stride_h + span_h,
         copy_h=max(0, min(in_h, height - w.pad_top)),
         copy_w=copy_w,
-        copy_unroll=_copy_unroll(copy_w, c_in),
+        copy_lead=min(copy_w, w.pad_left % 2),
+        copy_unroll=_copy_unroll(copy_w - min(copy_w, w.pad_left % 2), c_in),
         bands=math.ceil(out_h / band_rows),
         band_rows=band_rows,
         kept_rows=max(0, span_h - w.stride_h),
@@ -215,10 +237,10 @@ def plane_of(conv: Convolution) -> Plane:
 
 
 def _copy_unroll(width: int, channels: int) -> int:
-    """How many columns to copy at a time: a divisor of the width where there is one, within the reach of one address."""
+    """How many columns to copy in a turn of the loop: a multiple of 4 within the reach of one address, with little left over."""
     most = max(1, min(28, 4095 // channels))
-    divisors = [d for d in range(most // 2 + 1, most + 1) if width and width % d == 0]
-    return max(divisors, default=most)
+    choices = range(4, most + 1, 4)
+    return min(choices, key=lambda n: (width % n + 4 * (width // n), -n), default=4)
 
 
 def _bands_run_behind(conv: Convolution, plane: Plane) -> bool:

@@ -12,4 +12,4 @@ from .effort import BALANCED, Effort
 def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     """The kernel of a DEPTHWISE_CONV_2D, alone or with the table of its activation."""
     conv = convolution(op, graph)
-    return depthwise_call(conv, conv.attrs.depth_multiplier, False, op.inputs[0], op.output, effort)
+    return depthwise_call(conv, conv.attrs.depth_multiplier, False, op.inputs[0], op.outputs, effort)

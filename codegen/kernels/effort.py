@@ -44,10 +44,10 @@ SPEED = Effort(
     compiler_flag="-O3",
 )
 BALANCED = Effort(
-    unroll_all_pairs=20,
-    unroll_pairs=8,
-    wide_weights=8192,
-    wide_gain=8.0,
+    unroll_all_pairs=30,
+    unroll_pairs=16,
+    wide_weights=16384,
+    wide_gain=3.0,
     depthwise_bytes=4096,
     max_tile=8,
     unrolled_rows=10,

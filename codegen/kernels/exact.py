@@ -7,7 +7,7 @@ instructions is fitted and accepted only when it reproduces every value.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,18 +23,23 @@ _LIMIT = 1 << 31
 
 @dataclass(frozen=True)
 class Affine:
-    """clamp((bias + floor(a * factor0 / 2^8) + floor(b * factor1 / 2^8)) >> shift) for int8 a and b.
+    """clamp((bias + floor(a * factor0 / 2^fraction) + floor(b * factor1 / 2^fraction)) >> shift) for int8 a and b.
 
-    A product is one SMLAWB of the factor and of the value's byte in the upper half of an int16 lane.
+    fraction  8: a product is one SMLAWB of the factor and of the value's byte in the upper half of an int16 lane; 0: one MLA
     """
 
     factor0: int
     factor1: int
     bias: int
     shift: int
+    fraction: int = 8
+
+    def terms(self, operand: int) -> Int64:
+        """The summand of operand 0 or 1 for every int8 value."""
+        return INT8_VALUES * (self.factor0, self.factor1)[operand] >> self.fraction
 
 
-def fit_affine(expected: Int64, real0: float, real1: float, low: int, high: int) -> Affine | None:
+def fit_affine(expected: Int64, real0: float, real1: float, low: int, high: int, fraction: int = 8) -> Affine | None:
     """An affine formula that gives clamp(expected[a + 128, b + 128], low, high) for every pair, or None.
 
     real0, real1  the real factors of a and b, signs included
@@ -45,24 +50,29 @@ def fit_affine(expected: Int64, real0: float, real1: float, low: int, high: int)
     shift = min(30 - math.ceil(math.log2(reach)), 22 - math.ceil(math.log2(max(abs(real0), abs(real1), 0.5))))
     if shift < 8:
         return None
-    for nudge0, nudge1 in _NUDGES:
-        factor0, factor1 = (round(real * (1 << (shift + 8))) + nudge for real, nudge in ((real0, nudge0), (real1, nudge1)))
-        scaled = (INT8_VALUES * factor0 >> 8)[:, np.newaxis] + (INT8_VALUES * factor1 >> 8)[np.newaxis, :]
+    for nudge0, nudge1 in _NUDGES if fraction else _SINGLE_NUDGES:
+        factor0, factor1 = (round(real * (1 << (shift + fraction))) + nudge for real, nudge in ((real0, nudge0), (real1, nudge1)))
+        candidate = Affine(factor0, factor1, 0, shift, fraction)
+        scaled = candidate.terms(0)[:, np.newaxis] + candidate.terms(1)[np.newaxis, :]
         first, last = offset_interval(scaled, clamped, shift, low, high)
         if first <= last:
-            candidate = Affine(factor0, factor1, (first + last) // 2, shift)
+            candidate = replace(candidate, bias=(first + last) // 2)
             return candidate if _fits_32_bits(candidate) else None
     return None
 
 
-_STEPS = (0, 2, -2, 5, -5, 12, -12)
-_NUDGES = sorted(((i, j) for i in _STEPS for j in _STEPS), key=lambda pair: (abs(pair[0]) + abs(pair[1]), pair))
+def _nudges(steps: tuple[int, ...]) -> list[tuple[int, int]]:
+    return sorted(((i, j) for i in steps for j in steps), key=lambda pair: (abs(pair[0]) + abs(pair[1]), pair))
+
+
+_NUDGES = _nudges((0, 2, -2, 5, -5, 12, -12))
+_SINGLE_NUDGES = _nudges((0, 1, -1, 2, -2, 5, -5))
 
 
 def _fits_32_bits(formula: Affine) -> bool:
     """Neither the sum nor a partial sum, in the order bias, factor0, factor1, leaves int32."""
-    partial = [formula.bias + (a * formula.factor0 >> 8) for a in (-128, 127)]
-    sums = [p + (b * formula.factor1 >> 8) for p in partial for b in (-128, 127)]
+    partial = [formula.bias + int(formula.terms(0)[end]) for end in (0, -1)]
+    sums = [p + int(formula.terms(1)[end]) for p in partial for end in (0, -1)]
     factors = [formula.factor0, formula.factor1]
     return all(-_LIMIT <= value < _LIMIT for value in (*partial, *sums, *factors))
 

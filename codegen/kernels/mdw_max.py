@@ -12,4 +12,4 @@ from .effort import BALANCED, Effort
 def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     """The kernel of a fused multihead depthwise convolution and Max-out."""
     conv = convolution(op, graph)
-    return depthwise_call(conv, conv.attrs.depth_multiplier, True, op.inputs[0], op.output, effort)
+    return depthwise_call(conv, conv.attrs.depth_multiplier, True, op.inputs[0], op.outputs, effort)

@@ -1,15 +1,18 @@
 """MEAN, SQUARED_DIFFERENCE and MEAN of a map in one kernel: the squared map never exists.
 
 Once a channel's mean is known its squared difference is a function of the int8 value alone. On the squares' input scale
-the map's value is 64 * (x - z) and the mean is a constant, `centre`, so that with e = 128 * x - 2 * centre
+the map's value is 64 * (x - z) and the mean is a constant, `centre`. With the root of the squares' real factor in the
+constants a difference's own high product is its requantized square:
 
-    squared difference = sat8(((e * e * multiplier >> 32) + offset) >> 16)
+    root = 2^38 * sqrt(factor),  e = (root * x >> 8) - (root * centre >> 14)
+    squared difference = sat8(((e * e >> 32) + offset) >> 16)
 
 for constants that are proven over all values and all means that the map can have.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,8 +31,9 @@ from .table import by_unsigned_byte
 Int64 = npt.NDArray[np.int64]
 
 # instructions an element on a Cortex-M4: a look-up, the table's making spread over the pixels, or lanes of arithmetic
-TABLE_COST, TABLE_ENTRIES_COST, LANES_COST = 3.3, 1060, 5.1
+TABLE_COST, TABLE_ENTRIES_COST, LANES_COST = 3.3, 1060, 4.4
 LANE_ROWS = 255  # int8 values that an int16 lane can sum
+MAX_STEP_BYTES = 1020  # LDRD's own increment
 
 
 def select(op: Op, graph: Graph) -> KernelCall:
@@ -52,6 +56,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
             "pixels": pixels,
             "c": num_channels,
             "block": _block(pixels),
+            "has_pairs": num_channels % 8 == 0 and num_channels <= MAX_STEP_BYTES,
             "has_table": has_table,
             "sum_steps": unroll(_block(pixels), 8),
             "square_steps": unroll(pixels, 16) if has_table else unroll(_block(pixels), 4),
@@ -97,26 +102,22 @@ class _Squares:
 
 
 def _fit(source: Tensor, mean: Tensor, square: Tensor, means: Int64) -> _Squares | None:
-    """The short formulas, when the map needs no rounding of its own and they reproduce every case."""
+    """The short formula, when the map needs no rounding of its own and it reproduces every case."""
     terms, all_centres, factor = rescaled_inputs(source, mean, square)
     if not np.array_equal(terms, 64 * (INT8_VALUES - source.zero_point)):
         return None
     centres = all_centres[means + 128] + 64 * source.zero_point
-    doubled = 128 * INT8_VALUES[:, np.newaxis] - 2 * centres[np.newaxis, :]
-    squared = doubled * doubled
-    if int(np.abs(doubled).max()) >= 1 << 15:
-        return None
-    expected = np.clip(requantize(squared // 4, factor.multiplier, factor.shift) + square.zero_point, -128, 127)
-    formula = _formula(squared, expected, factor)
+    squared = (64 * INT8_VALUES[:, np.newaxis] - centres[np.newaxis, :]) ** 2
+    expected = np.clip(requantize(squared, factor.multiplier, factor.shift) + square.zero_point, -128, 127)
+    formula = _formula(centres, expected, factor)
     if formula is None:
         return None
-    fits_lanes = int(centres.min()) >= -(1 << 13) and int(centres.max()) < 1 << 13
-    multiplier, offset = formula
+    root, offset = formula
     return _Squares(
         {"is_fitted": True},
-        {"multiplier": multiplier, "square_offset": offset},
+        {"root": root, "square_offset": offset},
         (_centre_constants(source, mean, square),),
-        needs_table=not fits_lanes,
+        needs_table=False,
     )
 
 
@@ -139,22 +140,21 @@ def _general(source: Tensor, mean: Tensor, square: Tensor) -> _Squares:
     return _Squares({"is_fitted": False, **requant.shape("square")}, requant.scalars("square"), arrays, needs_table=True)
 
 
-def _formula(squared: Int64, expected: Int64, factor: Multiplier) -> tuple[int, int] | None:
-    """Multiplier and offset with expected == sat8(((squared * multiplier >> 32) + offset) >> 16).
+def _formula(centres: Int64, expected: Int64, factor: Multiplier) -> tuple[int, int] | None:
+    """Root and offset of the module's formula with the result expected[x + 128, centre], or None.
 
-    A square is never negative, so that LiteRT's two roundings are one. The result lies in the upper half of the word: two
-    are packed and saturated at a time. A table holds the result plus 128, an unsigned byte.
+    The result lies in the upper half of the word: two are packed and saturated at a time. A table holds the result plus 128,
+    an unsigned byte.
     """
-    excess = -factor.shift - 15
-    if excess < 0:
-        return None
-    for nudge in sorted(range(-8, 9), key=abs):
-        multiplier = round(factor.multiplier / (1 << excess)) + nudge
-        if not 0 <= multiplier < 1 << 31:
-            continue
-        scaled = squared * multiplier >> 32
+    exact = math.sqrt(math.ldexp(factor.multiplier, factor.shift - 31))
+    for nudge in sorted(range(-400, 401, 20), key=abs):
+        root = round(exact * (1 << 38)) + nudge
+        differences = (root * INT8_VALUES >> 8)[:, np.newaxis] - (root * centres >> 14)[np.newaxis, :]
+        if not 0 <= root < 1 << 31 or int(np.abs(differences).max()) >= 1 << 31:
+            return None
+        scaled = differences * differences >> 32
         first, last = offset_interval(scaled, expected, 16)
         offset = (first + last) // 2
         if first <= last and int(scaled.max()) + abs(offset) + (128 << 16) < 1 << 31:
-            return multiplier, offset
+            return root, offset
     return None

@@ -64,7 +64,7 @@ def requantization(conv: Convolution, reach: Int64, once: bool = False) -> Requa
     right = -conv.shift
     dead = (conv.multiplier == 0) | (reach < (np.int64(1) << np.clip(right - 1, 0, 62)))
     fast = dead | ((right >= 1) & (right <= MAX_SHIFT) & (reach < 1 << 30))
-    zero_point = np.full_like(right, conv.output_zero_point)
+    zero_point = np.broadcast_to(conv.output_zero_point, right.shape)
     if not fast.all():
         constants = np.stack([conv.multiplier, zero_point, conv.shift], axis=1)
         return Requantization(Rounding.EXACT_ONCE if once else Rounding.EXACT, constants.astype(np.int32))
@@ -72,5 +72,6 @@ def requantization(conv: Convolution, reach: Int64, once: bool = False) -> Requa
     right = np.where(dead, 1, right)
     multiplier = np.where(dead, 0, conv.multiplier)
     offset = (np.int64(1) << (right - 1)) + (zero_point << right)
-    rounding = Rounding.ONCE if once else Rounding.UP if conv.activation_min >= conv.output_zero_point else Rounding.AWAY
+    is_cut_at_zero = bool((conv.activation_min >= zero_point).all())
+    rounding = Rounding.ONCE if once else Rounding.UP if is_cut_at_zero else Rounding.AWAY
     return Requantization(rounding, np.stack([multiplier, offset, right], axis=1).astype(np.int32))

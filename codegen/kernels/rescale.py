@@ -32,7 +32,7 @@ class Rescale:
 
     def constants(self, name: str, sum_offset: int) -> ConstArray:
         """The array that `stores_four` takes."""
-        return ConstArray(name, np.array([sum_offset, self.multiplier, self.offset, self.shift], np.int32))
+        return ConstArray(name, np.array([sum_offset << self.doubled, self.multiplier, self.offset, self.shift], np.int32))
 
     def shape(self, name: str) -> dict[str, int | str]:
         """What is part of the code."""

@@ -50,7 +50,7 @@ def fuse(graph: Graph, pattern: FusedPattern, find: Callable[[Op, Readers], Chai
         if op.output in taken:
             continue
         chain = find(op, readers)
-        if chain is not None:
+        if chain is not None and not taken.intersection(step.output for step in chain):
             taken |= {step.output for step in chain}
             fused_at[chain[-1].output] = _fused_op(pattern, chain, graph, readers)
     ops = [fused_at.get(op.output, op) for op in graph.ops if op.output not in taken or op.output in fused_at]
@@ -78,3 +78,12 @@ def _fused_op(pattern: FusedPattern, chain: Chain, graph: Graph, readers: Reader
     inputs = tuple(name for name in read if name not in produced)
     outputs = tuple(name for name in produced if name in graph.outputs or any(r.output not in inside for r in readers.all(name)))
     return Op(OpKind.FUSED, inputs, outputs, FusedAttrs(pattern, chain), chain[0].source_index)
+
+
+def is_channel_scale(op: Op, graph: Graph) -> bool:
+    """Whether an operator is a MUL of maps [1, H, W, C] by one computed coefficient for each channel, [1, 1, 1, C]."""
+    if op.kind is not OpKind.MUL:
+        return False
+    maps, coefficients = (graph.tensor(name) for name in op.inputs)
+    vector = len(maps.shape) == 4 and coefficients.shape == (1, 1, 1, maps.shape[3])
+    return vector and not coefficients.is_constant and not maps.is_constant

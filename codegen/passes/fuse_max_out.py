@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir import FusedPattern, Graph, Op, OpKind, ReduceAttrs
-from .chains import Chain, Readers, fuse
+from .chains import Chain, Readers, fuse, is_channel_scale
 
 
 def fuse_mdw_max(graph: Graph) -> Graph:
@@ -15,15 +15,7 @@ def fuse_mdw_max(graph: Graph) -> Graph:
 
 def fuse_mul_max(graph: Graph) -> Graph:
     """The heads' maps times one coefficient each, then Max-out: the scaled maps never exist."""
-
-    def is_channel_scale(op: Op) -> bool:
-        if op.kind is not OpKind.MUL:
-            return False
-        maps, coefficients = (graph.tensor(name) for name in op.inputs)
-        vector = len(maps.shape) == 4 and coefficients.shape == (1, 1, 1, maps.shape[3])
-        return vector and not coefficients.is_constant and not maps.is_constant
-
-    return fuse(graph, FusedPattern.MUL_MAX, _finder(is_channel_scale, graph))
+    return fuse(graph, FusedPattern.MUL_MAX, _finder(lambda op: is_channel_scale(op, graph), graph))
 
 
 def _finder(makes_heads: Callable[[Op], bool], graph: Graph) -> Callable[[Op, Readers], Chain | None]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from ..ir import Graph
 from ..verify_graph import verify_graph
 from .fold_pad import fold_pad
+from .fuse_depthwise_pairs import fuse_depthwise_pairs
+from .fuse_gates import fuse_mul_add, fuse_mul_depthwise
 from .fuse_max_out import fuse_mdw_max, fuse_mul_max
 from .fuse_mean_variance import fuse_mean_variance
 from .fuse_tables import fuse_tables
@@ -17,7 +19,10 @@ PASSES: tuple[Pass, ...] = (
     fold_pad,  # first: convolutions then know their true input
     fuse_mdw_max,  # multihead-depthwise convolution + Max-out, where nothing sits between them
     fuse_mul_max,  # attention over the heads + Max-out
+    fuse_mul_depthwise,  # attention over the expanded maps + the depthwise convolution
+    fuse_mul_add,  # attention over large maps + the residual
     fuse_mean_variance,  # the attention's statistics
+    fuse_depthwise_pairs,  # convolutions that widen the same map
     fuse_tables,  # activations into their producers
 )
 

@@ -24,12 +24,14 @@ FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer,
     const int8_t *from = input0 + channel;
     ft_half *to = plane + 7;
     for (int32_t y = 0; y < 4; ++y) {
-      to[0] = from[0];
-      to[1] = from[2];
-      to[2] = from[4];
-      to[3] = from[6];
-      from += 8;
-      to += 6;
+      to[0] = (ft_half)from[0];
+      from += 2;
+      to += 1;
+      to[0] = (ft_half)from[0];
+      to[1] = (ft_half)from[2];
+      to[2] = (ft_half)from[4];
+      from += 6;
+      to += 5;
     }
     FT_FENCE();
     {
@@ -76,13 +78,13 @@ FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer,
             FT_READ(x, 8, x0);
             ft_mac_bt(&acc2, x0, w1);
             ft_mac2(&acc3, x0, w1);
-            const int32_t multiplier = w[0], offset = w[1], shift = w[2];
+            const int32_t factor = w[0], offset = w[1], shift = w[2];
             w += 3;
             int8_t *const out = next;
-            out[0] = (int8_t)ft_scale_away(acc0, multiplier, offset, shift);
-            out[2] = (int8_t)ft_scale_away(acc1, multiplier, offset, shift);
-            out[4] = (int8_t)ft_scale_away(acc2, multiplier, offset, shift);
-            out[6] = (int8_t)ft_scale_away(acc3, multiplier, offset, shift);
+            out[0] = (int8_t)ft_scale_away(acc0, factor, offset, shift);
+            out[2] = (int8_t)ft_scale_away(acc1, factor, offset, shift);
+            out[4] = (int8_t)ft_scale_away(acc2, factor, offset, shift);
+            out[6] = (int8_t)ft_scale_away(acc3, factor, offset, shift);
             next = out + 8;
           }
         }

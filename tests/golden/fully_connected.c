@@ -35,7 +35,7 @@ FT_KERNEL void net_fully_connected_1(const net_fully_connected_layer *layer, con
       int32_t both[2], even[2];
       const ft_word *x = column;
       ft_packed_2_first(&w, &x, both, even);
-      const ft_word *const end = column + 274;
+      const ft_word *const end = column + 258;
       do {
         ft_packed_2(&w, &x, both, even);
         ft_packed_2(&w, &x, both, even);
@@ -45,7 +45,23 @@ FT_KERNEL void net_fully_connected_1(const net_fully_connected_layer *layer, con
         ft_packed_2(&w, &x, both, even);
         ft_packed_2(&w, &x, both, even);
         ft_packed_2(&w, &x, both, even);
+        ft_packed_2(&w, &x, both, even);
+        ft_packed_2(&w, &x, both, even);
+        ft_packed_2(&w, &x, both, even);
+        ft_packed_2(&w, &x, both, even);
+        ft_packed_2(&w, &x, both, even);
+        ft_packed_2(&w, &x, both, even);
+        ft_packed_2(&w, &x, both, even);
+        ft_packed_2(&w, &x, both, even);
       } while (x != end);
+      ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
+      ft_packed_2(&w, &x, both, even);
       ft_packed_2(&w, &x, both, even);
       ft_packed_2(&w, &x, both, even);
       ft_packed_2(&w, &x, both, even);

@@ -24,11 +24,13 @@ FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer,
     const int8_t *from = input0 + channel;
     ft_half *to = plane + 7;
     for (int32_t y = 0; y < 3; ++y) {
-      to[0] = from[0];
-      to[1] = from[2];
-      to[2] = from[4];
-      from += 6;
-      to += 6;
+      to[0] = (ft_half)from[0];
+      from += 2;
+      to += 1;
+      to[0] = (ft_half)from[0];
+      to[1] = (ft_half)from[2];
+      from += 4;
+      to += 5;
     }
     FT_FENCE();
     {
@@ -146,11 +148,11 @@ FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer,
           }
           {
             int8_t *const out = next;
-            const int32_t multiplier = w[0], offset = w[1], shift = w[2];
+            const int32_t factor = w[0], offset = w[1], shift = w[2];
             w += 3;
-            out[0] = (int8_t)ft_scale_away(best0, multiplier, offset, shift);
-            out[2] = (int8_t)ft_scale_away(best1, multiplier, offset, shift);
-            out[4] = (int8_t)ft_scale_away(best2, multiplier, offset, shift);
+            out[0] = (int8_t)ft_scale_away(best0, factor, offset, shift);
+            out[2] = (int8_t)ft_scale_away(best1, factor, offset, shift);
+            out[4] = (int8_t)ft_scale_away(best2, factor, offset, shift);
             next = out + 6;
           }
         }

@@ -7,19 +7,32 @@ FT_KERNEL void net_pad_1(const int8_t *input0, int8_t *output0) {
   const int8_t *in = input0;
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 2; ++i0) {
-    memset(out, -13, 10);
+    ft_store4(out + 0, -202116109);
+    ft_store4(out + 4, -202116109);
+    out[8] = -13;
+    out[9] = -13;
     out += 10;
     for (int32_t i1 = 0; i1 < 4; ++i1) {
-      memset(out, -13, 2);
+      out[0] = -13;
+      out[1] = -13;
       out += 2;
-      ft_copy(out, in, 2);
+      out[0] = in[0];
+      out[1] = in[1];
       in += 2;
       out += 2;
-      memset(out, -13, 1);
+      out[0] = -13;
       out += 1;
     }
   }
-  memset(out, -13, 30);
+  ft_store4(out + 0, -202116109);
+  ft_store4(out + 4, -202116109);
+  ft_store4(out + 8, -202116109);
+  ft_store4(out + 12, -202116109);
+  ft_store4(out + 16, -202116109);
+  ft_store4(out + 20, -202116109);
+  ft_store4(out + 24, -202116109);
+  out[28] = -13;
+  out[29] = -13;
   out += 30;
 }
 

@@ -8,7 +8,12 @@ FT_KERNEL void net_slice_1(const int8_t *input0, int8_t *output0) {
   for (int32_t i0 = 0; i0 < 2; ++i0) {
     for (int32_t i1 = 0; i1 < 2; ++i1) {
       const int8_t *in = input0 + 507 + i0 * 672 + i1 * 84;
-      ft_copy(out, in, 18);
+      ft_store4(out + 0, ft_load4(in + 0));
+      ft_store4(out + 4, ft_load4(in + 4));
+      ft_store4(out + 8, ft_load4(in + 8));
+      ft_store4(out + 12, ft_load4(in + 12));
+      out[16] = in[16];
+      out[17] = in[17];
       out += 18;
     }
   }

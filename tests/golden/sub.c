@@ -22,19 +22,20 @@ FT_KERNEL void net_add_1(const net_add_layer *layer, const int8_t *input0, const
   const int32_t factor1 = layer->factor1;
   const int32_t bias = layer->bias;
   const uint32_t mask = ft_in_register(0xff00ff00u);
+  const ft_word *a_words = (const ft_word *)(const void *)input0;
+  const ft_word *b_words = (const ft_word *)(const void *)input1;
   int8_t *out = output0;
-  const int8_t *a = input0;
-  const int8_t *b = input1;
   int32_t left = layer->count;
   FT_ROLLED
   for (; left >= 8; left -= 8) {
+    int32_t a0, a1, b0, b1;
+    FT_STEP_TWO(a_words, 8, a0, a1);
+    FT_STEP_TWO(b_words, 8, b0, b1);
     {
-      const uint32_t a_word = (uint32_t)ft_load4(a);
-      const int32_t a_even = (int32_t)((a_word << 8) & mask);
-      const int32_t a_odd = (int32_t)(a_word & mask);
-      const uint32_t b_word = (uint32_t)ft_load4(b);
-      const int32_t b_even = (int32_t)((b_word << 8) & mask);
-      const int32_t b_odd = (int32_t)(b_word & mask);
+      const int32_t a_even = (int32_t)(((uint32_t)a0 << 8) & mask);
+      const int32_t a_odd = (int32_t)((uint32_t)a0 & mask);
+      const int32_t b_even = (int32_t)(((uint32_t)b0 << 8) & mask);
+      const int32_t b_odd = (int32_t)((uint32_t)b0 & mask);
       const int32_t sum0 = ft_smlawb(factor1, b_even, ft_smlawb(factor0, a_even, bias));
       const int32_t sum1 = ft_smlawb(factor1, b_odd, ft_smlawb(factor0, a_odd, bias));
       const int32_t sum2 = ft_smlawt(factor1, b_even, ft_smlawt(factor0, a_even, bias));
@@ -43,39 +44,31 @@ FT_KERNEL void net_add_1(const net_add_layer *layer, const int8_t *input0, const
       out[1] = (int8_t)ft_max(FT_SSAT8_ASR(sum1, 19), 0);
       out[2] = (int8_t)ft_max(FT_SSAT8_ASR(sum2, 19), 0);
       out[3] = (int8_t)ft_max(FT_SSAT8_ASR(sum3, 19), 0);
-      a += 4;
-      b += 4;
-      out += 4;
+      FT_FENCE(); /* or the compiler interleaves the fours and spills */
     }
     {
-      const uint32_t a_word = (uint32_t)ft_load4(a);
-      const int32_t a_even = (int32_t)((a_word << 8) & mask);
-      const int32_t a_odd = (int32_t)(a_word & mask);
-      const uint32_t b_word = (uint32_t)ft_load4(b);
-      const int32_t b_even = (int32_t)((b_word << 8) & mask);
-      const int32_t b_odd = (int32_t)(b_word & mask);
+      const int32_t a_even = (int32_t)(((uint32_t)a1 << 8) & mask);
+      const int32_t a_odd = (int32_t)((uint32_t)a1 & mask);
+      const int32_t b_even = (int32_t)(((uint32_t)b1 << 8) & mask);
+      const int32_t b_odd = (int32_t)((uint32_t)b1 & mask);
       const int32_t sum0 = ft_smlawb(factor1, b_even, ft_smlawb(factor0, a_even, bias));
       const int32_t sum1 = ft_smlawb(factor1, b_odd, ft_smlawb(factor0, a_odd, bias));
       const int32_t sum2 = ft_smlawt(factor1, b_even, ft_smlawt(factor0, a_even, bias));
       const int32_t sum3 = ft_smlawt(factor1, b_odd, ft_smlawt(factor0, a_odd, bias));
-      out[0] = (int8_t)ft_max(FT_SSAT8_ASR(sum0, 19), 0);
-      out[1] = (int8_t)ft_max(FT_SSAT8_ASR(sum1, 19), 0);
-      out[2] = (int8_t)ft_max(FT_SSAT8_ASR(sum2, 19), 0);
-      out[3] = (int8_t)ft_max(FT_SSAT8_ASR(sum3, 19), 0);
-      a += 4;
-      b += 4;
-      out += 4;
+      out[4] = (int8_t)ft_max(FT_SSAT8_ASR(sum0, 19), 0);
+      out[5] = (int8_t)ft_max(FT_SSAT8_ASR(sum1, 19), 0);
+      out[6] = (int8_t)ft_max(FT_SSAT8_ASR(sum2, 19), 0);
+      out[7] = (int8_t)ft_max(FT_SSAT8_ASR(sum3, 19), 0);
+      FT_FENCE(); /* or the compiler interleaves the fours and spills */
     }
+    out += 8;
   }
-  FT_ROLLED
+  const int8_t *a = (const int8_t *)a_words;
+  const int8_t *b = (const int8_t *)b_words;
   for (; left > 0; --left) {
-    {
-      const int32_t sum0 = ft_smlawb(factor1, b[0] * 256, ft_smlawb(factor0, a[0] * 256, bias));
-      out[0] = (int8_t)ft_max(FT_SSAT8_ASR(sum0, 19), 0);
-      a += 1;
-      b += 1;
-      out += 1;
-    }
+    const int32_t sum0 = ft_smlawb(factor1, *b++ * 256, ft_smlawb(factor0, *a++ * 256, bias));
+    out[0] = (int8_t)ft_max(FT_SSAT8_ASR(sum0, 19), 0);
+    ++out;
   }
 }
 

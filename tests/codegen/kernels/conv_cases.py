@@ -8,7 +8,7 @@ from enum import Enum
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen.ir import FusedAttrs, FusedPattern, Graph, Op, OpKind, Window
-from flynet_tiny.codegen.kernels import conv_2d, depthwise_conv_2d, fully_connected, mdw_max
+from flynet_tiny.codegen.kernels import conv_2d, depthwise_conv_2d, depthwise_pair, fully_connected, mdw_max, mul_depthwise
 from flynet_tiny.codegen.kernels.base import KernelCall
 from flynet_tiny.codegen.kernels.effort import BALANCED, Effort
 
@@ -23,6 +23,8 @@ class Kind(Enum):
     CONV_2D = "conv"
     DEPTHWISE = "depthwise"
     MDW_MAX = "max"
+    GATED = "gated depthwise"
+    PAIR = "depthwise pair"
     FULLY_CONNECTED = "fc"
 
 
@@ -51,6 +53,15 @@ class Layer:
             graph = conv_graphs.depthwise(self.seed, hwc, self.outputs, self.window, self.numbers)
         if self.kind is Kind.MDW_MAX:
             return conv_graphs.with_max(graph)
+        if self.kind is Kind.PAIR:
+            numbers = replace(self.numbers, activation=(-128, 127))
+            graph = conv_graphs.depthwise(self.seed, hwc, self.outputs, self.window, numbers)
+            second = replace(numbers, output_zero_point=-128 if self.seed % 3 == 0 else None)
+            return conv_graphs.with_second(
+                graph, conv_graphs.depthwise(self.seed + 1, hwc, 1 + self.seed % 3, self.window, second)
+            )
+        if self.kind is Kind.GATED:
+            return conv_graphs.with_gate(graph, self.seed)
         return conv_graphs.with_table(graph, self.table) if self.table is not None else graph
 
     def case(self, effort: Effort = BALANCED) -> KernelCase:
@@ -66,8 +77,13 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     """The kernel call of a convolution, by its module."""
     kind = op.kind
     if isinstance(op.attrs, FusedAttrs):
-        if op.attrs.pattern is FusedPattern.MDW_MAX:
-            return mdw_max.select(op, graph, effort)
+        fused = {
+            FusedPattern.MDW_MAX: mdw_max,
+            FusedPattern.MUL_DEPTHWISE: mul_depthwise,
+            FusedPattern.DEPTHWISE_PAIR: depthwise_pair,
+        }
+        if op.attrs.pattern in fused:
+            return fused[op.attrs.pattern].select(op, graph, effort)
         kind = op.attrs.body[0].kind
     module = {
         OpKind.CONV_2D: conv_2d,
@@ -113,7 +129,7 @@ def listed(kind: Kind) -> list[Layer]:
     layers = [*shapes, *(replace(middle, numbers=numbers) for numbers in _NUMBERS)]
     if kind is Kind.MDW_MAX:
         layers += [replace(middle, numbers=replace(n, tied_heads=False)) for n in _NUMBERS[:6]]
-    else:
+    elif kind not in (Kind.GATED, Kind.PAIR):
         tables = (OpKind.HARD_SWISH, OpKind.LOGISTIC, OpKind.RELU6, OpKind.QUANTIZE)
         layers += [replace(middle, table=table) for table in tables]
         layers.append(replace(middle, table=OpKind.HARD_SWISH, numbers=Numbers(activation=(-40, 50))))
@@ -211,6 +227,7 @@ _SHAPES = {
         Layer(Kind.FULLY_CONNECTED, 1, 1, 4500, 2),
     ),
 }
+_SHAPES |= {k: tuple(replace(layer, kind=k) for layer in _SHAPES[Kind.DEPTHWISE]) for k in (Kind.GATED, Kind.PAIR)}
 
 
 @st.composite
@@ -243,7 +260,11 @@ def numbers(draw: st.DrawFn) -> Numbers:
 @st.composite
 def layers(draw: st.DrawFn, kind: Kind) -> Layer:
     """Any layer of a kind."""
-    table = draw(st.sampled_from((None, None, OpKind.HARD_SWISH, OpKind.RELU))) if kind is not Kind.MDW_MAX else None
+    table = (
+        draw(st.sampled_from((None, None, OpKind.HARD_SWISH, OpKind.RELU)))
+        if kind in (Kind.CONV_2D, Kind.DEPTHWISE, Kind.FULLY_CONNECTED)
+        else None
+    )
     common = {"numbers": draw(numbers()), "table": table, "seed": draw(st.integers(0, 1 << 20))}
     if kind is Kind.FULLY_CONNECTED:
         return Layer(kind, draw(st.integers(1, 9)), 1, draw(st.integers(1, 90)), draw(st.integers(1, 20)), **common)

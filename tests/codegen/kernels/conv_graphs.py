@@ -172,6 +172,35 @@ def with_table(graph: Graph, kind: OpKind = OpKind.HARD_SWISH) -> Graph:
     return _fused(graph, FusedPattern.PRODUCER_TABLE, body, (result,))
 
 
+def with_gate(graph: Graph, seed: int) -> Graph:
+    """A depthwise convolution behind a MUL by one coefficient for each channel, as the passes fuse them."""
+    rng = np.random.default_rng(seed + 5)
+    (conv,) = graph.ops
+    gated = replace(graph.tensor("x"), name="gated")
+    maps = replace(gated, name="x", quantization=_per_tensor(0.01 * rng.uniform(0.5, 3), int(rng.integers(-128, 128))))
+    unit = Quantization((1 / 256,), (-128,))
+    quantization = unit if rng.random() < 0.6 else _per_tensor(0.01, int(rng.integers(-128, 128)))
+    coefficients = replace(gated, name="s", shape=(1, 1, 1, maps.shape[3]), quantization=quantization)
+    scale = maps.scale * coefficients.scale * rng.choice([20.0, 120.0, 250.0, 1.0])
+    gated = replace(gated, quantization=_per_tensor(scale, gated.zero_point))
+    clamp = ClampAttrs(*((-128, 127), (-70, 100), (-128, 90))[int(rng.integers(0, 3))])
+    body = (Op(OpKind.MUL, ("x", "s"), ("gated",), clamp, 0), replace(conv, inputs=("gated", *conv.inputs[1:])))
+    op = Op(OpKind.FUSED, ("x", "s", *conv.inputs[1:]), ("y",), FusedAttrs(FusedPattern.MUL_DEPTHWISE, body), 0)
+    tensors = {**graph.tensors, **{t.name: t for t in (maps, coefficients, gated)}}
+    return Graph(graph.name, tensors, (op,), ("x", "s"), ("y",))
+
+
+def with_second(graph: Graph, other: Graph) -> Graph:
+    """Two depthwise convolutions over the input of the first, as the passes fuse them."""
+    (first,), (second,) = graph.ops, other.ops
+    renamed = {name: name if name == "x" else f"{name}2" for name in other.tensors}
+    tensors = {renamed[n]: replace(t, name=renamed[n]) for n, t in other.tensors.items() if n != "x"}
+    second = replace(second, inputs=tuple(renamed[n] for n in second.inputs), outputs=("y2",))
+    inputs = (*first.inputs, *second.inputs[1:])
+    op = Op(OpKind.FUSED, inputs, ("y", "y2"), FusedAttrs(FusedPattern.DEPTHWISE_PAIR, (first, second)), 0)
+    return Graph(graph.name, {**graph.tensors, **tensors}, (op,), ("x",), ("y", "y2"))
+
+
 def _fused(graph: Graph, pattern: FusedPattern, body: tuple[Op, ...], added: tuple[Tensor, ...]) -> Graph:
     op = Op(OpKind.FUSED, ("x",), (body[-1].output,), FusedAttrs(pattern, body), 0)
     tensors = {**graph.tensors, **{t.name: t for t in added}}
@@ -179,9 +208,12 @@ def _fused(graph: Graph, pattern: FusedPattern, body: tuple[Op, ...], added: tup
 
 
 def random_input(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """Random bytes for the graph's input, a quarter of them extreme."""
+    """Random bytes for the graph's inputs, a quarter of them extreme."""
     rng = np.random.default_rng(seed + 77)
-    shape = graph.tensor("x").shape
-    values = rng.integers(-128, 128, shape)
-    extreme = rng.choice([-128, 127], shape)
-    return {"x": np.where(rng.random(shape) < 0.25, extreme, values).astype(np.int8)}
+    inputs = {}
+    for name in graph.inputs:
+        shape = graph.tensor(name).shape
+        values = rng.integers(-128, 128, shape)
+        extreme = rng.choice([-128, 127], shape)
+        inputs[name] = np.where(rng.random(shape) < 0.25, extreme, values).astype(np.int8)
+    return inputs

@@ -154,6 +154,30 @@ def mul_max_graph(rng: Rng, h: int, w: int, c: int, heads: int, quants: tuple[Qu
     return graph_of(Op(OpKind.FUSED, ("x", "s"), ("y",), FusedAttrs(FusedPattern.MUL_MAX, body)), tensors)
 
 
+def mul_add_graph(rng: Rng, h: int, w: int, c: int, is_swapped: bool = False, quants: tuple[Quant, ...] | None = None) -> Graph:
+    """MUL by one coefficient for each channel, then ADD of another map, fused. `quants` are those of x, s, gated, r and y."""
+    maps, other = random_quant(rng), random_quant(rng)
+    coefficients = (1 / 256, -128) if rng.random() < 0.6 else random_quant(rng)
+    gated = result_quant(rng, OpKind.MUL, maps, coefficients)
+    sums = result_quant(rng, OpKind.ADD, gated, other)
+    if quants is not None:
+        maps, coefficients, gated, other, sums = quants
+    shape = (1, h, w, c)
+    tensors = [
+        int8_tensor("x", shape, maps),
+        int8_tensor("s", (1, 1, 1, c), coefficients),
+        int8_tensor("gated", shape, gated),
+        int8_tensor("r", shape, other),
+        int8_tensor("y", shape, sums),
+    ]
+    clamp = ClampAttrs(*((-128, 127), (-60, 90))[int(rng.random() < 0.3)])
+    body = (
+        Op(OpKind.MUL, ("x", "s"), ("gated",), ClampAttrs()),
+        Op(OpKind.ADD, ("r", "gated") if is_swapped else ("gated", "r"), ("y",), clamp),
+    )
+    return graph_of(Op(OpKind.FUSED, ("x", "s", "r"), ("y",), FusedAttrs(FusedPattern.MUL_ADD, body)), tensors)
+
+
 def random_input(rng: Rng, shape: Shape) -> Int8:
     """Noise over all of int8, or around a value, or constant: ties, saturation and both signs all occur."""
     kind = rng.random()

@@ -56,6 +56,7 @@ UNARY: dict[str, Callable[[int], int]] = {
 BINARY: dict[str, Callable[[int, int], int]] = {
     "ft_sadd16": lambda a, b: lanes(low(a) + low(b), high(a) + high(b)),
     "ft_pack_low": lambda a, b: lanes(low(a), low(b)),
+    "ft_pack_low_high": lambda a, b: lanes(a, high(b)),
     "ft_pack_high": lambda a, b: lanes(high(a), high(b)),
     "ft_odd": lambda a, b: a - b,
 }

@@ -107,8 +107,9 @@ def test_the_constants_give_every_squared_difference_of_every_mean(seed: int) ->
     scaled_means = (means.astype(np.int64) + mean_offset) * 256
     high = ((scaled_means * multiplier + (1 << 31)) >> 32) + half + ((scaled_means >> 31) & sign)
     centres = (high >> shift) + centre_offset
-    doubled = 128 * np.arange(-128, 128)[:, np.newaxis] - 2 * centres
-    found = ((doubled * doubled * call.scalars["multiplier"] >> 32) + call.scalars["square_offset"]) >> 16
+    root = call.scalars["root"]
+    differences = (root * np.arange(-128, 128) >> 8)[:, np.newaxis] - (root * centres >> 14)
+    found = ((differences * differences >> 32) + call.scalars["square_offset"]) >> 16
     assert np.array_equal(np.clip(found, -128, 127), squared_differences(graph, means))
 
 

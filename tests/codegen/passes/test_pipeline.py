@@ -5,6 +5,8 @@ import pytest
 
 from flynet_tiny.codegen.ir import ConvAttrs, FusedAttrs, FusedPattern, Graph, Op, OpKind
 from flynet_tiny.codegen.passes.fold_pad import fold_pad
+from flynet_tiny.codegen.passes.fuse_depthwise_pairs import fuse_depthwise_pairs
+from flynet_tiny.codegen.passes.fuse_gates import fuse_mul_add, fuse_mul_depthwise
 from flynet_tiny.codegen.passes.fuse_max_out import fuse_mdw_max, fuse_mul_max
 from flynet_tiny.codegen.passes.fuse_mean_variance import fuse_mean_variance
 from flynet_tiny.codegen.passes.fuse_tables import fuse_tables
@@ -84,6 +86,47 @@ def test_max_out_after_attention_is_fused_with_the_product() -> None:
     assert find(graph, "maxed").inputs == ("heads", "gates")
 
 
+def gated(h: int, w: int, last: str, is_output: bool = False) -> Graph:
+    """Maps times a computed coefficient for each channel, then a depthwise convolution or an ADD."""
+    s = Sketch()
+    s.act("x", (1, h, w, 4))
+    s.act("r", (1, h, w, 4))
+    s.act("s", (1, 1, 1, 4), 1 / 256, -128)
+    s.op("MUL", ("x", "s"), s.like("gated", "x", (1, h, w, 4)))
+    s.like("y", "x", (1, h, w, 4))
+    if last == "ADD":
+        s.op("ADD", ("r", "gated"), "y")
+    else:
+        s.depthwise("gated", "y")
+    return read_tflite(s.file(("x", "s", "r"), ("y", "gated") if is_output else ("y",)))
+
+
+def test_a_gate_is_fused_with_the_depthwise_convolution_behind_it() -> None:
+    assert patterns(fuse_mul_depthwise(gated(4, 5, "DEPTHWISE_CONV_2D"))) == [FusedPattern.MUL_DEPTHWISE]
+    assert patterns(fuse_mul_depthwise(gated(4, 5, "DEPTHWISE_CONV_2D", is_output=True))) == []
+
+
+def test_a_gate_is_fused_with_an_addition_on_large_maps_only() -> None:
+    assert patterns(fuse_mul_add(gated(20, 20, "ADD"))) == [FusedPattern.MUL_ADD]
+    assert patterns(fuse_mul_add(gated(19, 20, "ADD"))) == []
+    assert patterns(fuse_mul_add(gated(20, 20, "ADD", is_output=True))) == []
+
+
+def test_depthwise_convolutions_with_one_window_over_one_map_are_paired() -> None:
+    def pair(stride: int) -> Graph:
+        s = Sketch()
+        s.act("x", (1, 6, 6, 4))
+        s.depthwise("x", s.act("a", (1, 6, 6, 12)), 3)
+        s.depthwise("x", s.act("b", (1, 6 // stride, 6 // stride, 4)), 1, stride=stride)
+        s.depthwise("x", s.act("c", (1, 6, 6, 4)), 1)
+        return read_tflite(s.file(("x",), ("a", "b", "c")))
+
+    (first, *_) = fuse_depthwise_pairs(pair(1)).ops
+    assert patterns(fuse_depthwise_pairs(pair(1))) == [FusedPattern.DEPTHWISE_PAIR]
+    assert first.outputs == ("a", "b")
+    assert fuse_depthwise_pairs(pair(2)).ops[-1].outputs == ("a", "c")
+
+
 def test_max_out_right_after_mdw_is_fused_with_it() -> None:
     graph = fuse_mdw_max(read_tflite(mdw_max_out()))
     assert patterns(graph) == [FusedPattern.MDW_MAX]
@@ -119,8 +162,8 @@ def test_pipeline_leaves_only_what_must_be_computed() -> None:
     assert kinds == [
         "CONV_2D+HARD_SWISH",
         "MEAN+SQUARED_DIFFERENCE+MEAN",
-        *("CONV_2D", "CONV_2D", "ADD", "LOGISTIC", "MUL"),
-        "DEPTHWISE_CONV_2D",
+        *("CONV_2D", "CONV_2D", "ADD", "LOGISTIC"),
+        "MUL+DEPTHWISE_CONV_2D",
         "MEAN+SQUARED_DIFFERENCE+MEAN",
         *("CONV_2D", "CONV_2D", "ADD", "SOFTMAX"),
         "MUL+REDUCE_MAX",
