@@ -57,7 +57,7 @@ _OPTIMIZE = click.option(
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")
 _NO_EMULATE = click.option("--no-emulate", is_flag=True, help="Do not run the emulated board.")
-_MODEL = click.option("--model", metavar="NAME", help="A network by name, such as flynet-h3-0.5x-mixer-funnel.")
+_MODEL = click.option("--model", metavar="NAME", help="A network by name; 'flynet-tiny models' lists them.")
 _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
 
 
@@ -68,6 +68,7 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
     flynet-tiny export --width 0.5 --target stm32h743 --out out/h743
     flynet-tiny export --model flynet-h3-0.5x-mixer-funnel --resolution 96 --target stm32f412
     flynet-tiny export --checkpoint digits.pt --calibration digits --target stm32f412
+    flynet-tiny export --backbone --width 0.4 --resolution 96 --target stm32f412
     flynet-tiny export --width 0.4 --target stm32f412 --emit plan
     """,
 )
@@ -82,6 +83,7 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
 @click.option("--classes", type=int, metavar="N", help=f"Number of classes.  [default: 1000] {_NETWORK_HELP}")
 @click.option("--channels", type=int, metavar="N", help=f"1 (grey) or 3 (colour).  [default: 3] {_NETWORK_HELP}")
 @click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="A checkpoint of 'flynet-tiny train'.")
+@click.option("--backbone", is_flag=True, help="Only the maps at strides 4 to 32, for a detector: four outputs.")
 @click.option(
     "--calibration",
     default="photos",
@@ -104,6 +106,7 @@ def export(
     classes: int | None,
     channels: int | None,
     checkpoint: Path | None,
+    backbone: bool,
     calibration: str,
     target: str,
     out: Path | None,
@@ -121,7 +124,7 @@ def export(
     from .deploy.commands import export_network
     from .deploy.network import NetworkRequest
 
-    request = NetworkRequest(width, heads, resolution, classes, channels, checkpoint, calibration, seed, model)
+    request = NetworkRequest(width, heads, resolution, classes, channels, checkpoint, calibration, seed, model, backbone)
     click.echo(export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize), nl=False)
 
 
@@ -261,6 +264,27 @@ def targets(as_json: bool) -> None:
     from .deploy.listing import targets_table
 
     click.echo(targets_table(as_json), nl=False)
+
+
+@cli.command(
+    cls=_Examples,
+    examples="""
+    flynet-tiny models --json
+    flynet-tiny models --measure --only flynet-h3-0.4x
+    """,
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@click.option("--measure", is_flag=True, help="Compile and link them first, and keep their flash and SRAM (20 to 60 s each).")
+@click.option("--only", metavar="NAME", multiple=True, help="With --measure: this network; may be repeated.  [default: all]")
+def models(as_json: bool, measure: bool, only: tuple[str, ...]) -> None:
+    """List the networks that --model names, with their counts and sizes beside the paper's figures."""
+    from .deploy.models import measure_models, models_table
+
+    if only and not measure:
+        raise click.UsageError("--only goes with --measure")
+    if measure:
+        click.echo(measure_models(only), nl=False, err=True)
+    click.echo(models_table(as_json), nl=False)
 
 
 @cli.command(

@@ -33,7 +33,7 @@ def export_network(
     reporter.title(f"flynet-tiny export for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     network = prepare_network(request, reporter)
     subject = quantize_network(network, reporter)
-    return _finish(subject, plan, out or Path(f"{network.config.name}-{plan.target.name}"), emit, as_json, reporter)
+    return _finish(subject, plan, out or Path(f"{network.name}-{plan.target.name}"), emit, as_json, reporter)
 
 
 def compile_model(

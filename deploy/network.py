@@ -48,6 +48,7 @@ class NetworkRequest:
     calibration: str = "photos"
     seed: int = 0
     model: str | None = None
+    backbone: bool = False
 
     def config(self) -> NetworkConfig:
         """The configuration of a network without a checkpoint."""
@@ -84,6 +85,7 @@ class NetworkRequest:
 class PreparedNetwork:
     """A float network ready for quantization. `held_out` are labelled images for the accuracy, where there are any."""
 
+    name: str
     config: NetworkConfig
     onnx: bytes
     trained: bool
@@ -97,25 +99,33 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
     if request.checkpoint is None:
         request.config()  # bad options are refused before torch is loaded
     with reporter.step("network") as step:
-        from ..flynet.model import count_macs, count_params
+        from ..flynet.model import count
 
         model, config, dataset = _model(request)
+        name = config.name
+        if request.backbone:
+            from ..flynet.backbone import backbone_of
+
+            counts = count(config, backbone_of)
+            model, name = backbone_of(model), f"{name}-backbone"
+        else:
+            counts = count(config)
         calibration = _calibration(request, config)
         if request.checkpoint is None:
             from ..flynet.train import estimate_bn_statistics
 
             estimate_bn_statistics(model, calibration.batches(CALIBRATION_BATCH))
-        params = count_params(model)
-        shape = f"{config.resolution}x{config.resolution}x{config.channels} -> {config.classes} classes"
+        made = "maps at strides 4 to 32" if request.backbone else f"{config.classes} classes"
+        shape = f"{config.resolution}x{config.resolution}x{config.channels} -> {made}"
         state = "trained" if request.checkpoint else f"UNTRAINED (seed {request.seed})"
-        step.say(f"{config.name} {shape}, {params:,} parameters, {count_macs(config):,} MACs, {state}")
+        step.say(f"{name} {shape}, {counts.params:,} parameters, {counts.macs:,} MACs, {state}")
     with reporter.step("onnx") as step:
         from ..export.onnx_export import export_onnx
 
         onnx = export_onnx(model, config.input_shape)
         step.say(f"model.onnx, {len(onnx):,} bytes, float")
-    held_out = _held_out(request, config, dataset) if request.checkpoint else None
-    return PreparedNetwork(config, onnx, request.checkpoint is not None, params, calibration, held_out)
+    held_out = _held_out(request, config, dataset) if request.checkpoint and not request.backbone else None
+    return PreparedNetwork(name, config, onnx, request.checkpoint is not None, counts.params, calibration, held_out)
 
 
 def _model(request: NetworkRequest) -> tuple[nn.Module, NetworkConfig, str]:

@@ -37,11 +37,11 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
         noise = measure_sqnr(result, [images])
         sqnr = tuple(LayerSqnr(layer.value, round(layer.sqnr_db, 2)) for layer in noise if np.isfinite(layer.sqnr_db))
         worst = min(sqnr, key=lambda layer: layer.sqnr_db)
-        step.say(f"SQNR {sqnr[-1].sqnr_db:.1f} dB at the logits, least {worst.sqnr_db:.1f} dB at {worst.tensor}")
+        step.say(f"SQNR {sqnr[-1].sqnr_db:.1f} dB at the output, least {worst.sqnr_db:.1f} dB at {worst.tensor}")
     labelled = _labelled(network, tensor)
     return Subject(
         NETWORK_NAME,
-        network.config.name,
+        network.name,
         result.tflite,
         quantize_images((network.held_out or network.calibration).images[:REAL_INPUTS], tensor),
         network.trained,

@@ -214,6 +214,7 @@ def _report(
         subject.trained,
         compiled.sha256,
         len(subject.tflite),
+        tuple(_resolution(graph.tensor(name)) for name in graph.outputs),
     )
     arena = compiled.plan.arena_bytes
     if linked is None:

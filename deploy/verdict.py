@@ -12,10 +12,11 @@ def format_report(report: Mapping[str, Any]) -> str:
     """A screenful: fit, memory bank by bank, proof, accuracy, instructions."""
     model, target = report["model"], report["target"]
     shape = "x".join(str(d) for d in model["resolution"])
+    outputs = ", ".join("x".join(str(d) for d in output) for output in model["outputs"])
     state = {True: "trained", False: "UNTRAINED", None: "as given"}[model["trained"]]
     lines = [
         f"{model['name']} on {target['name']} ({target['core']})",
-        _row("model", f"{shape} -> {model['classes']}, {model['params']:,} parameters, {model['macs']:,} MACs, {state}"),
+        _row("model", f"{shape} -> {outputs}, {model['params']:,} parameters, {model['macs']:,} MACs, {state}"),
         _row("flash", _flash(report["flash"])),
         *_ram(report["ram"]),
         _row("fits", "yes" if report["fits"] else f"NO: {report['over_budget']}"),

@@ -10,7 +10,7 @@ channel, the variance of a constant map) would fall below. `_scale_floor` states
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -176,7 +176,7 @@ def _tie(graph: FloatGraph, groups: _Groups) -> FloatGraph:
             if op.kind in _JOINS and groups.find(name) != groups.find(op.output):
                 members = groups.members(name)
                 if unit_interval.intersection(members) or any(uses[member] > 1 for member in members):
-                    source, name = name, f"{op.output}/{len(inputs)}"
+                    source, name = name, _unused(f"{op.output}/operand{len(inputs)}", tensors)
                     tensors[name] = FloatTensor(name, tensors[source].shape, tensors[source].value, tensors[source].layout)
                     uses[name] = 1
                     ops.append(FloatOp(Kind.QUANTIZE, (source,), name, op.node))
@@ -184,3 +184,9 @@ def _tie(graph: FloatGraph, groups: _Groups) -> FloatGraph:
             inputs.append(name)
         ops.append(replace(op, inputs=tuple(inputs)))
     return FloatGraph(tensors, tuple(ops), graph.inputs, graph.outputs)
+
+
+def _unused(name: str, taken: Container[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name

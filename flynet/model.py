@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,11 @@ from .networks import NetworkConfig, build_network
 from .noise import QuantizationNoise
 
 __all__ = [
+    "Counts",
     "FlyNet",
     "FlyNetConfig",
     "build",
+    "count",
     "count_backbone_params",
     "count_macs",
     "count_params",
@@ -131,48 +134,54 @@ def count_backbone_params(model: FlyNet) -> int:
     return count_params(model) - count_params(model.head)
 
 
-def count_macs(config: NetworkConfig) -> int:
-    """Multiply-accumulates of the convolutions and fully connected layers for one image; the attention is not counted."""
-    total = 0
+@dataclass(frozen=True)
+class Counts:
+    """params: `count_params`;  macs: multiply-accumulates of convolutions and fully connected layers for one image, the
+    attention not counted;  profiled_madds: MAdds as the paper's tables 3 and 5 print them.
+    """
 
-    def add(module: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> None:
-        nonlocal total
+    params: int
+    macs: int
+    profiled_madds: int
+
+
+def count(config: NetworkConfig, part: Callable[[nn.Module], nn.Module] = lambda network: network) -> Counts:
+    """The counts of a network, or of what `part` takes of it, such as its backbone; made from shapes, without weights.
+
+    profiled_madds was found by fitting the 11 rows of the tables (each agrees to the printed million). To `macs` their
+    profiler adds 4 for each element of a BN, 1 for each element of an activation, 1 for each element that an attention
+    averages, and the attention's 1-D convolution, 2 to 4 maps wide in the authors' code. Table 2 comes from another revision:
+    its rows are 0.6 to 0.8 M higher.
+    """
+    macs = extra = 0
+
+    def add(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        nonlocal macs, extra
         if isinstance(module, (nn.Conv2d, nn.Linear)):
-            total += out.numel() * module.weight[0].numel()
+            macs += out.numel() * module.weight[0].numel()
+        elif isinstance(module, nn.BatchNorm2d):
+            extra += 4 * out.numel()
+        elif isinstance(module, (nn.ReLU, nn.Hardswish)):
+            extra += out.numel()
+        elif isinstance(module, Eca):
+            extra += inputs[0].numel() + 2 * 4 * ECA_KERNEL * inputs[0].shape[1]
 
-    _run_on_meta(config, add)
-    return total
+    with torch.device("meta"), torch.no_grad():
+        model = part(build_network(config, seed=0)).eval()
+        for module in model.modules():
+            module.register_forward_hook(add)
+        model(torch.empty(config.input_shape))
+    return Counts(count_params(model), macs, macs + extra)
+
+
+def count_macs(config: NetworkConfig) -> int:
+    """`Counts.macs` of the whole network."""
+    return count(config).macs
 
 
 def count_profiled_madds(config: NetworkConfig) -> int:
-    """MAdds as the paper's tables 3 and 5 print them, found by fitting their 11 rows (each agrees to the printed million).
-
-    To `count_macs` their profiler adds 4 for each element of a BN, 1 for each element of an activation, 1 for each element
-    that an attention averages, and the attention's 1-D convolution, 2 to 4 maps wide in the authors' code. Table 2 comes from
-    another revision: its rows are 0.6 to 0.8 M higher.
-    """
-    total = 0
-
-    def add(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.BatchNorm2d):
-            total += 4 * out.numel()
-        elif isinstance(module, (nn.ReLU, nn.Hardswish)):
-            total += out.numel()
-        elif isinstance(module, Eca):
-            total += inputs[0].numel() + 2 * 4 * ECA_KERNEL * inputs[0].shape[1]
-
-    _run_on_meta(config, add)
-    return total + count_macs(config)
-
-
-def _run_on_meta(config: NetworkConfig, hook: Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]) -> None:
-    """Call the hook after each module for one image, shapes only."""
-    with torch.device("meta"), torch.no_grad():
-        model = build_network(config, seed=0).eval()
-        for module in model.modules():
-            module.register_forward_hook(hook)
-        model(torch.empty(config.input_shape))
+    """`Counts.profiled_madds` of the whole network."""
+    return count(config).profiled_madds
 
 
 def _gate(config: FlyNetConfig) -> nn.Module:

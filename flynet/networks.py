@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..errors import UsageError
 from .config import FlyNetConfig
+from .detector_config import DetectorConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +42,12 @@ def _build_flynet(config: Any, seed: int) -> nn.Module:
     return build(config, seed)
 
 
+def _build_detector(config: Any, seed: int) -> nn.Module:
+    from .detector import build_detector
+
+    return build_detector(config, seed)
+
+
 @dataclass(frozen=True)
 class _Family:
     """`network` is the family's name in a checkpoint; `config` has a `from_dict` that raises UsageError."""
@@ -50,7 +57,10 @@ class _Family:
     build: Callable[[Any, int], nn.Module]
 
 
-_FAMILIES = (_Family("flynet", FlyNetConfig, _build_flynet),)
+_FAMILIES = (
+    _Family("flynet", FlyNetConfig, _build_flynet),
+    _Family("flynet-retinanet", DetectorConfig, _build_detector),
+)
 
 
 def build_network(config: NetworkConfig, seed: int) -> nn.Module:

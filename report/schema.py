@@ -13,7 +13,10 @@ Share = float  # of 1; an alias, since a field below is called `float`
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """The network. `trained` is None for a foreign `.tflite`; `params` counts weights and biases; `macs` convolutions and fc."""
+    """The network. `trained` is None for a foreign `.tflite`; `params` counts weights and biases; `macs` convolutions and fc.
+
+    outputs  the shape of each output without its batch; `classes` is the first one's last dimension
+    """
 
     name: str
     params: int
@@ -23,6 +26,7 @@ class ModelFacts:
     trained: bool | None
     sha256: str
     tflite_bytes: int
+    outputs: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,10 @@ def test_a_model_by_name_takes_the_tasks_options():
     assert NetworkRequest(model="flynet-h2-0.5x", heads=2, width=0.5).config() == PRESETS["flynet-h2-0.5x"].config
 
 
-@pytest.mark.parametrize(("options", "line"), [({"width": 0.4}, r"--width 0\.4 .* has 0\.5"), ({"heads": 3}, "--heads 3 .* has 2")])
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [({"width": 0.4}, r"--width 0\.4 .* has 0\.5"), ({"heads": 3}, "--heads 3 .* has 2")],
+)
 def test_an_option_that_contradicts_the_name_is_refused(options, line):
     with pytest.raises(UsageError, match=line):
         NetworkRequest(model="flynet-h2-0.5x", **options).config()

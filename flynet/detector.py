@@ -1,0 +1,152 @@
+"""RetinaNet on a FlyNet backbone, small and in plain torch; and the same backbone in torchvision's detectors, where installed.
+
+Source: "Focal Loss for Dense Object Detection". The pyramid begins at stride 8 and ends at 128.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import MissingTool, UsageError
+from .backbone import STRIDES, FlyNetBackbone, FlyNetPyramid
+from .boxes import ANCHORS_PER_PLACE, Detections, anchors, decode, encode, match, suppress
+from .detector_config import DetectorConfig
+from .model import FlyNet
+
+FIRST, EXTRA = 1, 2
+PYRAMID_STRIDES = (*STRIDES[FIRST:], 64, 128)
+FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
+BOX_BETA = 1 / 9
+PRIOR = 0.01  # share of anchors that are objects when training begins
+HEAD_CONVOLUTIONS = 2
+CANDIDATES = 300  # anchors of an image that are looked at in inference
+MAX_DETECTIONS = 100
+
+
+class RetinaNet(nn.Module):
+    """[N, channels, H, W] -> class logits [N, anchors, classes] and box deltas [N, anchors, 4]."""
+
+    def __init__(self, config: DetectorConfig):
+        super().__init__()
+        self.config = config
+        self.pyramid = FlyNetPyramid(FlyNetBackbone(FlyNet(config.backbone)), config.pyramid_channels, FIRST, EXTRA)
+        self.classify = _head(config.pyramid_channels, ANCHORS_PER_PLACE * config.classes)
+        self.regress = _head(config.pyramid_channels, ANCHORS_PER_PLACE * 4)
+        nn.init.constant_(self.classify[-1].bias, -math.log((1 - PRIOR) / PRIOR))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        maps = list(self.pyramid(x).values())
+        logits = [_by_anchor(self.classify(features), self.config.classes) for features in maps]
+        deltas = [_by_anchor(self.regress(features), 4) for features in maps]
+        return torch.cat(logits, 1), torch.cat(deltas, 1)
+
+    def anchors(self) -> Tensor:
+        """[anchors, 4] at the configured resolution."""
+        side = self.config.resolution
+        sizes = []
+        for _ in range(int(math.log2(PYRAMID_STRIDES[0]))):
+            side = -(-side // 2)
+        for _ in PYRAMID_STRIDES:
+            sizes.append((side, side))
+            side = -(-side // 2)
+        return anchors(sizes, PYRAMID_STRIDES)
+
+    def loss(self, images: Tensor, targets: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Focal loss of the classes and smooth L1 of the boxes, over the number of anchors that hold an object.
+
+        targets  (boxes [N, 4], labels [N]) of each image
+        """
+        logits, deltas = self(images)
+        at = self.anchors()
+        wanted = torch.zeros_like(logits)
+        counted = torch.ones_like(logits[..., 0])
+        box_loss = logits.new_zeros(())
+        objects = 0
+        for index, (boxes, labels) in enumerate(targets):
+            matched = match(at, boxes)
+            held = matched >= 0
+            counted[index, matched == -2] = 0
+            wanted[index, held, labels[matched[held]]] = 1
+            objects += int(held.sum())
+            if len(boxes):
+                aim = encode(boxes[matched[held]], at[held])
+                box_loss = box_loss + F.smooth_l1_loss(deltas[index, held], aim, reduction="sum", beta=BOX_BETA)
+        class_loss = (_focal_loss(logits, wanted) * counted[..., None]).sum()
+        return (class_loss + box_loss) / max(objects, 1)
+
+    @torch.no_grad()
+    def detect(self, images: Tensor, threshold: float = 0.05) -> list[Detections]:
+        """What is found in each image, at most MAX_DETECTIONS."""
+        logits, deltas = self(images)
+        return [self._detections(scores, delta, threshold) for scores, delta in zip(logits.sigmoid(), deltas, strict=True)]
+
+    def _detections(self, scores: Tensor, deltas: Tensor, threshold: float) -> Detections:
+        flat = scores.reshape(-1)
+        best, index = flat.topk(min(CANDIDATES, len(flat)))
+        index, best = index[best > threshold], best[best > threshold]
+        anchor, labels = index // self.config.classes, index % self.config.classes
+        boxes = decode(deltas[anchor], self.anchors()[anchor]).clamp(0, self.config.resolution)
+        apart = labels[:, None] * (2.0 * self.config.resolution)  # boxes of two classes never overlap
+        kept = suppress(boxes + apart, best)[:MAX_DETECTIONS]
+        return Detections(boxes[kept], best[kept], labels[kept])
+
+
+def build_detector(config: DetectorConfig, seed: int) -> RetinaNet:
+    """A fresh detector whose weights depend on the seed alone; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return RetinaNet(config)
+
+
+def torchvision_detector(kind: str, backbone: FlyNetBackbone, classes: int, out_channels: int = 256, **options: Any) -> nn.Module:
+    """torchvision's "faster-rcnn" or "retinanet" around a FlyNet backbone; `classes` counts the background.
+
+    MissingTool without torchvision (the extra `detection`); its compiled operators must be of the installed torch's kind.
+    """
+    try:
+        from torchvision.models.detection import FasterRCNN, RetinaNet  # type: ignore[import-not-found]
+        from torchvision.models.detection.anchor_utils import AnchorGenerator  # type: ignore[import-not-found]
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a build for another torch cannot register its operators
+        raise MissingTool(f"torchvision ({str(error).splitlines()[0]})", "pip install 'flynet-tiny[detection]'") from error
+    if kind not in ("faster-rcnn", "retinanet"):
+        raise UsageError(f"unknown detector {kind!r}; torchvision's faster-rcnn and retinanet are known")
+    is_retinanet = kind == "retinanet"
+    pyramid = FlyNetPyramid(backbone, out_channels, FIRST if is_retinanet else 0, EXTRA if is_retinanet else 0)
+    strides = PYRAMID_STRIDES if is_retinanet else STRIDES
+    scales = (4.0, 4 * 2 ** (1 / 3), 4 * 2 ** (2 / 3)) if is_retinanet else (8.0,)
+    sizes = tuple(tuple(round(stride * scale) for scale in scales) for stride in strides)
+    generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
+    if is_retinanet:
+        detector: nn.Module = RetinaNet(pyramid, classes, anchor_generator=generator, **options)
+    else:
+        detector = FasterRCNN(pyramid, classes, rpn_anchor_generator=generator, **options)
+    return detector
+
+
+def _head(channels: int, out_channels: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(HEAD_CONVOLUTIONS):
+        layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()]
+    layers.append(nn.Conv2d(channels, out_channels, 3, padding=1))
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+    return nn.Sequential(*layers)
+
+
+def _by_anchor(x: Tensor, values: int) -> Tensor:
+    """[N, anchors * values, H, W] -> [N, H * W * anchors, values]"""
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, values)
+
+
+def _focal_loss(logits: Tensor, wanted: Tensor) -> Tensor:
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    probability = logits.sigmoid()
+    missed = torch.where(wanted > 0, 1 - probability, probability)
+    return torch.where(wanted > 0, FOCAL_ALPHA, 1 - FOCAL_ALPHA) * missed**FOCAL_GAMMA * cross_entropy
