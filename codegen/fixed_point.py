@@ -56,13 +56,15 @@ def requantize(acc: Int, multiplier: Int | int, shift: Int | int) -> Int64:
 
     acc         [..., c_out] int32 values
     multiplier  scalar or [c_out], Q31;  shift scalar or [c_out], > 0 is a left shift
-    The high multiply rounds half up, the right shift rounds half away from zero.
+    The high multiply rounds half up, the right shift rounds half away from zero. A left shift saturates at int32, as in the
+    emitted C (LiteRT would wrap; only sums that are far outside of int8 get there).
     Source: MultiplyByQuantizedMultiplier, double rounding.
     """
     acc64 = np.asarray(acc, np.int64)
     shift64 = np.asarray(shift, np.int64)
     left, right = np.maximum(shift64, 0), np.maximum(-shift64, 0)
-    high = ((acc64 << left) * np.asarray(multiplier, np.int64) + (1 << 30)) >> 31
+    shifted = np.clip(acc64 << np.minimum(left, 31), -(1 << 31), (1 << 31) - 1) if np.any(left) else acc64
+    high = (shifted * np.asarray(multiplier, np.int64) + (1 << 30)) >> 31
     half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
     result: Int64 = (high + half - ((high < 0) & (right > 0))) >> right
     return result

@@ -92,7 +92,7 @@ def _channels(maps: Tensor, scales: Tensor, output: str, requant: ProductRequant
             "c": num_channels,
             **requant_shape(requant, low, high),
             "has_table": has_table,
-            "steps": unroll(pixels, 16 if has_table else 4),
+            "steps": unroll(pixels, 16 if has_table else 7),
         },
         inputs=(maps.name, scales.name),
         outputs=(output,),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,12 @@ def run_on_host(cases: Sequence[KernelCase], folder: Path, sanitize: bool = Fals
     run_program_on_host(program.source, folder, defines, sanitize, compiler)
 
 
-def run_on_arm(cases: Sequence[KernelCase], folder: Path, optimise: Sequence[str] = ()) -> dict[str, Measured]:
+def run_on_arm(
+    cases: Sequence[KernelCase], folder: Path, optimise: Sequence[str] = (), compiler: str = "gcc"
+) -> dict[str, Measured]:
     """Build the cases for a Cortex-M4 and run them in QEMU; gives each case's cost with its buffers apart."""
     program = _write(cases, folder)
-    text = run_program_on_arm(program.source, folder, [*program.defines, "-DEXACT_BUFFERS=0", *optimise])
+    text = run_program_on_arm(program.source, folder, [*program.defines, "-DEXACT_BUFFERS=0", *optimise], compiler)
     sizes = _function_sizes(folder / ELF)
     counts = {int(i): int(ticks) for i, ticks in re.findall(r"^case (\d+) ticks (\d+)$", text, re.MULTILINE)}
     measured = {}
@@ -96,17 +99,34 @@ def run_program_on_host(
     return _run([str(program)])
 
 
-def run_program_on_arm(source: Path, folder: Path, flags: Sequence[str] = ()) -> str:
-    """What a C program that includes board.h prints on an emulated Cortex-M4."""
+def run_program_on_arm(source: Path, folder: Path, flags: Sequence[str] = (), compiler: str = "gcc") -> str:
+    """What a C program that includes board.h prints on an emulated Cortex-M4. GNU's linker and C library serve clang too."""
     script = folder / "board.ld"
     script.write_text(_LINKER_SCRIPT)
+    program = folder / "cases.o"
+    compile_flags = [*WARNINGS, "-DON_ARM=1", f"-I{HERE}", *flags, "-c", str(source), "-o", str(program)]
+    _call([*(_gcc() if compiler == "gcc" else _clang()), *compile_flags])
     link = ["-nostartfiles", "--specs=nosys.specs", "--specs=nano.specs", "-Wl,--gc-sections", f"-T{script}"]
-    compile_flags = [*CORTEX_M4, *WARNINGS, "-DON_ARM=1", f"-I{HERE}", *flags]
-    _call(["arm-none-eabi-gcc", *compile_flags, str(source), *link, "-o", str(folder / ELF)])
+    _call([*_gcc(), str(program), *link, "-o", str(folder / ELF)])
     # each instruction takes 1024 ns of emulated time, so that the timer's ticks of 40 ns count instructions exactly
     machine = ["-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "none", "-icount", "shift=10"]
     semihosting = ["-semihosting-config", "enable=on,target=native"]
     return _run(["qemu-system-arm", *machine, *semihosting, "-kernel", str(folder / ELF)])
+
+
+def _gcc() -> list[str]:
+    return ["arm-none-eabi-gcc", *CORTEX_M4]
+
+
+def _clang() -> list[str]:
+    """The clang of the package `ziglang`, with the headers of GNU's C library."""
+    searched = _run(["arm-none-eabi-gcc", "-E", "-Wp,-v", "-xc", "/dev/null"])
+    folders = [line.strip() for line in searched.splitlines() if line.startswith(" ")]
+    headers = next(folder for folder in folders if (Path(folder) / "string.h").exists())
+    target = ["-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4", "-isystem", headers]
+    # wchar_t and enums as GNU's library has them; no tables for exceptions, which C does not throw
+    plain = ["-O3", "-ffunction-sections", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-fshort-enums"]
+    return [sys.executable, "-m", "ziglang", "cc", *target, *plain]
 
 
 def disassembly(folder: Path, function: str) -> str:
