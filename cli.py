@@ -170,11 +170,15 @@ def compile_command(
     cls=_Examples,
     examples="""
     flynet-tiny train --data digits --width 0.4 --resolution 32 --out digits.pt
-    flynet-tiny train --data pictures/ --classes 5 --resolution 96 --epochs 30 --out mine.pt
+    flynet-tiny train --data pictures/ --resolution 96 --epochs 30 --out mine.pt
+    flynet-tiny train --data coco:/data/coco --width 0.4 --resolution 320 --out detector.pt
     """,
 )
 @click.option(
-    "--data", required=True, metavar="DIR|digits", help="scikit-learn's digits, or DIR/class/picture (or DIR/train and DIR/val)."
+    "--data",
+    required=True,
+    metavar="DIR|digits|coco:DIR",
+    help="scikit-learn's digits, DIR/train/CLASS/picture and DIR/val/CLASS/picture, or COCO's layout for a detector.",
 )
 @_MODEL
 @click.option("--width", type=float, help="Width multiplier.  [default: 0.4]")

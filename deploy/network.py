@@ -17,6 +17,7 @@ from ..codegen.ir import Tensor
 from ..errors import UsageError
 from ..flynet.config import FlyNetConfig
 from ..flynet.data import ImageSet, digits, folder, source
+from ..flynet.detector_config import DetectorConfig
 from ..flynet.networks import NetworkConfig
 from ..flynet.presets import preset
 from .console import Reporter
@@ -102,6 +103,8 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         from ..flynet.model import count
 
         model, config, dataset = _model(request)
+        if isinstance(config, DetectorConfig) and not request.backbone:
+            raise UsageError(f"{config.name} upsamples in its pyramid, for which there is no kernel; add --backbone")
         name = config.name
         if request.backbone:
             from ..flynet.backbone import backbone_of

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import BadData, OutputFailed
 from ..flynet.data import ImageSet, digits, folder
 from .console import Reporter
+from .detecting import COCO, train_on_coco
 from .network import NetworkRequest
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ def train_network(
     out: Path,
 ) -> None:
     """Train on `data`, print what was reached, and write the checkpoint whole or not at all."""
+    if data.startswith(COCO):
+        train_on_coco(data, request, epochs, batch, out)
+        return
     asked = request.config()  # bad options, before anything is loaded
     _require_writable(out)
     reporter = Reporter()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ..errors import BadData, UsageError
+from .blocks import BN_MOMENTUM
 from .boxes import Detections, average_precision
 from .coco import CocoSet
 from .detector import RetinaNet, build_detector
 from .detector_config import DetectorConfig
 from .model import FlyNet
+from .train import SMALL_DATA_BN_MOMENTUM, estimate_bn_statistics, set_bn_momentum
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class DetectionRecipe:
 
     milestones  epochs after which the learning rate is multiplied by 0.1
     adaptive    AdamW in place of SGD with momentum 0.9
+    bn_momentum  of the running statistics while training; afterwards they are estimated again in any case
     """
 
     epochs: int = 26
@@ -32,6 +36,7 @@ class DetectionRecipe:
     milestones: tuple[int, ...] = (16, 22)
     weight_decay: float = 4e-5
     adaptive: bool = False
+    bn_momentum: float = BN_MOMENTUM
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -42,12 +47,13 @@ class DetectionRecipe:
     def scaled_to(self, epochs: int) -> DetectionRecipe:
         """The same schedule over another number of epochs."""
         milestones = tuple(round(milestone * epochs / self.epochs) for milestone in self.milestones)
-        return DetectionRecipe(epochs, self.batch, self.learning_rate, milestones, self.weight_decay, self.adaptive)
+        return replace(self, epochs=epochs, milestones=milestones)
 
 
 PAPER = DetectionRecipe()
-SMALL_DATA = DetectionRecipe(epochs=30, batch=8, learning_rate=2e-3, milestones=(20, 27), weight_decay=1e-2, adaptive=True)
+SMALL_DATA = DetectionRecipe(30, 8, 2e-3, (20, 27), weight_decay=1e-2, adaptive=True, bn_momentum=SMALL_DATA_BN_MOMENTUM)
 MOMENTUM, CLIP_NORM = 0.9, 10.0
+STATISTICS_PICTURES = 512  # for the estimate of the BN statistics after training
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ def train_detector(
     if len(data.class_names) != config.classes or data.class_names != held_out.class_names:
         raise BadData("training and held-out pictures must have the detector's classes")
     model = build_detector(config, seed)
+    set_bn_momentum(model, recipe.bn_momentum)
     if start is not None:
         kept = {name: value for name, value in start.state_dict().items() if not name.startswith("head.")}
         try:
@@ -107,7 +114,7 @@ def train_detector(
     for epoch in range(1, recipe.epochs + 1):
         model.train()
         total = 0.0
-        for step, (images, targets) in enumerate(_batches(data, config, recipe.batch, random), start=1):
+        for step, (images, targets) in enumerate(_batches(data, config, recipe.batch, random, random.permutation(len(data))), 1):
             if len(images) == 1:
                 _freeze_norms(model)  # a batch norm on a map of 1x1 has nothing to compare
             loss = model.loss(images, targets)
@@ -123,7 +130,8 @@ def train_detector(
             if on_step is not None:
                 on_step(DetectionProgress(epoch, recipe.epochs, step, steps, mean))
         schedule.step()
-    model.eval()
+    some = random.permutation(len(data))[:STATISTICS_PICTURES]
+    estimate_bn_statistics(model, (images for images, _ in _batches(data, config, recipe.batch, random, some)))
     return model, DetectionMetrics(evaluate_detector(model, held_out), mean, recipe.epochs, len(held_out))
 
 
@@ -140,11 +148,10 @@ def evaluate_detector(model: RetinaNet, data: CocoSet) -> float:
 
 
 def _batches(
-    data: CocoSet, config: DetectorConfig, size: int, random: np.random.Generator
+    data: CocoSet, config: DetectorConfig, size: int, random: np.random.Generator, order: npt.NDArray[np.int64]
 ) -> Iterator[tuple[Tensor, list[tuple[Tensor, Tensor]]]]:
-    """All pictures in random order, each mirrored or not."""
-    order = random.permutation(len(data))
-    for begin in range(0, len(data), size):
+    """The pictures of `order`, each mirrored or not."""
+    for begin in range(0, len(order), size):
         loaded = [
             data.load(int(index), config.resolution, config.channels, mirrored=bool(random.random() < 0.5))
             for index in order[begin : begin + size]

@@ -1,0 +1,75 @@
+"""Boxes: overlaps, anchors, matching, suppression and average precision against values that can be counted by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from flynet_tiny.flynet.boxes import (
+    ANCHORS_PER_PLACE,
+    Detections,
+    anchors,
+    average_precision,
+    decode,
+    encode,
+    match,
+    overlaps,
+    suppress,
+)
+
+
+def boxes(*values):
+    return torch.tensor(values, dtype=torch.float32).reshape(-1, 4)
+
+
+def test_overlaps_are_shared_over_united_area():
+    found = overlaps(boxes((0, 0, 2, 2)), boxes((0, 0, 2, 2), (1, 0, 3, 2), (2, 2, 3, 3)))
+    assert found.tolist() == [[1.0, pytest.approx(2 / 6), 0.0]]
+
+
+def test_anchors_stand_at_the_centres_of_their_places():
+    made = anchors([(2, 3), (1, 1)], [8, 16])
+    assert made.shape == ((6 + 1) * ANCHORS_PER_PLACE, 4)
+    centres = (made[:, :2] + made[:, 2:]) / 2
+    torch.testing.assert_close(centres[ANCHORS_PER_PLACE], torch.tensor([12.0, 4.0]))
+    torch.testing.assert_close(centres[-1], torch.tensor([8.0, 8.0]))
+    sides = made[:, 2:] - made[:, :2]
+    assert sides[1].tolist() == [32, 32]  # 4 strides at ratio 1
+    torch.testing.assert_close(sides[0].prod(), torch.tensor(1024.0))
+    assert float(sides[0, 1] / sides[0, 0]) == pytest.approx(0.5)
+
+
+def test_a_box_comes_back_from_its_anchor():
+    at, wanted = boxes((0, 0, 10, 20), (5, 5, 9, 9)), boxes((3, 1, 9, 18), (0, 0, 8, 7))
+    torch.testing.assert_close(decode(encode(wanted, at), at), wanted)
+    assert encode(at, at).abs().max() == 0
+
+
+def test_anchors_match_by_overlap_and_every_box_gets_one():
+    at = boxes((0, 0, 10, 10), (0, 0, 10, 22), (50, 50, 60, 60), (100, 100, 101, 101))
+    assert match(at, boxes((0, 0, 10, 10))).tolist() == [0, -2, -1, -1]
+    assert match(at, boxes((0, 0, 10, 10), (58, 50, 90, 60))).tolist() == [0, -2, 1, -1]
+    assert match(at, boxes()).tolist() == [-1] * 4
+
+
+def test_suppression_keeps_the_best_of_those_that_overlap():
+    found = boxes((0, 0, 10, 10), (1, 0, 11, 10), (20, 20, 30, 30))
+    assert suppress(found, torch.tensor([0.5, 0.9, 0.1])).tolist() == [1, 2]
+    assert suppress(boxes(), torch.zeros(0)).tolist() == []
+
+
+def detections(found, scores, labels):
+    return Detections(boxes(*found), torch.tensor(scores), torch.tensor(labels))
+
+
+def test_average_precision_by_hand():
+    truth = [(np.float32([[0, 0, 10, 10], [20, 20, 30, 30]]), np.int64([0, 0]))]
+    right, other, wrong = (0, 0, 10, 10), (20, 20, 30, 30), (50, 50, 60, 60)
+    all_right = detections([right, other], [0.9, 0.8], [0, 0])
+    assert average_precision([all_right], truth, 1) == 1.0
+    # right, wrong, right: precision 1 at recall 1/2, 2/3 at recall 1
+    mixed = detections([right, wrong, other], [0.9, 0.8, 0.7], [0, 0, 0])
+    assert average_precision([mixed], truth, 1) == pytest.approx((1 + 2 / 3) / 2)
+    twice = detections([right, right], [0.9, 0.8], [0, 0])  # a second box on one object is wrong
+    assert average_precision([twice], truth, 1) == pytest.approx(0.5)
+    assert average_precision([detections([right], [0.9], [1])], truth, 2) == 0.0
+    assert average_precision([detections([], [], [])], truth, 1) == 0.0

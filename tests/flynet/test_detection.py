@@ -1,0 +1,128 @@
+"""A FlyNet as a detector's backbone: shapes, weights, gradients, and training that finds drawn shapes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from flynet_tiny.errors import BadData, MissingTool, UsageError
+from flynet_tiny.flynet.backbone import STRIDES, FlyNetBackbone, FlyNetPyramid, backbone_of
+from flynet_tiny.flynet.checkpoint import Metadata, load_checkpoint, save_checkpoint
+from flynet_tiny.flynet.coco import load_coco
+from flynet_tiny.flynet.config import FlyNetConfig
+from flynet_tiny.flynet.detection import PAPER, SMALL_DATA, evaluate_detector, train_detector
+from flynet_tiny.flynet.detector import build_detector, torchvision_detector
+from flynet_tiny.flynet.detector_config import DetectorConfig
+from flynet_tiny.flynet.model import build, count, count_params
+from flynet_tiny.flynet.presets import preset
+
+from .coco_pictures import draw_coco
+
+SMALL = FlyNetConfig(width=0.3, heads=2, resolution=64)
+
+
+@pytest.mark.parametrize("side", [64, 61])
+def test_the_backbone_gives_maps_at_strides_4_to_32(side):
+    backbone = FlyNetBackbone(build(SMALL, 0)).eval()
+    maps = backbone(torch.zeros(1, 3, side, side))
+    assert list(maps) == ["0", "1", "2", "3"]
+    sizes = [-(-side // stride) for stride in STRIDES]
+    found = [tuple(features.shape[1:]) for features in maps.values()]
+    assert found == [(c, s, s) for c, s in zip(backbone.feature_channels, sizes, strict=True)]
+
+
+def test_the_backbone_is_the_papers_and_shares_the_networks_weights():
+    """Table 4: 0.14 M parameters at 0.4x; the maps are the network's own."""
+    config = preset("flynet-h3-0.4x").config
+    assert count(config, backbone_of).params == 138_690
+    network = build(SMALL, 0).eval()
+    backbone = backbone_of(network)
+    image = torch.randn(1, 3, 64, 64)
+    last = list(backbone(image).values())[-1]
+    assert torch.equal(network.head(last), network(image))
+    assert count_params(backbone) == count_params(network) - count_params(network.head)
+
+
+def test_the_pyramid_adds_coarse_maps_to_fine_ones():
+    pyramid = FlyNetPyramid(FlyNetBackbone(build(SMALL, 0)), 16, first=1, extra=2).eval()
+    maps = pyramid(torch.randn(1, 3, 64, 64))
+    assert [tuple(features.shape[1:]) for features in maps.values()] == [(16, s, s) for s in (8, 4, 2, 1, 1)]
+    assert pyramid.out_channels == 16
+    maps["0"].sum().backward()
+    assert all(lateral.weight.grad.abs().sum() > 0 for lateral in pyramid.lateral)
+    assert pyramid.body.get_submodule("block11").project.conv.weight.grad.abs().sum() > 0
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    root = draw_coco(tmp_path_factory.mktemp("data") / "coco")
+    return load_coco(root, "train"), load_coco(root, "val")
+
+
+@pytest.fixture(scope="module")
+def trained(drawn):
+    config = DetectorConfig(SMALL, 2)
+    return train_detector(config, *drawn, recipe=SMALL_DATA.scaled_to(12))
+
+
+def test_training_finds_the_shapes(drawn, trained):
+    model, metrics = trained
+    assert metrics.ap50 > 0.7
+    assert metrics.ap50 == evaluate_detector(model, drawn[1])
+    assert evaluate_detector(build_detector(model.config, 0), drawn[1]) < 0.2
+
+
+def test_a_detector_comes_back_from_its_checkpoint(tmp_path, drawn, trained):
+    model, _ = trained
+    save_checkpoint(tmp_path / "d.pt", model, Metadata(model.config, {}, drawn[0].class_names, "coco:x"))
+    loaded, metadata = load_checkpoint(tmp_path / "d.pt")
+    assert metadata.config == DetectorConfig(SMALL, 2)
+    assert evaluate_detector(loaded, drawn[1]) == evaluate_detector(model, drawn[1])
+    assert count_params(backbone_of(loaded)) == count(SMALL, backbone_of).params
+
+
+def test_a_pretrained_backbone_is_taken(drawn):
+    network = build(SMALL, 5)
+    recipe = replace(PAPER, epochs=1, batch=24, learning_rate=1e-12, weight_decay=0.0)
+    model, _ = train_detector(DetectorConfig(SMALL, 2), *drawn, recipe=recipe, start=network)
+    torch.testing.assert_close(model.pyramid.body.stem.conv.weight, network.stem.conv.weight)
+    with pytest.raises(UsageError, match="the backbone flynet-h1"):
+        train_detector(DetectorConfig(replace(SMALL, heads=1), 2), *drawn, recipe=recipe, start=network)
+
+
+def test_another_number_of_classes_is_refused(drawn):
+    with pytest.raises(BadData, match="classes"):
+        train_detector(DetectorConfig(SMALL, 3), *drawn)
+
+
+def test_the_papers_schedule():
+    assert (PAPER.epochs, PAPER.learning_rate, PAPER.milestones, PAPER.weight_decay) == (26, 2.5e-3, (16, 22), 4e-5)
+    assert PAPER.scaled_to(13).milestones == (8, 11)
+
+
+def test_an_empty_picture_has_a_loss():
+    model = build_detector(DetectorConfig(SMALL, 2), 0)
+    loss = model.loss(torch.randn(2, 3, 64, 64), [(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))] * 2)
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("kind", ["faster-rcnn", "retinanet"])
+def test_the_backbone_serves_torchvisions_detectors(kind):
+    backbone = FlyNetBackbone(build(SMALL, 0))
+    try:
+        detector = torchvision_detector(kind, backbone, 3, 32, min_size=64, max_size=64)
+    except MissingTool as error:
+        pytest.skip(f"needs the extra 'detection': {error}")
+    images = [torch.rand(3, 64, 64), torch.rand(3, 64, 64)]
+    target = {"boxes": torch.tensor([[8.0, 8.0, 40.0, 40.0]]), "labels": torch.tensor([1])}
+    losses = detector(images, [target, target])
+    sum(losses.values()).backward()
+    assert backbone.stem.conv.weight.grad.abs().sum() > 0
+    assert set(detector.eval()(images)[0]) == {"boxes", "scores", "labels"}
+
+
+def test_without_torchvision_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torchvision.models.detection", None)
+    with pytest.raises(MissingTool, match="detection"):
+        torchvision_detector("retinanet", FlyNetBackbone(build(SMALL, 0)), 3)
