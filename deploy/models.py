@@ -20,6 +20,8 @@ from pathlib import Path
 from ..codegen.compiler import compile_tflite
 from ..codegen.targets import Bank, Target, get_target
 from ..errors import OutputFailed
+from ..flynet.config import FlyNetConfig
+from ..flynet.networks import NetworkConfig
 from ..flynet.presets import PRESETS, Preset, Printed, preset
 from ..verify.firmware import FittedFirmware, fit_firmware
 from ..verify.toolchain import Tool, require_tools
@@ -164,12 +166,15 @@ def measure_models(names: Sequence[str]) -> str:
     _require_writable(STORE)
     reporter = Reporter()
     today = sources_hash()
+    known: dict[object, Sizes] = {}
     for found in chosen:
         if _read_store().get(found.name, (None, ""))[1] == today and not names:
             reporter.line("measure", f"{found.name}: known already")
             continue
         with reporter.step("measure") as step:
-            sizes = measure(found)
+            network = _in_inference(found.config)
+            sizes = known[network] if network in known else measure(found)
+            known[network] = sizes
             _write_store(_read_store() | {found.name: (sizes, today)})
             step.say(f"{found.name}: flash {sizes.flash_bytes:,} B, SRAM {sizes.sram_bytes:,} B")
     return f"written: {STORE}\n"
@@ -197,6 +202,11 @@ def measure(found: Preset) -> Sizes:
             optimization=plan.effort.compiler_flag, verify=False,
         )  # fmt: skip
     return Sizes(linked.elf_info.flash_bytes, linked.placement.used_bytes)
+
+
+def _in_inference(config: NetworkConfig) -> NetworkConfig:
+    """The configuration without the quantization noise, which exists in training only."""
+    return replace(config, quantization_levels=0) if isinstance(config, FlyNetConfig) else config
 
 
 def sources_hash() -> str:
