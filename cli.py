@@ -187,6 +187,9 @@ def compile_command(
 @click.option("--channels", type=int, default=3, show_default=True, help="1 (grey) or 3 (colour).")
 @click.option("--epochs", type=int, help="Passes over the data.  [default: 8]")
 @click.option("--batch", type=int, help="Images in a step.  [default: 64]")
+@click.option(
+    "--start", type=click.Path(path_type=Path), metavar="FILE", help="Begin with a checkpoint's weights (or its backbone's)."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, order and augmentation.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The checkpoint to write.")
 def train(
@@ -198,6 +201,7 @@ def train(
     channels: int,
     epochs: int | None,
     batch: int | None,
+    start: Path | None,
     seed: int,
     out: Path,
 ) -> None:
@@ -206,7 +210,7 @@ def train(
     from .deploy.training import train_network
 
     request = NetworkRequest(width, heads, resolution, None, channels, seed=seed, model=model)
-    train_network(data, request, epochs, batch, seed, out)
+    train_network(data, request, epochs, batch, seed, out, start)
 
 
 @cli.command(cls=_Examples, examples="flynet-tiny verify flynet-h3-0.4x-stm32f412")

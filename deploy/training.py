@@ -6,13 +6,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BadData, OutputFailed
+from ..errors import BadData, OutputFailed, UsageError
 from ..flynet.data import ImageSet, digits, folder
+from ..flynet.networks import NetworkConfig, config_to_dict
 from .console import Reporter
 from .detecting import COCO, train_on_coco
 from .network import NetworkRequest
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..flynet.train import Progress
 
 
@@ -23,10 +26,14 @@ def train_network(
     batch: int | None,
     seed: int,
     out: Path,
+    start: Path | None = None,
 ) -> None:
-    """Train on `data`, print what was reached, and write the checkpoint whole or not at all."""
+    """Train on `data`, print what was reached, and write the checkpoint whole or not at all.
+
+    start  a checkpoint whose weights the network (of a detector, the backbone) begins with
+    """
     if data.startswith(COCO):
-        train_on_coco(data, request, epochs, batch, out)
+        train_on_coco(data, request, epochs, batch, out, start)
         return
     asked = request.config()  # bad options, before anything is loaded
     _require_writable(out)
@@ -48,9 +55,27 @@ def train_network(
             if progress.step == progress.steps:
                 reporter.line("", f"epoch {progress.epoch:>3}  loss {progress.loss:.3f}  training {progress.accuracy:.2%}")
 
-        model, metrics = train(config, train_set, held_out, recipe=recipe, seed=seed, on_step=on_step)
+        first = None if start is None else _weights(start, config)
+        model, metrics = train(config, train_set, held_out, recipe=recipe, seed=seed, start=first, on_step=on_step)
         save_checkpoint(out, model, Metadata(config, asdict(metrics), train_set.class_names, data))
         step.say(f"{config.name}, {metrics.accuracy:.2%} of {len(held_out)} held-out images right -> {out}")
+
+
+_NOT_IN_WEIGHTS = ("resolution", "temperature", "quantization_levels")
+
+
+def _weights(start: Path, config: NetworkConfig) -> nn.Module:
+    """The checkpoint's network; UsageError when its weights are of another one."""
+    from ..flynet.checkpoint import load_checkpoint
+
+    model, metadata = load_checkpoint(start)
+    given, wanted = config_to_dict(metadata.config), config_to_dict(config)
+    for key in {**wanted, **given}:
+        if key not in _NOT_IN_WEIGHTS and given.get(key) != wanted.get(key):
+            raise UsageError(
+                f"{start} has {key} {given.get(key)}, the network to train {wanted.get(key)}; --start needs the same"
+            )
+    return model
 
 
 def _images(data: str, resolution: int, channels: int) -> tuple[ImageSet, ImageSet]:
