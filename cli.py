@@ -286,7 +286,8 @@ def targets(as_json: bool) -> None:
 @click.option("--only", metavar="NAME", multiple=True, help="With --measure: this network; may be repeated.  [default: all]")
 def models(as_json: bool, measure: bool, only: tuple[str, ...]) -> None:
     """List the networks that --model names, with their counts and sizes beside the paper's figures."""
-    from .deploy.models import measure_models, models_table
+    from .deploy.measured_sizes import measure_models
+    from .deploy.models import models_table
 
     if only and not measure:
         raise click.UsageError("--only goes with --measure")
