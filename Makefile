@@ -9,7 +9,7 @@ DEMO := build/demo
 CHECKPOINT := $(DEMO)/digits.pt
 DEMO_OUT := $(DEMO)/stm32f412
 
-.PHONY: help setup demo test test-slow test-tensorflow lint bench golden docs clean
+.PHONY: help setup demo test test-slow test-tensorflow lint bench models golden docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,9 @@ lint: setup ## ruff and mypy
 
 bench: setup ## instructions of the peers' layers and of whole networks -> build/bench
 	$(BIN)/flynet-tiny bench --target stm32f412 --out build/bench
+
+models: setup ## measure flash and SRAM of every network that --model names (about 20 minutes)
+	$(BIN)/flynet-tiny models --measure
 
 golden: setup ## rewrite the golden files (never counts as a pass)
 	FLYNET_TINY_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests -k golden || true

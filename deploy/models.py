@@ -1,62 +1,14 @@
-"""The networks that can be asked for by name: counted at once, measured earlier, beside what the paper prints.
-
-Flash and SRAM come from a linked firmware. They take half a minute a network, so they are kept in `data/models.json` together
-with a hash of the sources that they depend on: after a change of those they are stale, and shown as unknown.
-"""
+"""The networks that can be asked for by name: counted at once, measured earlier, beside what the paper prints."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
-from ..codegen.compiler import compile_tflite
-from ..codegen.targets import Bank, Target, get_target
-from ..errors import OutputFailed
-from ..flynet.presets import PRESETS, Preset, Printed, preset
-from ..verify.firmware import FittedFirmware, fit_firmware
-from ..verify.toolchain import Tool, require_tools
-from .building import write_library
-from .console import Reporter
-from .subject import Plan
-
-_PACKAGE = __package__.rpartition(".")[0]
-STORE = Path(str(files(__package__).joinpath("data/models.json")))
-_CORE_OF = "stm32f412"  # the chip of the README; its memories are made large enough for every network
-_MEMORY_BYTES = 64 << 20
-_CALIBRATION_IMAGES = 2  # sizes hardly depend on the ranges, and the weights are seeded
-_ROOMS = ("codegen", "export", "firmware_templates")
-_FILES = {
-    "deploy": ("models.py", "subject.py"),
-    "verify": ("board.py", "firmware.py", "firmware_text.py", "stack.py", "toolchain.py"),
-}
-_NOT_NETWORKS = {
-    "backbone.py",
-    "boxes.py",
-    "checkpoint.py",
-    "coco.py",
-    "data.py",
-    "detection.py",
-    "detector.py",
-    "detector_config.py",
-    "presets.py",
-    "train.py",
-}
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """flash_bytes of the int8 firmware; sram_bytes: arena, stack and statics."""
-
-    flash_bytes: int
-    sram_bytes: int
+from ..codegen.targets import get_target
+from ..flynet.presets import PRESETS, Printed
+from .measured_sizes import CORE_OF, read_store, sources_hash
 
 
 @dataclass(frozen=True)
@@ -95,7 +47,10 @@ def models_table(as_json: bool) -> str:
     lines.append(
         "profiled: MAdds as the paper's profiler counts them, with batch normalization, activations and the attention's pooling."
     )
-    lines.append(f"flash, SRAM: int8 firmware for a {get_target(_CORE_OF).core.value}, untrained weights, --optimize balanced.")
+    lines.append(
+        f"flash, SRAM: int8 firmware for a {get_target(CORE_OF).core.value}, untrained weights, --optimize balanced; "
+        "flash varies by about 1 % with the weights."
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -103,7 +58,7 @@ def list_models() -> tuple[ListedModel, ...]:
     """Every preset; the counts are made now, the sizes are those that were measured with these very sources."""
     from ..flynet.model import count
 
-    measured, today = _read_store(), sources_hash()
+    measured, today = read_store(), sources_hash()
     rows = []
     for found in PRESETS.values():
         counts = count(found.config)
@@ -155,119 +110,6 @@ def _agrees(ours_m: float, printed_m: float) -> bool:
     digits = len(f"{printed_m:g}".partition(".")[2])
     step = 10.0**-digits
     return abs(ours_m - printed_m) < step * (1 if digits else 0.5) + 1e-9
-
-
-def measure_models(names: Sequence[str]) -> str:
-    """`flynet-tiny models --measure`: export, compile and link these networks (all if none), and keep what they need."""
-    chosen = [preset(name) for name in names] or list(PRESETS.values())
-    require_tools(Tool.CROSS_COMPILER, Tool.MAKE)
-    _require_writable(STORE)
-    reporter = Reporter()
-    today = sources_hash()
-    for found in chosen:
-        if _read_store().get(found.name, (None, ""))[1] == today and not names:
-            reporter.line("measure", f"{found.name}: known already")
-            continue
-        with reporter.step("measure") as step:
-            sizes = measure(found)
-            _write_store(_read_store() | {found.name: (sizes, today)})
-            step.say(f"{found.name}: flash {sizes.flash_bytes:,} B, SRAM {sizes.sram_bytes:,} B")
-    return f"written: {STORE}\n"
-
-
-def measure(found: Preset) -> Sizes:
-    """What the network's firmware needs, with seeded weights: no emulation, few calibration images."""
-    from ..export.onnx_export import export_onnx
-    from ..export.tflite_export import export_tflite
-    from ..flynet.data import photos
-    from ..flynet.networks import build_network
-    from ..flynet.train import estimate_bn_statistics
-
-    config = found.config
-    images = photos(config.resolution, config.channels, _CALIBRATION_IMAGES)
-    model = build_network(config, 0)
-    estimate_bn_statistics(model, images.batches(_CALIBRATION_IMAGES))
-    tflite = export_tflite(export_onnx(model, config.input_shape), images.batches(1), name="flynet").tflite
-    plan = Plan(_roomy_target(), emulate=False)
-    library = compile_tflite(tflite, "flynet", _CORE_OF, plan.effort).library
-    with tempfile.TemporaryDirectory(prefix="flynet-tiny-") as scratch:
-        write_library(library, Path(scratch))
-        linked: FittedFirmware = fit_firmware(
-            library, plan.target, Path(scratch) / "firmware", 0, library_folder="..",
-            optimization=plan.effort.compiler_flag, verify=False,
-        )  # fmt: skip
-    return Sizes(linked.elf_info.flash_bytes, linked.placement.used_bytes)
-
-
-def sources_hash() -> str:
-    """SHA-256 over every source that a firmware's size depends on; comments and empty lines of Python files do not count."""
-    digest = hashlib.sha256()
-    for name, source in sorted(_sources()):
-        text = source.read_bytes()
-        if name.endswith(".py"):
-            lines = (line.strip() for line in text.splitlines())
-            text = b"\n".join(line for line in lines if line and not line.startswith(b"#"))
-        digest.update(f"{name} {len(text)}\n".encode() + text)
-    return digest.hexdigest()
-
-
-def _sources() -> Iterator[tuple[str, Traversable]]:
-    package = files(_PACKAGE)
-    for room in _ROOMS:
-        yield from _walk(package.joinpath(room), room)
-    for room, names in _FILES.items():
-        yield from ((f"{room}/{name}", package.joinpath(room, name)) for name in names)
-    for name, source in _walk(package.joinpath("flynet"), "flynet"):
-        if name.rpartition("/")[2] not in _NOT_NETWORKS:
-            yield name, source
-
-
-def _walk(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            if entry.name != "__pycache__":
-                yield from _walk(entry, f"{name}/{entry.name}")
-        elif not entry.name.endswith(".pyc"):
-            yield f"{name}/{entry.name}", entry
-
-
-def _roomy_target() -> Target:
-    """A chip whose memories hold every network of the list: sizes are measured, not whether they fit."""
-    chip = get_target(_CORE_OF)
-    bank = chip.data_banks[0]
-    roomy = Bank(bank.name, bank.base, _MEMORY_BYTES, bank.kind, bank.dma)
-    return replace(chip, flash_bytes=_MEMORY_BYTES, banks=(roomy,))
-
-
-def _read_store() -> dict[str, tuple[Sizes, str]]:
-    """What was measured: name -> (sizes, hash of the sources)."""
-    if not STORE.is_file():
-        return {}
-    content = json.loads(STORE.read_text(encoding="utf-8"))
-    return {name: (Sizes(row["flash_bytes"], row["sram_bytes"]), row["sources"]) for name, row in content.items()}
-
-
-def _write_store(rows: Mapping[str, tuple[Sizes, str]]) -> None:
-    content = {name: {**asdict(sizes), "sources": of} for name, (sizes, of) in sorted(rows.items()) if name in PRESETS}
-    path = STORE
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise OutputFailed(f"cannot write {path}: {error.strerror}") from error
-
-
-def _require_writable(path: Path) -> None:
-    try:
-        path.parent.mkdir(exist_ok=True)
-        probe = path.with_name(".probe")
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputFailed(f"cannot keep the figures in {path.parent}: {error.strerror}; measure from a checkout") from error
 
 
 def _printed(row: Printed) -> str:

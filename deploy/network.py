@@ -84,7 +84,9 @@ class NetworkRequest:
 
 @dataclass(frozen=True)
 class PreparedNetwork:
-    """A float network ready for quantization. `held_out` are labelled images for the accuracy, where there are any."""
+    """A float network ready for quantization. `held_out` are labelled images for the accuracy, where there are any;
+    `is_backbone`: it gives maps for a detector, no classes.
+    """
 
     name: str
     config: NetworkConfig
@@ -93,6 +95,7 @@ class PreparedNetwork:
     params: int
     calibration: ImageSet
     held_out: ImageSet | None
+    is_backbone: bool = False
 
 
 def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetwork:
@@ -128,7 +131,9 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         onnx = export_onnx(model, config.input_shape)
         step.say(f"model.onnx, {len(onnx):,} bytes, float")
     held_out = _held_out(request, config, dataset) if request.checkpoint and not request.backbone else None
-    return PreparedNetwork(name, config, onnx, request.checkpoint is not None, counts.params, calibration, held_out)
+    return PreparedNetwork(
+        name, config, onnx, request.checkpoint is not None, counts.params, calibration, held_out, request.backbone
+    )
 
 
 def _model(request: NetworkRequest) -> tuple[nn.Module, NetworkConfig, str]:

@@ -49,8 +49,14 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
         network.onnx,
         labelled,
         sqnr,
-        "no labelled images of the data it was trained on" if network.trained else "the network is UNTRAINED",
+        _why_no_accuracy(network),
     )
+
+
+def _why_no_accuracy(network: PreparedNetwork) -> str:
+    if not network.trained:
+        return "the network is UNTRAINED"
+    return "a backbone gives maps, no classes" if network.is_backbone else "no labelled images of the data it was trained on"
 
 
 def _labelled(network: PreparedNetwork, tensor: Tensor) -> LabelledInputs | None:

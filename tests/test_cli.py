@@ -58,6 +58,10 @@ def left(folder: Path) -> set[str]:
         (("export", "--target", "stm32f412", "--width", "7"), ("width",)),
         (("export", "--target", "stm32f412", "--width", "nan"), ("width",)),
         (("export", "--target", "stm32f412", "--heads", "9"), ("heads",)),
+        (("export", "--target", "stm32f412", "--model", "flynet-0.4x"), ("unknown model", "flynet-h3-0.4x")),
+        (("export", "--target", "stm32f412", "--model", "flynet-h1-0.5x", "--heads", "3"), ("--heads 3", "contradicts")),
+        (("train", "--data", "digits", "--model", "flynet-h1-0.5x", "--width", "0.4", "--out", "x.pt"), ("--width 0.4",)),
+        (("models", "--only", "flynet-h1-0.5x"), ("--measure",)),
         (("export", "--target", "stm32f412", "--resolution", "2"), ("resolution",)),
         (("export", "--target", "stm32f412", "--channels", "2"), ("channels",)),
         (("export", "--target", "stm32f412", "--classes", "many"), ("--classes",)),
@@ -101,6 +105,11 @@ def test_bad_model_files_exit_with_3(tmp_path: Path, model: Path) -> None:
     assert left(tmp_path) == {"net.tflite"}
 
 
+def test_detection_data_that_is_no_coco_exits_with_3(tmp_path: Path) -> None:
+    fails(run("train", "--data", "coco:none", "--out", "x.pt", cwd=tmp_path), 3, "none/annotations", "instances_train*.json")
+    assert left(tmp_path) == set()
+
+
 def test_unsupported_operators_exit_with_4(tmp_path: Path, model: Path) -> None:
     tensors = tuple(TensorSpec(n, (1, 4), "int8", (0.1,), (0,)) for n in "xy")
     model.write_bytes(write_tflite(ModelSpec(tensors, (OpSpec("TANH", ("x",), ("y",), {}),), ("x",), ("y",))))
@@ -137,7 +146,7 @@ def test_every_floor_can_be_looked_at_without_tools(tmp_path: Path, model: Path,
     assert left(tmp_path) == {"net.tflite"}
 
 
-@pytest.mark.parametrize("command", ["export", "compile", "train", "verify", "emulate", "report", "targets"])
+@pytest.mark.parametrize("command", ["export", "compile", "train", "verify", "emulate", "report", "targets", "models"])
 def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> None:
     result = run(command, "--help", cwd=tmp_path)
     assert result.returncode == 0

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from flynet_tiny.deploy.commands import export_network
 from flynet_tiny.deploy.detecting import train_on_coco
 from flynet_tiny.deploy.network import NetworkRequest
+from flynet_tiny.deploy.training import train_network
 from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
+from flynet_tiny.flynet.networks import build_network
 
 from ..flynet.coco_pictures import draw_coco
 
@@ -33,6 +37,7 @@ def test_the_checkpoint_says_what_it_is(checkpoint: Path) -> None:
     assert 0 <= metadata.metrics["ap50"] <= 1
 
 
+@pytest.mark.slow
 def test_a_trained_backbone_is_exported_with_all_runtimes_equal(checkpoint: Path, tmp_path: Path) -> None:
     request = NetworkRequest(checkpoint=checkpoint, backbone=True)
     text = export_network(request, "stm32f412", tmp_path / "out", None, emulate=False, as_json=True, optimize="balanced")
@@ -40,6 +45,7 @@ def test_a_trained_backbone_is_exported_with_all_runtimes_equal(checkpoint: Path
     assert report["model"]["name"] == "flynet-h1-0.3x-retinanet-backbone"
     assert len(report["model"]["outputs"]) == 4
     assert report["model"]["trained"] is True
+    assert report["accuracy"] == {"not_done": "a backbone gives maps, no classes"}
     assert [pair["differing"] for pair in report["verification"]] == [0, 0]
 
 
@@ -55,6 +61,30 @@ def test_a_classifier_of_another_shape_is_refused_as_a_start(checkpoint: Path, t
     with pytest.raises(UsageError, match="begins with a FlyNet"):
         train_on_coco(data, REQUEST, 1, 2, tmp_path / "d.pt", start=checkpoint)
     assert not list(tmp_path.iterdir())
+
+
+def test_training_begins_with_a_given_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    """A classifier's weights go on training; its backbone begins a detector; another network's weights are refused."""
+    request = NetworkRequest(width=0.3, heads=1, resolution=16, channels=1)
+    train_network("digits", request, 1, 512, 0, tmp_path / "first.pt")
+    first, _ = load_checkpoint(tmp_path / "first.pt")
+    train_network("digits", request, 1, 512, 0, tmp_path / "second.pt", tmp_path / "first.pt")
+    second, metadata = load_checkpoint(tmp_path / "second.pt")
+    fresh = build_network(metadata.config, 0)
+
+    def distance(other: torch.nn.Module) -> float:
+        pairs = zip(second.parameters(), other.parameters(), strict=True)
+        return sum(float((one - two).detach().square().sum()) for one, two in pairs)
+
+    assert 0 < distance(first) < distance(fresh)
+    with pytest.raises(UsageError, match="heads 1, the network to train 2"):
+        train_network("digits", replace(request, heads=2), 1, 512, 0, tmp_path / "x.pt", tmp_path / "first.pt")
+    grey = replace(request, resolution=32)
+    train_network(f"coco:{checkpoint.parent / 'coco'}", grey, 1, 4, 0, tmp_path / "d.pt", tmp_path / "first.pt")
+    assert load_checkpoint(tmp_path / "d.pt")[1].config.channels == 1
+    with pytest.raises(UsageError, match="not the network asked for"):
+        train_network(f"coco:{checkpoint.parent / 'coco'}", REQUEST, 1, 4, 0, tmp_path / "x.pt", tmp_path / "first.pt")
+    assert not (tmp_path / "x.pt").exists()
 
 
 def test_bad_data_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

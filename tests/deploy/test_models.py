@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flynet_tiny.deploy import models
-from flynet_tiny.deploy.models import difference, list_models, measure_models, models_table, sources_hash
+from flynet_tiny.deploy import measured_sizes, models
+from flynet_tiny.deploy.measured_sizes import measure_models, sources_hash
+from flynet_tiny.deploy.models import difference, list_models, models_table
 from flynet_tiny.errors import OutputFailed, UsageError
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.presets import PRESETS, Preset, Printed
@@ -20,7 +21,8 @@ FEW = {name: PRESETS[name] for name in ("flynet-h3-0.4x", "flynet-h1-0.5x", "fly
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three presets, and a file of figures that does not exist yet."""
     monkeypatch.setattr(models, "PRESETS", FEW)
-    monkeypatch.setattr(models, "STORE", tmp_path / "data" / "models.json")
+    monkeypatch.setattr(measured_sizes, "PRESETS", FEW)
+    monkeypatch.setattr(measured_sizes, "STORE", tmp_path / "data" / "models.json")
     return tmp_path / "data" / "models.json"
 
 
@@ -55,7 +57,7 @@ def test_figures_of_other_sources_are_not_shown(store: Path) -> None:
 
 def test_the_hash_follows_code_and_not_comments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "a.py"
-    monkeypatch.setattr(models, "_sources", lambda: [("codegen/a.py", file)])
+    monkeypatch.setattr(measured_sizes, "_sources", lambda: [("codegen/a.py", file)])
     hashes = []
     for text in ("x = 1\n", "# why\n\nx = 1\n", "x = 2\n"):
         file.write_text(text)
@@ -64,7 +66,7 @@ def test_the_hash_follows_code_and_not_comments(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_the_hash_covers_kernels_templates_and_blocks() -> None:
-    names = {name for name, _ in models._sources()}
+    names = {name for name, _ in measured_sizes._sources()}
     assert {"codegen/templates/kernels/conv_2d.c.j2", "export/lower.py", "flynet/blocks.py", "verify/stack.py"} <= names
     assert "flynet/train.py" not in names
     assert not any("__pycache__" in name for name in names)
@@ -72,8 +74,9 @@ def test_the_hash_covers_kernels_templates_and_blocks() -> None:
 
 def test_a_network_is_measured_by_its_linked_firmware(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = FlyNetConfig(width=0.3, heads=1, resolution=16, classes=3)
-    monkeypatch.setattr(models, "PRESETS", {"small": Preset("small", small)})
-    monkeypatch.setattr(models, "preset", lambda name: models.PRESETS[name])
+    for module in (models, measured_sizes):
+        monkeypatch.setattr(module, "PRESETS", {"small": Preset("small", small)})
+    monkeypatch.setattr(measured_sizes, "preset", lambda name: measured_sizes.PRESETS[name])
     assert str(store) in measure_models(["small"])
     (row,) = list_models()
     assert row.flash_bytes is not None
@@ -81,13 +84,13 @@ def test_a_network_is_measured_by_its_linked_firmware(store: Path, monkeypatch: 
     assert row.params < row.flash_bytes < 4 * row.params
     assert 16 * 16 * 3 < row.sram_bytes < 16_384
     assert row.sizes == "measured with these sources"
-    monkeypatch.setattr(models, "measure", lambda found: pytest.fail("measured again"))
+    monkeypatch.setattr(measured_sizes, "measure", lambda found: pytest.fail("measured again"))
     measure_models([])
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "STORE", Path("/proc/nowhere/models.json"))
-    monkeypatch.setattr(models, "measure", lambda found: pytest.fail("measured"))
+    monkeypatch.setattr(measured_sizes, "STORE", Path("/proc/nowhere/models.json"))
+    monkeypatch.setattr(measured_sizes, "measure", lambda found: pytest.fail("measured"))
     with pytest.raises(OutputFailed, match="checkout"):
         measure_models([])
     with pytest.raises(UsageError, match="unknown model"):

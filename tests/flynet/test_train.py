@@ -12,7 +12,8 @@ from flynet_tiny.flynet.blocks import EcaSoftmax
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.data import ImageSet, digits
 from flynet_tiny.flynet.model import build
-from flynet_tiny.flynet.train import Recipe, estimate_bn_statistics, evaluate, train
+from flynet_tiny.flynet.recipe import Recipe
+from flynet_tiny.flynet.train import estimate_bn_statistics, evaluate, train
 
 CONFIG = FlyNetConfig(width=0.3, heads=2, resolution=16, classes=10, channels=1)
 
