@@ -94,8 +94,8 @@ def train_network(request: TrainingRequest) -> None:
             step.progress((progress.epoch - 1) * progress.steps + progress.step, progress.epochs * progress.steps, text)
 
         def on_epoch(model: nn.Module, state: TrainingState) -> None:
-            save_checkpoint(_resume_file(request.out), model, metadata, state.as_dict())
             _write_metrics(request.out, state.history)
+            save_checkpoint(_resume_file(request.out), model, metadata, state.as_dict())
             last = state.history[-1]
             reporter.line(
                 "",

@@ -7,6 +7,7 @@ over the whole batch, on gloo too (torch's own SyncBatchNorm needs a GPU).
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -54,6 +55,7 @@ def distribute(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SynchronisedBatchNorm2d
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # costs a copy of a small filter
     return DistributedDataParallel(model, broadcast_buffers=False)
 
 
