@@ -137,8 +137,12 @@ def _recipe(request: TrainingRequest, params: int) -> Recipe:
     """The recipe by name (digits: small, folders: the paper's), with the options that were given."""
     name = request.recipe or ("small" if request.data == DIGITS else "paper")
     recipe = small_recipe() if name == "small" else paper_recipe(params, second_stage=request.start is not None)
-    given = {"epochs": request.epochs, "batch": request.batch, "learning_rate": request.learning_rate}
-    return replace(recipe, **{key: value for key, value in given.items() if value is not None})
+    return replace(
+        recipe,
+        epochs=recipe.epochs if request.epochs is None else request.epochs,
+        batch=recipe.batch if request.batch is None else request.batch,
+        learning_rate=recipe.learning_rate if request.learning_rate is None else request.learning_rate,
+    )
 
 
 def _device(name: str) -> torch.device:

@@ -89,7 +89,9 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         variance = all_reduce((centred * centred).sum((0, 2, 3))) / count
         with torch.no_grad():
             momentum = self.momentum or 0.0
-            assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)
             self.num_batches_tracked += 1

@@ -30,8 +30,8 @@ STATISTICS_IMAGES = 10_000  # enough for BN statistics
 class TrainingImages(Protocol):
     """What trains: an ImageSet, or a FolderStream."""
 
-    class_names: tuple[str, ...]
-
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
     @property
     def labels(self) -> npt.NDArray[np.int64] | None: ...
     @property
@@ -230,13 +230,21 @@ class _Loop:
 
     def state(self, epoch: int, seed: int, history: list[Mapping[str, float]]) -> TrainingState:
         return TrainingState(
-            epoch, _plain(self._recipe), seed, self._optimizer.state_dict(), self._schedule.state_dict(), self._scaler.state_dict(),
-            torch.get_rng_state(), tuple(history),
-        )  # fmt: skip
+            epoch,
+            _plain(self._recipe),
+            seed,
+            self._optimizer.state_dict(),
+            self._schedule.state_dict(),
+            self._scaler.state_dict(),
+            torch.get_rng_state(),
+            tuple(history),
+        )
 
     def restore(self, state: TrainingState, seed: int) -> tuple[Mapping[str, float], ...]:
         if (dict(state.recipe), state.seed) != (_plain(self._recipe), seed):
-            raise BadCheckpoint("the interrupted training had another recipe or seed; give the same options, or leave --resume out")
+            raise BadCheckpoint(
+                "the interrupted training had another recipe or seed; give the same options, or leave --resume out"
+            )
         try:
             self._optimizer.load_state_dict(dict(state.optimizer))
             self._schedule.load_state_dict(dict(state.schedule))
@@ -316,12 +324,6 @@ def set_bn_momentum(model: nn.Module, momentum: float) -> None:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = momentum
-
-
-def set_temperature(model: nn.Module, temperature: float) -> None:
-    """T of every softmax over heads, where the network has one."""
-    if isinstance(model, FlyNet):
-        model.set_temperature(temperature)
 
 
 def _set_temperature(model: nn.Module, recipe: Recipe, config: NetworkConfig, progress: float) -> None:

@@ -34,5 +34,13 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> str:
         loader=jinja2.PackageLoader(__package__ or "report", "."), undefined=jinja2.StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    view = {"series": series, "epochs": len(history), "most": most, "width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "top": _TOP}
+    view = {
+        "series": series,
+        "epochs": len(history),
+        "most": most,
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "left": _LEFT,
+        "top": _TOP,
+    }
     return environment.get_template("learning_curve.svg.j2").render(view)

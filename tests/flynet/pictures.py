@@ -16,5 +16,7 @@ def write_pictures(folder: Path, each: int = 12, side: int = 24) -> Path:
             place = folder / split / name
             place.mkdir(parents=True)
             for index in range(count):
-                Image.fromarray(random.integers(low, low + 130, (side, side + 6, 3)).astype(np.uint8)).save(place / f"{index}.png")
+                Image.fromarray(random.integers(low, low + 130, (side, side + 6, 3)).astype(np.uint8)).save(
+                    place / f"{index}.png"
+                )
     return folder

@@ -46,7 +46,7 @@ def test_a_corrupt_picture_is_named(tmp_path: Path) -> None:
     bad = tmp_path / "train" / "dark" / "3.png"
     bad.write_bytes(bad.read_bytes()[:60])
     stream = FolderStream(tmp_path, 16, 3, "train")
-    with pytest.raises(BadData, match="dark/3.png"):
+    with pytest.raises(BadData, match=r"dark/3\.png"):
         stream.training_batch(np.arange(len(stream)), slice(None), 0, 1)
 
 

@@ -16,7 +16,8 @@ def test_a_curve_has_a_point_for_each_epoch_and_says_the_last_values() -> None:
     lines = root.findall("{http://www.w3.org/2000/svg}polyline")
     assert [len(line.get("points", "").split()) for line in lines] == [3, 3, 3]
     text = "".join(root.itertext())
-    assert "held out 85.00%" in text and "loss 0.500" in text
+    assert "held out 85.00%" in text
+    assert "loss 0.500" in text
 
 
 def test_one_epoch_is_a_picture_too() -> None:
