@@ -247,6 +247,36 @@ def train(
     train_network(request)
 
 
+@cli.command(
+    cls=_Examples,
+    examples="""
+    flynet-tiny evaluate digits.pt --data digits
+    flynet-tiny evaluate model.tflite --data pictures/ --limit 500 --out out/accuracy
+    flynet-tiny evaluate flynet-h3-0.4x-stm32f412 --data digits --runtime emulated --limit 50
+    """,
+)
+@click.argument("model", type=click.Path(path_type=Path), metavar="FILE|FOLDER")
+@click.option(
+    "--data", required=True, metavar="DIR|digits", help="Labelled images: DIR/class/picture, DIR/val, or the held-out digits."
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["host", "emulated"]),
+    help="Where an output folder's generated C runs.  [default: host]",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N images, taken evenly.  [default: all]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write evaluation.json and confusion.svg there.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+def evaluate(model: Path, data: str, runtime: str | None, limit: int | None, out: Path | None, as_json: bool) -> None:
+    """Measure the accuracy of a checkpoint, an .onnx, a .tflite (LiteRT's reference kernels) or an output folder's C.
+
+    Pictures are resized, cropped and normalised as in training; a foreign model that wants other pixels scores too low.
+    """
+    from .deploy.evaluating import evaluate_model
+
+    click.echo(evaluate_model(model, data, runtime, limit, out, as_json), nl=False)
+
+
 @cli.command(cls=_Examples, examples="flynet-tiny verify flynet-h3-0.4x-stm32f412")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(

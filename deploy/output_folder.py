@@ -16,14 +16,14 @@ _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EAC
 
 
 @contextmanager
-def output_folder(destination: Path) -> Iterator[Path]:
+def output_folder(destination: Path, marker: str = MARKER) -> Iterator[Path]:
     """A scratch folder beside `destination`, renamed to it when the body ends well and removed when it does not.
 
-    A folder of ours at the destination is replaced; any other folder or file there is left alone. Raises `OutputFailed` when
-    the place cannot be written, also when the disk is full half-way.
+    A folder of ours (one that holds `marker`) at the destination is replaced; any other folder or file there is left alone.
+    Raises `OutputFailed` when the place cannot be written, also when the disk is full half-way.
     """
     destination = destination.absolute()
-    require_replaceable(destination)
+    require_replaceable(destination, marker)
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
@@ -41,12 +41,12 @@ def output_folder(destination: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def require_replaceable(destination: Path) -> None:
+def require_replaceable(destination: Path, marker: str = MARKER) -> None:
     """Raise `OutputFailed` when something that is not ours lies at the destination; worth asking before long work."""
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         raise OutputFailed(f"{destination} exists and is no folder; choose another --out")
-    if destination.is_dir() and any(destination.iterdir()) and not (destination / MARKER).is_file():
-        raise OutputFailed(f"{destination} holds files that are not ours (no {MARKER}); choose another --out")
+    if destination.is_dir() and any(destination.iterdir()) and not (destination / marker).is_file():
+        raise OutputFailed(f"{destination} holds files that are not ours (no {marker}); choose another --out")
 
 
 def _swap(scratch: Path, destination: Path) -> None:

@@ -100,7 +100,7 @@ def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:
     library, graph = found.compiled.library, found.compiled.source_graph
     values = {name: _input(graph.tensor(name), picture) for name in graph.inputs}
     with Reporter().step("emulate") as step:
-        run = run_emulated(_built(found), library, [values], trace=False)
+        run = run_emulated(built_firmware(found), library, [values], trace=False)
         step.say(f"{run.total_instructions:,} instructions on {found.target.machine}, stack {run.stack_bytes:,} B")
     lines = []
     for name in graph.outputs:
@@ -112,7 +112,7 @@ def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _built(found: Revisited) -> BuiltFirmware:
+def built_firmware(found: Revisited) -> BuiltFirmware:
     """The ELFs that lie in the folder."""
     project, ram = found.folder / FIRMWARE_FOLDER, found.report["ram"]
     elf, harness = project / f"{found.compiled.library.name}.elf", project / "verify.elf"

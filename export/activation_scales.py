@@ -25,6 +25,7 @@ _SELECTS = (_MOVES | _JOINS) - {Kind.AVERAGE_POOL_2D}  # every output element is
 _UNIT_INTERVAL = {Kind.LOGISTIC, Kind.SOFTMAX}
 _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-40, 2.0**40  # products of two stay far inside float32
 _ABOVE = 1.01  # how far above a bound that must not be touched
+_SQUARE_STEP = 2.125  # in units of twice the input scale, squared: a little above the 2 that gives 2^-15
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,6 @@ def _scale_floor(op: FloatOp, inputs: list[Affine]) -> float:
     if op.kind in (Kind.MEAN, Kind.RELU, Kind.RELU6, Kind.QUANTIZE):
         return scales[0] / 2**16
     return 0.0
-
-
-_SQUARE_STEP = 2.125  # in units of twice the input scale, squared: a little above the 2 that gives 2^-15
 
 
 class _Groups:

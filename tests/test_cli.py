@@ -146,7 +146,9 @@ def test_every_floor_can_be_looked_at_without_tools(tmp_path: Path, model: Path,
     assert left(tmp_path) == {"net.tflite"}
 
 
-@pytest.mark.parametrize("command", ["export", "compile", "train", "verify", "emulate", "report", "targets", "models"])
+@pytest.mark.parametrize(
+    "command", ["export", "compile", "train", "evaluate", "verify", "emulate", "report", "targets", "models"]
+)
 def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> None:
     result = run(command, "--help", cwd=tmp_path)
     assert result.returncode == 0

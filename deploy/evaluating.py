@@ -1,0 +1,95 @@
+"""`flynet-tiny evaluate`: any form of a network on labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BadData, UsageError
+from ..flynet.data import centre_crop, digits, list_folder, normalise, read_image
+from ..report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text
+from .classifiers import Classifier, open_classifier
+from .console import Reporter
+from .network import Floats
+from .output_folder import output_folder, require_replaceable
+
+MARKER = "evaluation.json"
+Labels = npt.NDArray[np.int64]
+
+
+def evaluate_model(model: Path, data: str, runtime: str | None, limit: int | None, out: Path | None, as_json: bool) -> str:
+    """Run every image, and give the table or the JSON; with `out` also evaluation.json and confusion.svg in that folder."""
+    if out is not None:
+        require_replaceable(out.absolute(), MARKER)
+    if not model.exists():
+        raise UsageError(f"{model} does not exist; give a .pt, .onnx or .tflite file, or an output folder")
+    reporter = Reporter()
+    with open_classifier(model, runtime) as classifier, reporter.step("evaluate") as step:
+        images = _images(data, classifier, limit)
+        _require_agreement(model, classifier, data, images.class_names)
+        tally = Tally(classifier.classes)
+        done = 0
+        for batch, labels in images.batches(classifier.batch):
+            tally.add(classifier.scores(batch), labels)
+            done += len(labels)
+            step.progress(done, len(images.labels))
+        found = Evaluation(model.name, classifier.runtime, data, images.class_names, tally.confusion, tally.top5_right)
+        step.say(f"{found.top1:.2%} of {found.images} images right in {classifier.runtime}")
+    text = evaluation_json(found)
+    if out is not None:
+        with output_folder(out, MARKER) as folder:
+            (folder / MARKER).write_text(text, encoding="utf-8")
+            (folder / "confusion.svg").write_text(confusion_svg(found), encoding="utf-8")
+        reporter.line("written", str(out))
+    return text if as_json else "\n" + evaluation_text(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Images:
+    """Labelled images, either loaded [N, C, H, W] or read from their files batch by batch."""
+
+    source: Floats | list[Path]
+    labels: Labels
+    class_names: tuple[str, ...]
+    resolution: int
+    channels: int
+
+    def batches(self, size: int) -> Iterator[tuple[Floats, Labels]]:
+        for start in range(0, len(self.labels), size):
+            part = self.source[start : start + size]
+            if isinstance(part, list):
+                pixels = np.stack([centre_crop(read_image(file), self.resolution) for file in part])
+                part = normalise(pixels, self.channels)
+            yield part, self.labels[start : start + size]
+
+
+def _images(data: str, classifier: Classifier, limit: int | None) -> _Images:
+    resolution, channels = classifier.resolution, classifier.channels
+    if data == "digits":
+        held_out = digits(resolution, channels)[1]
+        assert held_out.labels is not None
+        chosen = _evenly(len(held_out), limit)
+        return _Images(held_out.images[chosen], held_out.labels[chosen], held_out.class_names, resolution, channels)
+    files, labels, names = list_folder(data, "val")
+    if labels is None:
+        raise BadData(f"{data} holds pictures without labels; put them in one folder for each class: {data}/CLASS/picture")
+    chosen = _evenly(len(files), limit)
+    return _Images([files[index] for index in chosen], labels[chosen], names, resolution, channels)
+
+
+def _evenly(count: int, limit: int | None) -> Labels:
+    if limit is None or limit >= count:
+        return np.arange(count, dtype=np.int64)
+    return np.linspace(0, count - 1, limit).round().astype(np.int64)
+
+
+def _require_agreement(model: Path, classifier: Classifier, data: str, names: tuple[str, ...]) -> None:
+    if len(names) != classifier.classes:
+        raise BadData(f"{model} knows {classifier.classes} classes, {data} holds {len(names)}; they must be the same ones")
+    if classifier.class_names and classifier.class_names != names:
+        at = next(i for i, (one, other) in enumerate(zip(classifier.class_names, names, strict=True)) if one != other)
+        raise BadData(f"class {at} is {classifier.class_names[at]!r} in {model} and {names[at]!r} in {data}")

@@ -1,0 +1,132 @@
+"""`flynet-tiny evaluate` on a tiny classifier in every form that it can have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from flynet_tiny.deploy.commands import compile_model
+from flynet_tiny.deploy.evaluating import evaluate_model
+from flynet_tiny.errors import BadCheckpoint, BadData, BadModel, OutputFailed, UsageError
+from flynet_tiny.export.onnx_export import export_onnx
+from flynet_tiny.export.tflite_export import export_tflite
+from flynet_tiny.flynet.checkpoint import Metadata, save_checkpoint
+from flynet_tiny.flynet.config import FlyNetConfig
+from flynet_tiny.flynet.data import normalise
+from flynet_tiny.flynet.networks import build_network
+
+CLASSES = ("blue", "green", "red", "white")
+COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0), "white": (255, 255, 255)}
+
+
+class Colours(nn.Module):
+    """Tells red, green, blue and white pictures apart by their mean colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        bgr = torch.tensor([[-1.0, -1, 2], [-1, 2, -1], [2, -1, -1], [0.7, 0.7, 0.7]])
+        self.conv.weight.data = bgr.reshape(4, 3, 1, 1)
+        self.conv.bias.data = torch.tensor([0.0, 0, 0, -1])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).mean((2, 3))
+
+
+def paint(root: Path) -> Path:
+    """Three pictures of each class; one red picture is painted green."""
+    for name in CLASSES:
+        (root / name).mkdir(parents=True)
+        for i in range(3):
+            colour = COLOURS["green" if (name, i) == ("red", 2) else name]
+            Image.new("RGB", (20 + i, 24), colour).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """pictures/, net.onnx, net.tflite and out/ (compiled, without QEMU)."""
+    root = tmp_path_factory.mktemp("evaluate")
+    paint(root / "pictures")
+    onnx = export_onnx(Colours().eval(), (1, 3, 8, 8))
+    (root / "net.onnx").write_bytes(onnx)
+    pixels = np.stack([np.full((8, 8, 3), colour, np.uint8) for colour in COLOURS.values()])
+    (root / "net.tflite").write_bytes(export_tflite(onnx, [normalise(pixels, 3)], name="net").tflite)
+    compile_model(root / "net.tflite", None, "stm32f412", root / "out", None, emulate=False, as_json=True, seed=0)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("model", "runtime", "says"),
+    [
+        ("net.onnx", None, "onnxruntime"),
+        ("net.tflite", None, "LiteRT's reference kernels, int8"),
+        ("out", None, "generated C, host"),
+        ("out", "emulated", "generated C, emulated board"),
+    ],
+)
+def test_every_form_finds_the_one_wrong_picture(folder: Path, model: str, runtime: str | None, says: str) -> None:
+    found = json.loads(evaluate_model(folder / model, str(folder / "pictures"), runtime, None, None, as_json=True))
+    assert found["runtime"] == says
+    assert found["images"] == 12
+    assert found["top1"] == pytest.approx(11 / 12)
+    assert found["confusion"] == [[3, 0, 0, 0], [0, 3, 0, 0], [0, 1, 2, 0], [0, 0, 0, 3]]
+
+
+def test_checkpoint_gives_what_torch_gives(tmp_path: Path) -> None:
+    paint(tmp_path / "pictures")
+    config = FlyNetConfig(width=0.3, resolution=32, classes=4)
+    model = build_network(config, 0).eval()
+    save_checkpoint(tmp_path / "net.pt", model, Metadata(config, {}, CLASSES, "pictures"))
+    found = json.loads(evaluate_model(tmp_path / "net.pt", str(tmp_path / "pictures"), None, None, None, as_json=True))
+    red = normalise(np.full((1, 32, 32, 3), COLOURS["blue"], np.uint8), 3)
+    with torch.no_grad():
+        expected = int(model(torch.from_numpy(red)).argmax())
+    assert found["confusion"][0][expected] == 3
+    save_checkpoint(tmp_path / "net.pt", model, Metadata(config, {}, ("blue", "green", "pink", "white"), "pictures"))
+    with pytest.raises(BadData, match="class 2 is 'pink'"):
+        evaluate_model(tmp_path / "net.pt", str(tmp_path / "pictures"), None, None, None, as_json=True)
+
+
+def test_folder_is_written_and_a_foreign_one_left_alone(folder: Path, tmp_path: Path) -> None:
+    out, pictures = tmp_path / "accuracy", str(folder / "pictures")
+    for _ in range(2):
+        text = evaluate_model(folder / "net.tflite", pictures, None, 4, out, as_json=True)
+    assert {path.name for path in out.iterdir()} == {"evaluation.json", "confusion.svg"}
+    assert (out / "evaluation.json").read_text() == text
+    assert json.loads(text)["images"] == 4
+    with pytest.raises(OutputFailed, match="not ours"):
+        evaluate_model(folder / "net.tflite", pictures, None, None, folder / "out", as_json=True)
+    assert (folder / "out" / "report.json").is_file()
+
+
+def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
+    def ask(model: Path, data: Path | str, runtime: str | None = None) -> None:
+        evaluate_model(model, str(data), runtime, None, None, as_json=True)
+
+    pictures, tflite = folder / "pictures", folder / "net.tflite"
+    with pytest.raises(BadData, match="4 classes, digits holds 10"):
+        ask(tflite, "digits")
+    with pytest.raises(BadData, match="without labels"):
+        ask(tflite, pictures / "red")
+    with pytest.raises(UsageError, match="does not exist"):
+        ask(tmp_path / "none.tflite", pictures)
+    with pytest.raises(UsageError, match="--runtime emulated is for output folders"):
+        ask(tflite, pictures, "emulated")
+    with pytest.raises(UsageError, match="known type"):
+        ask(folder / "pictures" / "red" / "0.png", pictures)
+    with pytest.raises(BadData, match="no output folder"):
+        ask(pictures, pictures)
+    (tmp_path / "oblong.onnx").write_bytes(export_onnx(Colours().eval(), (1, 3, 8, 12)))
+    with pytest.raises(BadModel, match=r"\[1, 8, 12, 3\]"):
+        ask(tmp_path / "oblong.onnx", pictures)
+    for name, error in (("bad.onnx", BadModel), ("bad.tflite", BadModel), ("bad.pt", BadCheckpoint)):
+        (tmp_path / name).write_bytes(b"nothing")
+        with pytest.raises(error):
+            ask(tmp_path / name, pictures)
