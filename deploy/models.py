@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from ..codegen.targets import get_target
-from ..flynet.presets import PRESETS, Printed
+from ..flynet.config import FlyNetConfig
+from ..flynet.presets import PRESETS, Preset, Printed
 from .measured_sizes import CORE_OF, read_store, sources_hash
+
+if TYPE_CHECKING:
+    from ..flynet.model import Counts
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,17 @@ def list_models() -> tuple[ListedModel, ...]:
                 sizes.sram_bytes if sizes else None,
                 why,
                 found.printed,
-                difference(found.printed, counts.params, counts.profiled_madds),
+                _difference(found, counts),
             )
         )
     return tuple(rows)
+
+
+def _difference(found: Preset, counts: Counts) -> str:
+    """FlyNets beside the paper's own count of MAdds; of a peer the paper repeats what others printed, MACs alone."""
+    if isinstance(found.config, FlyNetConfig):
+        return difference(found.printed, counts.params, counts.profiled_madds)
+    return difference(found.printed, counts.params, counts.macs)
 
 
 def difference(printed: Sequence[Printed], params: int, profiled_madds: int) -> str:

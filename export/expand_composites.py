@@ -12,7 +12,7 @@ from .onnx_nodes import add_constant, reduced_size, slice_node
 
 
 def expand_composites(graph: OnnxGraph) -> OnnxGraph:
-    """Global pools, ReduceSum, Pow(x, 2), MatMul, BatchNormalization, Max of many, Split and scalar Gather in simpler words."""
+    """Global pools, ReduceSum, Pow(x, 2), MatMul, BatchNormalization, HardSigmoid, Max of many, Split and Gather, simpler."""
     constants: dict[str, Array] = {}
     nodes: list[Node] = []
     changed = False
@@ -42,6 +42,20 @@ def _expand_square(node: Node, graph: OnnxGraph, constants: dict[str, Array]) ->
     if exponent is None or not np.all(exponent == 2) or exponent.size != 1:
         return None
     return [replace(node, op="Mul", inputs=(node.inputs[0], node.inputs[0]), attrs={})]
+
+
+def _expand_hard_sigmoid(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> list[Node]:
+    """clip(alpha * x + beta, 0, 1): the product and the sum go into the layer before."""
+    alpha = add_constant(constants, f"{node.output}/alpha", np.float32(node.attrs.get("alpha", 0.2)))
+    beta = add_constant(constants, f"{node.output}/beta", np.float32(node.attrs.get("beta", 0.5)))
+    low = add_constant(constants, f"{node.output}/low", np.float32(0))
+    high = add_constant(constants, f"{node.output}/high", np.float32(1))
+    scaled, shifted = f"{node.output}/scaled", f"{node.output}/shifted"
+    return [
+        replace(node, op="Mul", inputs=(node.inputs[0], alpha), outputs=(scaled,), attrs={}),
+        replace(node, op="Add", inputs=(scaled, beta), outputs=(shifted,), attrs={}),
+        replace(node, op="Clip", inputs=(shifted, low, high), attrs={}),
+    ]
 
 
 def _expand_batch_norm(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> list[Node] | None:
@@ -108,6 +122,7 @@ _EXPANSIONS: dict[str, Callable[[Node, OnnxGraph, dict[str, Array]], list[Node] 
     "MatMul": _expand_matmul,
     "Max": _expand_max,
     "BatchNormalization": _expand_batch_norm,
+    "HardSigmoid": _expand_hard_sigmoid,
     "Split": _expand_split,
     "Gather": _expand_gather,
 }

@@ -9,7 +9,7 @@ Each ONNX value keeps its meaning; only where its elements lie in memory changes
 - A fully connected layer is a CONV_2D 1x1 on [1, 1, 1, C]: LiteRT's FULLY_CONNECTED rounds otherwise than older ones.
   After a map the weights' columns are permuted to the order of memory.
 - torch's symmetric padding is an explicit PAD and a VALID window, unless it happens to be TFLite's SAME.
-- A Relu or Clip(0, 6) goes into the operator before it, where nothing else reads that.
+- A Relu or a Clip from 0 goes into the operator before it, where nothing else reads that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .layout import Layout, channels_last_order
 from .lower_builder import Builder, CannotLowerError, broadcast_shape, constant_operand, nhwc
 from .lower_windows import lower_average_pool, lower_conv, lower_max_pool
 from .onnx_graph import Node, OnnxGraph
-from .onnx_nodes import clip_bounds, reduced_axes, scalar_operand
+from .onnx_nodes import clamp_of, clip_bounds, reduced_axes, scalar_operand
 
 _ADVICE = {
     "Transpose": "keep maps in N, C, H, W",
@@ -37,7 +37,6 @@ _ADVICE = {
     "LeakyRelu": "use Relu or Hardswish",
     "PRelu": "use Relu or Hardswish",
     "Elu": "use Relu or Hardswish",
-    "HardSigmoid": "use Sigmoid",
     "LayerNormalization": "use BatchNorm",
     "InstanceNormalization": "use BatchNorm",
     "GroupNormalization": "use BatchNorm",
@@ -90,11 +89,12 @@ def _unary(kind: Kind) -> Callable[[Builder, Node], None]:
 
 
 def _clip(b: Builder, node: Node) -> None:
-    bounds = clip_bounds(node, b.graph)
-    if bounds != (0.0, 6.0):
+    activation = clamp_of(node, b.graph)
+    if activation is None:
+        bounds = clip_bounds(node, b.graph)
         raise CannotLowerError(f"it clips to {bounds}" if bounds else "its bounds are not constant")
     placed = b.placed(next(name for name in node.inputs if name not in b.graph.constants))
-    b.emit(Kind.RELU6, node, [placed.tensor], node.output, b.tensor_shape(placed.tensor), placed.layout)
+    b.emit(Kind(activation), node, [placed.tensor], node.output, b.tensor_shape(placed.tensor), placed.layout)
 
 
 def _binary(kind: Kind, can_clamp: bool = True) -> Callable[[Builder, Node], None]:

@@ -13,7 +13,7 @@ from ..errors import UnsupportedOperators
 from .float_graph import Array, FloatGraph, FloatOp, FloatTensor, Kind
 from .layout import Layout, channels_last_order
 from .onnx_graph import Node, OnnxGraph
-from .onnx_nodes import clip_bounds
+from .onnx_nodes import clamp_of
 
 
 class CannotLowerError(Exception):
@@ -68,11 +68,11 @@ class Builder:
         self._placed[value] = Placed(tensor, layout)
 
     def fused_activation(self, node: Node) -> tuple[str, str]:
-        """(value, fused activation) of an operator that can clamp: of its only reader, when that is a Relu or Clip(0, 6)."""
+        """(value, fused activation) of an operator that can clamp: of its only reader, when that is a Relu or a Clip from 0."""
         reader = self._readers.get(node.output) if self.uses[node.output] == 1 else None
         if reader is None or node.output in self.graph.outputs:
             return node.output, "NONE"
-        activation = "RELU" if reader.op == "Relu" else "RELU6" if clip_bounds(reader, self.graph) == (0.0, 6.0) else None
+        activation = clamp_of(reader, self.graph)
         if activation is None:
             return node.output, "NONE"
         self.fused.add(reader.output)

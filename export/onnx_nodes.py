@@ -27,6 +27,17 @@ def clip_bounds(node: Node, graph: OnnxGraph) -> tuple[float, float] | None:
     return bounds[0], math.inf if bounds[1] >= np.finfo(np.float32).max else bounds[1]
 
 
+def clamp_of(node: Node, graph: OnnxGraph) -> str | None:
+    """The TFLite activation that does what a Relu or a Clip from 0 does; None for any other node.
+
+    A Clip at another bound than 6 is a RELU: its output's calibrated range ends at the bound, where int8 saturates.
+    """
+    if node.op == "Relu":
+        return "RELU"
+    low, high = clip_bounds(node, graph) or (math.nan, math.nan)
+    return None if low != 0.0 or not high > 0.0 else "RELU6" if high == 6.0 else "RELU"
+
+
 def scalar_operand(node: Node, graph: OnnxGraph) -> tuple[str, float] | None:
     """(x, c) of a node with two inputs, one of them a constant of one element (of Div and Sub: the second one)."""
     a, b = node.inputs[:2]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ..errors import UsageError
 from .config import FlyNetConfig
 from .detector_config import DetectorConfig
+from .mobilenetv3_config import MobileNetV3Config
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,6 +49,12 @@ def _build_detector(config: Any, seed: int) -> nn.Module:
     return build_detector(config, seed)
 
 
+def _build_mobilenetv3(config: Any, seed: int) -> nn.Module:
+    from .mobilenetv3 import build_mobilenetv3
+
+    return build_mobilenetv3(config, seed)
+
+
 @dataclass(frozen=True)
 class _Family:
     """`network` is the family's name in a checkpoint; `config` has a `from_dict` that raises UsageError."""
@@ -59,6 +66,7 @@ class _Family:
 
 _FAMILIES = (
     _Family("flynet", FlyNetConfig, _build_flynet),
+    _Family("mobilenetv3-small", MobileNetV3Config, _build_mobilenetv3),
     _Family("flynet-retinanet", DetectorConfig, _build_detector),
 )
 

@@ -21,7 +21,8 @@ from flynet_tiny.export.sqnr import measure_sqnr
 from flynet_tiny.export.tflite_export import export_tflite
 from flynet_tiny.flynet.config import FlyNetConfig, HeadAttention, Reduction, Residual, Statistics
 from flynet_tiny.flynet.data import photos
-from flynet_tiny.flynet.networks import build_network
+from flynet_tiny.flynet.mobilenetv3_config import MobileNetV3Config
+from flynet_tiny.flynet.networks import NetworkConfig, build_network
 from flynet_tiny.flynet.train import estimate_bn_statistics
 from flynet_tiny.verify.host_c import HostLibrary
 
@@ -40,6 +41,7 @@ VARIANTS = {
         **SMALL, resolution=16, statistics=Statistics.MEAN, head_attention=SIGMOID, residual=Residual.MOBILENETV3
     ),
 }
+PEERS = {"mobilenetv3-small-0.35x": MobileNetV3Config(0.35, resolution=64, classes=5)}
 MORE = {
     "no attention, q6": FlyNetConfig(**SMALL, resolution=16, statistics=Statistics.NONE, quantization_levels=6),
     "sum, softmax, no residual": FlyNetConfig(**SMALL, resolution=32, reduction=SUM, residual=Residual.NONE),
@@ -53,16 +55,16 @@ MORE = {
 }
 
 
-def small(config: FlyNetConfig) -> torch.nn.Module:
+def small(config: NetworkConfig) -> torch.nn.Module:
     torch.set_num_threads(1)
     model = build_network(config, 3)
     estimate_bn_statistics(model, photos(config.resolution, config.channels, 8).batches(8))
     return model
 
 
-@pytest.mark.parametrize("name", [*VARIANTS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)])
+@pytest.mark.parametrize("name", [*VARIANTS, *PEERS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)])
 def test_every_runtime_agrees_on_every_tensor_of_a_variant(name: str) -> None:
-    config = (VARIANTS | MORE)[name]
+    config = (VARIANTS | PEERS | MORE)[name]
     model, images = small(config), photos(config.resolution, config.channels, 8)
     onnx = export_onnx(model, config.input_shape)
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])

@@ -131,8 +131,18 @@ def test_whole_flynets_go_through(heads):
     network = build(config, 0)
     estimate_bn_statistics(network, [images])
     result = export_tflite(export_onnx(network, config.input_shape), [images], name="flynet")
-    assert_loads_with_every_resolver(result, images[:1], mean=5.0)
+    assert_loads_with_every_resolver(result, images[:1], mean=8.0)
     assert measure_sqnr(result, [images[:8]])[-1].sqnr_db > 10.0
+
+
+def test_clips_from_zero_saturate_at_their_bound():
+    """A HardSigmoid goes into the convolution before it; both clamps are int8's own, at 0 and at the calibrated bound."""
+    m = OnnxModel(1, 4, 6, 6)
+    gate = m("HardSigmoid", m.conv("x", 4, 4), alpha=1 / 6, beta=0.5)
+    m("Clip", gate, np.float32(0), np.float32(0.75))
+    result, images = export(m)
+    assert [op.kind.value for op in read_tflite(result.tflite).ops] == ["CONV_2D", "RELU"]
+    assert_close_everywhere(result, images, 30)
 
 
 def test_several_outputs_are_written():
