@@ -190,7 +190,8 @@ def compile_command(
     cls=_Examples,
     examples="""
     flynet-tiny train --data digits --width 0.4 --resolution 32 --out digits.pt
-    flynet-tiny train --data pictures/ --resolution 96 --epochs 30 --out mine.pt
+    flynet-tiny train --data pictures/ --resolution 96 --recipe small --epochs 30 --out mine.pt
+    flynet-tiny train --data imagenet/ --model flynet-h3-0.5x --resolution 224 --out imagenet.pt --resume
     flynet-tiny train --data coco:/data/coco --width 0.4 --resolution 320 --out detector.pt
     """,
 )
@@ -205,11 +206,25 @@ def compile_command(
 @click.option("--heads", type=int, help="Heads of the depthwise convolutions.  [default: 3]")
 @click.option("--resolution", type=int, default=32, show_default=True, help="Side of the input image.")
 @click.option("--channels", type=int, default=3, show_default=True, help="1 (grey) or 3 (colour).")
-@click.option("--epochs", type=int, help="Passes over the data.  [default: 8]")
-@click.option("--batch", type=int, help="Images in a step.  [default: 64]")
+@click.option(
+    "--recipe",
+    type=click.Choice(["paper", "small"]),
+    help="The paper's (SGD, 150 epochs), or one for some thousand images.  [default: small for digits, else paper]",
+)
+@click.option("--epochs", type=int, help="Passes over the data.  [default: the recipe's]")
+@click.option("--batch", type=int, help="Images in a step, over all processes.  [default: the recipe's]")
+@click.option("--lr", "learning_rate", type=float, help="Highest learning rate.  [default: the recipe's]")
 @click.option(
     "--start", type=click.Path(path_type=Path), metavar="FILE", help="Begin with a checkpoint's weights (or its backbone's)."
 )
+@click.option("--resume", is_flag=True, help="Go on where an interrupted training of --out was stopped.")
+@click.option("--teacher", metavar="FILE|torchvision:NAME", help="Learn from this network's logits too.")
+@click.option("--teacher-temperature", type=float, default=4.0, show_default=True, help="How soft its logits are made.")
+@click.option("--teacher-weight", type=float, default=0.5, show_default=True, help="Its share of the loss, 0 to 1.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on the CPU.")
+@click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads that decode pictures.")
+@click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write the metrics there too.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, order and augmentation.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The checkpoint to write.")
 def train(
@@ -219,18 +234,37 @@ def train(
     heads: int | None,
     resolution: int,
     channels: int,
+    recipe: str | None,
     epochs: int | None,
     batch: int | None,
+    learning_rate: float | None,
     start: Path | None,
+    resume: bool,
+    teacher: str | None,
+    teacher_temperature: float,
+    teacher_weight: float,
+    device: str,
+    amp: bool,
+    workers: int,
+    tensorboard: Path | None,
     seed: int,
     out: Path,
 ) -> None:
-    """Train a network on the CPU, and write a checkpoint for 'export'."""
-    from .deploy.network import NetworkRequest
-    from .deploy.training import train_network
+    """Train a network, and write a checkpoint for 'export'; beside it the metrics (.jsonl) and the learning curve (.svg).
 
-    request = NetworkRequest(width, heads, resolution, None, channels, seed=seed, model=model)
-    train_network(data, request, epochs, batch, seed, out, start)
+    After each epoch everything is kept in FILE.resume, so that a killed run loses one epoch at most. Over several processes:
+    torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
+    """
+    from .deploy.network import NetworkRequest
+    from .deploy.training import TrainingRequest, train_network
+    from .flynet.recipe import Distillation
+
+    network = NetworkRequest(width, heads, resolution, None, channels, seed=seed, model=model)
+    request = TrainingRequest(
+        data, network, out, recipe, epochs, batch, learning_rate, seed, workers, device, amp, resume, start, teacher,
+        Distillation(teacher_temperature, teacher_weight), tensorboard,
+    )  # fmt: skip
+    train_network(request)
 
 
 @cli.command(

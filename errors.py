@@ -49,6 +49,12 @@ class OutputFailed(FlynetError):
     """The output folder cannot be written; nothing is left half-written."""
 
 
+class Interrupted(FlynetError):
+    """Stopped by Ctrl-C; the message says what was kept."""
+
+    exit_code = 130
+
+
 class UnsupportedOperators(FlynetError):
     """All operators of a model that no kernel covers, reported at once."""
 

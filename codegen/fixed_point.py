@@ -63,7 +63,7 @@ def requantize(acc: Int, multiplier: Int | int, shift: Int | int) -> Int64:
     acc64 = np.asarray(acc, np.int64)
     shift64 = np.asarray(shift, np.int64)
     left, right = np.maximum(shift64, 0), np.maximum(-shift64, 0)
-    shifted = np.clip(acc64 << np.minimum(left, 31), -(1 << 31), (1 << 31) - 1) if np.any(left) else acc64
+    shifted: Int64 = np.clip(acc64 << np.minimum(left, 31), -(1 << 31), (1 << 31) - 1) if np.any(left) else acc64
     high = (shifted * np.asarray(multiplier, np.int64) + (1 << 30)) >> 31
     half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
     result: Int64 = (high + half - ((high < 0) & (right > 0))) >> right

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from . import fixed_point
 from .ir import DType, Quantization, Tensor
 
@@ -135,6 +137,28 @@ def output_scale_above_sum(op: FileOp) -> bool:
     return 2.0 * max(op.input(0).scale, op.input(1).scale) < (1 << 20) * op.output.scale
 
 
+def no_wrap_of_sums(op: FileOp) -> bool:
+    """Where a channel's multiplier is 1 or more, its largest sum shifted left stays inside int32; beyond, LiteRT wraps around."""
+    weights = op.input(1)
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    if not weights.is_constant or weights.quantization is None or (bias is not None and not bias.is_constant):
+        return True  # other rules speak of that
+    values = np.abs(weights.constant().astype(np.int64))
+    axis = 3 if op.opcode == "DEPTHWISE_CONV_2D" else 0
+    sums = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).sum(axis=1) * 255
+    if bias is not None:
+        sums = sums + np.abs(bias.constant().astype(np.int64).reshape(-1))
+    scales = np.broadcast_to(np.array(weights.quantization.scales), sums.shape)
+    factors = [fixed_point.convolution_multiplier(op.input(0).scale, s, op.output.scale) for s in scales.tolist()]
+    return all(int(total) << max(factor.shift, 0) < 1 << 31 for total, factor in zip(sums, factors, strict=True))
+
+
+def no_wrap_of_products(op: FileOp) -> bool:
+    """Where the multiplier is 1 or more, the largest product shifted left stays inside int32; beyond, LiteRT wraps around."""
+    factor = fixed_point.mul_multiplier(op.input(0).scale, op.input(1).scale, op.output.scale)
+    return (255 * 255) << max(factor.shift, 0) < 1 << 31
+
+
 def hard_swish_scale(op: FileOp) -> bool:
     """The output's scale is above 1/128 of the input's; below it LiteRT aborts the process."""
     source, result = op.input(0).quantization, op.output.quantization
@@ -161,15 +185,15 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "ADD": (*_BINARY, output_scale_above_sum),
     "AVERAGE_POOL_2D": _POOL,
     "CONCATENATION": (*_INT8, no_activation, same_scales),
-    "CONV_2D": (*_CONV, ungrouped),
-    "DEPTHWISE_CONV_2D": _CONV,
+    "CONV_2D": (*_CONV, ungrouped, no_wrap_of_sums),
+    "DEPTHWISE_CONV_2D": (*_CONV, no_wrap_of_sums),
     "FULLY_CONNECTED": (*_INT8, constant_weights, constant_bias, known_activation, plain_weights_format),
     "HARD_SWISH": (*_INT8, hard_swish_scale),
     "LOGISTIC": (*_INT8, unit_output),
     "MAXIMUM": (*_INT8, int8_operands, same_scales),
     "MAX_POOL_2D": _POOL,
     "MEAN": _REDUCE,
-    "MUL": _BINARY,
+    "MUL": (*_BINARY, no_wrap_of_products),
     "PAD": (*_INT8, constant_second_input, same_scales),
     "QUANTIZE": _INT8,
     "REDUCE_MAX": (*_REDUCE, same_scales),

@@ -21,17 +21,17 @@ class Step:
         self.line = ""
         self.detail: list[str] = []
         self._bar = bar
-        self._task = bar.add_task(name, total=None, start=True) if bar is not None else None
+        self._task = bar.add_task(name, total=None, start=True, text="") if bar is not None else None
 
     def say(self, line: str, *detail: str) -> None:
         """The step's result, and further lines below it."""
         self.line = line
         self.detail = list(detail)
 
-    def progress(self, done: int, total: int) -> None:
-        """Show how far the step is."""
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        """Show how far the step is, and `text` beside the bar."""
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
+            self._bar.update(self._task, completed=done, total=total, text=text)
 
 
 class Reporter:
@@ -60,6 +60,7 @@ class Reporter:
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[text]}"),
             )
             with Progress(*columns, console=self.console, transient=True) as bar:
                 step = Step(name, bar)

@@ -34,8 +34,13 @@ class Metadata:
     dataset: str = ""
 
 
-def save_checkpoint(path: Path | str, model: torch.nn.Module, metadata: Metadata) -> None:
-    """Write beside, then rename: whoever reads `path` finds the old file or the new one, whole."""
+def save_checkpoint(
+    path: Path | str, model: torch.nn.Module, metadata: Metadata, training: Mapping[str, Any] | None = None
+) -> None:
+    """Write beside, then rename: whoever reads `path` finds the old file or the new one, whole.
+
+    training  plain values and tensors from which an interrupted training goes on (`TrainingState.as_dict`)
+    """
     path = Path(path)
     weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     content = {
@@ -47,7 +52,7 @@ def save_checkpoint(path: Path | str, model: torch.nn.Module, metadata: Metadata
         "metrics": dict(metadata.metrics),
         "class_names": list(metadata.class_names),
         "dataset": metadata.dataset,
-    }
+    } | ({} if training is None else {"training": dict(training)})
     beside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +69,19 @@ def save_checkpoint(path: Path | str, model: torch.nn.Module, metadata: Metadata
 
 def load_checkpoint(path: Path | str) -> tuple[torch.nn.Module, Metadata]:
     """The network in inference mode with its weights, and what the file says about it. BadCheckpoint names the file."""
+    return _network(path, _read(Path(path)))
+
+
+def load_interrupted(path: Path | str) -> tuple[torch.nn.Module, Metadata, Mapping[str, Any]]:
+    """The same, and what `save_checkpoint` was given as `training`."""
     content = _read(Path(path))
+    training = content.get("training")
+    if not isinstance(training, Mapping):
+        raise BadCheckpoint(f"{path} holds no interrupted training")
+    return (*_network(path, content), training)
+
+
+def _network(path: Path | str, content: Mapping[str, Any]) -> tuple[torch.nn.Module, Metadata]:
     try:
         config = config_from_dict(content["config"])
         weights = content["weights"]

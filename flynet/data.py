@@ -59,6 +59,16 @@ class ImageSet:
         for index in range(len(self.images)):
             yield self.images[index : index + 1]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[C, H, W]"""
+        return self.images.shape[1:]
+
+    def training_batch(self, chosen: Indices, mine: slice, seed: int, epoch: int) -> Floats:
+        """The images of `chosen[mine]`, shifted at random; the same whoever asks for which part of the batch."""
+        random = np.random.default_rng((seed, epoch, int(chosen[0])))
+        return shift_at_random(self.images[chosen], random)[mine]
+
     def batches(self, size: int) -> Iterator[Floats]:
         """[up to `size`, C, H, W]"""
         for start in range(0, len(self.images), size):

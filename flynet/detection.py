@@ -18,7 +18,8 @@ from .coco import CocoSet
 from .detector import RetinaNet, build_detector
 from .detector_config import DetectorConfig
 from .model import FlyNet
-from .train import SMALL_DATA_BN_MOMENTUM, estimate_bn_statistics, set_bn_momentum
+from .recipe import SMALL_DATA_BN_MOMENTUM
+from .train import estimate_bn_statistics, set_bn_momentum
 
 
 @dataclass(frozen=True)

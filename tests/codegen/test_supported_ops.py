@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flynet_tiny.codegen.ir import OpKind
-from flynet_tiny.codegen.supported_ops import NEAREST, SUPPORTED, as_markdown
+import numpy as np
+import pytest
+
+from flynet_tiny.codegen.ir import DType, OpKind, Quantization, Tensor
+from flynet_tiny.codegen.supported_ops import NEAREST, SUPPORTED, FileOp, as_markdown, no_wrap_of_products, no_wrap_of_sums
 
 
 def test_the_document_is_current() -> None:
@@ -20,3 +23,20 @@ def test_every_operator_of_the_ir_has_rules_and_every_rule_is_a_sentence() -> No
 
 def test_no_alternative_is_given_for_what_is_supported() -> None:
     assert not set(NEAREST) & set(SUPPORTED)
+
+
+@pytest.mark.parametrize(("output_scale", "holds"), [(0.01, True), (0.01 / (1 << 14), True), (0.01 / (1 << 15), False)])
+def test_sums_that_litert_would_wrap_are_refused(output_scale: float, holds: bool) -> None:
+    """4 weights of 127 give 129,540 at most: 17 bits, 14 more fit beside the sign."""
+    x = Tensor("x", (1, 1, 1, 4), DType.INT8, Quantization((0.5,), (0,)))
+    weights = np.full((1, 1, 1, 4), 127, np.int8)
+    w = Tensor("w", weights.shape, DType.INT8, Quantization((0.01,), (0,), 0), weights)
+    y = Tensor("y", (1, 1, 1, 1), DType.INT8, Quantization((output_scale,), (0,)))
+    assert no_wrap_of_sums(FileOp(0, "CONV_2D", (x, w), (y,), {})) is holds
+
+
+@pytest.mark.parametrize(("output_scale", "holds"), [(0.25, True), (0.25 / (1 << 13), True), (0.25 / (1 << 16), False)])
+def test_products_that_litert_would_wrap_are_refused(output_scale: float, holds: bool) -> None:
+    a, b = (Tensor(name, (1, 4), DType.INT8, Quantization((0.5,), (0,))) for name in "ab")
+    y = Tensor("y", (1, 4), DType.INT8, Quantization((output_scale,), (0,)))
+    assert no_wrap_of_products(FileOp(0, "MUL", (a, b), (y,), {})) is holds

@@ -12,7 +12,7 @@ import torch
 from flynet_tiny.deploy.commands import export_network
 from flynet_tiny.deploy.detecting import train_on_coco
 from flynet_tiny.deploy.network import NetworkRequest
-from flynet_tiny.deploy.training import train_network
+from flynet_tiny.deploy.training import TrainingRequest, train_network
 from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
 from flynet_tiny.flynet.networks import build_network
@@ -63,12 +63,17 @@ def test_a_classifier_of_another_shape_is_refused_as_a_start(checkpoint: Path, t
     assert not list(tmp_path.iterdir())
 
 
+def once(data: str, network: NetworkRequest, batch: int, out: Path, start: Path | None = None) -> None:
+    """Train for one epoch."""
+    train_network(TrainingRequest(data, network, out, epochs=1, batch=batch, start=start))
+
+
 def test_training_begins_with_a_given_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
     """A classifier's weights go on training; its backbone begins a detector; another network's weights are refused."""
     request = NetworkRequest(width=0.3, heads=1, resolution=16, channels=1)
-    train_network("digits", request, 1, 512, 0, tmp_path / "first.pt")
+    once("digits", request, 512, tmp_path / "first.pt")
     first, _ = load_checkpoint(tmp_path / "first.pt")
-    train_network("digits", request, 1, 512, 0, tmp_path / "second.pt", tmp_path / "first.pt")
+    once("digits", request, 512, tmp_path / "second.pt", tmp_path / "first.pt")
     second, metadata = load_checkpoint(tmp_path / "second.pt")
     fresh = build_network(metadata.config, 0)
 
@@ -78,12 +83,12 @@ def test_training_begins_with_a_given_checkpoint(checkpoint: Path, tmp_path: Pat
 
     assert 0 < distance(first) < distance(fresh)
     with pytest.raises(UsageError, match="heads 1, the network to train 2"):
-        train_network("digits", replace(request, heads=2), 1, 512, 0, tmp_path / "x.pt", tmp_path / "first.pt")
+        once("digits", replace(request, heads=2), 512, tmp_path / "x.pt", tmp_path / "first.pt")
     grey = replace(request, resolution=32)
-    train_network(f"coco:{checkpoint.parent / 'coco'}", grey, 1, 4, 0, tmp_path / "d.pt", tmp_path / "first.pt")
+    once(f"coco:{checkpoint.parent / 'coco'}", grey, 4, tmp_path / "d.pt", tmp_path / "first.pt")
     assert load_checkpoint(tmp_path / "d.pt")[1].config.channels == 1
     with pytest.raises(UsageError, match="not the network asked for"):
-        train_network(f"coco:{checkpoint.parent / 'coco'}", REQUEST, 1, 4, 0, tmp_path / "x.pt", tmp_path / "first.pt")
+        once(f"coco:{checkpoint.parent / 'coco'}", REQUEST, 4, tmp_path / "x.pt", tmp_path / "first.pt")
     assert not (tmp_path / "x.pt").exists()
 
 

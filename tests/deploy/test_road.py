@@ -70,7 +70,7 @@ def test_instructions_add_up(report: dict) -> None:
     instructions = report["instructions"]
     assert instructions["total"] == sum(op["instructions"] for op in instructions["per_op"])
     assert sum(op["macs"] for op in instructions["per_op"]) == report["model"]["macs"]
-    assert len(instructions["per_op"]) == 15
+    assert len(instructions["per_op"]) == 14
 
 
 def test_what_was_not_measured_says_so(report: dict) -> None:
@@ -135,8 +135,8 @@ def layer_data(folder: Path, op_index: int) -> str:
     [
         (0, "weights", "active"),
         (0, "table", "active"),
-        (6, "multiplier", "attended"),
-        (7, "weights", "heads"),
+        (6, "gate_multiplier", "heads"),
+        (6, "weights", "heads"),
     ],
 )
 def test_one_changed_number_is_found_and_its_tensor_named(tmp_path: Path, op_index: int, field: str, tensor: str) -> None:

@@ -12,7 +12,8 @@ from flynet_tiny.flynet.blocks import EcaSoftmax
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.data import ImageSet, digits
 from flynet_tiny.flynet.model import build
-from flynet_tiny.flynet.train import Recipe, estimate_bn_statistics, evaluate, train
+from flynet_tiny.flynet.recipe import Distillation, Recipe
+from flynet_tiny.flynet.train import _Teacher, estimate_bn_statistics, evaluate, train
 
 CONFIG = FlyNetConfig(width=0.3, heads=2, resolution=16, classes=10, channels=1)
 
@@ -131,3 +132,14 @@ def test_images_that_do_not_fit_the_network_are_refused(small_digits):
         train(CONFIG, good.first(1), held_out)
     with pytest.raises(BadData, match="no labels"):
         evaluate(build(CONFIG, 0), ImageSet(good.images, None))
+
+
+def test_a_student_that_agrees_with_its_teacher_has_only_the_labels_loss(small_digits):
+    model = build(CONFIG, 0).eval()
+    images = torch.from_numpy(small_digits[0].images[:4])
+    logits = model(images)
+    hard = torch.tensor(2.0)
+    assert float(_Teacher(model, Distillation(alpha=0.25)).loss(images, logits, hard).detach()) == pytest.approx(1.5, abs=1e-5)
+    logits = torch.arange(40.0).reshape(4, 10)
+    other = _Teacher(lambda _: logits.roll(1, dims=1) * 9, Distillation(temperature=1.0, alpha=1.0)).loss(images, logits, hard)
+    assert float(other.detach()) > 1e-3

@@ -1,0 +1,99 @@
+"""Several processes as one: started by torchrun, they train what a single process would, to the rounding of sums.
+
+A batch is split over the ranks, gradients are averaged (DistributedDataParallel), and batch normalization takes its statistics
+over the whole batch, on gloo too (torch's own SyncBatchNorm needs a GPU).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ..errors import UsageError
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """The group that torchrun's environment describes; nothing where there is none."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def my_share(batch: int) -> slice:
+    """This rank's images of a batch."""
+    if batch % world_size():
+        raise UsageError(f"a batch of {batch} cannot be split over {world_size()} processes alike")
+    each = batch // world_size()
+    return slice(rank() * each, (rank() + 1) * each)
+
+
+def distribute(model: nn.Module) -> nn.Module:
+    """The model for the forward pass: with one process itself, else wrapped, its batch normalization synchronised."""
+    if world_size() == 1:
+        return model
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SynchronisedBatchNorm2d
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # costs a copy of a small filter
+    return DistributedDataParallel(model, broadcast_buffers=False)
+
+
+def undistribute(model: nn.Module) -> None:
+    """Take back what `distribute` changed in the model's modules."""
+    for module in model.modules():
+        if type(module) is SynchronisedBatchNorm2d:
+            module.__class__ = nn.BatchNorm2d
+
+
+def summed(values: list[float], device: torch.device) -> list[float]:
+    """Each value's sum over all processes."""
+    if world_size() == 1:
+        return values
+    total = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(total)
+    return [float(value) for value in total]
+
+
+class SynchronisedBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalization over the maps of all processes; each has the same number of them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        from torch.distributed.nn.functional import all_reduce  # differentiable: gradients of all processes are summed
+
+        count = x.numel() // x.shape[1] * world_size()
+        mean = all_reduce(x.sum((0, 2, 3))) / count
+        centred = x - mean[:, None, None]
+        variance = all_reduce((centred * centred).sum((0, 2, 3))) / count
+        with torch.no_grad():
+            momentum = self.momentum or 0.0
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return centred * scale[:, None, None] + self.bias[:, None, None]
