@@ -68,6 +68,7 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
     flynet-tiny export --width 0.5 --target stm32h743 --out out/h743
     flynet-tiny export --model flynet-h3-0.5x-mixer-funnel --resolution 96 --target stm32f412
     flynet-tiny export --checkpoint digits.pt --calibration digits --target stm32f412
+    flynet-tiny export --checkpoint digits.pt --calibration digits --qat-epochs 3 --target stm32f412
     flynet-tiny export --backbone --width 0.4 --resolution 96 --target stm32f412
     flynet-tiny export --width 0.4 --target stm32f412 --emit plan
     """,
@@ -91,6 +92,21 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
     metavar="DIR|digits|photos",
     help="Images that set the int8 ranges: a folder, scikit-learn's digits, or 64 crops of its two sample photos.",
 )
+@click.option(
+    "--qat-epochs",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Fine-tune a checkpoint with int8 in the loop, on the labelled calibration images.",
+)
+@click.option(
+    "--distillation",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="With --qat-epochs: the share of the loss that follows the float network.",
+)
 @_TARGET
 @_OUT
 @_OPTIMIZE
@@ -108,6 +124,8 @@ def export(
     checkpoint: Path | None,
     backbone: bool,
     calibration: str,
+    qat_epochs: int,
+    distillation: float,
     target: str,
     out: Path | None,
     optimize: str,
@@ -124,7 +142,9 @@ def export(
     from .deploy.commands import export_network
     from .deploy.network import NetworkRequest
 
-    request = NetworkRequest(width, heads, resolution, classes, channels, checkpoint, calibration, seed, model, backbone)
+    request = NetworkRequest(
+        width, heads, resolution, classes, channels, checkpoint, calibration, seed, model, backbone, qat_epochs, distillation
+    )
     click.echo(export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize), nl=False)
 
 

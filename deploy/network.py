@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..codegen.ir import Tensor
 from ..errors import UsageError
 from ..flynet.config import FlyNetConfig
-from ..flynet.data import ImageSet, digits, folder, source
+from ..flynet.data import PHOTO_COUNT, ImageSet, digits, folder, source
 from ..flynet.detector_config import DetectorConfig
 from ..flynet.networks import NetworkConfig
 from ..flynet.presets import preset
@@ -30,6 +30,7 @@ Int8 = npt.NDArray[np.int8]
 
 DIGITS_CALIBRATION_IMAGES = 1347  # the whole training split: 16 / 50 / 1,347 images gave 18 / 23 / 28 dB of SQNR at the logits
 CALIBRATION_BATCH = 16
+FINE_TUNING_IMAGES = 2000  # of a folder; they calibrate too
 
 
 _SHAPES = ("width", "heads")  # what a preset's name says; the other options fit a preset to a task
@@ -50,6 +51,8 @@ class NetworkRequest:
     seed: int = 0
     model: str | None = None
     backbone: bool = False
+    qat_epochs: int = 0
+    distillation: float = 0.5
 
     def config(self) -> NetworkConfig:
         """The configuration of a network without a checkpoint."""
@@ -59,6 +62,15 @@ class NetworkRequest:
         found = preset(self.model).config
         self._require_same_shape(found, f"--model {self.model}")
         return cast(NetworkConfig, replace(cast(Any, found), **{k: v for k, v in given.items() if k not in _SHAPES}))
+
+    def require_trainable(self) -> None:
+        """Refuse a fine-tuning that has nothing to learn from."""
+        if self.qat_epochs and self.checkpoint is None:
+            raise UsageError("--qat-epochs refines a trained network; give its --checkpoint")
+        if self.qat_epochs and self.backbone:
+            raise UsageError("--qat-epochs needs class scores, and a --backbone has none; leave one of them out")
+        if self.qat_epochs and self.calibration == "photos":
+            raise UsageError("--qat-epochs needs labelled images; give --calibration digits or DIR/class/picture")
 
     def require_agreement(self, config: NetworkConfig) -> None:
         """Refuse an option that contradicts the checkpoint."""
@@ -96,12 +108,16 @@ class PreparedNetwork:
     calibration: ImageSet
     held_out: ImageSet | None
     is_backbone: bool = False
+    qat_epochs: int = 0
+    distillation: float = 0.5
+    seed: int = 0
 
 
 def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetwork:
     """Build or load the network, estimate BN statistics where it is untrained, and write it as ONNX."""
     if request.checkpoint is None:
         request.config()  # bad options are refused before torch is loaded
+    request.require_trainable()
     with reporter.step("network") as step:
         from ..flynet.model import count
 
@@ -132,7 +148,17 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         step.say(f"model.onnx, {len(onnx):,} bytes, float")
     held_out = _held_out(request, config, dataset) if request.checkpoint and not request.backbone else None
     return PreparedNetwork(
-        name, config, onnx, request.checkpoint is not None, counts.params, calibration, held_out, request.backbone
+        name,
+        config,
+        onnx,
+        request.checkpoint is not None,
+        counts.params,
+        calibration,
+        held_out,
+        request.backbone,
+        request.qat_epochs,
+        request.distillation,
+        request.seed,
     )
 
 
@@ -151,7 +177,8 @@ def _model(request: NetworkRequest) -> tuple[nn.Module, NetworkConfig, str]:
 def _calibration(request: NetworkRequest, config: NetworkConfig) -> ImageSet:
     if request.calibration == "digits":
         return source("digits", config.resolution, config.channels, DIGITS_CALIBRATION_IMAGES, request.seed)
-    return source(request.calibration, config.resolution, config.channels, seed=request.seed)
+    count = FINE_TUNING_IMAGES if request.qat_epochs else PHOTO_COUNT
+    return source(request.calibration, config.resolution, config.channels, count, request.seed)
 
 
 def _held_out(request: NetworkRequest, config: NetworkConfig, dataset: str) -> ImageSet | None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..codegen.ir import Tensor
 from ..codegen.tflite_reader import read_tflite
-from ..report.schema import LayerSqnr
+from ..report.schema import LayerSqnr, NotDone
 from .console import Reporter
+from .finetuning import fine_tune_network
 from .network import CALIBRATION_BATCH, PreparedNetwork, quantize_images
 from .road import REAL_INPUTS
 from .subject import LabelledInputs, Subject
+
+if TYPE_CHECKING:
+    from ..export.tflite_export import ExportResult
 
 SQNR_IMAGES = 8
 NETWORK_NAME = "flynet"
@@ -18,27 +25,30 @@ NETWORK_NAME = "flynet"
 
 def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
     """The int8 model of a float network, with its noise, inputs and float accuracy."""
-    from ..export.sqnr import measure_sqnr
-    from ..export.tflite_export import export_tflite
+    from ..export.tflite_export import calibrate_network, write_network
 
     count = len(network.calibration)
     with reporter.step("quantize") as step:
-        result = export_tflite(
-            network.onnx,
-            network.calibration.batches(CALIBRATION_BATCH),
-            name=NETWORK_NAME,
-            progress=lambda done: step.progress(done, count),
+        calibrated = calibrate_network(
+            network.onnx, network.calibration.batches(CALIBRATION_BATCH), progress=lambda done: step.progress(done, count)
         )
+        result = write_network(calibrated, NETWORK_NAME)
         step.say(f"model.tflite, {len(result.tflite):,} bytes, int8, calibrated on {count} images")
+    tuned = fine_tune_network(network, calibrated, reporter) if network.qat_epochs else None
+    if tuned is not None:
+        result = tuned.result
     graph = read_tflite(result.tflite, NETWORK_NAME)
     tensor = graph.tensor(graph.inputs[0])
-    with reporter.step("noise") as step:
-        images = (network.held_out or network.calibration).images[:SQNR_IMAGES]
-        noise = measure_sqnr(result, [images])
-        sqnr = tuple(LayerSqnr(layer.value, round(layer.sqnr_db, 2)) for layer in noise if np.isfinite(layer.sqnr_db))
-        worst = min(sqnr, key=lambda layer: layer.sqnr_db)
-        step.say(f"SQNR {sqnr[-1].sqnr_db:.1f} dB at the output, least {worst.sqnr_db:.1f} dB at {worst.tensor}")
+    sqnr = (
+        NotDone("fine-tuning changed the weights: the float network is another one")
+        if tuned
+        else _noise(network, result, reporter)
+    )
     labelled = _labelled(network, tensor)
+    fine_tuning = None
+    if tuned is not None:
+        accuracy = labelled.float_accuracy if labelled else None
+        fine_tuning = replace(tuned.facts, float_accuracy=accuracy)
     return Subject(
         NETWORK_NAME,
         network.name,
@@ -50,7 +60,20 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
         labelled,
         sqnr,
         _why_no_accuracy(network),
+        fine_tuning,
     )
+
+
+def _noise(network: PreparedNetwork, result: ExportResult, reporter: Reporter) -> tuple[LayerSqnr, ...]:
+    from ..export.sqnr import measure_sqnr
+
+    with reporter.step("noise") as step:
+        images = (network.held_out or network.calibration).images[:SQNR_IMAGES]
+        noise = measure_sqnr(result, [images])
+        sqnr = tuple(LayerSqnr(layer.value, round(layer.sqnr_db, 2)) for layer in noise if np.isfinite(layer.sqnr_db))
+        worst = min(sqnr, key=lambda layer: layer.sqnr_db)
+        step.say(f"SQNR {sqnr[-1].sqnr_db:.1f} dB at the output, least {worst.sqnr_db:.1f} dB at {worst.tensor}")
+    return sqnr
 
 
 def _why_no_accuracy(network: PreparedNetwork) -> str:

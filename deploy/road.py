@@ -241,6 +241,7 @@ def _report(
         accumulated_rounding=why_not,
         sqnr=subject.sqnr,
         over_budget=over_budget,
+        fine_tuning=subject.fine_tuning,
     )
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..codegen.kernels.effort import EFFORTS, Effort
 from ..codegen.targets import Target
-from ..report.schema import LayerSqnr, NotDone
+from ..report.schema import FineTuning, LayerSqnr, NotDone
 
 Int8 = npt.NDArray[np.int8]
 
@@ -42,6 +42,7 @@ class Subject:
     labelled: LabelledInputs | None = None
     sqnr: tuple[LayerSqnr, ...] | NotDone = field(default_factory=lambda: NotDone("no float network to compare with"))
     accuracy_not_done: str = "no labelled images"
+    fine_tuning: FineTuning | None = None
 
 
 @dataclass(frozen=True)

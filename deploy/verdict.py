@@ -22,6 +22,7 @@ def format_report(report: Mapping[str, Any]) -> str:
         _row("fits", "yes" if report["fits"] else f"NO: {report['over_budget']}"),
         *_verification(report["verification"]),
         *_accuracy(report["accuracy"]),
+        *_fine_tuning(report.get("fine_tuning"), report["accuracy"]),
         *_rounding(report["accumulated_rounding"]),
         *_instructions(report["instructions"], model["macs"]),
     ]
@@ -72,6 +73,24 @@ def _accuracy(found: Mapping[str, Any]) -> list[str]:
     emulated = "not run" if found["emulated"] is None else f"{100 * found['emulated']:.2f} %"
     shares = f"float {100 * found['float']:.2f} %, int8 {100 * found['int8']:.2f} %, emulated board {emulated}"
     return [_row("accuracy", f"{shares} of {found['images']} held-out images")]
+
+
+def _fine_tuning(found: Mapping[str, Any] | None, accuracy: Mapping[str, Any]) -> list[str]:
+    if found is None:
+        return []
+    by_float = 100 * found["distillation"]
+    how = f"{found['epochs']} epochs on {found['images']:,} images, {by_float:.0f} % of the loss by the float network"
+    rows = [_row("fine-tuned", how)]
+    if found["simulated"] is None:
+        return rows
+    before, simulated = 100 * found["int8_before"], 100 * found["simulated"]
+    after = f", exported int8 {100 * accuracy['int8']:.2f} %" if "int8" in accuracy else ""
+    shares = f"float {100 * found['float_accuracy']:.2f} %, int8 before {before:.2f} %, simulated {simulated:.2f} %{after}"
+    agreement = (
+        f"simulated against int8: argmax agrees in {100 * found['argmax_agreement']:.1f} %, "
+        f"{100 * found['differing_share']:.1f} % of outputs differ, by up to {found['max_lsb']} LSB"
+    )
+    return [*rows, _row("", shares), _row("", agreement)]
 
 
 def _rounding(found: Mapping[str, Any]) -> list[str]:

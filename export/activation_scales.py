@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import BadModel
+from ..errors import BadData, BadModel
 from .calibrate import Calibration
 from .float_graph import FloatGraph, FloatOp, FloatTensor, Kind
 
@@ -114,6 +114,16 @@ def calibrated_values(graph: FloatGraph) -> list[str]:
     graph = _tie(graph, _Groups(graph))
     values = (graph.tensors[name].value for name in calibrated_tensors(graph))
     return list(dict.fromkeys(value for value in values if value is not None))
+
+
+def require_scales_hold(graph: FloatGraph, affine: Mapping[str, Affine]) -> None:
+    """Raise BadData where weights have grown so much since `choose_scales` that LiteRT's arithmetic would fail."""
+    for op in graph.ops:
+        floor = _scale_floor(op, [affine[name] for name in op.inputs])
+        if floor > affine[op.output].scale:
+            raise BadData(
+                f"the weights of {op.node or op.output!r} have grown too large for its int8 output; fewer epochs may help"
+            )
 
 
 def _scale_floor(op: FloatOp, inputs: list[Affine]) -> float:

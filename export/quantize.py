@@ -38,7 +38,11 @@ class Quantized:
 
 def quantize(graph: FloatGraph, calibration: Calibration) -> Quantized:
     """The lowered network in int8. Every activation keeps its tensor's name; constants have short ones."""
-    graph, affine = choose_scales(graph, calibration)
+    return quantize_with(*choose_scales(graph, calibration))
+
+
+def quantize_with(graph: FloatGraph, affine: Mapping[str, Affine]) -> Quantized:
+    """The same with given activation scales; the graph is the one that `choose_scales` returned, its weights may have changed."""
     model = _Writer(graph, affine).run()
     _check(model)
     return Quantized(model, graph.tensors, affine, frozenset(calibrated_tensors(graph)))

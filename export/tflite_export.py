@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .activation_scales import Affine, calibrated_values
+from .activation_scales import Affine, calibrated_values, choose_scales
 from .calibrate import Progress, RangeMethod, calibrate
-from .float_graph import Array, FloatTensor
+from .float_graph import Array, FloatGraph, FloatTensor
 from .lower import lower
 from .onnx_graph import OnnxGraph, load_onnx
-from .quantize import quantize
+from .quantize import quantize_with
 from .simplify import simplify
 from .tflite_writer import write_tflite
 
@@ -74,6 +74,19 @@ class ExportResult:
         return scaled.clip(-128, 127).astype("int8").reshape(len(images), *self.input.tensor.shape[1:])
 
 
+@dataclass(frozen=True, eq=False)
+class CalibratedNetwork:
+    """A lowered network with the quantization of every tensor, ready to be fine-tuned or written.
+
+    onnx   the simplified float graph;  graph  lowered, with the QUANTIZEs that ties need
+    """
+
+    onnx: OnnxGraph
+    graph: FloatGraph
+    affine: Mapping[str, Affine]
+    calibration_images: int
+
+
 def export_tflite(
     onnx_model: str | Path | bytes,
     calibration: Iterable[Array],
@@ -88,10 +101,26 @@ def export_tflite(
     progress     called with the number of calibration images done
     Raises BadModel, UnsupportedOperators (all at once) and BadData.
     """
+    return write_network(calibrate_network(onnx_model, calibration, method=method, progress=progress), name)
+
+
+def calibrate_network(
+    onnx_model: str | Path | bytes,
+    calibration: Iterable[Array],
+    *,
+    method: RangeMethod = RangeMethod.MIN_MAX,
+    progress: Progress | None = None,
+) -> CalibratedNetwork:
+    """The first half of `export_tflite`: everything but the rounding of the weights."""
     graph = simplify(load_onnx(onnx_model))
     lowered = lower(graph)
     ranges = calibrate(graph, calibrated_values(lowered), calibration, method=method, progress=progress)
-    quantized = quantize(lowered, ranges)
+    return CalibratedNetwork(graph, *choose_scales(lowered, ranges), ranges.num_images)
+
+
+def write_network(network: CalibratedNetwork, name: str) -> ExportResult:
+    """The second half: weights and biases rounded, and the file's bytes."""
+    quantized = quantize_with(network.graph, network.affine)
     index_of = {tensor.name: index for index, tensor in enumerate(quantized.model.tensors)}
     kinds = {op.outputs[0]: op.opcode for op in quantized.model.ops}
     origins = []
@@ -100,4 +129,4 @@ def export_tflite(
         if kind != "RESHAPE" and tensor.value is not None:
             affine, selected = quantized.affine[name_in_file], name_in_file not in quantized.measured
             origins.append(TensorOrigin(index_of[name_in_file], kind, tensor, affine, selected))
-    return ExportResult(name, write_tflite(quantized.model), graph, tuple(origins), ranges.num_images)
+    return ExportResult(name, write_tflite(quantized.model), network.onnx, tuple(origins), network.calibration_images)

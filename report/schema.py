@@ -116,6 +116,28 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class FineTuning:
+    """Quantization-aware fine-tuning, whose result is the network of this report.
+
+    images               labelled images of one epoch;  distillation  the share of the loss that followed the float network
+    float_accuracy       of the network before, as are `int8_before` (plain rounding after training); the shares are of the
+                         same held-out images as `Accuracy`, None without them
+    simulated            what the simulation in training makes of them, to be compared with `Accuracy.int8`
+    argmax_agreement, differing_share, max_lsb    of the int8 outputs, simulated against LiteRT's reference kernels
+    """
+
+    epochs: int
+    images: int
+    distillation: Share
+    float_accuracy: Share | None
+    int8_before: Share | None
+    simulated: Share | None
+    argmax_agreement: Share | None
+    differing_share: Share | None
+    max_lsb: int | None
+
+
+@dataclass(frozen=True)
 class Rounding:
     """How an ordinary runtime, which rounds in float, differs from the exact outputs."""
 
@@ -147,6 +169,7 @@ class Report:
     accumulated_rounding: Mapping[str, Rounding | NotDone] | NotDone
     sqnr: tuple[LayerSqnr, ...] | NotDone = field(default_factory=lambda: NotDone("no float network to compare with"))
     over_budget: str | None = None
+    fine_tuning: FineTuning | None = None
 
     def to_json(self) -> str:
         """The file's text; the same report gives the same text."""
