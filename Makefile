@@ -49,7 +49,7 @@ models: setup ## measure flash and SRAM of every network that --model names (abo
 	$(BIN)/flynet-tiny models --measure
 
 ablation: setup ## heads, reductions and residuals on the digits, with their spread (15 minutes)
-	@$(BIN)/python -m flynet_tiny.bench.ablation
+	@$(BIN)/python -m flynet_tiny.deploy.ablation
 
 golden: setup ## rewrite the golden files (never counts as a pass)
 	FLYNET_TINY_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests -k golden || true

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flynet_tiny.bench import ablation
+from flynet_tiny.deploy import ablation
 from flynet_tiny.flynet.config import Residual
 
 
