@@ -111,6 +111,7 @@ class PreparedNetwork:
     qat_epochs: int = 0
     distillation: float = 0.5
     seed: int = 0
+    class_names: tuple[str, ...] = ()  # of the checkpoint, where it has them
 
 
 def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetwork:
@@ -121,7 +122,7 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
     with reporter.step("network") as step:
         from ..flynet.model import count
 
-        model, config, dataset = _model(request)
+        model, config, dataset, class_names = _model(request)
         if isinstance(config, DetectorConfig) and not request.backbone:
             raise UsageError(f"{config.name} upsamples in its pyramid, for which there is no kernel; add --backbone")
         name = config.name
@@ -159,19 +160,21 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         request.qat_epochs,
         request.distillation,
         request.seed,
+        class_names,
     )
 
 
-def _model(request: NetworkRequest) -> tuple[nn.Module, NetworkConfig, str]:
+def _model(request: NetworkRequest) -> tuple[nn.Module, NetworkConfig, str, tuple[str, ...]]:
+    """The network, its configuration, and the data and the classes that it was trained on."""
     from ..flynet.checkpoint import load_checkpoint
     from ..flynet.networks import build_network
 
     if request.checkpoint is not None:
         model, metadata = load_checkpoint(request.checkpoint)
         request.require_agreement(metadata.config)
-        return model, metadata.config, metadata.dataset
+        return model, metadata.config, metadata.dataset, metadata.class_names
     config = request.config()
-    return build_network(config, request.seed), config, ""
+    return build_network(config, request.seed), config, "", ()
 
 
 def _calibration(request: NetworkRequest, config: NetworkConfig) -> ImageSet:

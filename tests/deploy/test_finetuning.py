@@ -72,6 +72,9 @@ def test_images_without_labels_or_of_other_classes_are_refused(network: Prepared
     three = ImageSet(images, np.zeros(len(images), np.int64), ("a", "b", "c"))
     with pytest.raises(BadData, match="3 classes, the checkpoint 10"):
         quantize_network(replace(network, calibration=three), Reporter(quiet=True))
+    names = tuple(reversed(network.calibration.class_names))
+    with pytest.raises(BadData, match="class '9' is '0' in the calibration images"):
+        quantize_network(replace(network, class_names=names), Reporter(quiet=True))
 
 
 @pytest.mark.parametrize(
