@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 SCHEMA = 1
 _CELL, _MARGIN = 26, 110
-_SMALL_CELL, _MANY_CLASSES = 6, 40  # from this many classes on the cells are small and bear no numbers
+MOST_CLASSES = 40  # of more, the picture shows those that are confused most
 _WORST_SHOWN = 10
 
 
@@ -103,29 +103,38 @@ def evaluation_text(found: Evaluation) -> str:
 
 
 def confusion_svg(found: Evaluation) -> str:
-    """Rows are labels, columns predictions; the darker, the larger the share of the row. Empty cells are left out."""
-    classes = len(found.class_names)
-    is_large = classes >= _MANY_CLASSES
-    cell = _SMALL_CELL if is_large else _CELL
-    totals = found.confusion.sum(axis=1)
+    """Rows are labels, columns predictions; the darker, the larger the share of the row. Empty cells are left out.
+
+    Of more than MOST_CLASSES classes those are shown that take part in most mistakes, as label or as prediction.
+    """
+    shown = most_confused(found.confusion)
+    totals = found.confusion.sum(axis=1)[shown]
+    confusion = found.confusion[np.ix_(shown, shown)]
     cells = [
         {
-            "x": _MARGIN + int(column) * cell,
-            "y": _MARGIN + int(row) * cell,
-            "count": int(found.confusion[row, column]),
-            "share": float(found.confusion[row, column]) / int(totals[row]),
+            "x": _MARGIN + int(column) * _CELL,
+            "y": _MARGIN + int(row) * _CELL,
+            "count": int(confusion[row, column]),
+            "share": float(confusion[row, column]) / int(totals[row]),
             "right": bool(row == column),
         }
-        for row, column in np.argwhere(found.confusion > 0)
+        for row, column in np.argwhere(confusion > 0)
     ]
-    labels = [{"name": name[:14], "at": _MARGIN + i * cell + cell / 2} for i, name in enumerate(found.class_names)]
+    labels = [{"name": found.class_names[c][:14], "at": _MARGIN + i * _CELL + _CELL / 2} for i, c in enumerate(shown)]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__ or "report", "."), undefined=jinja2.StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    part = "" if len(shown) == len(found.class_names) else f"; the {len(shown)} most confused of {len(found.class_names)} classes"
     view = {
-        "title": f"{found.model} ({found.runtime}): {found.top1:.2%} of {found.images} images of {found.data}",
-        "cells": cells, "labels": [] if is_large else labels, "cell": cell, "margin": _MARGIN, "side": classes * cell,
-        "width": max(_MARGIN + classes * cell + 20, 460), "numbers": not is_large,
+        "title": f"{found.model} ({found.runtime}): {found.top1:.2%} of {found.images} images of {found.data}{part}",
+        "cells": cells, "labels": labels, "cell": _CELL, "margin": _MARGIN, "side": len(shown) * _CELL,
+        "width": max(_MARGIN + len(shown) * _CELL + 20, 460),
     }  # fmt: skip
     return environment.get_template("confusion.svg.j2").render(view)
+
+
+def most_confused(confusion: npt.NDArray[np.int64]) -> list[int]:
+    """At most MOST_CLASSES classes, in their order: those with most mistakes, the first of equals."""
+    wrong = confusion.sum(axis=0) + confusion.sum(axis=1) - 2 * np.diag(confusion)
+    return sorted(np.argsort(-wrong, kind="stable")[:MOST_CLASSES].tolist())

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from flynet_tiny.report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text
+from flynet_tiny.report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text, most_confused
 
 NAMES = ("ant", "bee", "cat <&>", "dog", "eel", "fox", "gnu")
 
@@ -59,9 +59,13 @@ def test_picture_is_xml_with_a_cell_for_each_pair_that_occurs(found: Evaluation)
     assert sum(e.text == "cat <&>" for e in root) == 2
 
 
-def test_picture_of_many_classes_has_no_numbers() -> None:
-    confusion = np.eye(50, dtype=np.int64)
+def test_picture_of_many_classes_shows_the_most_confused() -> None:
+    confusion = np.eye(50, dtype=np.int64) * 9
+    confusion[48, 3] = 2
     names = tuple(f"class{i}" for i in range(50))
     svg = confusion_svg(Evaluation("net", "host", "pictures", names, confusion, 50))
-    assert svg.count("<text") == 2
-    assert svg.count("fill-opacity") == 50
+    assert most_confused(confusion) == [*range(39), 48]
+    assert "the 40 most confused of 50 classes" in svg
+    assert svg.count("fill-opacity") == 41
+    assert ">class48<" in svg
+    assert ">class49<" not in svg
