@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen import fixed_point as fp
@@ -60,11 +60,15 @@ def test_multipliers_at_the_edges() -> None:
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
+@example(0.7, 0)
 @given(st.floats(2.0**-14, 8.0), st.integers(0, 2**32 - 1))
 def test_the_factors_of_fully_connected_reproduce_the_double(factor: float, seed: int) -> None:
     bound = int(400 / factor) + 1
     found = fp.fully_connected_multiplier(factor, bound)
-    assert found is not None
+    if found is None:  # a product that ends in one half goes away from zero on both sides: no single factor does that
+        products = np.arange(1, bound + 1) * factor
+        assert (np.abs(products % 1 - 0.5) < 1e-9).any()
+        return
     ties = np.ceil((np.arange(-256, 257) - 0.5) / factor).astype(np.int64)
     noise = np.random.default_rng(seed).integers(-bound, bound, 2000)
     acc = np.concatenate([ties - 1, ties, ties + 1, noise])
