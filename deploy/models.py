@@ -127,7 +127,8 @@ def _agrees(ours_m: float, printed_m: float) -> bool:
 def _printed(row: Printed) -> str:
     params = "" if row.params_m is None else f", {row.params_m:g}"
     madds = "" if row.madds_m is None else f", {row.madds_m:g}"
-    return f"{row.table}: {row.top1:g} {row.top5:g}{params}{madds}"
+    top5 = "-" if row.top5 is None else f"{row.top5:g}"
+    return f"{row.table}: {row.top1:g} {top5}{params}{madds}"
 
 
 def _or_dash(value: int | None) -> str:

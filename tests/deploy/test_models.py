@@ -101,3 +101,9 @@ def test_differences_are_to_the_printed_digit() -> None:
     printed = (Printed(3, 1, 1, 0.86, 34), Printed(5, 1, 1, 0.9, None))
     assert difference(printed, 864_354, 33_772_208) == ""
     assert difference(printed, 874_354, 34_772_208).count("table 3 prints") == 2
+
+
+def test_the_table_has_a_line_for_every_network_also_where_the_paper_prints_no_top5() -> None:
+    lines = models_table(as_json=False).splitlines()
+    assert [line.split()[0] for line in lines[1 : 1 + len(PRESETS)]] == list(PRESETS)
+    assert any(line.startswith("mobilenetv3-small-0.5x") and "3: 58 -, 1.6, 21" in line for line in lines)
