@@ -104,7 +104,7 @@ def _labels(network: PreparedNetwork) -> Labels:
     if len(calibration.class_names) != classes:
         found = len(calibration.class_names)
         raise BadData(f"the calibration images have {found} classes, the checkpoint {classes}; fine-tuning needs the same ones")
-    for known, found in zip(network.class_names, calibration.class_names, strict=False):
-        if known != found:
-            raise BadData(f"the checkpoint's class {known!r} is {found!r} in the calibration images; they must be the same")
+    for known, given in zip(network.class_names, calibration.class_names, strict=False):
+        if known != given:
+            raise BadData(f"the checkpoint's class {known!r} is {given!r} in the calibration images; they must be the same")
     return calibration.labels
