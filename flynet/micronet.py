@@ -1,7 +1,7 @@
 """MicroNet in PyTorch: 1x1 convolutions in groups with shuffles between, Dynamic Shift-Max for an activation.
 
-Source: Li et al., "MicroNet: Improving Image Recognition with Extremely Low FLOPs", sections 3 and 4, with the shuffles and shifts of
-the authors' released networks. The tables are in micronet_config.py.
+Source: Li et al., "MicroNet: Improving Image Recognition with Extremely Low FLOPs", sections 3 and 4, with the shuffles and the
+shifts of the authors' released networks. The tables are in micronet_config.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from .micronet_config import MicroNetConfig, MicroStage, MicroTable, make_divisible
 
@@ -52,7 +52,7 @@ class DynamicShiftMax(nn.Module):
             F.hardtanh(layer(squeezed) * (2 / 3) + start, start - _REACH, start + _REACH)[:, :, None, None]
             for layer, start in zip(self.coefficients, self.starts, strict=True)
         ]
-        neighbours = x[:, self.shifted]
+        neighbours = x.index_select(1, self.shifted)
         terms = [x * own + neighbours * other for own, other in zip(factors[::2], factors[1::2], strict=True)]
         return terms[0] if len(terms) == 1 else torch.maximum(terms[0], terms[1])
 
