@@ -1,4 +1,7 @@
-"""GATHER along one axis: blocks of neighbouring elements from a list of offsets, for each index before the axis."""
+"""GATHER along one axis: blocks of neighbouring elements, for each index before the axis.
+
+A short list, such as the channels of a pixel, is straight code; a longer one is a table of offsets.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,30 @@ import numpy as np
 from ..ir import GatherAttrs, Graph, Op
 from .base import ConstArray, KernelCall
 
+MAX_STRAIGHT = 160  # indices
+
 
 def select(op: Op, graph: Graph) -> KernelCall:
     """The kernel call of a GATHER; indices that follow one another move as one block."""
     assert isinstance(op.attrs, GatherAttrs)
-    source, axis = graph.tensor(op.inputs[0]), op.attrs.axis
-    inner = math.prod(source.shape[axis + 1 :])
-    length = block_length(op.attrs.indices)
-    offsets = np.array(op.attrs.indices[::length]) * inner
+    source, axis, indices = graph.tensor(op.inputs[0]), op.attrs.axis, op.attrs.indices
+    count, inner = math.prod(source.shape[:axis]), math.prod(source.shape[axis + 1 :])
+    straight = inner == 1 and len(indices) <= min(MAX_STRAIGHT, 8 * count)
+    length = block_length(indices)
+    offsets = np.array(indices[::length]) * inner
+    table = ConstArray("offsets", offsets.astype(np.uint16 if offsets.max() < 1 << 16 else np.uint32))
     return KernelCall(
         template="gather",
         shape={
-            "count": math.prod(source.shape[:axis]),
+            "count": count,
             "stride": source.shape[axis] * inner,
             "blocks": len(offsets),
             "block": length * inner,
+            "indices": indices if straight else (),
         },
         inputs=(source.name,),
         outputs=(op.output,),
-        arrays=(ConstArray("offsets", offsets.astype(np.uint16 if offsets.max() < 1 << 16 else np.uint32)),),
+        arrays=() if straight else (table,),
     )
 
 

@@ -157,7 +157,7 @@ class Awkward(nn.Module):
         self.shared = nn.Conv2d(4, 4, 1)
         self.norm_a, self.norm_b = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
         self.biased = nn.Sequential(nn.Conv2d(4, 5, 1), nn.BatchNorm2d(5))
-        self.vectors = nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.BatchNorm1d(4))
+        self.vectors = nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Hardswish(), nn.BatchNorm1d(4))
 
     def forward(self, x):
         x = self.conv(self.first(x))

@@ -67,6 +67,8 @@ def listed() -> list[Graph]:
         slice_graph((9,), (8,), (9,), (-1,)),
         gather_graph((1, 3, 3, 6), 3, (1, 4, 0, 3, 5, 2)),
         gather_graph((1, 3, 3, 12), 3, np.roll(np.arange(12), 4)),
+        gather_graph((1, 4, 4, 24), 3, (*range(5, 12), 3, *range(19), 23, 22)),
+        gather_graph((1, 30, 400), 2, ANY.permutation(400).tolist()),
         gather_graph((2, 5, 7), 1, (4, 4, 0)),
         gather_graph((3, 2), 0, (2, 0, 1)),
         gather_graph((2, 300, 300), 1, (299, 0, 298)),
