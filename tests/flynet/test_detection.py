@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from flynet_tiny.errors import BadData, MissingTool, UsageError
+from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.flynet.backbone import STRIDES, FlyNetBackbone, FlyNetPyramid, backbone_of
 from flynet_tiny.flynet.checkpoint import Metadata, load_checkpoint, save_checkpoint
 from flynet_tiny.flynet.coco import load_coco
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.detection import PAPER, SMALL_DATA, evaluate_detector, train_detector
-from flynet_tiny.flynet.detector import build_detector, torchvision_detector
+from flynet_tiny.flynet.detector import build_detector
 from flynet_tiny.flynet.detector_config import DetectorConfig
 from flynet_tiny.flynet.model import build, count, count_params
 from flynet_tiny.flynet.presets import preset
@@ -105,24 +105,3 @@ def test_an_empty_picture_has_a_loss():
     loss = model.loss(torch.randn(2, 3, 64, 64), [(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))] * 2)
     loss.backward()
     assert torch.isfinite(loss)
-
-
-@pytest.mark.parametrize("kind", ["faster-rcnn", "retinanet"])
-def test_the_backbone_serves_torchvisions_detectors(kind):
-    backbone = FlyNetBackbone(build(SMALL, 0))
-    try:
-        detector = torchvision_detector(kind, backbone, 3, 32, min_size=64, max_size=64)
-    except MissingTool as error:
-        pytest.skip(f"needs the extra 'detection': {error}")
-    images = [torch.rand(3, 64, 64), torch.rand(3, 64, 64)]
-    target = {"boxes": torch.tensor([[8.0, 8.0, 40.0, 40.0]]), "labels": torch.tensor([1])}
-    losses = detector(images, [target, target])
-    sum(losses.values()).backward()
-    assert backbone.stem.conv.weight.grad.abs().sum() > 0
-    assert set(detector.eval()(images)[0]) == {"boxes", "scores", "labels"}
-
-
-def test_without_torchvision_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torchvision.models.detection", None)
-    with pytest.raises(MissingTool, match="detection"):
-        torchvision_detector("retinanet", FlyNetBackbone(build(SMALL, 0)), 3)
