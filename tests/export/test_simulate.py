@@ -17,9 +17,9 @@ from flynet_tiny.export.quantize import quantize_layer
 from flynet_tiny.export.simulate import SimulatedNetwork, fake_quantize
 from flynet_tiny.export.sqnr import litert_reference
 from flynet_tiny.export.tflite_export import CalibratedNetwork, calibrate_network, export_tflite, write_network
+from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.networks import build_network
-from flynet_tiny.flynet.train import estimate_bn_statistics
 
 
 class Zoo(nn.Module):
