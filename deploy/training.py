@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ..flynet.classification import LabelledImages
     from ..flynet.networks import NetworkConfig
-    from ..flynet.train import Progress, TrainingImages, TrainingState
+    from ..flynet.training_state import Progress, TrainingState
 
 DIGITS = "digits"
 
@@ -77,7 +78,7 @@ def train_network(request: TrainingRequest) -> None:
     device = _device(request.device)
     with process_group(device), reporter.step("train") as step:
         from ..flynet.checkpoint import Metadata, save_checkpoint
-        from ..flynet.train import train
+        from ..flynet.classification import train_classifier
 
         start, resume = _start(request, config)
         metadata = Metadata(config, {}, train_set.class_names, request.data)
@@ -107,7 +108,7 @@ def train_network(request: TrainingRequest) -> None:
                     writer.add_scalar(name, value, state.epoch)
 
         try:
-            model, metrics = train(
+            model, metrics = train_classifier(
                 config, train_set, held_out, recipe=recipe, seed=request.seed, start=start, resume=resume,
                 teacher=_teacher(request.teacher, config), distillation=request.distillation, device=device,
                 mixed_precision=request.mixed_precision, on_step=on_step, on_epoch=on_epoch,
@@ -120,7 +121,7 @@ def train_network(request: TrainingRequest) -> None:
             step.say(f"{config.name}, {metrics.accuracy:.2%} of {len(held_out)} held-out images right -> {request.out}")
 
 
-def _images(request: TrainingRequest, resolution: int, channels: int) -> tuple[TrainingImages, TrainingImages]:
+def _images(request: TrainingRequest, resolution: int, channels: int) -> tuple[LabelledImages, LabelledImages]:
     """Training and held-out images: the digits' fixed split, or a folder's `train` and `val`."""
     if request.data == DIGITS:
         return digits(resolution, channels)
@@ -137,12 +138,7 @@ def _recipe(request: TrainingRequest, params: int) -> Recipe:
     """The recipe by name (digits: small, folders: the paper's), with the options that were given."""
     name = request.recipe or ("small" if request.data == DIGITS else "paper")
     recipe = small_recipe() if name == "small" else paper_recipe(params, second_stage=request.start is not None)
-    return replace(
-        recipe,
-        epochs=recipe.epochs if request.epochs is None else request.epochs,
-        batch=recipe.batch if request.batch is None else request.batch,
-        learning_rate=recipe.learning_rate if request.learning_rate is None else request.learning_rate,
-    )
+    return recipe.changed(request.epochs, request.batch, request.learning_rate)
 
 
 def _device(name: str) -> torch.device:
@@ -157,7 +153,7 @@ def _device(name: str) -> torch.device:
 def _start(request: TrainingRequest, config: NetworkConfig) -> tuple[nn.Module | None, TrainingState | None]:
     """The weights to begin with, and where an interrupted training goes on."""
     from ..flynet.checkpoint import load_checkpoint, load_interrupted
-    from ..flynet.train import TrainingState
+    from ..flynet.training_state import TrainingState
 
     if request.resume:
         file = _resume_file(request.out)
@@ -166,10 +162,7 @@ def _start(request: TrainingRequest, config: NetworkConfig) -> tuple[nn.Module |
             raise UsageError(f"nothing to resume: the training of {request.out} {state}")
         model, metadata, training = load_interrupted(file)
         _require_same(file, metadata.config, config, "give the same options, or leave --resume out")
-        try:
-            return model, TrainingState.from_dict(training)
-        except (KeyError, TypeError) as error:
-            raise BadCheckpoint(f"{file}: the interrupted training's state is damaged") from error
+        return model, TrainingState.from_dict(training)
     if request.start is None:
         return None, None
     model, metadata = load_checkpoint(request.start)

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from ..errors import BadData, UsageError
 from .blocks import BN_MOMENTUM
+from .bn_statistics import estimate_bn_statistics, set_bn_momentum
 from .boxes import Detections, average_precision
 from .coco import CocoSet
 from .detector import RetinaNet, build_detector
 from .detector_config import DetectorConfig
 from .model import FlyNet
 from .recipe import SMALL_DATA_BN_MOMENTUM
-from .train import estimate_bn_statistics, set_bn_momentum
 
 
 @dataclass(frozen=True)
