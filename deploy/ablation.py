@@ -34,15 +34,15 @@ VARIANTS = {
 
 def ablation(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, say: Callable[[str], None] = lambda _: None) -> str:
     """A markdown table: parameters, and held-out accuracy in percent, mean and standard deviation over the seeds."""
+    from ..flynet.classification import train_classifier
     from ..flynet.model import build, count_params
-    from ..flynet.train import train
 
     train_set, held_out = digits(RESOLUTION, 1)
     lines = [f"| FlyNet 0.3x, {RESOLUTION}x{RESOLUTION} | parameters | held out, {len(seeds)} seeds |", "|---|---|---|"]
     for name, config in VARIANTS.items():
         found = []
         for seed in seeds:
-            found.append(100 * train(config, train_set, held_out, recipe=Recipe(epochs=epochs), seed=seed)[1].accuracy)
+            found.append(100 * train_classifier(config, train_set, held_out, recipe=Recipe(epochs=epochs), seed=seed)[1].accuracy)
             say(f"{name}, seed {seed}: {found[-1]:.2f} %")
         spread = statistics.stdev(found) if len(found) > 1 else 0.0
         lines.append(f"| {name} | {count_params(build(config, 0)):,} | {statistics.mean(found):.2f} ± {spread:.2f} % |")

@@ -75,9 +75,9 @@ def measure(found: Preset) -> Sizes:
     """What the network's firmware needs, with seeded weights: no emulation, few calibration images."""
     from ..export.onnx_export import export_onnx
     from ..export.tflite_export import export_tflite
+    from ..flynet.bn_statistics import estimate_bn_statistics
     from ..flynet.data import photos
     from ..flynet.networks import build_network
-    from ..flynet.train import estimate_bn_statistics
 
     config = found.config
     images = photos(config.resolution, config.channels, _CALIBRATION_IMAGES)

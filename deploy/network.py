@@ -135,7 +135,7 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
             counts = count(config)
         calibration = _calibration(request, config)
         if request.checkpoint is None:
-            from ..flynet.train import estimate_bn_statistics
+            from ..flynet.bn_statistics import estimate_bn_statistics
 
             estimate_bn_statistics(model, calibration.batches(CALIBRATION_BATCH))
         made = "maps at strides 4 to 32" if request.backbone else f"{config.classes} classes"

@@ -66,7 +66,7 @@ def fine_tune(
             group["lr"] = rate
         loss_sum, right, seen = 0.0, 0, 0
         for images, labels in batches(epoch):
-            stored, target = student.stored(images), torch.from_numpy(labels)
+            stored, target = student.images_as_held(images), torch.from_numpy(labels)
             logits = student(stored)
             loss = (1 - recipe.distillation) * F.cross_entropy(logits, target)
             if recipe.distillation > 0:
@@ -93,10 +93,7 @@ def _divergence(logits: torch.Tensor, wanted: torch.Tensor, temperature: float) 
 
 
 def simulated_outputs(network: CalibratedNetwork, images: Array, batch: int = 64) -> Array:
-    """int8 [N, elements]: what the simulation takes for the `.tflite`'s first output."""
+    """int8 [N, elements]: the `.tflite`'s first output as the simulation computes it."""
     module = SimulatedNetwork(network.graph, network.affine)
-    affine = network.affine[network.graph.outputs[0]]
-    with torch.no_grad():
-        found = [module(module.stored(images[i : i + batch])) for i in range(0, len(images), batch)]
-    stored = torch.cat(found).numpy().astype(np.float64) / affine.scale + affine.zero_point
-    return np.asarray(stored.round().clip(-128, 127).astype(np.int8))
+    parts = [module.images_as_held(images[start : start + batch]) for start in range(0, len(images), batch)]
+    return np.concatenate([module.int8_tensors(part)[network.graph.outputs[0]].reshape(len(part), -1) for part in parts])

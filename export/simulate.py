@@ -1,39 +1,33 @@
-"""A lowered network as a torch module: in float, or with exactly the rounding of weights and activations that `quantize` writes.
+"""A lowered network as a torch module: in float, or in the int8 arithmetic of the file that the exporter writes.
 
-Weights and biases are parameters. In each forward pass `quantize_layer` itself gives their int8 and int32 values and scales, so
-what is simulated is what is exported; gradients pass the rounding unchanged (straight-through), and stop where an activation is
-clipped. Sums and products are in float32: where LiteRT's integer arithmetic rounds inside an operator, the simulation can be off
-by a unit of the output's scale.
+Weights and biases are parameters. In each forward pass `quantize_layer` itself gives their int8 and int32 values and scales, and
+`integer_operators` what LiteRT's reference kernels make of them: the simulated tensors are the `.tflite`'s, byte for byte.
+Gradients are those of the float operators, straight through every rounding; they stop where an activation is clipped.
 
-Every tensor has one more dimension in front than in the `.tflite`: the images of a batch.
+In int8 a tensor holds stored - zero point, whole numbers in float32; in float, real numbers. Sums of products are whole numbers
+as well, and exact: in float32 where none can reach 2^24, else in float64. Every tensor has one more dimension in front than in
+the `.tflite`: the images of a batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..codegen.fixed_point import Int64
 from ..errors import BadModel
 from .activation_scales import Affine
 from .float_graph import Array, FloatGraph, FloatOp, Kind
+from .float_operators import FLOAT_OPERATORS, MOVES, WEIGHTED, activated, convolve, pool_sums
+from .integer_operators import INTEGER_OPERATORS, averaged, convolved, int8_result, stored_bounds
 from .quantize import quantize_layer
 
-# Outputs are elements of inputs with the same scale, or 0: nothing to round.
-_EXACT = {
-    Kind.RESHAPE,
-    Kind.SLICE,
-    Kind.STRIDED_SLICE,
-    Kind.PAD,
-    Kind.MAX_POOL_2D,
-    Kind.REDUCE_MAX,
-    Kind.CONCATENATION,
-    Kind.MAXIMUM,
-}
+_EXACT_IN_FLOAT32 = 2**24
 
 
 class SimulatedNetwork(nn.Module):
@@ -43,7 +37,7 @@ class SimulatedNetwork(nn.Module):
 
     def __init__(self, graph: FloatGraph, affine: Mapping[str, Affine] | None):
         super().__init__()
-        unknown = sorted({op.kind.value for op in graph.ops} - {kind.value for kind in _OPERATORS} - _WEIGHTED_NAMES)
+        unknown = sorted({op.kind.value for op in graph.ops} - _known_kinds())
         if unknown:
             raise BadModel(f"fine-tuning cannot simulate {', '.join(unknown)}; export without --qat-epochs")
         self.graph = graph
@@ -57,24 +51,25 @@ class SimulatedNetwork(nn.Module):
                     self.biases[str(index)] = nn.Parameter(_float32(op.bias))
         for name, tensor in graph.tensors.items():
             if tensor.data is not None:
-                constant = _float32(tensor.data)
-                self._constants[name] = constant if affine is None else fake_quantize(constant, affine[name])
+                self._constants[name] = self._held(name, _float32(tensor.data))[None]
 
-    def forward(self, stored: Tensor) -> Tensor:
-        """The first output, [N, elements], of images as the input tensor holds them ([N, *its shape])."""
-        values = dict(self._constants)
-        (name,) = self.graph.inputs
-        values[name] = self._rounded(name, stored)
-        for index, op in enumerate(self.graph.ops):
-            if op.weights is not None:
-                found = self._convolve(index, op, values[op.inputs[0]])
-            else:
-                found = _OPERATORS[op.kind](op, [values[name] for name in op.inputs], self.graph.tensors[op.output].shape)
-            values[op.output] = found if op.kind in _EXACT else self._rounded(op.output, found)
-        return values[self.graph.outputs[0]].flatten(1)
+    def forward(self, images: Tensor) -> Tensor:
+        """The first output as real numbers [N, elements], of images as the input tensor holds them ([N, *its shape])."""
+        name = self.graph.outputs[0]
+        return self._run(images)[name].flatten(1) * self._scale(name)
 
-    def stored(self, images: Array) -> Tensor:
-        """Images [N, C, H, W] as the input tensor holds them."""
+    @torch.no_grad()
+    def int8_tensors(self, images: Tensor) -> dict[str, Array]:
+        """Every activation as the `.tflite` holds it: int8 [N, *its shape] by name."""
+        assert self.affine is not None, "in float nothing is int8"
+        return {
+            name: (value.numpy() + self.affine[name].zero_point).astype(np.int8)
+            for name, value in self._run(images).items()
+            if name not in self._constants
+        }
+
+    def images_as_held(self, images: Array) -> Tensor:
+        """Images [N, C, H, W] in the order of the input tensor."""
         tensor = self.graph.tensors[self.graph.inputs[0]]
         return _float32(np.stack([tensor.stored(image[None]) for image in images]))
 
@@ -83,137 +78,99 @@ class SimulatedNetwork(nn.Module):
         ops = [self._now(index, op) if op.weights is not None else op for index, op in enumerate(self.graph.ops)]
         return replace(self.graph, ops=tuple(ops))
 
+    def _run(self, images: Tensor) -> dict[str, Tensor]:
+        values = dict(self._constants)
+        (name,) = self.graph.inputs
+        values[name] = self._held(name, images)
+        for index, op in enumerate(self.graph.ops):
+            inputs = [values[name] for name in op.inputs]
+            values[op.output] = self._convolution(index, op, inputs[0]) if op.weights is not None else self._operator(op, inputs)
+        return values
+
+    def _operator(self, op: FloatOp, inputs: list[Tensor]) -> Tensor:
+        shape = self.graph.tensors[op.output].shape
+        function = FLOAT_OPERATORS[op.kind.value]
+        if self.affine is None or op.kind.value in MOVES:
+            return function(op, inputs, shape)
+        real = function(op, [x * self._scale(name) for x, name in zip(inputs, op.inputs, strict=True)], shape)
+        sources, result = [self.affine[name] for name in op.inputs], self.affine[op.output]
+        if op.kind is Kind.AVERAGE_POOL_2D:
+            sums, counts = pool_sums(op, inputs[0])
+            stored = averaged(op, _whole(sums), _whole(counts), result)
+        else:
+            stored = int8_result(op, [_whole(x) for x in inputs], sources, result)
+        return self._exactly(op, real / result.scale, stored.reshape(real.shape))
+
+    def _convolution(self, index: int, op: FloatOp, x: Tensor) -> Tensor:
+        weights: Tensor = self.weights[str(index)]
+        bias: Tensor | None = self.biases[str(index)] if op.bias is not None else None
+        if self.affine is None:
+            sums = convolve(op, x, weights)
+            return activated(op, sums if bias is None else sums + bias)
+        source, result = self.affine[op.inputs[0]], self.affine[op.output]
+        layer = quantize_layer(self._now(index, op), source.scale, result.scale)
+        depthwise = op.kind is Kind.DEPTHWISE_CONV_2D
+        scales = _float32(layer.scales)
+        steps = weights / (scales if depthwise else scales.reshape(-1, 1, 1, 1))
+        steps = straight_through(steps, _float32(layer.weights))
+        most = np.abs(layer.weights.astype(np.int64)).sum(axis=(0, 1, 2) if depthwise else (1, 2, 3)).max() * 255
+        wide = torch.float32 if most < _EXACT_IN_FLOAT32 else torch.float64
+        sums = convolve(op, x.to(wide), steps.to(wide))
+        stored = convolved(op, _whole(sums) + layer.bias.astype(np.int64), layer.scales, source, result)
+        real = sums.float() * (scales * (source.scale / result.scale))
+        return self._exactly(op, real if bias is None else real + bias / result.scale, stored)
+
+    def _exactly(self, op: FloatOp, value: Tensor, stored: Int64) -> Tensor:
+        """What the int8 operator stored, with the gradient of `value`, in units of the output's scale, inside its range."""
+        assert self.affine is not None
+        result = self.affine[op.output]
+        low, high = stored_bounds(op, result)
+        centred = torch.from_numpy((stored - result.zero_point).astype(np.float32))
+        return straight_through(value, centred, low - result.zero_point, high - result.zero_point)
+
+    def _held(self, name: str, value: Tensor) -> Tensor:
+        """Real numbers as the tensor holds them: rounded half to even, as the exporter rounds constants and images."""
+        if self.affine is None:
+            return value
+        affine = self.affine[name]
+        return (value / affine.scale).round().clamp(-128 - affine.zero_point, 127 - affine.zero_point)
+
+    def _scale(self, name: str) -> float:
+        return 1.0 if self.affine is None else self.affine[name].scale
+
     def _now(self, index: int, op: FloatOp) -> FloatOp:
         bias = self.biases[str(index)].detach().numpy().copy() if op.bias is not None else None
         return replace(op, weights=self.weights[str(index)].detach().numpy().copy(), bias=bias)
 
-    def _rounded(self, name: str, value: Tensor) -> Tensor:
-        return value if self.affine is None else fake_quantize(value, self.affine[name])
 
-    def _convolve(self, index: int, op: FloatOp, x: Tensor) -> Tensor:
-        weights: Tensor = self.weights[str(index)]
-        bias: Tensor | None = self.biases[str(index)] if op.bias is not None else None
-        depthwise = op.kind is Kind.DEPTHWISE_CONV_2D
-        if self.affine is not None:
-            input_scale = self.affine[op.inputs[0]].scale
-            layer = quantize_layer(self._now(index, op), input_scale, self.affine[op.output].scale)
-            by_channel = layer.scales if depthwise else layer.scales.reshape(-1, 1, 1, 1)
-            weights = _straight_through(weights, layer.weights * by_channel)
-            if bias is not None:
-                bias = _straight_through(bias, layer.bias * (input_scale * layer.scales))
-        kernel = weights.permute(3, 0, 1, 2) if depthwise else weights.permute(0, 3, 1, 2)
-        maps = x.flatten(0, 1).permute(0, 3, 1, 2)
-        stride, dilation = _pair(op, "strideH", "strideW"), _pair(op, "dilationHFactor", "dilationWFactor")
-        maps = F.pad(maps, _same_padding(op, maps, kernel.shape[2:], stride, dilation))
-        groups = maps.shape[1] if depthwise else 1
-        found = F.conv2d(maps, kernel, bias, stride, dilation=dilation, groups=groups)
-        return _activated(op, found.permute(0, 2, 3, 1).unflatten(0, x.shape[:2]))
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, instead: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward((value >= low) & (value <= high))
+        return instead
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (inside,) = ctx.saved_tensors
+        return gradients[0] * inside, None, None, None
 
 
-def fake_quantize(value: Tensor, affine: Affine) -> Tensor:
-    """The real numbers that int8 holds of `value`; the gradient is 1 inside int8's range, 0 outside."""
-    low, high = affine.bounds
-    clipped = value.clamp(low, high)
-    steps = torch.round(clipped.detach() / affine.scale)
-    return clipped + (steps * affine.scale - clipped).detach()
+def straight_through(value: Tensor, instead: Tensor, low: float = -np.inf, high: float = np.inf) -> Tensor:
+    """`instead`, with the gradient of `value` where that lies in [low, high], and none outside."""
+    found: Tensor = _StraightThrough.apply(value, instead, low, high)
+    return found
 
 
-def _straight_through(parameter: Tensor, rounded: Array) -> Tensor:
-    return parameter + (_float32(rounded) - parameter).detach()
+def _known_kinds() -> set[str]:
+    in_int8 = {kind.value for kind in INTEGER_OPERATORS} | {Kind.AVERAGE_POOL_2D.value} | set(MOVES)
+    return in_int8 & set(FLOAT_OPERATORS) | WEIGHTED
+
+
+def _whole(value: Tensor) -> Int64:
+    """Whole numbers in float as integers."""
+    found: Int64 = value.detach().round().to(torch.int64).numpy()
+    return found
 
 
 def _float32(array: Array) -> Tensor:
     return torch.from_numpy(np.array(array, np.float32))  # a copy: the optimizer writes into it
-
-
-def _pair(op: FloatOp, height: str, width: str) -> tuple[int, int]:
-    return int(op.options.get(height, 1)), int(op.options.get(width, 1))
-
-
-def _same_padding(
-    op: FloatOp, maps: Tensor, window: Sequence[int], stride: tuple[int, int], dilation: tuple[int, int] = (1, 1)
-) -> list[int]:
-    """F.pad's list for TFLite's SAME: the odd element is after."""
-    if op.options["padding"] == "VALID":
-        return [0, 0, 0, 0]
-    pads: list[int] = []
-    for size, kernel, step, apart in reversed(list(zip(maps.shape[2:], window, stride, dilation, strict=True))):
-        total = max((-(-size // step) - 1) * step + (kernel - 1) * apart + 1 - size, 0)
-        pads += [total // 2, total - total // 2]
-    return pads
-
-
-def _activated(op: FloatOp, value: Tensor) -> Tensor:
-    activation = op.options.get("fusedActivationFunction", "NONE")
-    if activation == "NONE":
-        return value
-    assert activation in ("RELU", "RELU6"), activation
-    return value.clamp(0, 6) if activation == "RELU6" else value.relu()
-
-
-_Operator = Callable[[FloatOp, list[Tensor], tuple[int, ...]], Tensor]
-
-
-def _unary(function: Callable[[Tensor], Tensor]) -> _Operator:
-    return lambda op, inputs, shape: function(inputs[0])
-
-
-def _binary(function: Callable[[Tensor, Tensor], Tensor]) -> _Operator:
-    return lambda op, inputs, shape: _activated(op, function(inputs[0], inputs[1]))
-
-
-def _reduce(function: Callable[..., Tensor]) -> _Operator:
-    def run(op: FloatOp, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor:
-        dims = [int(axis) + 1 for axis in op.parameters[0]]
-        return function(inputs[0], dim=dims, keepdim=True).reshape(len(inputs[0]), *shape)
-
-    return run
-
-
-def _pool(op: FloatOp, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor:
-    window, stride = _pair(op, "filterHeight", "filterWidth"), _pair(op, "strideH", "strideW")
-    maps = inputs[0].flatten(0, 1).permute(0, 3, 1, 2)
-    pads = _same_padding(op, maps, window, stride)
-    if op.kind is Kind.MAX_POOL_2D:
-        found = F.max_pool2d(F.pad(maps, pads, value=-float("inf")), window, stride)
-    else:  # padded positions do not count
-        inside = F.avg_pool2d(F.pad(torch.ones_like(maps[:1, :1]), pads), window, stride)
-        found = F.avg_pool2d(F.pad(maps, pads), window, stride) / inside
-    return _activated(op, found.permute(0, 2, 3, 1).reshape(len(inputs[0]), *shape))
-
-
-def _slice(op: FloatOp, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor:
-    begin = op.parameters[0].tolist()
-    steps = op.parameters[2].tolist() if op.kind is Kind.STRIDED_SLICE else [1] * len(begin)
-    ranges = [slice(b, b + (size - 1) * step + 1, step) for b, size, step in zip(begin, shape, steps, strict=True)]
-    return inputs[0][(slice(None), *ranges)]
-
-
-def _pad(op: FloatOp, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor:
-    around: list[int] = [int(size) for pair in reversed(op.parameters[0].tolist()) for size in pair]
-    return F.pad(inputs[0], around)
-
-
-_WEIGHTED_NAMES = {Kind.CONV_2D.value, Kind.DEPTHWISE_CONV_2D.value}
-_OPERATORS: dict[Kind, _Operator] = {
-    Kind.ADD: _binary(torch.add),
-    Kind.SUB: _binary(torch.sub),
-    Kind.MUL: _binary(torch.mul),
-    Kind.MAXIMUM: _binary(torch.maximum),
-    Kind.SQUARED_DIFFERENCE: _binary(lambda a, b: (a - b).square()),
-    Kind.MEAN: _reduce(torch.mean),
-    Kind.REDUCE_MAX: _reduce(torch.amax),
-    Kind.AVERAGE_POOL_2D: _pool,
-    Kind.MAX_POOL_2D: _pool,
-    Kind.SOFTMAX: lambda op, inputs, shape: torch.softmax(inputs[0] * float(op.options.get("beta", 1.0)), -1),
-    Kind.LOGISTIC: _unary(torch.sigmoid),
-    Kind.HARD_SWISH: _unary(F.hardswish),
-    Kind.RELU: _unary(torch.relu),
-    Kind.RELU6: _unary(F.relu6),
-    Kind.CONCATENATION: lambda op, inputs, shape: torch.cat(inputs, int(op.options["axis"]) + 1),
-    Kind.SLICE: _slice,
-    Kind.STRIDED_SLICE: _slice,
-    Kind.PAD: _pad,
-    Kind.RESHAPE: lambda op, inputs, shape: inputs[0].reshape(len(inputs[0]), *shape),
-    Kind.QUANTIZE: _unary(lambda value: value),
-}

@@ -69,6 +69,10 @@ class ImageSet:
         random = np.random.default_rng((seed, epoch, int(chosen[0])))
         return shift_at_random(self.images[chosen], random)[mine]
 
+    def part(self, begin: int, end: int) -> Floats:
+        """[end - begin, C, H, W], for the evaluation"""
+        return self.images[begin:end]
+
     def batches(self, size: int) -> Iterator[Floats]:
         """[up to `size`, C, H, W]"""
         for start in range(0, len(self.images), size):

@@ -1,23 +1,34 @@
-"""How to train: the paper's recipe, and one for small data. No torch here."""
+"""How to train: the paper's recipes for classifiers and detectors, and those for small data. No torch here."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
+from typing import Any
 
 from ..errors import UsageError
 
 SMALL_DATA_BN_MOMENTUM = 0.1
 PAPER_BN_MOMENTUM = 0.01
+DETECTION_CLIP_NORM = 10.0
 SMALL_MODEL_PARAMS = 1_600_000  # below, the paper regularizes less (section 4.1)
 
 
 class Optimizer(Enum):
-    """The optimizer and its learning rate's course."""
+    """What takes the steps."""
 
-    ADAMW_ONE_CYCLE = "adamw"
-    SGD_COSINE = "sgd"
+    ADAMW = "adamw"
+    SGD = "sgd"
+
+
+class Schedule(Enum):
+    """The learning rate's course, step by step."""
+
+    ONE_CYCLE = "one cycle"
+    COSINE = "cosine"
+    MILESTONES = "milestones"
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,8 @@ class Recipe:
     """The defaults are the small-data preset.
 
     temperature_start  T of the softmax over heads falls along a cosine from here to the configuration's
+    milestones         epochs after which the learning rate is multiplied by 0.1
+    clip_norm          the gradient is never longer than this; 0 is no limit
     """
 
     epochs: int = 10
@@ -50,8 +63,11 @@ class Recipe:
     weight_decay: float = 1e-2
     temperature_start: float = 1.0
     bn_momentum: float = SMALL_DATA_BN_MOMENTUM
-    optimizer: Optimizer = Optimizer.ADAMW_ONE_CYCLE
+    optimizer: Optimizer = Optimizer.ADAMW
+    schedule: Schedule = Schedule.ONE_CYCLE
     momentum: float = 0.9  # of SGD
+    milestones: tuple[int, ...] = ()
+    clip_norm: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -60,6 +76,44 @@ class Recipe:
             raise UsageError(f"the batch must hold at least 2 images, not {self.batch}: batch normalization compares them")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise UsageError(f"the learning rate must be above 0, not {self.learning_rate:g}")
+
+    def changed(self, epochs: int | None = None, batch: int | None = None, learning_rate: float | None = None) -> Recipe:
+        """With what is given in place of its own; the milestones keep their places in the whole."""
+        asked = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
+        given = replace(self, **{name: value for name, value in asked.items() if value is not None})
+        return replace(given, milestones=tuple(round(at * given.epochs / self.epochs) for at in self.milestones))
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """Plain values, for a checkpoint."""
+        plain = {"optimizer": self.optimizer.value, "schedule": self.schedule.value, "milestones": list(self.milestones)}
+        return {**asdict(self), **plain}
+
+
+def paper_detection_recipe() -> Recipe:
+    """FlyNet paper, section 4.2. The batch and the limit of the gradient are ours: the paper does not say them."""
+    return Recipe(
+        epochs=26,
+        batch=16,
+        learning_rate=2.5e-3,
+        weight_decay=4e-5,
+        bn_momentum=PAPER_BN_MOMENTUM,
+        optimizer=Optimizer.SGD,
+        schedule=Schedule.MILESTONES,
+        milestones=(16, 22),
+        clip_norm=DETECTION_CLIP_NORM,
+    )
+
+
+def small_detection_recipe() -> Recipe:
+    """AdamW with two milestones: some hundred pictures."""
+    return Recipe(
+        epochs=30,
+        batch=8,
+        learning_rate=2e-3,
+        schedule=Schedule.MILESTONES,
+        milestones=(20, 27),
+        clip_norm=DETECTION_CLIP_NORM,
+    )
 
 
 def small_recipe() -> Recipe:
@@ -79,6 +133,7 @@ def paper_recipe(params: int, second_stage: bool = False) -> Recipe:
         weight_decay=1e-5 if params < SMALL_MODEL_PARAMS else 4e-5,
         temperature_start=10.0,
         bn_momentum=PAPER_BN_MOMENTUM,
-        optimizer=Optimizer.SGD_COSINE,
+        optimizer=Optimizer.SGD,
+        schedule=Schedule.COSINE,
         momentum=0.9 if second_stage else 0.2,
     )

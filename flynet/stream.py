@@ -5,7 +5,7 @@ What a picture becomes depends on the seed, the epoch and its own index alone, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,11 +43,9 @@ class FolderStream:
 
         return self._decoded(one, chosen[mine].tolist())
 
-    def batches(self, size: int) -> Iterator[Floats]:
-        """[up to `size`, C, H, W] in order, as in evaluation."""
-        for start in range(0, len(self), size):
-            indices = range(start, min(start + size, len(self)))
-            yield self._decoded(lambda index: centre_crop(read_image(self.files[index]), self.shape[1]), indices)
+    def part(self, begin: int, end: int) -> Floats:
+        """[end - begin, C, H, W], as in evaluation."""
+        return self._decoded(lambda index: centre_crop(read_image(self.files[index]), self.shape[1]), range(begin, end))
 
     def _decoded(self, one: Callable[[int], Bytes], indices: Sequence[int]) -> Floats:
         return normalise(np.stack(list(self._pool.map(one, indices))), self.shape[0])

@@ -8,10 +8,10 @@ from torch import nn
 
 from flynet_tiny.errors import UsageError
 from flynet_tiny.flynet.blocks import EcaSoftmax, LightResidual
+from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
 from flynet_tiny.flynet.config import FlyNetConfig, HeadAttention, Reduction, Residual, Statistics, scale_channels
 from flynet_tiny.flynet.model import FlyNet, build, count_backbone_params, count_macs, count_params
 from flynet_tiny.flynet.noise import QuantizationNoise
-from flynet_tiny.flynet.train import estimate_bn_statistics
 
 # width: (params, params of the backbone, MACs of convolutions and fully connected layers at 224x224), 3 heads
 COUNTS_BY_WIDTH = {

@@ -9,11 +9,12 @@ from torch import nn
 
 from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.flynet.blocks import EcaSoftmax
+from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
+from flynet_tiny.flynet.classification import Teacher, evaluate_classifier, train_classifier
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.data import ImageSet, digits
 from flynet_tiny.flynet.model import build
 from flynet_tiny.flynet.recipe import Distillation, Recipe
-from flynet_tiny.flynet.train import _Teacher, estimate_bn_statistics, evaluate, train
 
 CONFIG = FlyNetConfig(width=0.3, heads=2, resolution=16, classes=10, channels=1)
 
@@ -26,12 +27,12 @@ def small_digits():
 
 def test_a_short_training_learns_and_reports_every_step(small_digits):
     seen = []
-    model, metrics = train(CONFIG, *small_digits, recipe=Recipe(epochs=3), seed=0, on_step=seen.append)
+    model, metrics = train_classifier(CONFIG, *small_digits, recipe=Recipe(epochs=3), seed=0, on_step=seen.append)
     assert [(step.epoch, step.step) for step in seen] == [(epoch, step) for epoch in range(1, 4) for step in range(1, 9)]
     assert {(step.epochs, step.steps) for step in seen} == {(3, 8)}
     assert seen[-1].loss < 0.7 * seen[7].loss
     assert metrics.accuracy > 0.5
-    assert metrics.accuracy == evaluate(model, small_digits[1])
+    assert metrics.accuracy == evaluate_classifier(model, small_digits[1])
     assert metrics.images == 200
     assert not model.training
 
@@ -39,7 +40,7 @@ def test_a_short_training_learns_and_reports_every_step(small_digits):
 def test_the_same_seed_gives_the_same_weights(small_digits):
     recipe = Recipe(epochs=2, batch=32)
     few = small_digits[0].first(64), small_digits[1].first(20)
-    first, second = (train(CONFIG, *few, recipe=recipe, seed=3)[0].state_dict() for _ in range(2))
+    first, second = (train_classifier(CONFIG, *few, recipe=recipe, seed=3)[0].state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -53,7 +54,7 @@ def test_the_temperature_falls_to_the_configurations(small_digits):
     handle = nn.modules.module.register_module_forward_pre_hook(note)
     try:
         few = small_digits[0].first(128), small_digits[1].first(10)
-        model, _ = train(CONFIG, *few, recipe=Recipe(epochs=2, batch=32, temperature_start=10.0), seed=0)
+        model, _ = train_classifier(CONFIG, *few, recipe=Recipe(epochs=2, batch=32, temperature_start=10.0), seed=0)
     finally:
         handle.remove()
     distinct = list(dict.fromkeys(temperatures))
@@ -68,7 +69,7 @@ def test_training_starts_from_given_weights(small_digits):
     few = small_digits[0].first(64), small_digits[1].first(20)
     first = build(CONFIG, seed=9)
     noisy = replace(CONFIG, quantization_levels=6)
-    model, _ = train(noisy, *few, recipe=Recipe(epochs=1, learning_rate=1e-12, weight_decay=0.0), seed=0, start=first)
+    model, _ = train_classifier(noisy, *few, recipe=Recipe(epochs=1, learning_rate=1e-12, weight_decay=0.0), seed=0, start=first)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter, first.get_parameter(name))
     assert model.config.quantization_levels == 6
@@ -77,7 +78,9 @@ def test_training_starts_from_given_weights(small_digits):
 @pytest.mark.parametrize("images", [2, 40])
 def test_data_smaller_than_a_batch_is_one_batch(small_digits, images):
     seen = []
-    train(CONFIG, small_digits[0].first(images), small_digits[1].first(5), recipe=Recipe(epochs=1), on_step=seen.append)
+    train_classifier(
+        CONFIG, small_digits[0].first(images), small_digits[1].first(5), recipe=Recipe(epochs=1), on_step=seen.append
+    )
     assert len(seen) == 1
 
 
@@ -123,15 +126,15 @@ def test_estimation_from_nothing_is_refused():
 def test_images_that_do_not_fit_the_network_are_refused(small_digits):
     good, held_out = small_digits
     with pytest.raises(BadData, match=r"takes \[3, 16, 16\]"):
-        train(FlyNetConfig(width=0.3, resolution=16, classes=10), good, held_out)
+        train_classifier(FlyNetConfig(width=0.3, resolution=16, classes=10), good, held_out)
     with pytest.raises(BadData, match="classes"):
-        train(FlyNetConfig(width=0.3, resolution=16, classes=4, channels=1), good, held_out)
+        train_classifier(FlyNetConfig(width=0.3, resolution=16, classes=4, channels=1), good, held_out)
     with pytest.raises(BadData, match="labelled"):
-        train(CONFIG, ImageSet(good.images, None), held_out)
+        train_classifier(CONFIG, ImageSet(good.images, None), held_out)
     with pytest.raises(BadData, match="at least 2 images"):
-        train(CONFIG, good.first(1), held_out)
+        train_classifier(CONFIG, good.first(1), held_out)
     with pytest.raises(BadData, match="no labels"):
-        evaluate(build(CONFIG, 0), ImageSet(good.images, None))
+        evaluate_classifier(build(CONFIG, 0), ImageSet(good.images, None))
 
 
 def test_a_student_that_agrees_with_its_teacher_has_only_the_labels_loss(small_digits):
@@ -139,7 +142,7 @@ def test_a_student_that_agrees_with_its_teacher_has_only_the_labels_loss(small_d
     images = torch.from_numpy(small_digits[0].images[:4])
     logits = model(images)
     hard = torch.tensor(2.0)
-    assert float(_Teacher(model, Distillation(alpha=0.25)).loss(images, logits, hard).detach()) == pytest.approx(1.5, abs=1e-5)
+    assert float(Teacher(model, Distillation(alpha=0.25)).loss(images, logits, hard).detach()) == pytest.approx(1.5, abs=1e-5)
     logits = torch.arange(40.0).reshape(4, 10)
-    other = _Teacher(lambda _: logits.roll(1, dims=1) * 9, Distillation(temperature=1.0, alpha=1.0)).loss(images, logits, hard)
+    other = Teacher(lambda _: logits.roll(1, dims=1) * 9, Distillation(temperature=1.0, alpha=1.0)).loss(images, logits, hard)
     assert float(other.detach()) > 1e-3
