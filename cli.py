@@ -291,7 +291,7 @@ def train(
 @click.option(
     "--pixels",
     type=click.Choice(["imagenet", "unit", "signed", "raw"]),
-    help="What a foreign model wants: by ImageNet's mean and deviation, 0 to 1, -1 to 1, 0 to 255.  [default: as in our training]",
+    help="What a foreign model wants: by ImageNet's mean and deviation, 0 to 1, -1 to 1, 0 to 255.  [default: our training's]",
 )
 @click.option("--mean", metavar="R,G,B", help="In place of --pixels: subtracted from pixels of 0 to 1; one value for grey.")
 @click.option("--std", metavar="R,G,B", help="With --mean: what the difference is divided by.")
