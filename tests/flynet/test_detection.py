@@ -6,13 +6,13 @@ from dataclasses import astuple, replace
 import pytest
 import torch
 
-from flynet_tiny.errors import BadData, MissingTool, UsageError
+from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.flynet.backbone import STRIDES, FlyNetBackbone, FlyNetPyramid, backbone_of
 from flynet_tiny.flynet.checkpoint import Metadata, load_checkpoint, save_checkpoint
 from flynet_tiny.flynet.coco import load_coco
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.detection import evaluate_detector, train_detector
-from flynet_tiny.flynet.detector import build_detector, torchvision_detector
+from flynet_tiny.flynet.detector import build_detector
 from flynet_tiny.flynet.detector_config import DetectorConfig
 from flynet_tiny.flynet.model import build, count, count_params
 from flynet_tiny.flynet.presets import preset
@@ -149,24 +149,3 @@ def test_an_empty_picture_has_a_loss():
     assert torch.isfinite(loss)
     assert objects == 0
     assert all(parameter.grad is not None for parameter in model.parameters())  # several processes wait for each
-
-
-@pytest.mark.parametrize("kind", ["faster-rcnn", "retinanet"])
-def test_the_backbone_serves_torchvisions_detectors(kind):
-    backbone = FlyNetBackbone(build(SMALL, 0))
-    try:
-        detector = torchvision_detector(kind, backbone, 3, 32, min_size=64, max_size=64)
-    except MissingTool as error:
-        pytest.skip(f"needs the extra 'detection': {error}")
-    images = [torch.rand(3, 64, 64), torch.rand(3, 64, 64)]
-    target = {"boxes": torch.tensor([[8.0, 8.0, 40.0, 40.0]]), "labels": torch.tensor([1])}
-    losses = detector(images, [target, target])
-    sum(losses.values()).backward()
-    assert backbone.stem.conv.weight.grad.abs().sum() > 0
-    assert set(detector.eval()(images)[0]) == {"boxes", "scores", "labels"}
-
-
-def test_without_torchvision_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torchvision.models.detection", None)
-    with pytest.raises(MissingTool, match="detection"):
-        torchvision_detector("retinanet", FlyNetBackbone(build(SMALL, 0)), 3)
