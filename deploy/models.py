@@ -94,7 +94,7 @@ def list_models() -> tuple[ListedModel, ...]:
 
 
 def _difference(found: Preset, counts: Counts) -> str:
-    """FlyNets beside the paper's own count of MAdds; of a peer it repeats what others printed: MACs, with MicroNet's dynamic ones."""
+    """FlyNets beside the paper's own count of MAdds; of a peer it repeats what others printed: MACs, dynamic ones too."""
     if isinstance(found.config, FlyNetConfig):
         return difference(found.printed, counts.params, counts.profiled_madds)
     return difference(found.printed, counts.params, counts.macs + counts.dynamic_macs)
