@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .arrange import arrange
 from .c_library import CLibrary
 from .check_plan import check_plan
 from .emit import emit, model_sha256
 from .ir import Graph, Op
-from .kernels import select_kernel
 from .kernels.base import KernelCall
 from .kernels.effort import BALANCED, Effort
-from .lifetimes import is_free, lifetimes
 from .passes.pipeline import run_passes
-from .plan_memory import MemoryPlan, plan_memory
+from .plan_memory import MemoryPlan
 from .tflite_reader import read_tflite
 
 
@@ -38,8 +37,7 @@ def compile_tflite(data: bytes, name: str, target: str = "any", effort: Effort =
 def compile_graph(source: Graph, sha256: str, target: str = "any", effort: Effort = BALANCED) -> Compiled:
     """Optimise, plan and emit a verified graph; `sha256` is that of the file which it came from."""
     graph = run_passes(source)
-    ops = tuple(op for op in graph.ops if not is_free(op.kind))
-    calls = tuple(select_kernel(op, graph, effort) for op in ops)
-    plan = plan_memory(lifetimes(graph, calls))
-    check_plan(plan, graph, calls)
-    return Compiled(source, graph, ops, calls, plan, emit(graph, ops, calls, plan, sha256, target), sha256)
+    made = arrange(graph, effort)
+    check_plan(made.plan, made.graph, made.calls)
+    library = emit(made.graph, made.ops, made.calls, made.plan, sha256, target)
+    return Compiled(source, made.graph, made.ops, made.calls, made.plan, library, sha256)

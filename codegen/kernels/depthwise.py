@@ -10,7 +10,9 @@ and shift ("tied"), these constants come once, after the last head.
 Large streams are stored compact, the taps as int8 in place of the words; each filter is widened in scratch when its turn
 comes.
 
-Maps that do not fit into MAX_PLANE_BYTES are taken in bands of rows; the rows that two bands share are kept in scratch.
+Maps that do not fit into MAX_PLANE_BYTES are taken in bands of rows; the rows that two bands share are kept in scratch. In the
+striped form all channels of a band come before the next band: a little more work, but the output may then follow the input
+through the same memory.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir import Window
-from .base import ConstArray, KernelCall, SamePlace, ShapeValue
+from .base import ConstArray, KernelCall, RowSchedule, SamePlace, ShapeValue, Sharing
 from .convolution import Convolution, clamped_table, window_shape
 from .effort import Effort
 from .gate import Gate
@@ -63,7 +65,8 @@ def depthwise_call(
     `heads_of_second` filters of each channel go to the second of two results.
     """
     requant, is_tied = _requantization(conv, heads, is_max)
-    plane = plane_of(conv)
+    plane = plane_of(conv, effort.stripes)
+    is_striped = effort.stripes > 1 and plane.bands > 1
     shape: dict[str, ShapeValue] = {**window_shape(conv), "heads": heads, "is_max": is_max, "is_tied": is_tied, **asdict(plane)}
     taps = _taps(conv)
     row = tiling(conv.attrs.window, conv.output_shape[2], taps, is_max, effort.max_tile)
@@ -80,6 +83,7 @@ def depthwise_call(
         "clamp_high": clamps and conv.activation_max < 127,
         "heads_of_second": heads_of_second,
         "is_gated": gate is not None,
+        "is_striped": is_striped,
     }
     scalars = {"input_zero_point": conv.input_zero_point}
     if shape["clamp_low"]:
@@ -110,7 +114,27 @@ def depthwise_call(
         arrays=tuple(arrays),
         scalars=scalars,
         scratch_bytes=scratch_bytes,
-        sharing={source: SamePlace()} if (is_max or heads == 1) and _bands_run_behind(conv, plane) else {},
+        sharing=_sharing(conv, plane, source, 1 if is_max else heads - heads_of_second, is_striped),
+    )
+
+
+def _sharing(conv: Convolution, plane: Plane, source: str, heads: int, is_striped: bool) -> dict[str, Sharing]:
+    """How the first result, with `heads` maps a channel, may lie on the input."""
+    if is_striped:
+        return {source: _stripe_schedule(conv, plane, heads)}
+    return {source: SamePlace()} if heads == 1 and _bands_run_behind(conv, plane) else {}
+
+
+def _stripe_schedule(conv: Convolution, plane: Plane, heads: int) -> RowSchedule:
+    """A step for each band: it reads its rows while it writes its outputs."""
+    w = conv.attrs.window
+    _, in_h, in_w, c_in = conv.input_shape
+    _, out_h, out_w, _ = conv.output_shape
+    ends = [min(out_h, (band + 1) * plane.band_rows) for band in range(plane.bands)]
+    first_rows = [min(in_h, max(0, band * plane.band_rows * w.stride_h - w.pad_top)) for band in range(plane.bands)]
+    return RowSchedule(
+        tuple(end * out_w * c_in * heads for end in ends),
+        tuple(row * in_w * c_in for row in first_rows),
     )
 
 
@@ -209,8 +233,11 @@ class Plane:
         return 2 * self.plane_w * self.plane_h
 
 
-def plane_of(conv: Convolution) -> Plane:
-    """The whole map of a channel where it fits into MAX_PLANE_BYTES, otherwise bands of equal height that do."""
+def plane_of(conv: Convolution, stripes: int = 1) -> Plane:
+    """The whole map of a channel where it fits into MAX_PLANE_BYTES, otherwise bands of equal height that do.
+
+    stripes  the least number of bands, as far as there are rows
+    """
     w = conv.attrs.window
     _, in_h, in_w, c_in = conv.input_shape
     _, out_h, out_w, _ = conv.output_shape
@@ -219,7 +246,7 @@ def plane_of(conv: Convolution) -> Plane:
     height = (out_h - 1) * w.stride_h + span_h
     plane_w = width + width % 2
     most_rows = (MAX_PLANE_BYTES // (2 * plane_w) - span_h) // w.stride_h + 1
-    bands = math.ceil(out_h / max(1, min(out_h, most_rows)))
+    bands = max(math.ceil(out_h / max(1, min(out_h, most_rows))), min(stripes, out_h))
     band_rows = math.ceil(out_h / bands)
     copy_w = max(0, min(in_w, width - w.pad_left))
     return Plane(

@@ -19,6 +19,9 @@ class Effort:
     unrolled_rows      kernel rows of all heads; above, the heads after the first share code
     side_by_side       whether windows inside the map have a faster path beside the general one
     compiler_flag      gcc's optimization of the firmware
+    stripes            depthwise convolutions take the map in at least so many bands, all channels of one before the next;
+                       1: channel by channel. `arrange.py` sets it where that makes the arena smaller ..
+    max_stripes        .. up to this
     """
 
     unroll_all_pairs: int
@@ -30,6 +33,8 @@ class Effort:
     unrolled_rows: int
     side_by_side: bool
     compiler_flag: str
+    max_stripes: int
+    stripes: int = 1
 
 
 SPEED = Effort(
@@ -42,6 +47,7 @@ SPEED = Effort(
     unrolled_rows=20,
     side_by_side=True,
     compiler_flag="-O3",
+    max_stripes=1,
 )
 BALANCED = Effort(
     unroll_all_pairs=30,
@@ -53,6 +59,7 @@ BALANCED = Effort(
     unrolled_rows=10,
     side_by_side=True,
     compiler_flag="-O3",
+    max_stripes=8,
 )
 SIZE = Effort(
     unroll_all_pairs=4,
@@ -64,6 +71,7 @@ SIZE = Effort(
     unrolled_rows=0,
     side_by_side=False,
     compiler_flag="-Os",
+    max_stripes=8,
 )
 
 EFFORTS: Mapping[str, Effort] = {"speed": SPEED, "balanced": BALANCED, "size": SIZE}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from flynet_tiny.codegen.kernels.base import RowSchedule
 from flynet_tiny.codegen.kernels.effort import BALANCED, SIZE, SPEED, Effort
 
 from .conv_cases import Kind, Layer, listed, square
@@ -16,6 +18,18 @@ from .kernel_runner import run_on_arm, run_on_host
 def test_every_effort_computes_the_same(tmp_path: Path, effort: Effort) -> None:
     layers = [layer for kind in Kind for layer in listed(kind)[::4]]
     run_on_host([layer.case(effort) for layer in layers], tmp_path)
+
+
+DEPTHWISE = (Kind.DEPTHWISE, Kind.MDW_MAX, Kind.GATED, Kind.PAIR)
+
+
+@pytest.mark.parametrize("stripes", [2, 5])
+def test_stripes_compute_the_same_with_the_output_behind_the_input(tmp_path: Path, stripes: int) -> None:
+    cases = [layer.case(replace(BALANCED, stripes=stripes)) for kind in DEPTHWISE for layer in listed(kind)]
+    shared = [case for case in cases if any(isinstance(sharing, RowSchedule) for sharing in case.call.sharing.values())]
+    assert len(shared) > len(cases) / 2
+    run_on_host(cases, tmp_path / "host", sanitize=True)
+    run_on_arm(shared[::3], tmp_path / "arm")
 
 
 def test_speed_needs_fewer_instructions_and_size_fewer_bytes(tmp_path: Path) -> None:
