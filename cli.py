@@ -192,7 +192,7 @@ def compile_command(
     flynet-tiny train --data digits --width 0.4 --resolution 32 --out digits.pt
     flynet-tiny train --data pictures/ --resolution 96 --recipe small --epochs 30 --out mine.pt
     flynet-tiny train --data imagenet/ --model flynet-h3-0.5x --resolution 224 --out imagenet.pt --resume
-    flynet-tiny train --data coco:/data/coco --width 0.4 --resolution 320 --out detector.pt
+    flynet-tiny train --data coco:/data/coco --width 0.4 --resolution 320 --start imagenet.pt --out detector.pt
     """,
 )
 @click.option(
@@ -209,7 +209,8 @@ def compile_command(
 @click.option(
     "--recipe",
     type=click.Choice(["paper", "small"]),
-    help="The paper's (SGD, 150 epochs), or one for some thousand images.  [default: small for digits, else paper]",
+    help="The paper's (SGD, 150 epochs; detectors 26), or one for few images.  [default: small for digits and below 2000 COCO "
+    "pictures, else paper]",
 )
 @click.option("--epochs", type=int, help="Passes over the data.  [default: the recipe's]")
 @click.option("--batch", type=int, help="Images in a step, over all processes.  [default: the recipe's]")
@@ -225,7 +226,7 @@ def compile_command(
 @click.option("--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on the CPU.")
 @click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads that decode pictures.")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write the metrics there too.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, order and augmentation.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of weights, order and augmentation.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The checkpoint to write.")
 def train(
     data: str,
@@ -256,7 +257,8 @@ def train(
     torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
     """
     from .deploy.network import NetworkRequest
-    from .deploy.training import TrainingRequest, train_network
+    from .deploy.training import train_network
+    from .deploy.training_run import TrainingRequest
     from .flynet.recipe import Distillation
 
     network = NetworkRequest(width, heads, resolution, None, channels, seed=seed, model=model)

@@ -1,7 +1,7 @@
 """The intermediate representation: `Graph`, `Op`, `Tensor`, `Quantization`, all frozen.
 
 Tensors are named; names are unique in a graph and safe in C. Activations are int8 in NHWC order (or any shape of rank
-1 to 6); weights keep the layout of the `.tflite` file: CONV_2D `[c_out, kernel_h, kernel_w, c_in]`, DEPTHWISE_CONV_2D
+1 to 6); weights keep the layout of the `.tflite` file: CONV_2D `[c_out, kernel_h, kernel_w, c_in / groups]`, DEPTHWISE_CONV_2D
 `[1, kernel_h, kernel_w, c_in * depth_multiplier]`, FULLY_CONNECTED `[c_out, c_in]`; biases are int32 `[c_out]`.
 """
 
@@ -51,6 +51,8 @@ class OpKind(Enum):
     CONCATENATION = "CONCATENATION"
     SLICE = "SLICE"
     STRIDED_SLICE = "STRIDED_SLICE"
+    GATHER = "GATHER"
+    TRANSPOSE = "TRANSPOSE"
     PAD = "PAD"
     RESHAPE = "RESHAPE"
     FUSED = "FUSED"
@@ -191,7 +193,10 @@ class ClampAttrs:
 
 @dataclass(frozen=True)
 class ConvAttrs:
-    """CONV_2D and DEPTHWISE_CONV_2D. depth_multiplier is 0 for CONV_2D; output channel = channel * depth_multiplier + head."""
+    """CONV_2D and DEPTHWISE_CONV_2D. depth_multiplier is 0 for CONV_2D; output channel = channel * depth_multiplier + head.
+
+    A CONV_2D has as many groups as its weights' c_in goes into the input's (`conv_groups`).
+    """
 
     window: Window
     activation_min: int = -128
@@ -239,6 +244,21 @@ class SliceAttrs:
 
 
 @dataclass(frozen=True)
+class GatherAttrs:
+    """GATHER along a non-negative axis: element i of it is the input's element indices[i]."""
+
+    axis: int
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TransposeAttrs:
+    """TRANSPOSE: axis i of the output is axis permutation[i] of the input."""
+
+    permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class PadAttrs:
     """PAD with the zero point: elements before and after, for each axis."""
 
@@ -255,7 +275,18 @@ class FusedAttrs:
 
 
 Attrs = (
-    NoAttrs | ClampAttrs | ConvAttrs | PoolAttrs | ReduceAttrs | SoftmaxAttrs | ConcatAttrs | SliceAttrs | PadAttrs | FusedAttrs
+    NoAttrs
+    | ClampAttrs
+    | ConvAttrs
+    | PoolAttrs
+    | ReduceAttrs
+    | SoftmaxAttrs
+    | ConcatAttrs
+    | SliceAttrs
+    | GatherAttrs
+    | TransposeAttrs
+    | PadAttrs
+    | FusedAttrs
 )
 
 
@@ -334,6 +365,11 @@ def _mentioned(op: Op) -> set[str]:
         for step in op.attrs.body:
             names |= _mentioned(step)
     return names
+
+
+def conv_groups(op: Op, graph: Graph) -> int:
+    """The groups of a CONV_2D: group g reads the g-th share of the input channels and writes the g-th of the output's."""
+    return graph.tensor(op.inputs[0]).shape[3] // graph.tensor(op.inputs[1]).shape[3]
 
 
 def macs(op: Op, graph: Graph) -> int:

@@ -17,6 +17,7 @@ from .ir import (
     ConcatAttrs,
     ConvAttrs,
     FusedAttrs,
+    GatherAttrs,
     Graph,
     Op,
     OpKind,
@@ -26,7 +27,9 @@ from .ir import (
     SliceAttrs,
     SoftmaxAttrs,
     Tensor,
+    TransposeAttrs,
     Window,
+    conv_groups,
 )
 
 Array = npt.NDArray[np.generic]
@@ -145,9 +148,11 @@ def _accumulator_bounds(op: Op, graph: Graph) -> Int64:
 
 def _conv_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     assert isinstance(op.attrs, ConvAttrs)
-    weights = operands[1].astype(np.float64)
+    groups = conv_groups(op, graph)
     taps = _windows(_centred(operands[0], graph.tensor(op.inputs[0])), op.attrs.window)
-    acc = np.tensordot(taps, weights, axes=((3, 4, 5), (1, 2, 3))).astype(np.int64) + _bias(operands)
+    shares = zip(np.split(taps, groups, axis=5), np.split(operands[1].astype(np.float64), groups), strict=True)
+    maps = [np.tensordot(share, weights, axes=((3, 4, 5), (1, 2, 3))) for share, weights in shares]
+    acc = np.concatenate(maps, axis=3).astype(np.int64) + _bias(operands)
     return _scaled(acc, op, graph, op.attrs.activation_min, op.attrs.activation_max)
 
 
@@ -294,6 +299,16 @@ def _slice(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     return operands[0][np.ix_(*indices)].astype(np.int64)
 
 
+def _gather(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, GatherAttrs)
+    return np.take(operands[0], op.attrs.indices, axis=op.attrs.axis).astype(np.int64)
+
+
+def _transpose(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, TransposeAttrs)
+    return operands[0].transpose(op.attrs.permutation).astype(np.int64)
+
+
 def _pad(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     assert isinstance(op.attrs, PadAttrs)
     widths = list(zip(op.attrs.before, op.attrs.after, strict=True))
@@ -327,6 +342,8 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.CONCATENATION: _concatenation,
     OpKind.SLICE: _slice,
     OpKind.STRIDED_SLICE: _slice,
+    OpKind.GATHER: _gather,
+    OpKind.TRANSPOSE: _transpose,
     OpKind.PAD: _pad,
     OpKind.RESHAPE: _reshape,
 }

@@ -93,9 +93,10 @@ def constant_bias(op: FileOp) -> bool:
     return bias is None or (bias.is_constant and bias.dtype is DType.INT32)
 
 
-def ungrouped(op: FileOp) -> bool:
-    """The convolution has one group: its weights take all input channels."""
-    return op.input(1).shape[-1:] == op.input(0).shape[-1:]
+def whole_groups(op: FileOp) -> bool:
+    """The weights' input channels go into the input's without rest; the output channels divide into as many groups."""
+    channels, weights = op.input(0).shape[-1], op.input(1).shape
+    return weights[-1] > 0 and channels % weights[-1] == 0 and weights[0] % (channels // weights[-1]) == 0
 
 
 def plain_weights_format(op: FileOp) -> bool:
@@ -104,7 +105,7 @@ def plain_weights_format(op: FileOp) -> bool:
 
 
 def constant_second_input(op: FileOp) -> bool:
-    """The second input (axes, paddings, begins) is constant int32."""
+    """The second input (axes, paddings, begins, indices) is constant int32."""
     t = op.input(1)
     return t.is_constant and t.dtype is DType.INT32
 
@@ -170,6 +171,11 @@ def softmax_scale(op: FileOp) -> bool:
     return op.input(0).scale * op.options["beta"] * (1 << 26) > 1
 
 
+def no_batch_dims(op: FileOp) -> bool:
+    """There are no batch dimensions, and the indices are a list."""
+    return op.options["batch_dims"] == 0 and len(op.input(1).shape) == 1
+
+
 def no_ellipsis(op: FileOp) -> bool:
     """Masks for ellipsis and new axes, and the offset flag, are not set."""
     return not (op.options["ellipsis_mask"] or op.options["new_axis_mask"] or op.options["offset"])
@@ -185,9 +191,10 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "ADD": (*_BINARY, output_scale_above_sum),
     "AVERAGE_POOL_2D": _POOL,
     "CONCATENATION": (*_INT8, no_activation, same_scales),
-    "CONV_2D": (*_CONV, ungrouped, no_wrap_of_sums),
+    "CONV_2D": (*_CONV, whole_groups, no_wrap_of_sums),
     "DEPTHWISE_CONV_2D": (*_CONV, no_wrap_of_sums),
     "FULLY_CONNECTED": (*_INT8, constant_weights, constant_bias, known_activation, plain_weights_format),
+    "GATHER": (*_INT8, constant_second_input, same_scales, no_batch_dims),
     "HARD_SWISH": (*_INT8, hard_swish_scale),
     "LOGISTIC": (*_INT8, unit_output),
     "MAXIMUM": (*_INT8, int8_operands, same_scales),
@@ -205,10 +212,10 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "SQUARED_DIFFERENCE": (*_INT8, int8_operands, output_scale_above_square),
     "STRIDED_SLICE": (*_INT8, constant_second_input, constant_third_input, same_scales, no_ellipsis),
     "SUB": (*_BINARY, output_scale_above_sum),
+    "TRANSPOSE": (*_INT8, constant_second_input, same_scales),
 }
 
 NEAREST: Mapping[str, str] = {
-    "TRANSPOSE": "convert with channels last, so that none is needed",
     "LEAKY_RELU": "use RELU or HARD_SWISH",
     "PRELU": "use RELU or HARD_SWISH",
     "ELU": "use RELU or HARD_SWISH",

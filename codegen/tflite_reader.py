@@ -22,6 +22,7 @@ from .ir import (
     ConcatAttrs,
     ConvAttrs,
     DType,
+    GatherAttrs,
     Graph,
     NoAttrs,
     Op,
@@ -33,6 +34,7 @@ from .ir import (
     SliceAttrs,
     SoftmaxAttrs,
     Tensor,
+    TransposeAttrs,
     Window,
 )
 from .supported_ops import FileOp, problems
@@ -48,8 +50,8 @@ _ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6")
 _OPCODES: Mapping[int, str] = {
     0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 9: "FULLY_CONNECTED",
     14: "LOGISTIC", 17: "MAX_POOL_2D", 18: "MUL", 19: "RELU", 21: "RELU6", 22: "RESHAPE", 25: "SOFTMAX", 34: "PAD",
-    40: "MEAN", 41: "SUB", 45: "STRIDED_SLICE", 55: "MAXIMUM", 65: "SLICE", 82: "REDUCE_MAX", 99: "SQUARED_DIFFERENCE",
-    114: "QUANTIZE", 117: "HARD_SWISH",
+    36: "GATHER", 39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 45: "STRIDED_SLICE", 55: "MAXIMUM", 65: "SLICE",
+    82: "REDUCE_MAX", 99: "SQUARED_DIFFERENCE", 114: "QUANTIZE", 117: "HARD_SWISH",
 }  # fmt: skip
 
 _Field = tuple[str, int, str, float]
@@ -72,6 +74,7 @@ _OPTIONS: Mapping[str, tuple[_Field, ...]] = {
     "ADD": _ACTIVATION_ONLY,
     "SUB": _ACTIVATION_ONLY,
     "MUL": _ACTIVATION_ONLY,
+    "GATHER": (("axis", 0, "i", 0), ("batch_dims", 1, "i", 0)),
     "MEAN": (("keep_dims", 0, "?", 0),),
     "REDUCE_MAX": (("keep_dims", 0, "?", 0),),
     "STRIDED_SLICE": (
@@ -387,6 +390,18 @@ def _strided_slice_attrs(op: FileOp) -> _Built:
     return _strided_slice(op)[0], [op.input(0)]
 
 
+def _gather(op: FileOp) -> _Built:
+    rank, axis = len(op.input(0).shape), int(op.options["axis"])
+    if not -rank <= axis < rank:
+        raise GraphError(f"{op.label}: axis {axis} of rank {rank}")
+    return GatherAttrs(axis % rank, _integers(op.input(1))), [op.input(0)]
+
+
+def _transpose(op: FileOp) -> _Built:
+    rank = len(op.input(0).shape)
+    return TransposeAttrs(tuple(axis + rank if axis < 0 else axis for axis in _integers(op.input(1)))), [op.input(0)]
+
+
 def _pad(op: FileOp) -> _Built:
     pairs = _integers(op.input(1))
     return PadAttrs(pairs[0::2], pairs[1::2]), [op.input(0)]
@@ -415,5 +430,7 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "CONCATENATION": _concat,
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice_attrs,
+    "GATHER": _gather,
+    "TRANSPOSE": _transpose,
     "PAD": _pad,
 }

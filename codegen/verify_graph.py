@@ -11,6 +11,7 @@ from .ir import (
     ConvAttrs,
     DType,
     FusedAttrs,
+    GatherAttrs,
     Graph,
     NoAttrs,
     Op,
@@ -21,6 +22,7 @@ from .ir import (
     SliceAttrs,
     SoftmaxAttrs,
     Tensor,
+    TransposeAttrs,
 )
 
 Shape = tuple[int, ...]
@@ -152,7 +154,9 @@ def _conv_shape(op: Op, graph: Graph) -> Shape:
     _verify_window(op, h, w)
     if op.kind is OpKind.CONV_2D:
         c_out = weights[0]
-        _require(weights[3] == c, f"{op.label}: weights for {weights[3]} input channels, the input has {c}")
+        groups, rest = divmod(c, weights[3])
+        _require(groups > 0 and rest == 0, f"{op.label}: weights for {weights[3]} input channels, the input has {c}")
+        _require(c_out % groups == 0, f"{op.label}: {c_out} output channels in {groups} groups")
         _require(depth_multiplier == 0, f"{op.label}: CONV_2D has no depth multiplier")
     else:
         c_out = weights[3]
@@ -240,6 +244,24 @@ def _slice_shape(op: Op, graph: Graph) -> Shape:
     return found
 
 
+def _gather_shape(op: Op, graph: Graph) -> Shape:
+    shape = _input(op, graph).shape
+    assert isinstance(op.attrs, GatherAttrs)
+    axis, indices = op.attrs.axis, op.attrs.indices
+    _require(0 <= axis < len(shape) and len(indices) > 0, f"{op.label}: axis {axis} of {list(shape)}, {len(indices)} indices")
+    inside = all(0 <= index < shape[axis] for index in indices)
+    _require(inside, f"{op.label}: an index of {min(indices)}..{max(indices)} is outside axis {axis} of {shape[axis]}")
+    return (*shape[:axis], len(indices), *shape[axis + 1 :])
+
+
+def _transpose_shape(op: Op, graph: Graph) -> Shape:
+    shape = _input(op, graph).shape
+    assert isinstance(op.attrs, TransposeAttrs)
+    permutation = op.attrs.permutation
+    _require(sorted(permutation) == list(range(len(shape))), f"{op.label}: permutation {permutation} of {list(shape)}")
+    return tuple(shape[axis] for axis in permutation)
+
+
 def _pad_shape(op: Op, graph: Graph) -> Shape:
     shape = _input(op, graph).shape
     assert isinstance(op.attrs, PadAttrs)
@@ -264,6 +286,8 @@ _SAME_QUANTIZATION = frozenset(
         OpKind.CONCATENATION,
         OpKind.SLICE,
         OpKind.STRIDED_SLICE,
+        OpKind.GATHER,
+        OpKind.TRANSPOSE,
         OpKind.PAD,
         OpKind.RESHAPE,
     }
@@ -292,6 +316,8 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.CONCATENATION: (ConcatAttrs, 1, 64, _concat_shape),
     OpKind.SLICE: (SliceAttrs, 1, 1, _slice_shape),
     OpKind.STRIDED_SLICE: (SliceAttrs, 1, 1, _slice_shape),
+    OpKind.GATHER: (GatherAttrs, 1, 1, _gather_shape),
+    OpKind.TRANSPOSE: (TransposeAttrs, 1, 1, _transpose_shape),
     OpKind.PAD: (PadAttrs, 1, 1, _pad_shape),
     OpKind.RESHAPE: (NoAttrs, 1, 1, _reshape_shape),
 }

@@ -2,87 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from ..errors import OutputFailed, UsageError
+from ..errors import BadData, UsageError
 from ..flynet.coco import CocoSet, load_coco
 from ..flynet.config import FlyNetConfig
 from ..flynet.detector_config import DetectorConfig
-from .console import Reporter
-from .network import NetworkRequest
+from ..flynet.networks import NetworkConfig
+from ..flynet.recipe import Recipe, paper_detection_recipe, small_detection_recipe
+from .training_run import Training, TrainingRequest, require_same
 
 if TYPE_CHECKING:
-    from ..flynet.detection import DetectionProgress, DetectionRecipe
-    from ..flynet.model import FlyNet
+    from torch import nn
 
 COCO = "coco:"
-SMALL_DATA_PICTURES = 2000  # fewer pictures are trained with the schedule for small data
+SMALL_DATA_PICTURES = 2000  # fewer pictures are trained with the recipe for small data
 
 
-def train_on_coco(
-    data: str, request: NetworkRequest, epochs: int | None, batch: int | None, out: Path, start: Path | None = None
-) -> None:
-    """Train a RetinaNet on the pictures of a COCO folder, print AP50, and write the checkpoint whole or not at all.
-
-    data   "coco:DIR";  start: a classifier's checkpoint for the backbone to begin with (the paper fine-tunes such a one)
-    """
-    asked = request.config()
+def detector_training(request: TrainingRequest, asked: NetworkConfig) -> Training:
+    """A RetinaNet on the pictures of a COCO folder, judged by COCO's average precision."""
     if not isinstance(asked, FlyNetConfig):
         raise UsageError(f"detection needs a FlyNet's backbone; {asked.name} is none")
-    _require_writable(out)
-    reporter = Reporter()
-    root = Path(data.removeprefix(COCO))
+    if request.teacher is not None:
+        raise UsageError("--teacher is for classifiers; a detector begins with a trained classifier: --start")
+    root = Path(request.data.removeprefix(COCO))
     train_set, held_out = load_coco(root, "train"), load_coco(root, "val")
+    if train_set.class_names != held_out.class_names:
+        raise BadData(f"{root}: the training and the validation pictures do not have the same categories")
     config = DetectorConfig(asked, len(train_set.class_names))
-    with reporter.step("train") as step:
-        from ..flynet.checkpoint import Metadata, save_checkpoint
-        from ..flynet.detection import train_detector
+    from ..flynet.detection import train_detector
 
-        recipe = _recipe(train_set, epochs, batch)
-        network = None if start is None else _classifier(start)
-        if network is not None:
-            given = replace(network.config, resolution=asked.resolution, classes=asked.classes)
-            if given != replace(asked, classes=asked.classes):
-                raise UsageError(f"{start} is {given.name}, which is not the network asked for, {asked.name}")
-
-        def on_step(progress: DetectionProgress) -> None:
-            step.progress((progress.epoch - 1) * progress.steps + progress.step, progress.epochs * progress.steps)
-            if progress.step == progress.steps:
-                reporter.line("", f"epoch {progress.epoch:>3}  loss {progress.loss:.3f}")
-
-        model, metrics = train_detector(
-            config, train_set, held_out, recipe=recipe, seed=request.seed, start=network, on_step=on_step
-        )
-        save_checkpoint(out, model, Metadata(config, asdict(metrics), train_set.class_names, data))
-        step.say(f"{config.name}, AP50 {metrics.ap50:.1%} of {len(held_out)} held-out pictures -> {out}")
+    recipe = _recipe(request, train_set)
+    train = partial(train_detector, config, train_set, held_out, recipe=recipe, workers=request.workers)
+    shown = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
+    pictures = f"{len(held_out)} held-out pictures"
+    return Training(config, recipe, train_set.class_names, pictures, shown, train, partial(_start, request.start, config))
 
 
-def _recipe(train_set: CocoSet, epochs: int | None, batch: int | None) -> DetectionRecipe:
-    from ..flynet.detection import PAPER, SMALL_DATA
-
-    recipe = SMALL_DATA if len(train_set) < SMALL_DATA_PICTURES else PAPER
-    if epochs is not None:
-        recipe = recipe.scaled_to(epochs)
-    return recipe if batch is None else replace(recipe, batch=batch)
+def _recipe(request: TrainingRequest, train_set: CocoSet) -> Recipe:
+    name = request.recipe or ("small" if len(train_set) < SMALL_DATA_PICTURES else "paper")
+    recipe = small_detection_recipe() if name == "small" else paper_detection_recipe()
+    return recipe.changed(request.epochs, request.batch, request.learning_rate)
 
 
-def _classifier(path: Path) -> FlyNet:
+def _start(file: Path | None, config: DetectorConfig) -> nn.Module | None:
+    """A classifier's checkpoint for the backbone to begin with (the paper fine-tunes such a one), or a detector's."""
     from ..flynet.checkpoint import load_checkpoint
 
-    model, metadata = load_checkpoint(path)
-    if not isinstance(metadata.config, FlyNetConfig):
-        raise UsageError(f"{path} is a {metadata.config.name}; a detector begins with a FlyNet's checkpoint")
-    return cast("FlyNet", model)
+    if file is None:
+        return None
+    model, metadata = load_checkpoint(file)
+    given = metadata.config
+    if isinstance(given, FlyNetConfig):
+        if _backbone(given) != _backbone(config.backbone):
+            raise UsageError(f"{file} is {given.name}, which is not the network asked for, {config.backbone.name}")
+    elif isinstance(given, DetectorConfig):
+        require_same(file, given, config, "--start needs the same", but=("resolution",))
+    else:
+        raise UsageError(f"{file} is a {given.name}; a detector begins with a FlyNet's checkpoint")
+    return model
 
 
-def _require_writable(out: Path) -> None:
-    """Fail before the training, not after it."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        probe = out.with_name(f".{out.name}.probe")
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputFailed(f"cannot write {out}: {error.strerror}") from error
+def _backbone(config: FlyNetConfig) -> FlyNetConfig:
+    """What the backbone's weights depend on."""
+    return replace(config, resolution=224, classes=2, quantization_levels=0)

@@ -1,8 +1,9 @@
 """Scales and zero points of all activations: which tensors must share one, and how small a scale may be.
 
-Operators that only move int8 values (RESHAPE, SLICE, PAD, poolings, REDUCE_MAX) have one quantization for input and output.
+Operators that only move int8 values (RESHAPE, SLICE, GATHER, PAD, poolings, REDUCE_MAX) quantize input and output alike.
 CONCATENATION and MAXIMUM want it of all inputs too: their producers write with it directly where nobody else reads them, else a
-QUANTIZE comes between. LOGISTIC and SOFTMAX write 1/256, -128.
+QUANTIZE comes between. LOGISTIC and SOFTMAX write 1/256, -128. Where a Clip's bounds are left to int8's saturation, no tie may
+widen the range: there a QUANTIZE comes between as well.
 
 LiteRT has lower bounds for output scales and aborts the process below some of them; a tensor that is constant in float (a dead
 channel, the variance of a constant map) would fall below. `_scale_floor` states each.
@@ -19,7 +20,10 @@ from ..errors import BadData, BadModel
 from .calibrate import Calibration
 from .float_graph import FloatGraph, FloatOp, FloatTensor, Kind
 
-_MOVES = {Kind.RESHAPE, Kind.SLICE, Kind.STRIDED_SLICE, Kind.PAD, Kind.MAX_POOL_2D, Kind.AVERAGE_POOL_2D, Kind.REDUCE_MAX}
+_MOVES = {
+    *(Kind.RESHAPE, Kind.SLICE, Kind.STRIDED_SLICE, Kind.GATHER, Kind.PAD),
+    *(Kind.MAX_POOL_2D, Kind.AVERAGE_POOL_2D, Kind.REDUCE_MAX),
+}
 _JOINS = {Kind.CONCATENATION, Kind.MAXIMUM}
 _SELECTS = (_MOVES | _JOINS) - {Kind.AVERAGE_POOL_2D}  # every output element is one of the input's, or 0
 _UNIT_INTERVAL = {Kind.LOGISTIC, Kind.SOFTMAX}
@@ -175,7 +179,7 @@ def _tie(graph: FloatGraph, groups: _Groups) -> FloatGraph:
         if op.kind in _MOVES:
             groups.join(op.inputs[0], op.output)
     uses = graph.use_counts()
-    unit_interval = {op.output for op in graph.ops if op.kind in _UNIT_INTERVAL}
+    own_range = {op.output for op in graph.ops if op.kind in _UNIT_INTERVAL or op.saturates}
     tensors = dict(graph.tensors)
     ops: list[FloatOp] = []
     for op in graph.ops:
@@ -183,7 +187,7 @@ def _tie(graph: FloatGraph, groups: _Groups) -> FloatGraph:
         for name in op.inputs:
             if op.kind in _JOINS and groups.find(name) != groups.find(op.output):
                 members = groups.members(name)
-                if unit_interval.intersection(members) or any(uses[member] > 1 for member in members):
+                if own_range.intersection(members) or any(uses[member] > 1 for member in members):
                     source, name = name, _unused(f"{op.output}/operand{len(inputs)}", tensors)
                     tensors[name] = FloatTensor(name, tensors[source].shape, tensors[source].value, tensors[source].layout)
                     uses[name] = 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -36,6 +36,7 @@ class Kind(Enum):
     CONCATENATION = "CONCATENATION"
     SLICE = "SLICE"
     STRIDED_SLICE = "STRIDED_SLICE"
+    GATHER = "GATHER"
     PAD = "PAD"
     RESHAPE = "RESHAPE"
     QUANTIZE = "QUANTIZE"  # from one scale to another; lowering makes none, quantization does
@@ -65,7 +66,8 @@ class FloatTensor:
 class FloatOp:
     """One operator. Inputs are tensors; `weights` are in TFLite's order (OHWI, depthwise 1HWC), `bias` has one value a channel.
 
-    parameters  integer constants that follow the inputs: axes, paddings, begins and sizes
+    parameters  integer constants that follow the inputs: axes, paddings, begins and sizes, indices
+    saturates   the output ends where a Clip ends it: int8 saturates at its calibrated range, which nothing may widen
     node        the ONNX node that it came from, for messages
     """
 
@@ -77,6 +79,7 @@ class FloatOp:
     weights: Array | None = None
     bias: Array | None = None
     parameters: tuple[Array, ...] = ()
+    saturates: bool = False
 
     @property
     def depth_multiplier(self) -> int:
@@ -91,6 +94,18 @@ class FloatGraph:
     ops: tuple[FloatOp, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    def with_ops(self, ops: Sequence[FloatOp]) -> FloatGraph:
+        """The network with these operators, less those that nothing reads, and with the tensors that are left."""
+        live = set(self.outputs)
+        kept: list[FloatOp] = []
+        for op in reversed(ops):
+            if op.output in live:
+                kept.append(op)
+                live.update(op.inputs)
+        live.update(self.inputs)
+        tensors = {name: tensor for name, tensor in self.tensors.items() if name in live}
+        return replace(self, tensors=tensors, ops=tuple(reversed(kept)))
 
     def use_counts(self) -> dict[str, int]:
         """How often each tensor is read; being a graph's output counts once."""

@@ -4,9 +4,9 @@ A logical axis is made of atoms: factors of its size. Memory is one order of all
 
 - Transpose renames axes, Reshape regroups atoms: neither moves a byte;
 - two arrays of one shape may be added where their memory orders agree;
-- a convolution takes an array whose memory order is N, H, W, C.
+- a convolution takes an array whose memory order is N, H, W, C; the channels may be shuffled, its weights then are too.
 
-What does not fit would need a TRANSPOSE, and is refused.
+Two orders of channels that must agree and do not are a GATHER. What else does not fit would need a TRANSPOSE, and is refused.
 """
 
 from __future__ import annotations
@@ -50,6 +50,32 @@ class Layout:
     def shape(self) -> tuple[int, ...]:
         """The logical shape."""
         return tuple(math.prod(atoms) for atoms in self.axes)
+
+    @staticmethod
+    def with_channels_of(source: Layout, shape: Sequence[int]) -> Layout:
+        """N, C, spatial axes laid out as N, spatial axes, C, where C has its channels in the order of `source`.
+
+        A multiple of the source's channels keeps the factor fastest: channel * factor + i, as a depthwise convolution writes.
+        """
+        channels = source.axes[1]
+        factor = shape[1] // math.prod(channels)
+        atoms = (*channels, factor) if factor > 1 else channels
+        axes = tuple((size,) if size > 1 else () for size in shape)
+        axes = (axes[0], atoms, *axes[2:])
+        first, last = _atom_numbers(source.axes)[1], _atom_numbers(axes)[1]
+        ordered = [last[first.index(atom)] for atom in source.memory if atom in first]
+        around = [atom for axis in channels_last_order(len(shape))[:-1] for atom in _atom_numbers(axes)[axis]]
+        return _canonical(axes, (*around, *ordered, *last[len(channels) :]))
+
+    @property
+    def channel_order(self) -> tuple[int, ...] | None:
+        """Which channel lies at each place of a map [N, C, spatial axes] in N, spatial axes, C order; None where none is."""
+        rank = len(self.axes)
+        if rank not in (3, 4) or self != Layout.with_channels_of(self, self.shape):
+            return None
+        numbers = _atom_numbers(self.axes)[1]
+        order = [numbers.index(atom) for atom in self.memory if atom in numbers]
+        return tuple(np.arange(self.shape[1]).reshape(self.axes[1]).transpose(order).reshape(-1).tolist())
 
     @property
     def sizes(self) -> tuple[int, ...]:

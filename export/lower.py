@@ -9,7 +9,10 @@ Each ONNX value keeps its meaning; only where its elements lie in memory changes
 - A fully connected layer is a CONV_2D 1x1 on [1, 1, 1, C]: LiteRT's FULLY_CONNECTED rounds otherwise than older ones.
   After a map the weights' columns are permuted to the order of memory.
 - torch's symmetric padding is an explicit PAD and a VALID window, unless it happens to be TFLite's SAME.
-- A Relu or a Clip from 0 goes into the operator before it, where nothing else reads that.
+- A Relu or a Clip around 0 goes into the operator before it, where nothing else reads that; a Clip alone is a QUANTIZE.
+- A channel shuffle moves nothing: depthwise convolutions and elementwise operators take the channels as they lie, convolutions
+  read them with shuffled weights. Where groups or another map need their own order, that is a GATHER; behind a convolution that
+  nothing else reads it is an order of its filters (`fold_gathers.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import numpy as np
 
 from ..errors import BadModel, UnsupportedOperators
 from .float_graph import Array, FloatGraph, Kind
+from .fold_gathers import fold_gathers
 from .layout import Layout, channels_last_order
 from .lower_builder import Builder, CannotLowerError, broadcast_shape, constant_operand, nhwc
 from .lower_windows import lower_average_pool, lower_conv, lower_max_pool
@@ -74,7 +78,7 @@ def lower(graph: OnnxGraph) -> FloatGraph:
         raise UnsupportedOperators(problems)
     if any(value in graph.constants for value in graph.outputs):
         raise BadModel("the model's output does not depend on its input")
-    lowered = builder.finish()
+    lowered = fold_gathers(builder.finish())
     if not lowered.ops:
         raise BadModel("the model has no operators")
     return lowered
@@ -94,7 +98,8 @@ def _clip(b: Builder, node: Node) -> None:
         bounds = clip_bounds(node, b.graph)
         raise CannotLowerError(f"it clips to {bounds}" if bounds else "its bounds are not constant")
     placed = b.placed(next(name for name in node.inputs if name not in b.graph.constants))
-    b.emit(Kind(activation), node, [placed.tensor], node.output, b.tensor_shape(placed.tensor), placed.layout)
+    kind = Kind.QUANTIZE if activation == "NONE" else Kind(activation)
+    b.emit(kind, node, [placed.tensor], node.output, b.tensor_shape(placed.tensor), placed.layout)
 
 
 def _binary(kind: Kind, can_clamp: bool = True) -> Callable[[Builder, Node], None]:
@@ -125,9 +130,14 @@ def _emit_binary(b: Builder, node: Node, kind: Kind, left: str, right: str, valu
         operand = b.add_constant(other, data.astype(np.float32))
     else:
         other_layout = b.placed(other).layout.reshape(other_logical)
-        if other_layout != layout.without(broadcast):
-            raise CannotLowerError("its operands lie in different orders; one would need a TRANSPOSE")
-        operand = b.view(b.placed(other).tensor, broadcast_shape(dims, physical, broadcast))
+        wanted = layout.without(broadcast)
+        held = b.placed(other).tensor
+        if other_layout != wanted:
+            is_map = b.shape(other) == other_logical and b.placed(other).layout.channel_order is not None
+            if not is_map or wanted.channel_order is None:
+                raise CannotLowerError("its operands lie in different orders; one would need a TRANSPOSE")
+            held = b.in_layout(other, wanted)
+        operand = b.view(held, broadcast_shape(dims, physical, broadcast))
     inputs = [tensor, operand] if main == left else [operand, tensor]
     b.emit(kind, node, inputs, value, physical, layout, options=options)
 
@@ -242,11 +252,14 @@ def _fully_connected(b: Builder, node: Node, weights: Array, bias: Array | None)
 
 def _reshape(b: Builder, node: Node) -> None:
     placed = b.placed(node.inputs[0])
-    layout = placed.layout.reshape(b.shape(node.output))
+    tensor, layout = placed.tensor, placed.layout.reshape(b.shape(node.output))
+    if layout is None and placed.layout.channel_order is not None:  # a second shuffle, across the first one's groups
+        tensor = b.channels_last(node.inputs[0])
+        layout = Layout.channels_last(placed.layout.shape).reshape(b.shape(node.output))
     if layout is None:
         source = placed.layout.shape
         raise CannotLowerError(f"{source} -> {b.shape(node.output)} regroups elements that are apart; it would need a TRANSPOSE")
-    b.place(node.output, placed.tensor, layout)
+    b.place(node.output, tensor, layout)
 
 
 def _transpose(b: Builder, node: Node) -> None:
@@ -261,7 +274,7 @@ def _concat(b: Builder, node: Node) -> None:
     axis = node.attrs["axis"] % len(layouts[0].shape)
     order = channels_last_order(len(layouts[0].shape))
     size = b.shape(node.output)[axis]
-    if len(order) in (3, 4) and all(layout.is_ordered(order) for layout in layouts):
+    if len(order) in (3, 4) and all(layout.channel_order is not None for layout in layouts):
         tensors = [b.channels_last(name) for name in node.inputs]
         layout = Layout.ordered(b.shape(node.output), order)
         shape, dim = nhwc(b.shape(node.output)), _nhwc_dim(axis, len(order))
@@ -304,6 +317,23 @@ def _slice(b: Builder, node: Node) -> None:
         last = [f + (n - 1) * s + 1 for f, n, s in zip(first, shape, step_of, strict=True)]
         kind, parameters = Kind.STRIDED_SLICE, tuple(np.array(part, np.int32) for part in (first, last, step_of))
     b.emit(kind, node, [tensor], node.output, shape, layout, parameters=parameters)
+
+
+def _gather(b: Builder, node: Node) -> None:
+    """A list of channels of a map; an equal number of them stays in the order in which the map's channels lie."""
+    value, rank = node.inputs[0], len(b.shape(node.inputs[0]))
+    indices = b.constant(node, 1, "indices")
+    if indices.ndim != 1 or node.attrs.get("axis", 0) % rank != 1:
+        raise CannotLowerError("only channels can be gathered")
+    tensor, order = b.shuffled_channels_last(value)
+    taken = indices % len(order)
+    layout = b.placed(value).layout
+    if len(taken) == len(order):
+        taken = taken[np.array(order)]
+    else:
+        layout = Layout.ordered(b.shape(node.output), channels_last_order(rank))
+    places = [order.index(int(channel)) for channel in taken]
+    b.place(node.output, b.gather(node, tensor, places, node.output, layout), layout)
 
 
 def _positions(b: Builder, node: Node, axes: list[int]) -> tuple[str, Layout, dict[int, int]]:
@@ -358,6 +388,7 @@ _HANDLERS: dict[str, Callable[[Builder, Node], None]] = {
     "Max": _maximum,
     "Concat": _concat,
     "Slice": _slice,
+    "Gather": _gather,
     "Pad": _pad,
     "MaxPool": lower_max_pool,
     "AveragePool": lower_average_pool,

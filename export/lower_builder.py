@@ -13,7 +13,7 @@ from ..errors import UnsupportedOperators
 from .float_graph import Array, FloatGraph, FloatOp, FloatTensor, Kind
 from .layout import Layout, channels_last_order
 from .onnx_graph import Node, OnnxGraph
-from .onnx_nodes import clamp_of
+from .onnx_nodes import clamp_of, saturates
 
 
 class CannotLowerError(Exception):
@@ -43,6 +43,7 @@ class Builder:
         self.known_reductions: dict[tuple[Kind, str, tuple[int, ...]], str] = {}  # (kind, tensor, dimensions) -> tensor
         self._pads: dict[tuple[str, bytes], str] = {}
         self._views: dict[tuple[str, tuple[int, ...]], str] = {}
+        self._gathered: dict[tuple[str, tuple[int, ...]], str] = {}  # (tensor, channels) -> tensor
 
     # --- values and constants of the ONNX graph
 
@@ -77,6 +78,11 @@ class Builder:
             return node.output, "NONE"
         self.fused.add(reader.output)
         return reader.output, activation
+
+    def saturates(self, value: str | None) -> bool:
+        """Whether a value is a Clip's output whose bounds are left to its int8 range."""
+        node = self.producers.get(value or "")
+        return node is not None and saturates(node, self.graph)
 
     # --- tensors and operators of the lowered network
 
@@ -121,7 +127,7 @@ class Builder:
         """A new operator's output tensor, which holds `value` (None: no ONNX value)."""
         name = value or f"{inputs[0]}/{kind.value.lower()}"
         output = self._new_tensor(name, tuple(int(size) for size in shape), value, layout)
-        self._ops.append(FloatOp(kind, tuple(inputs), output, node.label, **more))
+        self._ops.append(FloatOp(kind, tuple(inputs), output, node.label, saturates=self.saturates(value), **more))
         if value is not None and layout is not None:
             self.place(value, output, layout)
         return output
@@ -148,11 +154,41 @@ class Builder:
     # --- values in the order and shape that an operator asks for
 
     def channels_last(self, value: str) -> str:
-        """A map [N, C, H, W] or [N, C, L] as an NHWC tensor (H = 1 for the latter)."""
+        """A map [N, C, H, W] or [N, C, L] as an NHWC tensor (H = 1 for the latter); a GATHER where its channels are shuffled."""
+        layout = self.placed(value).layout
+        return self.in_layout(value, Layout.ordered(layout.shape, channels_last_order(len(layout.shape))))
+
+    def shuffled_channels_last(self, value: str) -> tuple[str, tuple[int, ...]]:
+        """The same without the GATHER: (NHWC tensor, the channel at each of its places)."""
         placed = self.placed(value)
-        if not placed.layout.is_ordered(channels_last_order(len(placed.layout.shape))):
+        order = placed.layout.channel_order
+        if order is None:
             raise CannotLowerError(f"its input {value!r} is not in N, H, W, C order; it would need a TRANSPOSE")
-        return self.view(placed.tensor, nhwc(placed.layout.shape))
+        return self.view(placed.tensor, nhwc(placed.layout.shape)), order
+
+    def in_layout(self, value: str, layout: Layout) -> str:
+        """The NHWC tensor of a map in another order of its channels."""
+        tensor, found = self.shuffled_channels_last(value)
+        wanted = layout.channel_order
+        assert wanted is not None
+        taken = tuple(found.index(channel) for channel in wanted)
+        if taken == tuple(range(len(taken))):
+            return tensor
+        if (tensor, taken) not in self._gathered:
+            self._gathered[tensor, taken] = self.gather(self._origin(value), tensor, taken, value, layout)
+        return self._gathered[tensor, taken]
+
+    def gather(self, node: Node, tensor: str, taken: Sequence[int], value: str, layout: Layout) -> str:
+        """A GATHER of an NHWC tensor's channels that holds `value`, whose place it leaves alone."""
+        shape = (*self.tensor_shape(tensor)[:3], len(taken))
+        output = self._new_tensor(value, shape, value, layout)
+        indices = np.array(taken, np.int32)
+        self._ops.append(FloatOp(Kind.GATHER, (tensor,), output, node.label, {"axis": 3}, parameters=(indices,)))
+        return output
+
+    def _origin(self, value: str) -> Node:
+        """The node that messages name for what is done to a value: its producer, or the first that reads a graph's input."""
+        return self.producers.get(value) or self._readers[value]
 
     def isolated(self, value: str, axes: Sequence[int]) -> tuple[str, list[set[int]]]:
         """(tensor, logical axes of each dimension), where no dimension mixes the given axes with others or with each other."""
@@ -175,18 +211,13 @@ class Builder:
             tensor = placed.tensor
             if rank <= 3 and placed.layout.is_ordered(range(rank)):
                 tensor = self.view(tensor, placed.layout.shape)
+            elif placed.layout.channel_order is not None:
+                tensor = self.channels_last(value)
             elif not placed.layout.is_ordered(channels_last_order(rank)):
                 raise UnsupportedOperators([f"output {value!r} (it would need a TRANSPOSE to be in N, H, W, C order)"])
             outputs.append(tensor)
-        live = set(outputs)
-        ops = []
-        for op in reversed(self._ops):
-            if op.output in live:
-                ops.append(op)
-                live.update(op.inputs)
         inputs = tuple(self._placed[value].tensor for value in self.graph.inputs)
-        tensors = {name: tensor for name, tensor in self._tensors.items() if name in live or name in inputs}
-        return FloatGraph(tensors, tuple(reversed(ops)), inputs, tuple(outputs))
+        return FloatGraph(self._tensors, (), inputs, tuple(outputs)).with_ops(self._ops)
 
 
 def nhwc(shape: Sequence[int]) -> tuple[int, int, int, int]:

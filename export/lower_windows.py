@@ -10,6 +10,7 @@ from .float_graph import Array, Kind
 from .layout import Layout, channels_last_order
 from .lower_builder import Builder, CannotLowerError, nhwc
 from .onnx_graph import Node
+from .onnx_nodes import clip_bounds
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Axis:
 
 
 def lower_conv(b: Builder, node: Node) -> None:
-    """CONV_2D or DEPTHWISE_CONV_2D; a 1-D convolution is one of height 1."""
+    """CONV_2D, with groups too, or DEPTHWISE_CONV_2D; a 1-D convolution is one of height 1."""
     weights = b.constant(node, 1, "weights")
     bias = b.constant(node, 2, "biases") if len(node.inputs) > 2 and node.inputs[2] else None
     if weights.ndim not in (3, 4):
@@ -42,10 +43,9 @@ def lower_conv(b: Builder, node: Node) -> None:
         weights = weights[:, :, None, :]
     channels, groups = b.shape(node.inputs[0])[1], node.attrs.get("group", 1)
     depthwise = groups == channels and groups > 1
-    if groups != 1 and not depthwise:
-        raise CannotLowerError(f"{groups} groups of {channels // groups} channels; depthwise or one group")
+    tensor, layout, weights, bias = _in_channel_order(b, node, weights, bias, groups)
     axes = _axes(b, node, weights.shape[2:])
-    tensor, padding = _padded(b, node, axes, b.channels_last(node.inputs[0]))
+    tensor, padding = _padded(b, node, axes, tensor)
     value, activation = b.fused_activation(node)
     options = {
         "padding": padding,
@@ -63,11 +63,33 @@ def lower_conv(b: Builder, node: Node) -> None:
         [tensor],
         value,
         nhwc(b.shape(node.output)),
-        _output_layout(b, node),
+        layout,
         options=options,
         weights=_tflite_order(weights, depthwise),
         bias=bias,
     )
+
+
+def _in_channel_order(
+    b: Builder, node: Node, weights: Array, bias: Array | None, groups: int
+) -> tuple[str, Layout, Array, Array | None]:
+    """(NHWC input, layout of the output, weights, bias): shuffled channels are read as they lie, where no group mixes them.
+
+    A depthwise convolution leaves them shuffled; its filters follow them.
+    """
+    value, layout = node.inputs[0], _output_layout(b, node)
+    tensor, order = b.shuffled_channels_last(value)
+    channels = np.array(order)
+    share = len(channels) // groups
+    if share == 1 and groups > 1:
+        filters = np.arange(len(weights)).reshape(groups, -1)[channels].reshape(-1)
+        layout = Layout.with_channels_of(b.placed(value).layout, b.shape(node.output))
+        return tensor, layout, weights[filters], None if bias is None else bias[filters]
+    if (channels // share != np.arange(len(channels)) // share).any():
+        return b.channels_last(value), layout, weights, bias
+    taken = (channels % share).reshape(groups, share)  # the weights of group g are in the order of its channels
+    by_group = zip(np.split(weights, groups), taken, strict=True)
+    return tensor, layout, np.concatenate([part[:, columns] for part, columns in by_group]), bias
 
 
 def _tflite_order(weights: Array, depthwise: bool) -> Array:
@@ -90,7 +112,9 @@ def _is_never_negative(b: Builder, value: str) -> bool:
     node = b.producers.get(value)
     while node is not None and node.op in ("Reshape", "MaxPool", "Slice"):
         node = b.producers.get(node.inputs[0])
-    return node is not None and node.op in ("Relu", "Clip", "Sigmoid", "Softmax")
+    if node is not None and node.op == "Clip":
+        return (clip_bounds(node, b.graph) or (-1.0, 0.0))[0] >= 0.0
+    return node is not None and node.op in ("Relu", "Sigmoid", "Softmax")
 
 
 def lower_average_pool(b: Builder, node: Node) -> None:

@@ -72,7 +72,7 @@ def export_onnx(module: nn.Module, input_shape: Sequence[int], path: Path | str 
 
 
 def _fold_batch_norm(proto: onnx.ModelProto) -> None:
-    """A BatchNormalization whose input is one convolution's alone goes into its weights and bias."""
+    """A BatchNormalization whose input is one convolution's or fully connected layer's alone goes into its weights and bias."""
     graph = proto.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     uses = Counter(name for node in graph.node for name in node.input) + Counter(value.name for value in graph.output)
@@ -80,7 +80,7 @@ def _fold_batch_norm(proto: onnx.ModelProto) -> None:
     folded = []
     for node in graph.node:
         conv = producers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
-        if conv is None or conv.op_type != "Conv" or uses[node.input[0]] > 1 or uses[conv.input[1]] > 1:
+        if conv is None or not _has_output_rows(conv) or uses[node.input[0]] > 1 or uses[conv.input[1]] > 1:
             continue
         gain, shift = _affine(node, tensors)
         weights = numpy_helper.to_array(tensors[conv.input[1]]).astype(np.float64)
@@ -97,24 +97,43 @@ def _fold_batch_norm(proto: onnx.ModelProto) -> None:
         graph.node.remove(node)
 
 
+def _has_output_rows(layer: onnx.NodeProto) -> bool:
+    """Whether the first axis of a node's weights is that of its output channels: of a Conv, and of the Gemm of a Linear."""
+    attributes = {attribute.name: attribute for attribute in layer.attribute}
+    plain = all(attributes[name].f == 1.0 for name in ("alpha", "beta") if name in attributes)
+    return layer.op_type == "Conv" or (
+        layer.op_type == "Gemm" and plain and "transB" in attributes and attributes["transB"].i == 1
+    )
+
+
 def _replace_batch_norm(proto: onnx.ModelProto) -> None:
-    """A BatchNormalization that no convolution could take in becomes a 1x1 depthwise convolution."""
+    """A BatchNormalization that no layer could take in becomes a 1x1 depthwise convolution, of a vector a product and a sum."""
     graph = proto.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
-    for index, node in enumerate(graph.node):
+    nodes = []
+    for node in graph.node:
         if node.op_type != "BatchNormalization":
+            nodes.append(node)
             continue
         rank = len(_shape(graph, node.output[0]))
-        if rank < 3:
-            raise BadModel(f"batch normalization of a rank {rank} tensor ({node.name}); only maps of channels can be exported")
         gain, shift = _affine(node, tensors)
-        weight, bias = f"{node.output[0]}.weight", f"{node.output[0]}.bias"
-        weights = gain.astype(np.float32).reshape(-1, *[1] * (rank - 1))
+        data, result = node.input[0], node.output[0]
+        weight, bias, scaled = f"{result}.weight", f"{result}.bias", f"{result}.scaled"
+        weights = gain.astype(np.float32)
+        if rank > 2:
+            weights = weights.reshape(-1, *[1] * (rank - 1))
+            made = [onnx.helper.make_node("Conv", [data, weight, bias], [result], node.name, group=len(gain))]
+        else:
+            made = [
+                onnx.helper.make_node("Mul", [data, weight], [scaled], f"{node.name}.scaled"),
+                onnx.helper.make_node("Add", [scaled, bias], [result], node.name),
+            ]
         graph.initializer.append(numpy_helper.from_array(weights, weight))
         graph.initializer.append(numpy_helper.from_array(shift.astype(np.float32), bias))
-        made = onnx.helper.make_node("Conv", [node.input[0], weight, bias], [node.output[0]], node.name, group=len(gain))
-        made.metadata_props.extend(node.metadata_props)
-        graph.node[index].CopyFrom(made)
+        for part in made:
+            part.metadata_props.extend(node.metadata_props)
+        nodes += made
+    _replace(graph.node, nodes)
 
 
 def _drop_zero_bias(proto: onnx.ModelProto) -> None:

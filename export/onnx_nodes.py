@@ -28,14 +28,22 @@ def clip_bounds(node: Node, graph: OnnxGraph) -> tuple[float, float] | None:
 
 
 def clamp_of(node: Node, graph: OnnxGraph) -> str | None:
-    """The TFLite activation that does what a Relu or a Clip from 0 does; None for any other node.
+    """The TFLite activation that does what a Relu or a Clip around 0 does; None for any other node.
 
-    A Clip at another bound than 6 is a RELU: its output's calibrated range ends at the bound, where int8 saturates.
+    Other bounds than 0 and 6 need none: the output's calibrated range ends at the bound, where int8 saturates (`saturates`).
     """
     if node.op == "Relu":
         return "RELU"
     low, high = clip_bounds(node, graph) or (math.nan, math.nan)
-    return None if low != 0.0 or not high > 0.0 else "RELU6" if high == 6.0 else "RELU"
+    if not (low <= 0.0 <= high and low < high):
+        return None
+    return "NONE" if low < 0.0 else "RELU6" if high == 6.0 else "RELU"
+
+
+def saturates(node: Node, graph: OnnxGraph) -> bool:
+    """Whether a Clip has a bound that its `clamp_of` does not keep."""
+    low, high = clip_bounds(node, graph) or (-math.inf, math.inf)
+    return -math.inf < low < 0.0 or (high < math.inf and (low, high) != (0.0, 6.0))
 
 
 def scalar_operand(node: Node, graph: OnnxGraph) -> tuple[str, float] | None:

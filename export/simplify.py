@@ -1,8 +1,8 @@
 """Rewrites of a float ONNX graph that leave fewer kinds of nodes to lower; its values stay the same numbers.
 
-Every pass takes a graph and returns a graph (the same object where it found nothing). What remains afterwards: Conv with one
-group or depthwise, Gemm, MatMul, Relu, Clip, HardSwish, Sigmoid, Softmax, ReduceMean, ReduceMax, Add, Sub, Mul, Max, Concat,
-Slice, Pad, MaxPool, AveragePool, Reshape, Transpose, and whatever is not supported.
+Every pass takes a graph and returns a graph (the same object where it found nothing). What remains afterwards: Conv,
+Gemm, MatMul, Relu, Clip, HardSwish, Sigmoid, Softmax, ReduceMean, ReduceMax, Add, Sub, Mul, Max, Concat,
+Slice, Gather, Pad, MaxPool, AveragePool, Reshape, Transpose, and whatever is not supported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .fold_affine import fold_affine
 from .onnx_graph import Array, Node, OnnxGraph, fold_constants
 from .onnx_nodes import add_constant, reduced_size
 from .recognise_activations import recognise_activations
-from .split_convolutions import split_concat_convolutions, split_groups
+from .split_convolutions import split_concat_convolutions, split_group_sums
 
 
 def simplify(graph: OnnxGraph) -> OnnxGraph:
@@ -32,7 +32,7 @@ def simplify(graph: OnnxGraph) -> OnnxGraph:
         drop_identities,
         split_concat_convolutions,
         fold_affine,
-        split_groups,
+        split_group_sums,
         pad_instead_of_concat,
         drop_identities,
     )

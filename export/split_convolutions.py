@@ -1,4 +1,4 @@
-"""Convolutions that no TFLite operator computes as they are, and those that int8 computes better in parts."""
+"""Convolutions that int8 computes better in parts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from .onnx_graph import Array, Node, OnnxGraph
-from .onnx_nodes import add_constant, slice_node
-
-MAX_GROUPS = 16  # a grouped convolution becomes so many convolutions of slices at most
+from .onnx_nodes import add_constant
 
 
 def split_concat_convolutions(graph: OnnxGraph) -> OnnxGraph:
@@ -39,11 +37,10 @@ def split_concat_convolutions(graph: OnnxGraph) -> OnnxGraph:
     return graph.rewritten(nodes, constants) if constants else graph
 
 
-def split_groups(graph: OnnxGraph) -> OnnxGraph:
-    """Grouped convolutions that are not depthwise in simpler words.
+def split_group_sums(graph: OnnxGraph) -> OnnxGraph:
+    """A 1x1 convolution with one output for each group: a depthwise scaling, then the mean over the group.
 
-    1x1 with one output for each group: a depthwise scaling, then the mean over the group (times its size, in the weights).
-    Up to MAX_GROUPS others: convolutions of slices, concatenated.
+    The group's size goes into the weights. Other groups stay: CONV_2D has them.
     """
     constants: dict[str, Array] = {}
     nodes: list[Node] = []
@@ -53,8 +50,6 @@ def split_groups(graph: OnnxGraph) -> OnnxGraph:
             nodes.append(node)
         elif graph.shapes[node.output][1] == groups and graph.shapes[node.output] == _pointwise_shape(node, graph):
             nodes.extend(_scale_and_sum(node, graph, constants))
-        elif groups <= MAX_GROUPS:
-            nodes.extend(_convolve_slices(node, graph, constants))
         else:
             nodes.append(node)
     return graph.rewritten(nodes, constants) if constants else graph
@@ -88,21 +83,3 @@ def _scale_and_sum(node: Node, graph: OnnxGraph, constants: dict[str, Array]) ->
     yield replace(node, inputs=(node.inputs[0], scale, *bias), outputs=(scaled,), attrs=attrs)
     yield replace(node, op="Reshape", inputs=(scaled, shape), outputs=(grouped,), attrs={})
     yield replace(node, op="ReduceMean", inputs=(grouped, axes), attrs={"keepdims": 0})
-
-
-def _convolve_slices(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> Iterator[Node]:
-    groups = node.attrs["group"]
-    weights = graph.constants[node.inputs[1]]
-    per_input, per_output = weights.shape[1], weights.shape[0] // groups
-    parts = []
-    for index in range(groups):
-        taken, part = f"{node.output}/slice{index}", f"{node.output}/part{index}"
-        yield slice_node(node, node.inputs[0], taken, 1, index * per_input, (index + 1) * per_input, constants)
-        rows = slice(index * per_output, (index + 1) * per_output)
-        part_weights = add_constant(constants, f"{node.output}/weight{index}", weights[rows])
-        bias: tuple[str, ...] = ()
-        if len(node.inputs) > 2:
-            bias = (add_constant(constants, f"{node.output}/bias{index}", graph.constants[node.inputs[2]][rows]),)
-        yield replace(node, inputs=(taken, part_weights, *bias), outputs=(part,), attrs={**node.attrs, "group": 1})
-        parts.append(part)
-    yield replace(node, op="Concat", inputs=tuple(parts), attrs={"axis": 1})

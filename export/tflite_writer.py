@@ -40,6 +40,7 @@ OPTIONS_TABLES: Mapping[str, str] = {
     "QUANTIZE": "QuantizeOptions",
     "DEQUANTIZE": "DequantizeOptions",
     "CONCATENATION": "ConcatenationOptions",
+    "GATHER": "GatherOptions",
     "SLICE": "SliceOptions",
     "STRIDED_SLICE": "StridedSliceOptions",
     "PAD": "PadOptions",

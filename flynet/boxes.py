@@ -1,4 +1,4 @@
-"""Boxes of a detector: overlap, anchors, what a box is to an anchor, suppression, average precision. Boxes are x0, y0, x1, y1.
+"""Boxes of a detector: overlap, anchors, what a box is to an anchor, suppression. Boxes are x0, y0, x1, y1.
 
 Sources: "Focal Loss for Dense Object Detection" (anchors, matching); "Faster R-CNN" (the parametrization of a box).
 """
@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -61,7 +58,7 @@ def match(at: Tensor, boxes: Tensor) -> Tensor:
     A box whose best overlap is smaller still gets the anchors that reach it.
     """
     if not len(boxes):
-        return torch.full((len(at),), -1)
+        return torch.full((len(at),), -1, device=at.device)
     found = overlaps(at, boxes)
     best, index = found.max(1)
     matched = torch.where(best >= 0.5, index, torch.where(best < 0.4, -1, -2))
@@ -82,52 +79,6 @@ def suppress(boxes: Tensor, scores: Tensor, threshold: float = 0.5) -> Tensor:
             kept.append(index)
             gone |= found[index] > threshold
     return torch.tensor(kept, dtype=torch.int64)
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """What was found in one image: boxes [N, 4], scores [N], labels [N], best first."""
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-
-
-def average_precision(
-    found: Sequence[Detections], truth: Sequence[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]], classes: int
-) -> float:
-    """Mean over the classes that occur of the area under precision over recall, at an overlap of 0.5 (AP50, as the paper's).
-
-    Each object counts once: further boxes on it are wrong. Precision is made non-increasing, recall is taken at every step.
-    """
-    areas = [_average_precision_of(found, truth, label) for label in range(classes)]
-    known = [area for area in areas if area is not None]
-    return float(np.mean(known)) if known else 0.0
-
-
-def _average_precision_of(
-    found: Sequence[Detections], truth: Sequence[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]], label: int
-) -> float | None:
-    objects = sum(int((labels == label).sum()) for _, labels in truth)
-    if not objects:
-        return None
-    scored: list[tuple[float, bool]] = []
-    for detections, (boxes, labels) in zip(found, truth, strict=True):
-        mine = detections.labels == label
-        targets = torch.from_numpy(boxes[labels == label])
-        seen: set[int] = set()
-        for box, score in zip(detections.boxes[mine], detections.scores[mine], strict=True):
-            shared = overlaps(box[None], targets)[0] if len(targets) else torch.zeros(1)
-            index = int(shared.argmax())
-            right = bool(shared[index] >= 0.5) and index not in seen
-            if right:
-                seen.add(index)
-            scored.append((float(score), right))
-    scored.sort(key=lambda entry: -entry[0])
-    right_so_far = np.cumsum([right for _, right in scored])
-    precision = right_so_far / np.arange(1, len(scored) + 1)
-    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(sum(best_from_here[i] for i, (_, right) in enumerate(scored) if right)) / objects
 
 
 def _areas(boxes: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,24 @@ Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """A picture's file and its objects: boxes [N, 4] as x0, y0, x1, y1 in pixels, labels [N] that index the class names."""
+class Objects:
+    """boxes [N, 4] as x0, y0, x1, y1 in pixels;  labels [N] index the class names;  crowd [N]: many objects in one box."""
 
-    file: Path
     boxes: Boxes
     labels: Labels
+    crowd: npt.NDArray[np.bool_]
+
+    def single(self) -> Objects:
+        """Without the crowds."""
+        return Objects(self.boxes[~self.crowd], self.labels[~self.crowd], self.crowd[~self.crowd])
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A picture's file, and what is in the picture."""
+
+    file: Path
+    objects: Objects
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +55,8 @@ class CocoSet:
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def load(self, index: int, resolution: int, channels: int, mirrored: bool = False) -> tuple[Floats, Boxes, Labels]:
-        """(image [channels, resolution, resolution] normalised, boxes in its pixels, labels).
+    def load(self, index: int, resolution: int, channels: int, mirrored: bool = False) -> tuple[Floats, Objects]:
+        """(image [channels, resolution, resolution] normalised, the objects in its pixels).
 
         The picture is scaled to fit and stands in the upper left corner; the rest is black.
         """
@@ -52,12 +64,13 @@ class CocoSet:
         picture = read_image(scene.file)
         if mirrored:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        boxes = _mirror(scene.boxes, picture.width) if mirrored else scene.boxes
+        objects = scene.objects
+        boxes = _mirror(objects.boxes, picture.width) if mirrored else objects.boxes
         scale = resolution / max(picture.size)
         width, height = (max(1, round(side * scale)) for side in picture.size)
         canvas = np.zeros((1, resolution, resolution, 3), np.uint8)
         canvas[0, :height, :width] = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
-        return normalise(canvas, channels)[0], boxes * np.float32(scale), scene.labels
+        return normalise(canvas, channels)[0], replace(objects, boxes=boxes * np.float32(scale))
 
 
 def load_coco(root: Path | str, split: str) -> CocoSet:
@@ -74,9 +87,9 @@ def load_coco(root: Path | str, split: str) -> CocoSet:
 
 
 def read_instances(file: Path, pictures: Path) -> CocoSet:
-    """Every picture of an instances file with its objects, in the file's order; crowds are left out, as is usual in training."""
+    """Every picture of an instances file with its objects, in the file's order; objects of no width or height are left out."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_bytes(), object_hook=_without_outlines)
     except (OSError, ValueError) as error:
         raise BadData(f"cannot read {file}: {str(error).splitlines()[0]}") from error
     try:
@@ -84,11 +97,11 @@ def read_instances(file: Path, pictures: Path) -> CocoSet:
         ids = tuple(int(category["id"]) for category in categories)
         names = tuple(str(category["name"]) for category in categories)
         images = {int(image["id"]): image for image in content["images"]}
-        objects: dict[int, list[tuple[list[float], int]]] = {image: [] for image in images}
+        objects: dict[int, list[_Object]] = {image: [] for image in images}
         for annotation in content["annotations"]:
-            if not annotation.get("iscrowd", 0):
-                image, box, label = _object(annotation, images, ids)
-                objects[image].append((box, label))
+            image, found = _object(annotation, images, ids)
+            if found.box[0] < found.box[2] and found.box[1] < found.box[3]:
+                objects[image].append(found)
         scenes = tuple(_scene(images[image], objects[image], pictures) for image in images)
     except BadData as error:
         raise BadData(f"{file}: {error}") from error
@@ -99,13 +112,28 @@ def read_instances(file: Path, pictures: Path) -> CocoSet:
         raise BadData(f"{file} names no {'picture' if names else 'category'}")
     if len(set(ids)) != len(ids):
         raise BadData(f"{file} gives one id to two categories")
-    if not any(len(scene.boxes) for scene in scenes):
+    if not any(len(scene.objects.single().boxes) for scene in scenes):
         raise BadData(f"{file} has no object in any picture")
     return CocoSet(scenes, names, ids)
 
 
-def _object(annotation: Mapping[str, Any], images: Mapping[int, Any], ids: tuple[int, ...]) -> tuple[int, list[float], int]:
-    """(image id, box as corners, label)"""
+def _without_outlines(values: dict[str, Any]) -> dict[str, Any]:
+    """COCO's training split is 0.45 GB of JSON, most of it outlines."""
+    values.pop("segmentation", None)
+    return values
+
+
+@dataclass(frozen=True)
+class _Object:
+    """`box` as corners"""
+
+    box: tuple[float, float, float, float]
+    label: int
+    crowd: bool
+
+
+def _object(annotation: Mapping[str, Any], images: Mapping[int, Any], ids: tuple[int, ...]) -> tuple[int, _Object]:
+    """(image id, the object)"""
     what = f"annotation {annotation.get('id', '?')}"
     image, category = int(annotation["image_id"]), int(annotation["category_id"])
     if image not in images:
@@ -113,25 +141,26 @@ def _object(annotation: Mapping[str, Any], images: Mapping[int, Any], ids: tuple
     if category not in ids:
         raise BadData(f"{what} has category {category}, which is not in the file")
     x, y, width, height = (float(value) for value in annotation["bbox"])
-    if not (all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0):
-        raise BadData(f"{what} has the box {annotation['bbox']}; a box is x, y, width, height with sides above 0")
-    return image, [x, y, x + width, y + height], ids.index(category)
+    if not (all(map(math.isfinite, (x, y, width, height))) and width >= 0 and height >= 0):
+        raise BadData(f"{what} has the box {annotation['bbox']}; a box is x, y, width, height, none of the sides negative")
+    return image, _Object((x, y, x + width, y + height), ids.index(category), bool(annotation.get("iscrowd", 0)))
 
 
-def _scene(image: Mapping[str, Any], objects: list[tuple[list[float], int]], pictures: Path) -> Scene:
+def _scene(image: Mapping[str, Any], objects: list[_Object], pictures: Path) -> Scene:
     name = str(image["file_name"])
     file = pictures / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise BadData(f"picture {name!r} lies outside {pictures}")
     if not file.is_file():
         raise BadData(f"picture {file} does not exist")
-    boxes = np.array([box for box, _ in objects], np.float32).reshape(-1, 4)
+    boxes = np.array([found.box for found in objects], np.float32).reshape(-1, 4)
     width, height = float(image["width"]), float(image["height"])
     outside = (boxes[:, 0] >= width) | (boxes[:, 1] >= height) | (boxes[:, 2] <= 0) | (boxes[:, 3] <= 0)
     if outside.any():
         raise BadData(f"picture {name!r} is {width:g} x {height:g}, and has a box at {boxes[outside][0].tolist()}")
     boxes = boxes.clip(0, [width, height, width, height]).astype(np.float32)
-    return Scene(file, boxes, np.array([label for _, label in objects], np.int64))
+    labels, crowd = np.array([found.label for found in objects], np.int64), np.array([found.crowd for found in objects], bool)
+    return Scene(file, Objects(boxes, labels, crowd))
 
 
 def _mirror(boxes: Boxes, width: int) -> Boxes:

@@ -1,78 +1,38 @@
-"""Training of a detector: the paper's fine-tuning schedule, and one for small data."""
+"""Training of a detector: its loss over all processes' objects, and COCO's average precision of held-out pictures."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import BadData, UsageError
-from .blocks import BN_MOMENTUM
-from .bn_statistics import estimate_bn_statistics, set_bn_momentum
-from .boxes import Detections, average_precision
-from .coco import CocoSet
+from .average_precision import AveragePrecision, Detections, average_precision
+from .coco import CocoSet, Objects
+from .data import Floats, Indices
 from .detector import RetinaNet, build_detector
 from .detector_config import DetectorConfig
+from .distributed import gathered, rank, summed, world_size
 from .model import FlyNet
-from .recipe import SMALL_DATA_BN_MOMENTUM
+from .recipe import Recipe, paper_detection_recipe
+from .train import Batch, Outcome, ahead, to_device, train
+from .training_state import Progress, TrainingState
 
-
-@dataclass(frozen=True)
-class DetectionRecipe:
-    """How to fine-tune; the defaults are the paper's (section 4.2). The batch is ours: the paper does not say it.
-
-    milestones  epochs after which the learning rate is multiplied by 0.1
-    adaptive    AdamW in place of SGD with momentum 0.9
-    bn_momentum  of the running statistics while training; afterwards they are estimated again in any case
-    """
-
-    epochs: int = 26
-    batch: int = 16
-    learning_rate: float = 2.5e-3
-    milestones: tuple[int, ...] = (16, 22)
-    weight_decay: float = 4e-5
-    adaptive: bool = False
-    bn_momentum: float = BN_MOMENTUM
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1:
-            raise UsageError(f"epochs and batch must be at least 1, not {self.epochs} and {self.batch}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UsageError(f"the learning rate must be above 0, not {self.learning_rate:g}")
-
-    def scaled_to(self, epochs: int) -> DetectionRecipe:
-        """The same schedule over another number of epochs."""
-        milestones = tuple(round(milestone * epochs / self.epochs) for milestone in self.milestones)
-        return replace(self, epochs=epochs, milestones=milestones)
-
-
-PAPER = DetectionRecipe()
-SMALL_DATA = DetectionRecipe(30, 8, 2e-3, (20, 27), weight_decay=1e-2, adaptive=True, bn_momentum=SMALL_DATA_BN_MOMENTUM)
-MOMENTUM, CLIP_NORM = 0.9, 10.0
-STATISTICS_PICTURES = 512  # for the estimate of the BN statistics after training
-
-
-@dataclass(frozen=True)
-class DetectionProgress:
-    """One step; `loss` is the epoch's mean so far."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
+EVALUATION_BATCH = 16
 
 
 @dataclass(frozen=True)
 class DetectionMetrics:
-    """`ap50` on the held-out pictures; `loss` is the last epoch's mean."""
+    """Average precision on the held-out pictures, and the last epoch's mean loss."""
 
+    ap: float
     ap50: float
+    ap75: float
     loss: float
     epochs: int
     images: int
@@ -83,85 +43,101 @@ def train_detector(
     data: CocoSet,
     held_out: CocoSet,
     *,
-    recipe: DetectionRecipe = PAPER,
+    recipe: Recipe | None = None,
     seed: int = 0,
-    start: FlyNet | None = None,
-    on_step: Callable[[DetectionProgress], None] | None = None,
+    start: nn.Module | None = None,
+    resume: TrainingState | None = None,
+    workers: int = 2,
+    device: torch.device | None = None,
+    mixed_precision: bool = False,
+    on_step: Callable[[Progress], None] | None = None,
+    on_epoch: Callable[[nn.Module, TrainingState], None] | None = None,
 ) -> tuple[RetinaNet, DetectionMetrics]:
-    """A trained detector in inference mode, and its AP50. Same seed and thread count, same weights.
+    """A trained detector in inference mode, and its average precision. Same seed and thread count, same weights.
 
-    start  a trained classifier, whose stem and blocks the backbone begins with
+    recipe   the paper's where none is given
+    start    a classifier, whose stem and blocks the backbone begins with, or a detector
+    resume   what `on_epoch` was given after an epoch, together with the weights of then as `start`
+    workers  threads that decode pictures
     """
     if len(data.class_names) != config.classes or data.class_names != held_out.class_names:
         raise BadData("training and held-out pictures must have the detector's classes")
+    recipe = recipe or paper_detection_recipe()
     model = build_detector(config, seed)
-    set_bn_momentum(model, recipe.bn_momentum)
     if start is not None:
-        kept = {name: value for name, value in start.state_dict().items() if not name.startswith("head.")}
-        try:
-            model.pyramid.body.load_state_dict(kept)
-        except RuntimeError as error:
-            raise UsageError(f"the given network is {start.config.name}, the backbone {config.backbone.name}") from error
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer: torch.optim.Optimizer = (
-        torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-        if recipe.adaptive
-        else torch.optim.SGD(parameters, recipe.learning_rate, MOMENTUM, weight_decay=recipe.weight_decay)
-    )
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(recipe.milestones), 0.1)
-    random = np.random.default_rng(seed)
-    steps = -(-len(data) // recipe.batch)
-    mean = 0.0
-    for epoch in range(1, recipe.epochs + 1):
-        model.train()
-        total = 0.0
-        for step, (images, targets) in enumerate(_batches(data, config, recipe.batch, random, random.permutation(len(data))), 1):
-            if len(images) == 1:
-                _freeze_norms(model)  # a batch norm on a map of 1x1 has nothing to compare
-            loss = model.loss(images, targets)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
-            optimizer.step()
-            model.train()
-            total += float(loss.detach())
-            mean = total / step
-            if not math.isfinite(mean):
-                raise BadData(f"training diverged in epoch {epoch} (loss {mean}); try a lower learning rate")
-            if on_step is not None:
-                on_step(DetectionProgress(epoch, recipe.epochs, step, steps, mean))
-        schedule.step()
-    some = random.permutation(len(data))[:STATISTICS_PICTURES]
-    estimate_bn_statistics(model, (images for images, _ in _batches(data, config, recipe.batch, random, some)))
-    return model, DetectionMetrics(evaluate_detector(model, held_out), mean, recipe.epochs, len(held_out))
+        _begin_with(model, start)
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        task = _Detection(model, data, held_out, pool)
+        history = train(
+            task, model, recipe, seed=seed, resume=resume, device=device, mixed_precision=mixed_precision, on_step=on_step,
+            on_epoch=on_epoch,
+        )  # fmt: skip
+        found = _evaluate(model, held_out, pool)
+    return model, DetectionMetrics(**asdict(found), loss=history[-1]["loss"], epochs=recipe.epochs, images=len(held_out))
 
 
-def evaluate_detector(model: RetinaNet, data: CocoSet) -> float:
-    """AP50 of the pictures, in the network's pixels."""
+def evaluate_detector(model: RetinaNet, data: CocoSet, workers: int = 2) -> AveragePrecision:
+    """In the network's pixels: a picture is scaled alike in both directions. Several processes share the work."""
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        return _evaluate(model, data, pool)
+
+
+def _evaluate(model: RetinaNet, data: CocoSet, pool: ThreadPoolExecutor) -> AveragePrecision:
     model.eval()
-    found: list[Detections] = []
-    truth = []
-    for index in range(len(data)):
-        image, boxes, labels = data.load(index, model.config.resolution, model.config.channels)
-        found += model.detect(torch.from_numpy(image[None]))
-        truth.append((boxes, labels))
-    return average_precision(found, truth, model.config.classes)
+    device, config = next(model.parameters()).device, model.config
+    mine = range(rank(), len(data), world_size())
+    parts = [mine[begin : begin + EVALUATION_BATCH] for begin in range(0, len(mine), EVALUATION_BATCH)]
+
+    def load(index: int) -> tuple[Floats, Objects]:
+        return data.load(index, config.resolution, config.channels)
+
+    found: list[tuple[int, Detections, Objects]] = []
+    for part, loaded in zip(parts, ahead(lambda i: list(pool.map(load, parts[i])), len(parts)), strict=True):
+        detected = model.detect(to_device(np.stack([image for image, _ in loaded]), device))
+        found += zip(part, detected, (objects for _, objects in loaded), strict=True)
+    ordered = sorted(gathered(found), key=lambda entry: entry[0])
+    return average_precision([entry[1] for entry in ordered], [entry[2] for entry in ordered], config.classes)
 
 
-def _batches(
-    data: CocoSet, config: DetectorConfig, size: int, random: np.random.Generator, order: npt.NDArray[np.int64]
-) -> Iterator[tuple[Tensor, list[tuple[Tensor, Tensor]]]]:
-    """The pictures of `order`, each mirrored or not."""
-    for begin in range(0, len(order), size):
-        loaded = [
-            data.load(int(index), config.resolution, config.channels, mirrored=bool(random.random() < 0.5))
-            for index in order[begin : begin + size]
-        ]
-        images = torch.from_numpy(np.stack([image for image, _, _ in loaded]))
-        yield images, [(torch.from_numpy(boxes), torch.from_numpy(labels)) for _, boxes, labels in loaded]
+class _Detection:
+    """The task of the training loop; a picture is mirrored by half of all times."""
+
+    def __init__(self, model: RetinaNet, data: CocoSet, held_out: CocoSet, pool: ThreadPoolExecutor):
+        self._model, self._data, self._held_out, self._pool = model, data, held_out, pool
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def batch(self, chosen: Indices, mine: slice, seed: int, epoch: int) -> Batch:
+        config = self._model.config
+
+        def load(index: int) -> tuple[Floats, Objects]:
+            mirrored = bool(np.random.default_rng((seed, epoch, index)).random() < 0.5)
+            return self._data.load(index, config.resolution, config.channels, mirrored)
+
+        loaded = list(self._pool.map(load, chosen[mine].tolist()))
+        return Batch(np.stack([image for image, _ in loaded]), [objects.single() for _, objects in loaded])
+
+    def prepare(self, model: nn.Module, progress: float) -> None:
+        """A detector keeps its backbone's temperature: it is fine-tuned from a trained classifier."""
+
+    def outcome(self, forward: nn.Module, images: Tensor, targets: Any) -> Outcome:
+        on_device = [tuple(torch.from_numpy(of).to(images.device) for of in (found.boxes, found.labels)) for found in targets]
+        loss, objects = self._model.loss(*forward(images), on_device)
+        (all_objects,) = summed([objects], images.device)
+        return Outcome(loss * world_size() / max(all_objects, 1))  # the processes' gradients are averaged
+
+    def measure(self, model: nn.Module) -> Mapping[str, float]:
+        return asdict(_evaluate(self._model, self._held_out, self._pool))
 
 
-def _freeze_norms(model: RetinaNet) -> None:
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()
+def _begin_with(model: RetinaNet, start: nn.Module) -> None:
+    if isinstance(start, RetinaNet):
+        model.load_state_dict(start.state_dict())
+        return
+    assert isinstance(start, FlyNet)
+    kept = {name: value for name, value in start.state_dict().items() if not name.startswith("head.")}
+    try:
+        model.pyramid.body.load_state_dict(kept)
+    except RuntimeError as error:
+        raise UsageError(f"the given network is {start.config.name}, the backbone {model.config.backbone.name}") from error

@@ -6,6 +6,7 @@ Source: "Focal Loss for Dense Object Detection". The pyramid begins at stride 8 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import MissingTool, UsageError
+from .average_precision import Detections
 from .backbone import STRIDES, FlyNetBackbone, FlyNetPyramid
-from .boxes import ANCHORS_PER_PLACE, Detections, anchors, decode, encode, match, suppress
+from .boxes import ANCHORS_PER_PLACE, anchors, decode, encode, match, suppress
 from .detector_config import DetectorConfig
 from .model import FlyNet
 
@@ -38,6 +40,8 @@ class RetinaNet(nn.Module):
         self.classify = _head(config.pyramid_channels, ANCHORS_PER_PLACE * config.classes)
         self.regress = _head(config.pyramid_channels, ANCHORS_PER_PLACE * 4)
         nn.init.constant_(self.classify[-1].bias, -math.log((1 - PRIOR) / PRIOR))
+        self.anchors: Tensor
+        self.register_buffer("anchors", _anchors(config.resolution), persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         maps = list(self.pyramid(x).values())
@@ -45,39 +49,26 @@ class RetinaNet(nn.Module):
         deltas = [_by_anchor(self.regress(features), 4) for features in maps]
         return torch.cat(logits, 1), torch.cat(deltas, 1)
 
-    def anchors(self) -> Tensor:
-        """[anchors, 4] at the configured resolution."""
-        side = self.config.resolution
-        sizes = []
-        for _ in range(int(math.log2(PYRAMID_STRIDES[0]))):
-            side = -(-side // 2)
-        for _ in PYRAMID_STRIDES:
-            sizes.append((side, side))
-            side = -(-side // 2)
-        return anchors(sizes, PYRAMID_STRIDES)
-
-    def loss(self, images: Tensor, targets: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Focal loss of the classes and smooth L1 of the boxes, over the number of anchors that hold an object.
+    def loss(self, logits: Tensor, deltas: Tensor, targets: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, int]:
+        """(focal loss of the classes and smooth L1 of the boxes, summed; the number of anchors that hold an object).
 
         targets  (boxes [N, 4], labels [N]) of each image
         """
-        logits, deltas = self(images)
-        at = self.anchors()
+        logits, deltas = logits.float(), deltas.float()
         wanted = torch.zeros_like(logits)
         counted = torch.ones_like(logits[..., 0])
-        box_loss = logits.new_zeros(())
+        box_loss = 0 * deltas.sum()  # where no object is, the boxes' weights still take part
         objects = 0
         for index, (boxes, labels) in enumerate(targets):
-            matched = match(at, boxes)
+            matched = match(self.anchors, boxes)
             held = matched >= 0
             counted[index, matched == -2] = 0
             wanted[index, held, labels[matched[held]]] = 1
             objects += int(held.sum())
             if len(boxes):
-                aim = encode(boxes[matched[held]], at[held])
+                aim = encode(boxes[matched[held]], self.anchors[held])
                 box_loss = box_loss + F.smooth_l1_loss(deltas[index, held], aim, reduction="sum", beta=BOX_BETA)
-        class_loss = (_focal_loss(logits, wanted) * counted[..., None]).sum()
-        return (class_loss + box_loss) / max(objects, 1)
+        return (_focal_loss(logits, wanted) * counted[..., None]).sum() + box_loss, objects
 
     @torch.no_grad()
     def detect(self, images: Tensor, threshold: float = 0.05) -> list[Detections]:
@@ -90,10 +81,10 @@ class RetinaNet(nn.Module):
         best, index = flat.topk(min(CANDIDATES, len(flat)))
         index, best = index[best > threshold], best[best > threshold]
         anchor, labels = index // self.config.classes, index % self.config.classes
-        boxes = decode(deltas[anchor], self.anchors()[anchor]).clamp(0, self.config.resolution)
+        boxes = decode(deltas[anchor], self.anchors[anchor]).clamp(0, self.config.resolution)
         apart = labels[:, None] * (2.0 * self.config.resolution)  # boxes of two classes never overlap
-        kept = suppress(boxes + apart, best)[:MAX_DETECTIONS]
-        return Detections(boxes[kept], best[kept], labels[kept])
+        kept = suppress((boxes + apart).cpu(), best.cpu())[:MAX_DETECTIONS].numpy()
+        return Detections(boxes.cpu().numpy()[kept], best.cpu().numpy()[kept], labels.cpu().numpy()[kept])
 
 
 def build_detector(config: DetectorConfig, seed: int) -> RetinaNet:
@@ -126,6 +117,17 @@ def torchvision_detector(kind: str, backbone: FlyNetBackbone, classes: int, out_
     else:
         detector = FasterRCNN(pyramid, classes, rpn_anchor_generator=generator, **options)
     return detector
+
+
+def _anchors(side: int) -> Tensor:
+    """[anchors, 4] for square images."""
+    sizes = []
+    for _ in range(int(math.log2(PYRAMID_STRIDES[0]))):
+        side = -(-side // 2)
+    for _ in PYRAMID_STRIDES:
+        sizes.append((side, side))
+        side = -(-side // 2)
+    return anchors(sizes, PYRAMID_STRIDES)
 
 
 def _head(channels: int, out_channels: int) -> nn.Sequential:

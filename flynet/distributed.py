@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -33,6 +34,8 @@ def process_group(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
@@ -64,6 +67,15 @@ def undistribute(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is SynchronisedBatchNorm2d:
             module.__class__ = nn.BatchNorm2d
+
+
+def gathered(values: list[Any]) -> list[Any]:
+    """Those of all processes, in the order of their ranks."""
+    if world_size() == 1:
+        return values
+    parts: list[list[Any]] = [[] for _ in range(world_size())]
+    dist.all_gather_object(parts, values)
+    return [value for part in parts for value in part]
 
 
 def summed(values: list[float], device: torch.device) -> list[float]:

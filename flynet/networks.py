@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ..errors import UsageError
 from .config import FlyNetConfig
 from .detector_config import DetectorConfig
+from .micronet_config import MicroNetConfig
 from .mobilenetv3_config import MobileNetV3Config
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ def _build_mobilenetv3(config: Any, seed: int) -> nn.Module:
     return build_mobilenetv3(config, seed)
 
 
+def _build_micronet(config: Any, seed: int) -> nn.Module:
+    from .micronet import build_micronet
+
+    return build_micronet(config, seed)
+
+
 @dataclass(frozen=True)
 class _Family:
     """`network` is the family's name in a checkpoint; `config` has a `from_dict` that raises UsageError."""
@@ -67,6 +74,7 @@ class _Family:
 _FAMILIES = (
     _Family("flynet", FlyNetConfig, _build_flynet),
     _Family("mobilenetv3-small", MobileNetV3Config, _build_mobilenetv3),
+    _Family("micronet", MicroNetConfig, _build_micronet),
     _Family("flynet-retinanet", DetectorConfig, _build_detector),
 )
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from ..errors import UsageError
 from .config import FlyNetConfig, HeadAttention, Reduction, Residual
+from .micronet_config import MicroNetConfig
 from .mobilenetv3_config import MobileNetV3Config
 from .networks import NetworkConfig
 
@@ -80,12 +81,16 @@ _PRESETS = (
     _named("flynet-h3-0.4x-mobilenetv3", FlyNetConfig(residual=Residual.MOBILENETV3), Printed(2, 55.5, 78.8, 0.657, 26.5)),
     _named("flynet-h3-0.4x-conv3x3", FlyNetConfig(residual=Residual.CONV3X3), Printed(2, 56.0, 79.3, 0.673, 30.9)),
     _named("flynet-h3-0.4x-dw-pw", FlyNetConfig(residual=Residual.DW_PW), Printed(2, 55.6, 78.9, 0.659, 27.5)),
-    # the peer, table 3: MAdds as its users count them, without BN and pooling
+    # the peers, table 3: MAdds as their users count them, without BN and pooling
     _named("mobilenetv3-small-0.15x", MobileNetV3Config(0.15), Printed(3, 33.7, 57.2, 1.0, 4)),
     _named("mobilenetv3-small-0.2x", MobileNetV3Config(0.2), Printed(3, 41.1, 65.2, 1.2, 6)),
     _named("mobilenetv3-small-0.35x", MobileNetV3Config(0.35), Printed(3, 55.2, None, 1.4, 15)),
     _named("mobilenetv3-small-0.5x", MobileNetV3Config(0.5), Printed(3, 58.0, None, 1.6, 21)),
     _named("mobilenetv3-small-1x", MobileNetV3Config(1.0)),
+    _named("micronet-m0", MicroNetConfig("m0"), Printed(3, 46.6, 70.6, 1.0, 4)),
+    _named("micronet-m1", MicroNetConfig("m1"), Printed(3, 51.4, 74.5, 1.8, 6)),
+    _named("micronet-m2", MicroNetConfig("m2"), Printed(3, 59.4, 80.9, 2.4, 12)),
+    _named("micronet-m3", MicroNetConfig("m3"), Printed(3, 62.5, 83.1, 2.6, 21)),
     # quantization as regularization, table 6
     _named("flynet-h3-1x-q16", FlyNetConfig(width=1.0, quantization_levels=16), Printed(6, 67.3, 87.7)),
     _named("flynet-h3-1x-q8", FlyNetConfig(width=1.0, quantization_levels=8), Printed(6, 67.4, 87.8)),

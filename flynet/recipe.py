@@ -12,6 +12,7 @@ from ..errors import UsageError
 
 SMALL_DATA_BN_MOMENTUM = 0.1
 PAPER_BN_MOMENTUM = 0.01
+DETECTION_CLIP_NORM = 10.0
 SMALL_MODEL_PARAMS = 1_600_000  # below, the paper regularizes less (section 4.1)
 
 
@@ -86,6 +87,33 @@ class Recipe:
         """Plain values, for a checkpoint."""
         plain = {"optimizer": self.optimizer.value, "schedule": self.schedule.value, "milestones": list(self.milestones)}
         return {**asdict(self), **plain}
+
+
+def paper_detection_recipe() -> Recipe:
+    """FlyNet paper, section 4.2. The batch and the limit of the gradient are ours: the paper does not say them."""
+    return Recipe(
+        epochs=26,
+        batch=16,
+        learning_rate=2.5e-3,
+        weight_decay=4e-5,
+        bn_momentum=PAPER_BN_MOMENTUM,
+        optimizer=Optimizer.SGD,
+        schedule=Schedule.MILESTONES,
+        milestones=(16, 22),
+        clip_norm=DETECTION_CLIP_NORM,
+    )
+
+
+def small_detection_recipe() -> Recipe:
+    """AdamW with two milestones: some hundred pictures."""
+    return Recipe(
+        epochs=30,
+        batch=8,
+        learning_rate=2e-3,
+        schedule=Schedule.MILESTONES,
+        milestones=(20, 27),
+        clip_norm=DETECTION_CLIP_NORM,
+    )
 
 
 def small_recipe() -> Recipe:

@@ -169,6 +169,8 @@ def _batches(task: Task, size: int, steps: int, seed: int, epoch: int) -> Iterat
 
 def ahead(make: Callable[[int], T], count: int) -> Iterator[T]:
     """make(0) to make(count - 1), each begun while the one before is in use: never more than two in memory."""
+    if not count:
+        return
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(make, 0)
         for index in range(1, count):

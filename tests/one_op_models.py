@@ -102,16 +102,17 @@ def conv_2d(
     input_quant: Quant | None = None,
     output_quant: Quant | None = None,
     weight_scales: Sequence[float] | None = None,
+    groups: int = 1,
 ) -> bytes:
     """CONV_2D of [1, h, w, c_in] to [1, h', w', c_out]; LiteRT refuses one without bias."""
     rng = np.random.default_rng(seed)
     h, w, c_in = input_hwc
-    depth = kernel[0] * kernel[1] * c_in
+    depth = kernel[0] * kernel[1] * c_in // groups
     options = {
         "strideH": stride[0], "strideW": stride[1], "dilationHFactor": dilation[0], "dilationWFactor": dilation[1],
         "padding": padding, "fusedActivationFunction": fused_activation,
     }  # fmt: skip
-    weights = _weights(rng, (c_out, *kernel, c_in))
+    weights = _weights(rng, (c_out, *kernel, c_in // groups))
     return _convolution(
         rng, "CONV_2D", (1, h, w, c_in), weights, 0, depth, options, per_channel, bias, input_quant, output_quant, weight_scales
     )
@@ -369,6 +370,23 @@ def strided_slice(
     return model_of(tensors, OpSpec("STRIDED_SLICE", ("x", "begin", "end", "strides"), ("y",), options))
 
 
+def gather(seed: int = 0, shape: Shape = (1, 3, 4, 6), taken: Sequence[int] = (3, 4, 5, 0, 1, 2), axis: int = 3) -> bytes:
+    """GATHER along an axis."""
+    quant = random_quant(np.random.default_rng(seed))
+    out = list(shape)
+    out[axis] = len(taken)
+    tensors = [activation("x", shape, quant), indices("taken", list(taken)), activation("y", out, quant)]
+    return model_of(tensors, OpSpec("GATHER", ("x", "taken"), ("y",), {"axis": axis}))
+
+
+def transpose(seed: int = 0, shape: Shape = (1, 12, 2, 3), permutation: Sequence[int] = (0, 1, 3, 2)) -> bytes:
+    """TRANSPOSE."""
+    quant = random_quant(np.random.default_rng(seed))
+    out = [shape[axis] for axis in permutation]
+    tensors = [activation("x", shape, quant), indices("permutation", list(permutation)), activation("y", out, quant)]
+    return model_of(tensors, OpSpec("TRANSPOSE", ("x", "permutation"), ("y",)))
+
+
 def pad(seed: int = 0, shape: Shape = (1, 4, 5, 3), pads: Sequence[tuple[int, int]] = ((0, 0), (1, 2), (3, 0), (0, 0))) -> bytes:
     """PAD with the zero point, before and after each axis."""
     quant = random_quant(np.random.default_rng(seed))
@@ -412,9 +430,13 @@ def random_conv_2d(seed: int) -> bytes:
     channels = int(rng.integers(1, 20))
     size = channels if rng.random() < 0.2 else 0  # C == H == W tells swapped axes
     c_out = int(rng.integers(1, 20))
+    groups = int(rng.integers(2, 6)) if rng.random() < 0.3 else 1
+    if groups > 1:
+        channels, c_out = int(rng.integers(1, 8)) * groups, int(rng.integers(1, 6)) * groups
     hwc = (max(h, size), max(w, size), channels)
     per_channel = bool(rng.random() < 0.8)
-    return conv_2d(seed, hwc, c_out, fused_activation=str(rng.choice(ACTIVATIONS)), per_channel=per_channel, **window)
+    activation = str(rng.choice(ACTIVATIONS))
+    return conv_2d(seed, hwc, c_out, fused_activation=activation, per_channel=per_channel, groups=groups, **window)
 
 
 def random_depthwise_conv_2d(seed: int) -> bytes:
@@ -538,6 +560,30 @@ def random_strided_slice(seed: int) -> bytes:
     return strided_slice(seed, shape, tuple(begin), tuple(end), tuple(strides), begin_mask, end_mask, shrink_axis_mask)
 
 
+def random_gather(seed: int) -> bytes:
+    """GATHER of random rank: anywhere, a rotation, or a channel shuffle."""
+    rng = np.random.default_rng([seed, 13])
+    shape = _random_shape(rng, int(rng.integers(1, 5)), 12)
+    axis = int(rng.integers(0, len(shape)))
+    size, kind = shape[axis], rng.random()
+    if kind < 0.4:
+        taken = rng.integers(0, size, int(rng.integers(1, 20)))
+    elif kind < 0.7:
+        taken = np.roll(np.arange(size), int(rng.integers(0, size)))
+    else:
+        divisors = [d for d in range(1, size + 1) if size % d == 0]
+        taken = np.arange(size).reshape(int(rng.choice(divisors)), -1).T.reshape(-1)
+    return gather(seed, shape, [int(index) for index in taken], axis - len(shape) * int(rng.integers(0, 2)))
+
+
+def random_transpose(seed: int) -> bytes:
+    """TRANSPOSE of random rank."""
+    rng = np.random.default_rng([seed, 14])
+    rank = int(rng.integers(1, 6))
+    permutation = [int(axis) - rank * int(rng.random() < 0.2) for axis in rng.permutation(rank)]
+    return transpose(seed, _random_shape(rng, rank, 7), permutation)
+
+
 def random_pad(seed: int) -> bytes:
     """PAD of random rank."""
     rng = np.random.default_rng([seed, 11])
@@ -577,6 +623,8 @@ CASES: Mapping[str, Callable[[int], bytes]] = {
     "CONCATENATION": random_concatenation,
     "SLICE": random_slice,
     "STRIDED_SLICE": random_strided_slice,
+    "GATHER": random_gather,
+    "TRANSPOSE": random_transpose,
     "PAD": random_pad,
     "RESHAPE": random_reshape,
 }

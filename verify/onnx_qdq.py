@@ -24,7 +24,7 @@ from ..codegen.ir import (
     Tensor,
 )
 from .onnx_graph import OnnxGraph
-from .onnx_twin import EXACT_EMITTERS, convolution_geometry, dilations, weights_oihw
+from .onnx_twin import EXACT_EMITTERS, convolution_geometry, dilations, groups_of, weights_oihw
 
 Int8 = npt.NDArray[np.int8]
 
@@ -102,7 +102,7 @@ def _convolution(op: Op, out: OnnxGraph) -> None:
         "Conv",
         data,
         *_weights_and_bias(op, out, weights_oihw(op, out.source)),
-        group=source.shape[3] if op.kind is OpKind.DEPTHWISE_CONV_2D else 1,
+        group=groups_of(op, out.source),
         dilations=dilations(op.attrs.window),
         **convolution_geometry(op.attrs.window),
     )

@@ -20,6 +20,7 @@ from ..codegen.ir import (
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
+    GatherAttrs,
     Graph,
     Op,
     OpKind,
@@ -28,7 +29,9 @@ from ..codegen.ir import (
     ReduceAttrs,
     SliceAttrs,
     SoftmaxAttrs,
+    TransposeAttrs,
     Window,
+    conv_groups,
 )
 from ..codegen.reference import channel_multipliers
 from .onnx_graph import OnnxGraph
@@ -86,6 +89,11 @@ def weights_oihw(op: Op, graph: Graph) -> npt.NDArray[np.generic]:
     return weights.transpose(0, 3, 1, 2) if op.kind is OpKind.CONV_2D else weights.transpose(3, 0, 1, 2)
 
 
+def groups_of(op: Op, graph: Graph) -> int:
+    """The `group` of an ONNX convolution."""
+    return graph.tensor(op.inputs[0]).shape[3] if op.kind is OpKind.DEPTHWISE_CONV_2D else conv_groups(op, graph)
+
+
 def _shifted(weights: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
     """Weights as ConvInteger and MatMulInteger take them: plus 128, with zero point 128 (uint8 never saturates)."""
     return weights.astype(np.int64) + 128
@@ -113,7 +121,7 @@ def _convolution(op: Op, out: OnnxGraph) -> None:
         out.constant(_shifted(weights_oihw(op, out.source)), np.uint8),
         out.constant(source.zero_point + 128, np.uint8),
         out.constant(128, np.uint8),
-        group=source.shape[3] if op.kind is OpKind.DEPTHWISE_CONV_2D else 1,
+        group=groups_of(op, out.source),
         dilations=dilations(op.attrs.window),
         **convolution_geometry(op.attrs.window),
     )
@@ -298,6 +306,16 @@ def _slice(op: Op, out: OnnxGraph) -> None:
     out.node("Slice", out.activation(op.inputs[0]), *ranges, output=op.output)
 
 
+def _gather(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, GatherAttrs)
+    out.node("Gather", out.activation(op.inputs[0]), out.int64(op.attrs.indices), axis=op.attrs.axis, output=op.output)
+
+
+def _transpose(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, TransposeAttrs)
+    out.node("Transpose", out.activation(op.inputs[0]), perm=list(op.attrs.permutation), output=op.output)
+
+
 def _pad(op: Op, out: OnnxGraph) -> None:
     assert isinstance(op.attrs, PadAttrs)
     fill = out.constant(out.source.tensor(op.output).zero_point, np.int8)
@@ -330,6 +348,8 @@ EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.CONCATENATION: _concatenation,
     OpKind.SLICE: _slice,
     OpKind.STRIDED_SLICE: _slice,
+    OpKind.GATHER: _gather,
+    OpKind.TRANSPOSE: _transpose,
     OpKind.PAD: _pad,
     OpKind.RESHAPE: _reshape,
 }

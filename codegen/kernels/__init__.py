@@ -12,6 +12,7 @@ from . import (
     depthwise_conv_2d,
     depthwise_pair,
     fully_connected,
+    gather,
     maximum,
     mdw_max,
     mean,
@@ -60,6 +61,8 @@ _KERNELS: Mapping[OpKind, Select] = {
     OpKind.CONCATENATION: concatenation.select,
     OpKind.SLICE: slice.select,
     OpKind.STRIDED_SLICE: slice.select,
+    OpKind.GATHER: gather.select,
+    OpKind.TRANSPOSE: slice.select_transpose,
     OpKind.PAD: pad.select,
     OpKind.RESHAPE: reshape.select,
 }

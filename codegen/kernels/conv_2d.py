@@ -15,11 +15,13 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     conv = convolution(op, graph)
     _, in_h, in_w, c_in = conv.input_shape
     _, out_h, out_w, c_out = conv.output_shape
+    share = conv.weights.shape[3]
+    groups = c_in // share
     if c_in == c_out == 1:  # one map, one filter: a depthwise convolution reads it with less work
         return depthwise_call(conv, 1, False, op.inputs[0], op.outputs, effort)
-    run_bytes, num_runs = window_runs(conv.attrs.window, c_in)
+    run_bytes, num_runs = window_runs(conv.attrs.window, share, groups > 1)
     joined = joins_rest(run_bytes, num_runs, conv.attrs.window.kernel_h)
-    packed = products(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, effort)
+    packed = products(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, effort, groups=groups)
     shape: dict[str, ShapeValue] = {
         **window_shape(conv),
         **product_shape(conv, packed, out_h * out_w, effort),
@@ -28,11 +30,16 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
         "joins_rest": joined,
         "rest_bytes": run_bytes % 4 * num_runs,
         "pointwise": is_pointwise(conv),
-        "patch_bytes": run_bytes * num_runs if reaches_outside(conv) else 0,
+        "patch_bytes": run_bytes * num_runs * groups if reaches_outside(conv) else 0,
+        "groups": groups,
+        "group_in": share,
+        "group_out": c_out // groups,
     }
     pixels = shape["pixels"]
     assert isinstance(pixels, int)
-    schedule = window_schedule((in_h, in_w, c_in), (out_h, out_w), c_out, conv.attrs.window, pixels)
+    patch_bytes = shape["patch_bytes"]
+    assert isinstance(patch_bytes, int)
+    schedule = window_schedule((in_h, in_w, c_in), (out_h, out_w), c_out, conv.attrs.window, pixels, groups)
     return KernelCall(
         "conv_2d",
         shape,
@@ -40,16 +47,16 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
         op.outputs,
         arrays=product_arrays(conv, packed),
         scalars=product_scalars(shape, conv),
-        scratch_bytes=4 * packed.pairs * pixels + (run_bytes * num_runs if reaches_outside(conv) else 0),
+        scratch_bytes=4 * packed.pairs * pixels + patch_bytes,
         sharing={op.inputs[0]: schedule},
     )
 
 
-def window_runs(window: Window, c_in: int) -> tuple[int, int]:
-    """How many neighbouring bytes a window reads at a time, and how many times."""
-    if window.dilation_w == 1 or window.kernel_w == 1:
-        return window.kernel_w * c_in, window.kernel_h
-    return c_in, window.kernel_h * window.kernel_w
+def window_runs(window: Window, share: int, is_grouped: bool) -> tuple[int, int]:
+    """How many neighbouring bytes a window reads at a time, and how many times; a group reads `share` channels of a pixel."""
+    if window.kernel_w == 1 or (window.dilation_w == 1 and not is_grouped):
+        return window.kernel_w * share, window.kernel_h
+    return share, window.kernel_h * window.kernel_w
 
 
 def is_pointwise(conv: Convolution) -> bool:

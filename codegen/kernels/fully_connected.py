@@ -27,6 +27,9 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
         "joins_rest": False,
         "pointwise": True,
         "patch_bytes": 0,
+        "groups": 1,
+        "group_in": c_in,
+        "group_out": c_out,
     }
     pixels = shape["pixels"]
     assert isinstance(pixels, int)

@@ -6,6 +6,8 @@ words, in the order in which they are read:
 
     for each two channels: both and even start, `pairs` words (packed) or `pairs` times two words (wide), constants of the even
     channel, constants of the odd channel; for a last single channel: its start, `pairs` words, its constants
+
+A convolution of several groups has such a stream for each, one after the other, and widens its windows group by group.
 """
 
 from __future__ import annotations
@@ -66,8 +68,10 @@ def _neighbours(elements: list[int]) -> list[tuple[int, int]]:
     return [(elements[i], elements[i + 1] if i + 1 < len(elements) else -1) for i in range(0, len(elements), 2)]
 
 
-def products(conv: Convolution, pairs: list[tuple[int, int]], num_pixels: int, effort: Effort, once: bool = False) -> Products:
-    """Pack a layer whose weights are `[c_out, ...]`."""
+def products(
+    conv: Convolution, pairs: list[tuple[int, int]], num_pixels: int, effort: Effort, once: bool = False, groups: int = 1
+) -> Products:
+    """Pack a layer whose weights are `[c_out, ...]`; the groups' streams follow each other."""
     c_out = conv.weights.shape[0]
     weights = conv.weights.reshape(c_out, -1).astype(np.int64)
     low, high = accumulator_bounds(weights, conv.bias, conv.input_zero_point)
@@ -76,20 +80,24 @@ def products(conv: Convolution, pairs: list[tuple[int, int]], num_pixels: int, e
     start = conv.bias - conv.input_zero_point * weights.sum(axis=1)
     padded = np.concatenate([weights, np.zeros((c_out, 1), np.int64)], axis=1)
     lanes = padded[:, np.array(pairs)]  # [c_out, pairs, 2]; index -1 is the zero column
-    even, odd = lanes[0 : c_out // 2 * 2 : 2], lanes[1::2]
-    packed = 256 * odd + even
+    share = c_out // groups
+    even = np.arange(c_out).reshape(groups, share)[:, : share // 2 * 2 : 2]  # first channels of the pairs, by group
+    packed = 256 * lanes[even + 1] + lanes[even]
     is_wide = bool((packed < -32768).any()) or bool((reach >= 1 << 23).any()) or is_worth_widening(weights, num_pixels, effort)
     factor = 2 if requant.rounding.takes_doubled else 1
     words: list[Int64] = []
-    for pair in range(c_out // 2):
-        a, b = 2 * pair, 2 * pair + 1
-        if is_wide:
-            words += [factor * start[[a, b]], _words(factor * lanes[[a, b]].transpose(1, 0, 2)).reshape(-1)]
-        else:
-            words += [np.stack([256 * start[b] + start[a], start[a]]), _words(packed[pair])]
-        words += [requant.constants[a].astype(np.int64), requant.constants[b].astype(np.int64)]
-    if c_out % 2:
-        words += [factor * start[-1:], _words(factor * lanes[-1]), requant.constants[-1].astype(np.int64)]
+    for group in range(groups):
+        for pair, a in enumerate(even[group].tolist()):
+            b = a + 1
+            if is_wide:
+                words += [factor * start[[a, b]], _words(factor * lanes[[a, b]].transpose(1, 0, 2)).reshape(-1)]
+            else:
+                words += [np.stack([256 * start[b] + start[a], start[a]]), _words(packed[group, pair])]
+            words += [requant.constants[a].astype(np.int64), requant.constants[b].astype(np.int64)]
+        if share % 2:
+            last = (group + 1) * share - 1
+            constants = requant.constants[last].astype(np.int64)
+            words += [factor * start[[last]], _words(factor * lanes[last]), constants]
     stream = np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)
     return Products(stream, len(pairs), is_wide, requant.rounding)
 
@@ -150,9 +158,9 @@ def product_scalars(shape: Mapping[str, ShapeValue], conv: Convolution) -> dict[
 
 
 def window_schedule(
-    input_hwc: tuple[int, int, int], output_hw: tuple[int, int], c_out: int, window: Window, pixels: int
+    input_hwc: tuple[int, int, int], output_hw: tuple[int, int], c_out: int, window: Window, pixels: int, groups: int = 1
 ) -> RowSchedule:
-    """Overlap of a kernel that reads the windows of `pixels` outputs, then writes these."""
+    """Overlap of a kernel that reads the windows of `pixels` outputs, then writes these; with groups it does so by turns."""
     h, w, c_in = input_hwc
     out_h, out_w = output_hw
     y0 = np.arange(out_h) * window.stride_h - window.pad_top
@@ -162,7 +170,8 @@ def window_schedule(
     first = np.minimum((first_y[:, np.newaxis] * w + first_x) * c_in, h * w * c_in).reshape(-1)
     first = np.minimum.accumulate(first[::-1])[::-1]  # the lowest byte that this or a later output reads
     ends = np.minimum(np.arange(pixels, out_h * out_w + pixels, pixels), out_h * out_w)
-    read_begin = [int(first[end]) if end < out_h * out_w else h * w * c_in for end in ends]
+    still_read = ends if groups == 1 else np.arange(0, out_h * out_w, pixels)
+    read_begin = [int(first[pixel]) if pixel < out_h * out_w else h * w * c_in for pixel in still_read]
     return RowSchedule(tuple(int(end) * c_out for end in ends), tuple(read_begin))
 
 

@@ -1,29 +1,58 @@
-"""SLICE and STRIDED_SLICE: a nest of loops over the output, with neighbouring axes merged."""
+"""SLICE, STRIDED_SLICE and TRANSPOSE: a nest of loops over the output, with neighbouring axes merged."""
 
 from __future__ import annotations
 
-from ..ir import Graph, Op, SliceAttrs
-from .base import KernelCall, RowSchedule
+import math
+from collections.abc import Iterable, Mapping
+
+from ..ir import Graph, Op, SliceAttrs, TransposeAttrs
+from .base import KernelCall, RowSchedule, Sharing
 
 
 def select(op: Op, graph: Graph) -> KernelCall:
     """The kernel call of a SLICE or STRIDED_SLICE; strides may be negative."""
     assert isinstance(op.attrs, SliceAttrs)
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
-    start, stride = 0, 1
-    axes: list[tuple[int, int]] = []  # output size, step in elements of the input; innermost first
-    rows = zip(source.shape, output.shape, op.attrs.begin, op.attrs.strides, strict=True)
-    for size, count, begin, step in reversed(list(rows)):
-        start += begin * stride
-        if count > 1:
-            if axes and step * stride == axes[-1][0] * axes[-1][1]:
-                axes[-1] = (axes[-1][0] * count, axes[-1][1])
-            else:
-                axes.append((count, step * stride))
-        stride *= size
+    distances = _distances(source.shape)
+    start = sum(begin * distance for begin, distance in zip(op.attrs.begin, distances, strict=True))
+    steps = [step * distance for step, distance in zip(op.attrs.strides, distances, strict=True)]
+    axes = _merged(zip(output.shape, steps, strict=True))
+    moves_down = all(step > 0 for _, step in axes)
+    schedule = RowSchedule((output.num_elements,), (source.num_elements,))
+    return _call(op, start, axes, {source.name: schedule} if moves_down else {})
+
+
+def select_transpose(op: Op, graph: Graph) -> KernelCall:
+    """The kernel call of a TRANSPOSE; one that moves nothing may stay in place."""
+    assert isinstance(op.attrs, TransposeAttrs)
+    source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
+    distances = _distances(source.shape)
+    axes = _merged((size, distances[axis]) for size, axis in zip(output.shape, op.attrs.permutation, strict=True))
+    in_order = RowSchedule((output.num_elements,), (source.num_elements,))
+    return _call(op, 0, axes, {source.name: in_order} if axes in ([], [(output.num_elements, 1)]) else {})
+
+
+def _distances(shape: tuple[int, ...]) -> list[int]:
+    """How far apart neighbours lie along each axis, in elements."""
+    return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+
+
+def _merged(axes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """(output size, step in elements of the input) of as few axes as possible, innermost first."""
+    merged: list[tuple[int, int]] = []
+    for count, step in reversed(list(axes)):
+        if count == 1:
+            continue
+        if merged and step == merged[-1][0] * merged[-1][1]:
+            merged[-1] = (merged[-1][0] * count, merged[-1][1])
+        else:
+            merged.append((count, step))
+    return merged
+
+
+def _call(op: Op, start: int, axes: list[tuple[int, int]], sharing: Mapping[str, Sharing]) -> KernelCall:
     run, run_step = axes[0] if axes else (1, 1)
     outer = axes[:0:-1]
-    moves_down = all(step > 0 for _, step in axes)
     return KernelCall(
         template="slice",
         shape={
@@ -33,7 +62,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
             "run": run,
             "run_step": run_step,
         },
-        inputs=(source.name,),
+        inputs=(op.inputs[0],),
         outputs=(op.output,),
-        sharing={source.name: RowSchedule((output.num_elements,), (source.num_elements,))} if moves_down else {},
+        sharing=sharing,
     )

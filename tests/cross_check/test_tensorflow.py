@@ -69,6 +69,38 @@ def test_tensorflow_computes_a_flynet_block_as_the_reference_does(tf: Any, data:
         np.testing.assert_array_equal(values, expected[tensor], err_msg=tensor)
 
 
+def converted(tf: Any, model: Any, rng: np.random.Generator) -> bytes:
+    """A Keras model in int8, input and output included, by TensorFlow's own converter."""
+    shape = model.inputs[0].shape
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([rng.random(shape, np.float32)] for _ in range(16))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    data: bytes = converter.convert()
+    return data
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_shuffle_unit_of_tensorflow_compiles(tf: Any) -> None:
+    """ShuffleNet's: 1x1 convolutions in groups with a channel shuffle and a depthwise convolution between."""
+    tf.keras.utils.set_random_seed(0)
+    layers = tf.keras.layers
+    image = tf.keras.Input((8, 8, 12), batch_size=1)
+    x = layers.Conv2D(24, 1, groups=3, activation="relu")(image)
+    x = layers.Permute((1, 2, 4, 3))(layers.Reshape((8, 8, 3, 8))(x))
+    x = layers.DepthwiseConv2D(3, padding="same")(layers.Reshape((8, 8, 24))(x))
+    model = tf.keras.Model(image, layers.Add()([layers.Conv2D(12, 1, groups=3)(x), image]))
+    data = converted(tf, model, np.random.default_rng(0))
+    graph = read_tflite(data)
+    kinds = [op.kind.value for op in graph.ops if op.kind.value != "RESHAPE"]
+    assert kinds == ["CONV_2D", "TRANSPOSE", "DEPTHWISE_CONV_2D", "CONV_2D", "ADD"]
+    inputs = random_inputs(graph, 1)
+    expected = run(graph, inputs)
+    for tensor, values in all_tensors(tf, data, graph, inputs).items():
+        np.testing.assert_array_equal(values, expected[tensor], err_msg=tensor)
+
+
 @pytest.fixture(scope="module")
 def mobilenet(tf: Any) -> bytes:
     """MobileNetV1 0.25 at 96x96 with 2 classes, quantized by TensorFlow's own converter."""
@@ -80,13 +112,7 @@ def mobilenet(tf: Any) -> bytes:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             layer.momentum = 0.0  # one pass in training mode then sets the statistics; without them the activations vanish
     model(rng.random((1, 96, 96, 3), np.float32), training=True)
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([rng.random((1, 96, 96, 3), np.float32)] for _ in range(16))
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    data: bytes = converter.convert()
-    return data
+    return converted(tf, model, rng)
 
 
 @pytest.mark.filterwarnings("ignore")

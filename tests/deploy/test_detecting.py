@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +13,11 @@ import pytest
 import torch
 
 from flynet_tiny.deploy.commands import export_network
-from flynet_tiny.deploy.detecting import train_on_coco
+from flynet_tiny.deploy.console import Step
 from flynet_tiny.deploy.network import NetworkRequest
-from flynet_tiny.deploy.training import TrainingRequest, train_network
-from flynet_tiny.errors import BadData, UsageError
+from flynet_tiny.deploy.training import train_network
+from flynet_tiny.deploy.training_run import TrainingRequest
+from flynet_tiny.errors import BadCheckpoint, BadData, Interrupted, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
 from flynet_tiny.flynet.networks import build_network
 
@@ -26,7 +30,7 @@ REQUEST = NetworkRequest(width=0.3, heads=1, resolution=32)
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("detector")
     data = draw_coco(folder / "coco", train=4, val=2)
-    train_on_coco(f"coco:{data}", REQUEST, epochs=1, batch=2, out=folder / "detector.pt")
+    once(f"coco:{data}", REQUEST, 2, folder / "detector.pt")
     return folder / "detector.pt"
 
 
@@ -34,7 +38,11 @@ def test_the_checkpoint_says_what_it_is(checkpoint: Path) -> None:
     _, metadata = load_checkpoint(checkpoint)
     assert metadata.config.name == "flynet-h1-0.3x-retinanet"
     assert metadata.class_names == ("square", "circle")
-    assert 0 <= metadata.metrics["ap50"] <= 1
+    assert 0 <= metadata.metrics["ap"] <= metadata.metrics["ap50"] <= 1
+    (line,) = checkpoint.with_suffix(".jsonl").read_text().splitlines()
+    assert {"epoch", "loss", "ap", "ap50", "ap75", "learning_rate", "images_per_s"} == set(json.loads(line))
+    assert "AP50" in checkpoint.with_suffix(".svg").read_text()
+    assert not checkpoint.with_name("detector.pt.resume").exists()
 
 
 @pytest.mark.slow
@@ -58,8 +66,12 @@ def test_a_whole_detector_is_refused_before_the_work(checkpoint: Path, tmp_path:
 
 def test_a_classifier_of_another_shape_is_refused_as_a_start(checkpoint: Path, tmp_path: Path) -> None:
     data = f"coco:{checkpoint.parent / 'coco'}"
-    with pytest.raises(UsageError, match="begins with a FlyNet"):
-        train_on_coco(data, REQUEST, 1, 2, tmp_path / "d.pt", start=checkpoint)
+    with pytest.raises(UsageError, match="has heads 1, the network to train 2"):
+        once(data, replace(REQUEST, heads=2), 2, tmp_path / "d.pt", checkpoint)
+    with pytest.raises(UsageError, match="FlyNet's backbone"):
+        once(data, NetworkRequest(model="mobilenetv3-small-0.35x", resolution=32), 2, tmp_path / "d.pt")
+    with pytest.raises(UsageError, match="--teacher is for classifiers"):
+        train_network(TrainingRequest(data, REQUEST, tmp_path / "d.pt", teacher="torchvision:resnet18"))
     assert not list(tmp_path.iterdir())
 
 
@@ -92,7 +104,72 @@ def test_training_begins_with_a_given_checkpoint(checkpoint: Path, tmp_path: Pat
     assert not (tmp_path / "x.pt").exists()
 
 
+def history(out: Path) -> list[dict[str, float]]:
+    epochs = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
+    return [{key: value for key, value in epoch.items() if key != "images_per_s"} for epoch in epochs]
+
+
+def test_a_stopped_detector_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = draw_coco(tmp_path / "coco", train=8, val=4)
+    whole, stopped = (TrainingRequest(f"coco:{data}", REQUEST, tmp_path / name, epochs=3, batch=4) for name in ("w.pt", "s.pt"))
+    train_network(whole)
+
+    def stop(_: Step, done: int, total: int, text: str = "") -> None:
+        if done == 4:  # in the last step of the second epoch
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Step, "progress", stop)
+        with pytest.raises(Interrupted, match=r"in epoch 2; what was reached before it is kept.*--resume"):
+            train_network(stopped)
+    assert history(stopped.out) == history(whole.out)[:1]
+    assert not stopped.out.exists()
+    with pytest.raises(BadCheckpoint, match="another recipe"):
+        train_network(replace(stopped, resume=True, learning_rate=1e-5))
+    write_other_names(data, "ball")
+    with pytest.raises(BadData, match="other classes"):
+        train_network(replace(stopped, resume=True))
+    write_other_names(data, "circle")
+    train_network(replace(stopped, resume=True))
+    assert history(stopped.out) == history(whole.out)
+    found, expected = (load_checkpoint(request.out)[0].state_dict() for request in (stopped, whole))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def write_other_names(data: Path, name: str) -> None:
+    for file in (data / "annotations").iterdir():
+        content = json.loads(file.read_text())
+        content["categories"][0]["name"] = name
+        file.write_text(json.dumps(content))
+
+
+def test_two_processes_train_the_detector_that_one_does(tmp_path: Path) -> None:
+    """Pictures without objects: the processes' shares hold different numbers of them, and the loss counts all."""
+    data = draw_coco(tmp_path / "coco", train=8, val=3)
+    file = data / "annotations" / "instances_train2017.json"
+    content = json.loads(file.read_text())
+    content["annotations"] = [one for one in content["annotations"] if one["id"] % 3 == 0]
+    file.write_text(json.dumps(content))
+
+    def command(out: str) -> list[str]:
+        network = ("--width", "0.3", "--heads", "1", "--resolution", "64", "--channels", "1")
+        options = ("--epochs", "1", "--batch", "4", "--lr", "1e-4", "--recipe", "small")
+        return ["-m", "flynet_tiny.cli", "train", "--data", f"coco:{data}", *network, *options, "--out", str(tmp_path / out)]
+
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for told in (command("alone.pt"), [*torchrun, *command("together.pt")]):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([sys.executable, *told], capture_output=True, text=True, timeout=300, env=environment)
+        assert done.returncode == 0, done.stderr
+    (one,), (two,) = history(tmp_path / "alone.pt"), history(tmp_path / "together.pt")
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+    found, expected = (load_checkpoint(tmp_path / name)[0].state_dict() for name in ("together.pt", "alone.pt"))
+    for name in expected:
+        if expected[name].is_floating_point() and "running" not in name:
+            torch.testing.assert_close(found[name], expected[name], rtol=0, atol=2.5e-4)  # two steps of Adam at 1e-4
+
+
 def test_bad_data_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="annotations"):
-        train_on_coco(f"coco:{tmp_path / 'none'}", REQUEST, 1, 2, tmp_path / "d.pt")
+        once(f"coco:{tmp_path / 'none'}", REQUEST, 2, tmp_path / "d.pt")
     assert not list(tmp_path.iterdir())

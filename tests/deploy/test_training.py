@@ -41,7 +41,7 @@ def stop(pictures: Path, out: Path, epochs: int, how: signal.Signals) -> tuple[i
     """Begin a training, send it a signal after its first epoch, and give its exit code and what it said."""
     running = subprocess.Popen(
         [sys.executable, *command(pictures, out, epochs)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )  # fmt: skip
     kept = out.with_name(f"{out.name}.resume")
     deadline = time.monotonic() + 200

@@ -102,7 +102,59 @@ def multihead_depthwise_5x5_stride_2():
     return m
 
 
-@case("SLICE", "CONV_2D", "SLICE", "CONV_2D", "SLICE", "CONV_2D", "CONCATENATION")
+def shuffled(m: OnnxModel, x: str, groups: int, channels: int, h: int = 5, w: int = 4) -> str:
+    """A channel shuffle as torch writes it."""
+    split = m("Transpose", m.reshape(x, 1, groups, channels // groups, h, w), perm=[0, 2, 1, 3, 4])
+    return m.reshape(split, 1, channels, h, w)
+
+
+@case("CONV_2D", "DEPTHWISE_CONV_2D", "HARD_SWISH", "CONV_2D")
+def a_shuffle_before_a_depthwise_and_a_dense_convolution_moves_nothing():
+    m = OnnxModel(1, 6, 5, 4)
+    x = shuffled(m, m.conv("x", 6, 12, kernel=1, group=3), 3, 12)
+    x = m("HardSwish", m.conv(x, 12, 24, group=12))
+    m.conv(x, 24, 5, kernel=1)
+    return m
+
+
+@case("CONV_2D", "GATHER", "CONV_2D", "GATHER", "CONV_2D")
+def a_shuffle_before_groups_is_a_gather():
+    m = OnnxModel(1, 6, 5, 4)
+    x = shuffled(m, m.conv("x", 6, 24, kernel=1, group=3), 3, 24)
+    x = shuffled(m, m.conv(x, 24, 12, kernel=1, group=4), 3, 12)
+    m.conv(shuffled(m, x, 6, 12), 12, 6, group=2)
+    return m
+
+
+@case("CONV_2D", "CONV_2D")
+def a_shuffle_inside_of_groups_moves_nothing():
+    m = OnnxModel(1, 8, 3, 3)
+    x = m.conv("x", 8, 8, kernel=1, group=2)
+    split = m("Transpose", m.reshape(x, 1, 2, 2, 2, 3, 3), perm=[0, 1, 3, 2, 4, 5])
+    m.conv(m.reshape(split, 1, 8, 3, 3), 8, 4, kernel=1, group=2)
+    return m
+
+
+@case("CONV_2D", "MEAN", "CONV_2D", "MUL", "GATHER", "ADD", "GATHER")
+def a_shuffled_map_is_gated_and_meets_another():
+    m = OnnxModel(1, 6, 5, 4)
+    x = m.conv("x", 6, 6, kernel=1, group=2)
+    y = shuffled(m, x, 2, 6)
+    gate = m.conv(m.mean(y, keepdims=1), 6, 6, kernel=1)  # its filters follow the map's channels
+    m("Add", m("Mul", y, gate), "x")
+    return m
+
+
+@case("CONV_2D", "GATHER", "ADD", "GATHER")
+def channels_are_gathered_in_the_order_in_which_they_lie():
+    m = OnnxModel(1, 6, 5, 4)
+    x = shuffled(m, m.conv("x", 6, 6, kernel=1, group=2), 2, 6)
+    rolled = m("Gather", x, np.array([5, 0, 1, 2, 3, -2]), axis=1)
+    m("Gather", m("Add", rolled, x), np.array([1, 4]), axis=1)
+    return m
+
+
+@case("CONV_2D")
 def grouped():
     m = OnnxModel(1, 6, 5, 5)
     m.conv("x", 6, 12, group=3)
@@ -488,7 +540,7 @@ def test_other_things_that_no_kernel_does_are_refused_with_the_reason():
     assert "may be negative" in refused(lambda m: m("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]))
     assert "only zeros" in refused(lambda m: m("Pad", "x", np.array([0, 0, 1, 1, 0, 0, 1, 1]), np.float32(1)))
     assert "mode reflect" in refused(lambda m: m("Pad", "x", np.array([0, 0, 1, 1, 0, 0, 1, 1]), mode="reflect"))
-    assert "clips to (-1.0, 1.0)" in refused(lambda m: m("Clip", "x", np.float32(-1), np.float32(1)))
+    assert "clips to (0.5, 1.0)" in refused(lambda m: m("Clip", "x", np.float32(0.5), np.float32(1)))
     assert "weights are not constant" in refused(
         lambda m: m("Conv", "x", m.reshape("x", 16, 1, 2, 2), pads=[1, 1, 1, 1], group=4)
     )

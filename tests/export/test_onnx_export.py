@@ -147,7 +147,7 @@ def test_variants_give_torchs_numbers(options):
 
 
 class Awkward(nn.Module):
-    """A convolution read before its batch norm, a batch norm with none before it, one convolution used twice."""
+    """A convolution read before its batch norm, one with none before it, one convolution used twice, layers of vectors."""
 
     def __init__(self):
         super().__init__()
@@ -157,12 +157,13 @@ class Awkward(nn.Module):
         self.shared = nn.Conv2d(4, 4, 1)
         self.norm_a, self.norm_b = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
         self.biased = nn.Sequential(nn.Conv2d(4, 5, 1), nn.BatchNorm2d(5))
+        self.vectors = nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Hardswish(), nn.BatchNorm1d(4))
 
     def forward(self, x):
         x = self.conv(self.first(x))
         x = x + self.norm(x)
         x = self.norm_a(self.shared(x)) - self.norm_b(self.shared(torch.relu(x)))
-        return self.biased(x).mean((2, 3))
+        return self.vectors(self.biased(x).mean((2, 3)))
 
 
 @pytest.mark.parametrize("affine", [True, False])

@@ -109,6 +109,30 @@ def test_maximum_and_average_pool_have_one_scale():
     assert_error_below_steps(result, graph, images, 2.5)
 
 
+@pytest.mark.parametrize(("low", "high"), [(-0.5, 0.7), (-1.0, 0.0), (0.0, 0.4)])
+@pytest.mark.parametrize("is_fused", [True, False])
+def test_a_clip_is_the_saturation_of_int8(low, high, is_fused):
+    m = OnnxModel(1, 4, 4, 4)
+    m("Clip", m.conv("x", 4, 4) if is_fused else "x", np.float32(low), np.float32(high))
+    images = 3 * m.images()
+    result, graph = export(m, images)
+    assert [op.kind for op in graph.ops] == [OpKind.CONV_2D if is_fused else OpKind.RELU if low == 0 else OpKind.QUANTIZE]
+    scale, zero_point = quantization(graph, graph.outputs[0])
+    np.testing.assert_allclose((scale * (-128 - zero_point), scale * (127 - zero_point)), (low, high), atol=scale)
+    assert_error_below_steps(result, graph, images, 1.0, tolerance=2 * result.input_scale)
+
+
+def test_nothing_widens_a_range_that_clips():
+    m = OnnxModel(1, 4, 4, 4)
+    clipped = m("Clip", m.conv("x", 4, 4), np.float32(-0.5), np.float32(0.5))
+    m("Concat", clipped, m("Mul", m.conv("x", 4, 4), np.float32(20)), axis=1)
+    images = m.images()
+    result, graph = export(m, images)
+    (quantize,) = ops(graph, OpKind.QUANTIZE)
+    assert quantization(graph, quantize.inputs[0])[0] == pytest.approx(1 / 255, rel=0.02)
+    assert_error_below_steps(result, graph, images, 2.5)
+
+
 def test_zero_is_exact_everywhere():
     m = OnnxModel(1, 4, 4, 4)
     m.conv(m("Sigmoid", m.conv("x", 4, 4)), 4, 4)

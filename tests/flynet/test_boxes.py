@@ -1,14 +1,11 @@
-"""Boxes: overlaps, anchors, matching, suppression and average precision against values that can be counted by hand."""
+"""Boxes: overlaps, anchors, matching and suppression against values that can be counted by hand."""
 
-import numpy as np
 import pytest
 import torch
 
 from flynet_tiny.flynet.boxes import (
     ANCHORS_PER_PLACE,
-    Detections,
     anchors,
-    average_precision,
     decode,
     encode,
     match,
@@ -55,21 +52,3 @@ def test_suppression_keeps_the_best_of_those_that_overlap():
     found = boxes((0, 0, 10, 10), (1, 0, 11, 10), (20, 20, 30, 30))
     assert suppress(found, torch.tensor([0.5, 0.9, 0.1])).tolist() == [1, 2]
     assert suppress(boxes(), torch.zeros(0)).tolist() == []
-
-
-def detections(found, scores, labels):
-    return Detections(boxes(*found), torch.tensor(scores), torch.tensor(labels))
-
-
-def test_average_precision_by_hand():
-    truth = [(np.float32([[0, 0, 10, 10], [20, 20, 30, 30]]), np.int64([0, 0]))]
-    right, other, wrong = (0, 0, 10, 10), (20, 20, 30, 30), (50, 50, 60, 60)
-    all_right = detections([right, other], [0.9, 0.8], [0, 0])
-    assert average_precision([all_right], truth, 1) == 1.0
-    # right, wrong, right: precision 1 at recall 1/2, 2/3 at recall 1
-    mixed = detections([right, wrong, other], [0.9, 0.8, 0.7], [0, 0, 0])
-    assert average_precision([mixed], truth, 1) == pytest.approx((1 + 2 / 3) / 2)
-    twice = detections([right, right], [0.9, 0.8], [0, 0])  # a second box on one object is wrong
-    assert average_precision([twice], truth, 1) == pytest.approx(0.5)
-    assert average_precision([detections([right], [0.9], [1])], truth, 2) == 0.0
-    assert average_precision([detections([], [], [])], truth, 1) == 0.0

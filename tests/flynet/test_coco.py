@@ -33,10 +33,10 @@ def refused(root):
 def test_pictures_and_objects_come_back(root):
     found = load_coco(root, "train")
     assert (len(found), found.class_names, found.category_ids) == (3, ("square", "circle"), (3, 7))
-    image, boxes, labels = found.load(0, SIDE, 3)
+    image, objects = found.load(0, SIDE, 3)
     assert image.shape == (3, SIDE, SIDE)
-    assert labels.tolist() == [0]
-    x0, y0, x1, y1 = boxes[0].astype(int)
+    assert (objects.labels.tolist(), objects.crowd.tolist()) == ([0], [False])
+    x0, y0, x1, y1 = objects.boxes[0].astype(int)
     red = image[0]
     assert red[y0 + 1 : y1, x0 + 1 : x1].min() > 1.5  # the square is bright red, the ground dark
     outside = red.copy()
@@ -46,18 +46,22 @@ def test_pictures_and_objects_come_back(root):
 
 def test_scaling_and_mirroring_take_the_boxes_along(root):
     found = load_coco(root, "train")
-    _, boxes, _ = found.load(0, SIDE, 3)
-    image, halved, _ = found.load(0, SIDE // 2, 1)
+    boxes = found.load(0, SIDE, 3)[1].boxes
+    image, halved = found.load(0, SIDE // 2, 1)
     assert image.shape == (1, SIDE // 2, SIDE // 2)
-    np.testing.assert_allclose(halved, boxes / 2)
+    np.testing.assert_allclose(halved.boxes, boxes / 2)
     plain, mirrored = found.load(0, SIDE, 3)[0], found.load(0, SIDE, 3, mirrored=True)
     np.testing.assert_array_equal(mirrored[0], plain[:, :, ::-1])
-    np.testing.assert_allclose(mirrored[1][:, [0, 2]], SIDE - boxes[:, [2, 0]])
+    np.testing.assert_allclose(mirrored[1].boxes[:, [0, 2]], SIDE - boxes[:, [2, 0]])
 
 
-def test_crowds_are_left_out_and_pictures_may_be_empty(root):
-    rewrite(root, lambda content: content["annotations"][0].update(iscrowd=1))
-    assert [len(scene.boxes) for scene in load_coco(root, "train").scenes] == [0, 1, 1]
+def test_crowds_are_marked_and_flat_boxes_left_out(root):
+    """COCO's own files hold boxes without a height, and outlines that nobody needs here."""
+    rewrite(root, lambda content: content["annotations"][0].update(iscrowd=1, segmentation={"counts": [7]}))
+    rewrite(root, lambda content: content["annotations"][1].update(bbox=[3, 4, 9, 0]))
+    found = [scene.objects for scene in load_coco(root, "train").scenes]
+    assert [len(objects.boxes) for objects in found] == [1, 0, 1]
+    assert [len(objects.single().boxes) for objects in found] == [0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,7 @@ def test_crowds_are_left_out_and_pictures_may_be_empty(root):
         (lambda c: c.update(images=[], annotations=[]), ["names no picture"]),
         (lambda c: c.update(annotations=[]), ["no object"]),
         (lambda c: c.update(annotations=7), ["not a COCO instances file"]),
-        (lambda c: c["annotations"][1].update(bbox=[1, 2, 0, 5]), ["annotation 1", "sides above 0"]),
+        (lambda c: c["annotations"][1].update(bbox=[1, 2, -1, 5]), ["annotation 1", "none of the sides negative"]),
         (lambda c: c["annotations"][1].update(bbox=[1, 2, 3]), ["not a COCO instances file"]),
         (lambda c: c["annotations"][1].update(bbox=[1, 2, float("nan"), 5]), ["annotation 1"]),
         (lambda c: c["annotations"][1].update(bbox=[900, 2, 3, 5]), ["001.png", "900"]),

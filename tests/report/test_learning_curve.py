@@ -20,5 +20,13 @@ def test_a_curve_has_a_point_for_each_epoch_and_says_the_last_values() -> None:
     assert "loss 0.500" in text
 
 
+def test_a_detector_is_drawn_by_its_average_precisions() -> None:
+    root = ElementTree.fromstring(learning_curve([{"loss": 2.0, "ap": 0.1, "ap50": 0.25, "ap75": 0.05}] * 2))
+    lines = root.findall("{http://www.w3.org/2000/svg}polyline")
+    heights = [float(line.get("points", "").split(",")[-1]) for line in lines]
+    assert heights == [220.0, 256.0, 40.0]
+    assert "AP50 25.00%" in "".join(root.itertext())
+
+
 def test_one_epoch_is_a_picture_too() -> None:
     assert "epoch 1" in learning_curve(EPOCHS[:1])

@@ -30,7 +30,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer to test. `outputs` is c_out; for depthwise kinds the filters a channel. FULLY_CONNECTED has h rows of c inputs."""
+    """A layer to test. `outputs` is c_out; for depthwise kinds the filters a channel. FULLY_CONNECTED has h rows of c inputs.
+
+    groups  of a CONV_2D; `c` and `outputs` count the channels of one
+    """
 
     kind: Kind
     h: int
@@ -41,6 +44,7 @@ class Layer:
     numbers: Numbers = Numbers()  # noqa: RUF009 - frozen
     table: OpKind | None = None
     seed: int = 0
+    groups: int = 1
 
     def graph(self) -> Graph:
         """The layer as a graph of one operator."""
@@ -48,7 +52,9 @@ class Layer:
         if self.kind is Kind.FULLY_CONNECTED:
             graph = conv_graphs.fully_connected(self.seed, self.h, self.c, self.outputs, self.numbers)
         elif self.kind is Kind.CONV_2D:
-            graph = conv_graphs.conv_2d(self.seed, hwc, self.outputs, self.window, self.numbers)
+            all_channels = (self.h, self.w, self.c * self.groups)
+            outputs = self.outputs * self.groups
+            graph = conv_graphs.conv_2d(self.seed, all_channels, outputs, self.window, self.numbers, self.groups)
         else:
             graph = conv_graphs.depthwise(self.seed, hwc, self.outputs, self.window, self.numbers)
         if self.kind is Kind.MDW_MAX:
@@ -67,7 +73,7 @@ class Layer:
     def case(self, effort: Effort = BALANCED) -> KernelCase:
         """The layer's kernel with random input and the reference's output."""
         graph = self.graph()
-        size = f"{self.kind.value} {self.h}x{self.w}x{self.c} to {self.outputs}"
+        size = f"{self.kind.value} {self.h}x{self.w}x{self.c} to {self.outputs}, {self.groups} groups"
         name = f"{size}, {self.window}, {self.numbers}, {self.table}, {self.seed}"
         op = graph.ops[0]
         return case_of(name, op, graph, select(op, graph, effort), conv_graphs.random_input(graph, self.seed))
@@ -133,6 +139,10 @@ def listed(kind: Kind) -> list[Layer]:
         tables = (OpKind.HARD_SWISH, OpKind.LOGISTIC, OpKind.RELU6, OpKind.QUANTIZE)
         layers += [replace(middle, table=table) for table in tables]
         layers.append(replace(middle, table=OpKind.HARD_SWISH, numbers=Numbers(activation=(-40, 50))))
+    if kind is Kind.CONV_2D:
+        grouped = replace(middle, groups=3, window=Window(1, 1))
+        layers += [replace(grouped, numbers=numbers) for numbers in _NUMBERS]
+        layers.append(replace(grouped, table=OpKind.HARD_SWISH))
     return [replace(layer, seed=i) for i, layer in enumerate(layers)]
 
 
@@ -165,6 +175,16 @@ _SHAPES = {
         Layer(Kind.CONV_2D, 2, 3, 300, 3, square(3)),
         Layer(Kind.CONV_2D, 2, 3, 300, 4, Window(2, 3)),
         Layer(Kind.CONV_2D, 5, 5, 1100, 3),
+        Layer(Kind.CONV_2D, 1, 1, 2, 1, groups=2),
+        Layer(Kind.CONV_2D, 7, 7, 4, 12, groups=5),
+        Layer(Kind.CONV_2D, 5, 3, 8, 3, groups=4),
+        Layer(Kind.CONV_2D, 6, 6, 1, 2, square(3), groups=3),
+        Layer(Kind.CONV_2D, 6, 7, 5, 4, square(3), groups=2),
+        Layer(Kind.CONV_2D, 9, 7, 8, 5, Window(5, 1, 2, 1, pad_top=2), groups=3),
+        Layer(Kind.CONV_2D, 7, 6, 3, 2, _DILATED, groups=4),
+        Layer(Kind.CONV_2D, 7, 6, 6, 3, _ODD, groups=2),
+        Layer(Kind.CONV_2D, 6, 6, 9, 2, square(1, stride=2), groups=3),
+        Layer(Kind.CONV_2D, 2, 2, 3, 3, square(5, pad=4), groups=2),
     ),
     Kind.DEPTHWISE: (
         Layer(Kind.DEPTHWISE, 1, 1, 1, 1),
@@ -277,4 +297,5 @@ def layers(draw: st.DrawFn, kind: Kind) -> Layer:
     outputs = draw(st.integers(1, 9 if kind is Kind.CONV_2D else 4))
     if kind is Kind.CONV_2D and draw(st.booleans()):
         window, c = Window(1, 1), draw(st.integers(1, 60))
-    return Layer(kind, h, w, c, outputs, window, **common)
+    groups = draw(st.sampled_from((1, 1, 2, 3, 5))) if kind is Kind.CONV_2D else 1
+    return Layer(kind, h, w, c, outputs, window, **common, groups=groups)

@@ -48,13 +48,15 @@ class Numbers:
     tied_heads: bool = True
 
 
-def conv_2d(seed: int, hwc: tuple[int, int, int], c_out: int, window: Window, numbers: Numbers | None = None) -> Graph:
+def conv_2d(
+    seed: int, hwc: tuple[int, int, int], c_out: int, window: Window, numbers: Numbers | None = None, groups: int = 1
+) -> Graph:
     """[1, h, w, c_in] -> [1, h', w', c_out]"""
     numbers = numbers or Numbers()
     h, w, c_in = hwc
     out_h, out_w = window.output_hw(h, w)
     attrs = ConvAttrs(window, *numbers.activation)
-    shape = (c_out, window.kernel_h, window.kernel_w, c_in)
+    shape = (c_out, window.kernel_h, window.kernel_w, c_in // groups)
     return _layer(seed, OpKind.CONV_2D, (1, h, w, c_in), (1, out_h, out_w, c_out), shape, 0, attrs, numbers, heads=1)
 
 

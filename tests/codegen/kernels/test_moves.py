@@ -1,15 +1,15 @@
-"""CONCATENATION, SLICE, STRIDED_SLICE, PAD and RESHAPE move the same bytes as the reference."""
+"""CONCATENATION, SLICE, STRIDED_SLICE, GATHER, TRANSPOSE, PAD and RESHAPE move the same bytes as the reference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.ir import ConcatAttrs, Graph, Op, OpKind, PadAttrs, SliceAttrs
+from flynet_tiny.codegen.ir import ConcatAttrs, GatherAttrs, Graph, Op, OpKind, PadAttrs, SliceAttrs, TransposeAttrs
 
 from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
 from .elementwise_graphs import Rng, Shape, graph_of, int8_tensor, unary_graph
@@ -34,6 +34,16 @@ def slice_graph(shape: Shape, begin: Shape, counts: Shape, strides: Shape | None
     return unary_graph(OpKind.STRIDED_SLICE if strides else OpKind.SLICE, shape, QUANT, counts, QUANT, attrs)
 
 
+def gather_graph(shape: Shape, axis: int, taken: Sequence[int]) -> Graph:
+    out = (*shape[:axis], len(taken), *shape[axis + 1 :])
+    return unary_graph(OpKind.GATHER, shape, QUANT, out, QUANT, GatherAttrs(axis, tuple(int(i) for i in taken)))
+
+
+def transpose_graph(shape: Shape, permutation: Shape) -> Graph:
+    out = tuple(shape[axis] for axis in permutation)
+    return unary_graph(OpKind.TRANSPOSE, shape, QUANT, out, QUANT, TransposeAttrs(permutation))
+
+
 def pad_graph(shape: Shape, before: Shape, after: Shape) -> Graph:
     padded = tuple(b + d + a for b, d, a in zip(before, shape, after, strict=True))
     return unary_graph(OpKind.PAD, shape, QUANT, padded, QUANT, PadAttrs(before, after))
@@ -55,6 +65,20 @@ def listed() -> list[Graph]:
         slice_graph((1, 7, 6, 5), (0, 6, 0, 4), (1, 4, 3, 2), (1, -2, 2, -3)),
         slice_graph((3, 4, 2, 5, 2, 3), (1, 0, 0, 1, 0, 2), (2, 2, 2, 2, 2, 1), (1, 2, 1, 3, 1, 1)),
         slice_graph((9,), (8,), (9,), (-1,)),
+        gather_graph((1, 3, 3, 6), 3, (1, 4, 0, 3, 5, 2)),
+        gather_graph((1, 3, 3, 12), 3, np.roll(np.arange(12), 4)),
+        gather_graph((1, 4, 4, 24), 3, (*range(5, 12), 3, *range(19), 23, 22)),
+        gather_graph((1, 30, 400), 2, ANY.permutation(400).tolist()),
+        gather_graph((2, 5, 7), 1, (4, 4, 0)),
+        gather_graph((3, 2), 0, (2, 0, 1)),
+        gather_graph((2, 300, 300), 1, (299, 0, 298)),
+        gather_graph((9,), 0, range(9)),
+        transpose_graph((1, 12, 4, 3), (0, 1, 3, 2)),
+        transpose_graph((1, 12, 4, 8), (0, 2, 1, 3)),
+        transpose_graph((2, 3, 4, 5), (3, 1, 0, 2)),
+        transpose_graph((4, 5), (1, 0)),
+        transpose_graph((1, 5, 1, 2), (2, 1, 0, 3)),
+        transpose_graph((2, 1, 3, 2, 2, 3), (5, 3, 1, 4, 0, 2)),
         pad_graph((1, 4, 5, 3), (0, 1, 3, 0), (0, 2, 0, 0)),
         pad_graph((1, 3, 3, 3), (0, 0, 0, 1), (0, 0, 0, 2)),
         pad_graph((2, 3, 4), (1, 0, 0), (0, 0, 2)),
@@ -89,6 +113,18 @@ def slices(shape: Shape) -> Callable[[Rng], Graph]:
     return graph
 
 
+def gathers(shape: Shape, count: int) -> Callable[[Rng], Graph]:
+    def graph(rng: Rng) -> Graph:
+        axis = int(rng.integers(len(shape)))
+        return gather_graph(shape, axis, rng.integers(0, shape[axis], count).tolist())
+
+    return graph
+
+
+def transposes(shape: Shape) -> Callable[[Rng], Graph]:
+    return lambda rng: transpose_graph(shape, tuple(rng.permutation(len(shape)).tolist()))
+
+
 def paddings(shape: Shape) -> Callable[[Rng], Graph]:
     def graph(rng: Rng) -> Graph:
         before, after = (tuple(int(p) for p in rng.integers(0, 3, len(shape))) for _ in range(2))
@@ -100,6 +136,8 @@ def paddings(shape: Shape) -> Callable[[Rng], Graph]:
 moves = (
     st.builds(concatenations, shapes(1, 4), st.lists(st.integers(1, 9), min_size=1, max_size=5))
     | st.builds(slices, shapes(1, 6))
+    | st.builds(gathers, shapes(1, 5), st.integers(1, 20))
+    | st.builds(transposes, shapes(1, 6))
     | st.builds(paddings, shapes(1, 5, 5))
 )
 

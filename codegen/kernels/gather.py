@@ -1,0 +1,45 @@
+"""GATHER along one axis: blocks of neighbouring elements, for each index before the axis.
+
+A short list, such as the channels of a pixel, is straight code; a longer one is a table of offsets.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..ir import GatherAttrs, Graph, Op
+from .base import ConstArray, KernelCall
+
+MAX_STRAIGHT = 160  # indices
+
+
+def select(op: Op, graph: Graph) -> KernelCall:
+    """The kernel call of a GATHER; indices that follow one another move as one block."""
+    assert isinstance(op.attrs, GatherAttrs)
+    source, axis, indices = graph.tensor(op.inputs[0]), op.attrs.axis, op.attrs.indices
+    count, inner = math.prod(source.shape[:axis]), math.prod(source.shape[axis + 1 :])
+    straight = inner == 1 and len(indices) <= min(MAX_STRAIGHT, 8 * count)
+    length = block_length(indices)
+    offsets = np.array(indices[::length]) * inner
+    table = ConstArray("offsets", offsets.astype(np.uint16 if offsets.max() < 1 << 16 else np.uint32))
+    return KernelCall(
+        template="gather",
+        shape={
+            "count": count,
+            "stride": source.shape[axis] * inner,
+            "blocks": len(offsets),
+            "block": length * inner,
+            "indices": indices if straight else (),
+        },
+        inputs=(source.name,),
+        outputs=(op.output,),
+        arrays=() if straight else (table,),
+    )
+
+
+def block_length(indices: tuple[int, ...]) -> int:
+    """The largest length into whose blocks the indices divide, each block of neighbours in ascending order."""
+    breaks = [place for place in range(1, len(indices)) if indices[place] != indices[place - 1] + 1]
+    return math.gcd(len(indices), *breaks)

@@ -1,0 +1,213 @@
+"""Around any training: the progress bar, FILE.resume after each epoch, the metrics and the learning curve, and the checkpoint.
+
+While the training runs, all that it needs to go on lies in FILE.resume; it is removed at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadData, Interrupted, MissingTool, OutputFailed, UsageError
+from ..flynet.networks import NetworkConfig, config_to_dict
+from ..flynet.recipe import Distillation, Recipe
+from ..report.learning_curve import learning_curve
+from .console import Reporter, Step
+from .network import NetworkRequest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..flynet.training_state import Progress, TrainingState
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What the user asked for; None means the recipe's value.
+
+    start    a checkpoint whose weights the training begins with;  teacher: one whose logits it learns from
+    """
+
+    data: str
+    network: NetworkRequest
+    out: Path
+    recipe: str | None = None
+    epochs: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    seed: int = 0
+    workers: int = 2
+    device: str = "auto"
+    mixed_precision: bool = False
+    resume: bool = False
+    start: Path | None = None
+    teacher: str | None = None
+    distillation: Distillation = Distillation()  # noqa: RUF009 - frozen
+    tensorboard: Path | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained, once the data are known.
+
+    train  (seed, start, resume, device, mixed_precision, on_step, on_epoch) -> (network, a dataclass of metrics)
+    start  the network to begin with, if one was asked for
+    shown  of the metrics: name -> what the user reads; shares of 1
+    """
+
+    config: NetworkConfig
+    recipe: Recipe
+    class_names: tuple[str, ...]
+    held_out: str
+    shown: Mapping[str, str]
+    train: Callable[..., tuple[nn.Module, Any]]
+    start: Callable[[], nn.Module | None]
+
+
+def run_training(request: TrainingRequest, prepare: Callable[[], Training]) -> None:
+    """Train, print what was reached, and write the checkpoint whole or not at all. Bad options are refused before."""
+    require_writable(request.out)
+    is_first = int(os.environ.get("RANK", "0")) == 0
+    reporter = Reporter(quiet=not is_first)
+    training = prepare()
+    from ..flynet.checkpoint import Metadata, save_checkpoint
+    from ..flynet.distributed import process_group
+
+    device = _device(request.device)
+    with process_group(device), reporter.step("train") as step:
+        start, resume = _interrupted_training(request, training) if request.resume else (training.start(), None)
+        metadata = Metadata(training.config, {}, training.class_names, request.data)
+        writer = _tensorboard(request.tensorboard) if is_first else None
+        bar = _Bar(step, training.recipe.batch, 0 if resume is None else resume.epoch)
+
+        def on_epoch(model: nn.Module, state: TrainingState) -> None:
+            _write_metrics(request.out, state.history)
+            save_checkpoint(_resume_file(request.out), model, metadata, state.as_dict())
+            bar.epoch = state.epoch + 1
+            last = state.history[-1]
+            reporter.line("", _epoch_line(state.epoch, last))
+            if writer is not None:
+                for name, value in last.items():
+                    writer.add_scalar(name, value, state.epoch)
+
+        try:
+            model, metrics = training.train(
+                seed=request.seed, start=start, resume=resume, device=device, mixed_precision=request.mixed_precision,
+                on_step=bar, on_epoch=on_epoch,
+            )  # fmt: skip
+        except KeyboardInterrupt as error:
+            raise Interrupted(f"interrupted in epoch {bar.epoch}; {_kept(bar.epoch)}") from error
+        except BadData as error:
+            raise BadData(f"{error}; {_kept(bar.epoch)}" if bar.epoch > 1 else str(error)) from error
+        if is_first:
+            save_checkpoint(request.out, model, replace(metadata, metrics=asdict(metrics)))
+            _resume_file(request.out).unlink(missing_ok=True)
+            shares = ", ".join(f"{label} {getattr(metrics, name):.2%}" for name, label in training.shown.items())
+            step.say(f"{training.config.name}, {shares} of {training.held_out} -> {request.out}")
+
+
+def require_same(file: Path, found: NetworkConfig, asked: NetworkConfig, advice: str, but: Sequence[str] = ()) -> None:
+    """UsageError with the first option in which a checkpoint's network is not the one to train."""
+    given, wanted = config_to_dict(found), config_to_dict(asked)
+    for key in {**wanted, **given}:
+        if key not in but and given.get(key) != wanted.get(key):
+            raise UsageError(f"{file} has {key} {given.get(key)}, the network to train {wanted.get(key)}; {advice}")
+
+
+def require_writable(out: Path) -> None:
+    """Fail before the training, not after it."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        probe = out.with_name(f".{out.name}.probe-{os.getpid()}")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputFailed(f"cannot write {out}: {error.strerror}") from error
+
+
+class _Bar:
+    """Moves a step's bar; a training that goes on begins after `first` epochs."""
+
+    def __init__(self, step: Step, batch: int, first: int):
+        self.epoch = first + 1
+        self._step, self._batch, self._first = step, batch, first
+        self._began = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        self.epoch = progress.epoch
+        done = (progress.epoch - 1) * progress.steps + progress.step
+        here = done - self._first * progress.steps
+        images_per_s = here * self._batch / max(1e-9, time.monotonic() - self._began)
+        accuracy = "" if progress.accuracy is None else f"  {progress.accuracy:.1%}"
+        text = f"loss {progress.loss:.3f}{accuracy}  {images_per_s:.0f} images/s"
+        self._step.progress(done, progress.epochs * progress.steps, text)
+
+
+def _epoch_line(epoch: int, figures: Mapping[str, float]) -> str:
+    labels = {"train_accuracy": "training", "held_out_accuracy": "held out", "ap": "AP", "ap50": "AP50"}
+    shares = "".join(f"{label} {figures[name]:.2%}  " for name, label in labels.items() if name in figures)
+    return f"epoch {epoch:>3}  loss {figures['loss']:.3f}  {shares}{figures['images_per_s']:.0f} images/s"
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: this torch finds no GPU")
+    chosen = "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    return torch.device(f"{chosen}:{os.environ.get('LOCAL_RANK', '0')}" if chosen == "cuda" else chosen)
+
+
+def _interrupted_training(request: TrainingRequest, training: Training) -> tuple[nn.Module, TrainingState]:
+    """The weights to begin with, and where an interrupted training goes on."""
+    from ..flynet.checkpoint import load_interrupted
+    from ..flynet.training_state import TrainingState
+
+    file = _resume_file(request.out)
+    if not file.is_file():
+        state = "is finished" if request.out.is_file() else "was never begun"
+        raise UsageError(f"nothing to resume: the training of {request.out} {state}")
+    model, metadata, state_of_then = load_interrupted(file)
+    require_same(file, metadata.config, training.config, "give the same options, or leave --resume out")
+    if metadata.class_names != training.class_names:
+        raise BadData(f"{file} was trained on other classes than {request.data} holds; give the same images")
+    return model, TrainingState.from_dict(state_of_then)
+
+
+def _tensorboard(folder: Path | None) -> Any:
+    if folder is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingTool("tensorboard", "pip install tensorboard") from error
+    return SummaryWriter(str(folder))
+
+
+def _write_metrics(out: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """OUT.jsonl, a line an epoch, and OUT.svg, each replaced whole."""
+    texts = {".jsonl": "".join(json.dumps(dict(epoch)) + "\n" for epoch in history), ".svg": learning_curve(history)}
+    for suffix, text in texts.items():
+        path = out.with_suffix(suffix)
+        beside = path.with_name(f".{path.name}.part")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            os.replace(beside, path)
+        except OSError as error:
+            raise OutputFailed(f"cannot write {path}: {error.strerror}") from error
+
+
+def _resume_file(out: Path) -> Path:
+    return out.with_name(f"{out.name}.resume")
+
+
+def _kept(epoch: int) -> str:
+    if epoch > 1:
+        return "what was reached before it is kept: go on with the same command and --resume"
+    return "no epoch was finished, nothing was kept"
