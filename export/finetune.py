@@ -63,8 +63,9 @@ def fine_tune(
 
     Raises BadData when the loss is no number, or the weights left what the scales can bear.
     """
-    student = SimulatedNetwork(network.graph, network.affine if recipe.in_int8 else None)
-    teacher = SimulatedNetwork(network.graph, None).requires_grad_(False)
+    with_weights_of(network.onnx, network.graph)  # refuse what cannot be put back before the work, not after it
+    student = SimulatedNetwork(network.graph, network.affine, recipe.in_int8)
+    teacher = SimulatedNetwork(network.graph, network.affine, in_int8=False).requires_grad_(False)
     optimizer = torch.optim.Adam(student.parameters(), lr=recipe.learning_rate)
     for epoch in range(1, recipe.epochs + 1):
         rate = recipe.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / recipe.epochs)) / 2
