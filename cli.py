@@ -274,6 +274,8 @@ def train(
     examples="""
     flynet-tiny evaluate digits.pt --data digits
     flynet-tiny evaluate model.tflite --data pictures/ --limit 500 --out out/accuracy
+    flynet-tiny evaluate mobilenet.tflite --data imagenet/ --pixels signed
+    flynet-tiny evaluate foreign.onnx --data imagenet/ --mean 0.481,0.458,0.408 --std 0.269,0.261,0.276
     flynet-tiny evaluate flynet-h3-0.4x-stm32f412 --data digits --runtime emulated --limit 50
     """,
 )
@@ -286,17 +288,37 @@ def train(
     type=click.Choice(["host", "emulated"]),
     help="Where an output folder's generated C runs.  [default: host]",
 )
+@click.option(
+    "--pixels",
+    type=click.Choice(["imagenet", "unit", "signed", "raw"]),
+    help="What a foreign model wants: by ImageNet's mean and deviation, 0 to 1, -1 to 1, 0 to 255.  [default: our training's]",
+)
+@click.option("--mean", metavar="R,G,B", help="In place of --pixels: subtracted from pixels of 0 to 1; one value for grey.")
+@click.option("--std", metavar="R,G,B", help="With --mean: what the difference is divided by.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N images, taken evenly.  [default: all]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write evaluation.json and confusion.svg there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-def evaluate(model: Path, data: str, runtime: str | None, limit: int | None, out: Path | None, as_json: bool) -> None:
+def evaluate(
+    model: Path,
+    data: str,
+    runtime: str | None,
+    pixels: str | None,
+    mean: str | None,
+    std: str | None,
+    limit: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Measure the accuracy of a checkpoint, an .onnx, a .tflite (LiteRT's reference kernels) or an output folder's C.
 
-    Pictures are resized, cropped and normalised as in training; a foreign model that wants other pixels scores too low.
+    Pictures are resized, cropped and normalised as in our training; say with --pixels, or --mean and --std, what a foreign model
+    wants, else it scores too low.
     """
     from .deploy.evaluating import evaluate_model
+    from .flynet.pixels import choose_pixels
 
-    click.echo(evaluate_model(model, data, runtime, limit, out, as_json), nl=False)
+    chosen = choose_pixels(pixels, mean, std)
+    click.echo(evaluate_model(model, data, runtime, limit, out, as_json, chosen), nl=False)
 
 
 @cli.command(cls=_Examples, examples="flynet-tiny verify flynet-h3-0.4x-stm32f412")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..errors import BadData, UsageError
 from ..flynet.data import centre_crop, digits, list_folder, normalise, read_image
+from ..flynet.pixels import OURS, Pixels
 from ..report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text
 from .classifiers import Classifier, open_classifier
 from .console import Reporter
@@ -21,15 +22,23 @@ MARKER = "evaluation.json"
 Labels = npt.NDArray[np.int64]
 
 
-def evaluate_model(model: Path, data: str, runtime: str | None, limit: int | None, out: Path | None, as_json: bool) -> str:
-    """Run every image, and give the table or the JSON; with `out` also evaluation.json and confusion.svg in that folder."""
+def evaluate_model(
+    model: Path, data: str, runtime: str | None, limit: int | None, out: Path | None, as_json: bool, pixels: Pixels | None = None
+) -> str:
+    """Run every image, and give the table or the JSON; with `out` also evaluation.json and confusion.svg in that folder.
+
+    pixels  what a foreign model wants; without it they are normalised as in training
+    """
     if out is not None:
         require_replaceable(out.absolute(), MARKER)
     if not model.exists():
         raise UsageError(f"{model} does not exist; give a .pt, .onnx or .tflite file, or an output folder")
+    if pixels is not None and model.suffix.lower() == ".pt":
+        raise UsageError(f"{model} was trained here and gets the pixels of its training; leave --pixels, --mean and --std out")
     reporter = Reporter()
     with open_classifier(model, runtime) as classifier, reporter.step("evaluate") as step:
-        images = _images(data, classifier, limit)
+        wanted = (pixels or OURS[classifier.channels]).for_channels(classifier.channels)
+        images = _images(data, classifier, limit, wanted)
         _require_agreement(model, classifier, data, images.class_names)
         tally = Tally(classifier.classes)
         done = 0
@@ -37,7 +46,9 @@ def evaluate_model(model: Path, data: str, runtime: str | None, limit: int | Non
             tally.add(classifier.scores(batch), labels)
             done += len(labels)
             step.progress(done, len(images.labels))
-        found = Evaluation(model.name, classifier.runtime, data, images.class_names, tally.confusion, tally.top5_right)
+        found = Evaluation(
+            model.name, classifier.runtime, data, images.class_names, tally.confusion, tally.top5_right, wanted.as_dict()
+        )
         step.say(f"{found.top1:.2%} of {found.images} images right in {classifier.runtime}")
     text = evaluation_json(found)
     if out is not None:
@@ -57,28 +68,29 @@ class _Images:
     class_names: tuple[str, ...]
     resolution: int
     channels: int
+    pixels: Pixels
 
     def batches(self, size: int) -> Iterator[tuple[Floats, Labels]]:
         for start in range(0, len(self.labels), size):
             part = self.source[start : start + size]
             if isinstance(part, list):
                 pixels = np.stack([centre_crop(read_image(file), self.resolution) for file in part])
-                part = normalise(pixels, self.channels)
+                part = normalise(pixels, self.channels, self.pixels)
             yield part, self.labels[start : start + size]
 
 
-def _images(data: str, classifier: Classifier, limit: int | None) -> _Images:
+def _images(data: str, classifier: Classifier, limit: int | None, how: Pixels) -> _Images:
     resolution, channels = classifier.resolution, classifier.channels
     if data == "digits":
-        held_out = digits(resolution, channels)[1]
+        held_out = digits(resolution, channels, how)[1]
         assert held_out.labels is not None
         chosen = _evenly(len(held_out), limit)
-        return _Images(held_out.images[chosen], held_out.labels[chosen], held_out.class_names, resolution, channels)
+        return _Images(held_out.images[chosen], held_out.labels[chosen], held_out.class_names, resolution, channels, how)
     files, labels, names = list_folder(data, "val")
     if labels is None:
         raise BadData(f"{data} holds pictures without labels; put them in one folder for each class: {data}/CLASS/picture")
     chosen = _evenly(len(files), limit)
-    return _Images([files[index] for index in chosen], labels[chosen], names, resolution, channels)
+    return _Images([files[index] for index in chosen], labels[chosen], names, resolution, channels, how)
 
 
 def _evenly(count: int, limit: int | None) -> Labels:

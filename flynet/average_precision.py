@@ -12,22 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .coco import Boxes, Labels, Objects
+from .objects import Boxes, Detections, Objects
 
 Doubles = npt.NDArray[np.float64]
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 MOST_OF_A_CLASS = 100  # of a picture's boxes; the reference counts them class by class
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """What was found in one picture: boxes [N, 4] as x0, y0, x1, y1, scores [N], labels [N]."""
-
-    boxes: Boxes
-    scores: npt.NDArray[np.float32]
-    labels: Labels
 
 
 @dataclass(frozen=True)

@@ -13,27 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from ..errors import BadData
 from .data import Floats, normalise, read_image
-
-Boxes = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Objects:
-    """boxes [N, 4] as x0, y0, x1, y1 in pixels;  labels [N] index the class names;  crowd [N]: many objects in one box."""
-
-    boxes: Boxes
-    labels: Labels
-    crowd: npt.NDArray[np.bool_]
-
-    def single(self) -> Objects:
-        """Without the crowds."""
-        return Objects(self.boxes[~self.crowd], self.labels[~self.crowd], self.crowd[~self.crowd])
+from .objects import Boxes, Objects
 
 
 @dataclass(frozen=True, eq=False)

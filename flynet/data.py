@@ -18,13 +18,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..errors import BadData, UsageError
+from .pixels import OURS, Pixels
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
-
-MEANS = {1: np.array([0.5], np.float32), 3: np.array([0.485, 0.456, 0.406], np.float32)}
-DEVIATIONS = {1: np.array([0.25], np.float32), 3: np.array([0.229, 0.224, 0.225], np.float32)}
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".gif", ".tif", ".tiff"}
 _UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, Image.DecompressionBombError)
@@ -82,22 +80,26 @@ class ImageSet:
         return replace(self, images=self.images[:count], labels=None if self.labels is None else self.labels[:count])
 
 
-def normalise(pixels: npt.NDArray[np.generic], channels: int) -> Floats:
-    """[N, H, W] grey or [N, H, W, 3] colour, 0 to 255, as normalised [N, channels, H, W]; grey fills three channels."""
+def normalise(pixels: npt.NDArray[np.generic], channels: int, how: Pixels | None = None) -> Floats:
+    """[N, H, W] grey or [N, H, W, 3] colour, 0 to 255, as normalised [N, channels, H, W]; grey fills three channels.
+
+    how  what a foreign network wants; without it as in training
+    """
+    how = (how or OURS[channels]).for_channels(channels)
     values = pixels.astype(np.float32) / np.float32(255)
     if values.ndim == 3:
         values = np.repeat(values[..., None], channels, axis=3)
     elif channels == 1:
         values = values @ np.array([[0.299], [0.587], [0.114]], np.float32)
-    values -= MEANS[channels]
-    values /= DEVIATIONS[channels]
+    values -= np.array(how.mean, np.float32)
+    values /= np.array(how.std, np.float32)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)
 
 
-def digits(resolution: int, channels: int = 3) -> tuple[ImageSet, ImageSet]:
+def digits(resolution: int, channels: int = 3, how: Pixels | None = None) -> tuple[ImageSet, ImageSet]:
     """scikit-learn's 8x8 handwritten digits, scaled up: (train 1347, held out 450). The split never changes."""
     train, held_out = digits_split()
-    return _digits(train, resolution, channels), _digits(held_out, resolution, channels)
+    return _digits(train, resolution, channels, how), _digits(held_out, resolution, channels, how)
 
 
 def digits_split() -> tuple[Indices, Indices]:
@@ -106,13 +108,13 @@ def digits_split() -> tuple[Indices, Indices]:
     return order[DIGITS_HELD_OUT:], order[:DIGITS_HELD_OUT]
 
 
-def _digits(chosen: Indices, resolution: int, channels: int) -> ImageSet:
+def _digits(chosen: Indices, resolution: int, channels: int, how: Pixels | None = None) -> ImageSet:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     grey = (bunch.images[chosen] * (255 / 16)).round().astype(np.uint8)
     scaled = np.stack([_resize(Image.fromarray(image), resolution, resolution) for image in grey])
-    return ImageSet(normalise(scaled, channels), bunch.target[chosen].astype(np.int64), tuple("0123456789"))
+    return ImageSet(normalise(scaled, channels, how), bunch.target[chosen].astype(np.int64), tuple("0123456789"))
 
 
 def photos(resolution: int, channels: int = 3, count: int = PHOTO_COUNT, seed: int = 0) -> ImageSet:

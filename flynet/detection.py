@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadData, UsageError
-from .average_precision import AveragePrecision, Detections, average_precision
-from .coco import CocoSet, Objects
+from .average_precision import AveragePrecision, average_precision
+from .coco import CocoSet
 from .data import Floats, Indices
 from .detector import RetinaNet, build_detector
 from .detector_config import DetectorConfig
 from .distributed import gathered, rank, summed, world_size
 from .model import FlyNet
+from .objects import Detections, Objects
 from .recipe import Recipe, paper_detection_recipe
 from .train import Batch, Outcome, ahead, to_device, train
 from .training_state import Progress, TrainingState

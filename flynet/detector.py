@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import MissingTool, UsageError
-from .average_precision import Detections
 from .backbone import STRIDES, FlyNetBackbone, FlyNetPyramid
 from .boxes import ANCHORS_PER_PLACE, anchors, decode, encode, match, suppress
 from .detector_config import DetectorConfig
 from .model import FlyNet
+from .objects import Detections
 
 FIRST, EXTRA = 1, 2
 PYRAMID_STRIDES = (*STRIDES[FIRST:], 64, 128)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ _WORST_SHOWN = 10
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """confusion  [classes, classes] images by (label, prediction);  top5_right  images whose label is among the first five
+    pixels  "mean" and "std" that the images were normalised with, in units of pixels from 0 to 1
 
     Equal scores are ordered by class index, as argmax does.
     """
@@ -29,6 +31,7 @@ class Evaluation:
     class_names: tuple[str, ...]
     confusion: npt.NDArray[np.int64]
     top5_right: int
+    pixels: Mapping[str, Sequence[float]]
 
     @property
     def images(self) -> int:
@@ -75,6 +78,7 @@ def evaluation_json(found: Evaluation) -> str:
         "model": found.model,
         "runtime": found.runtime,
         "data": found.data,
+        "pixels": {name: list(values) for name, values in found.pixels.items()},
         "images": found.images,
         "top1": found.top1,
         "top5": found.top5,

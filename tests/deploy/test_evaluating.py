@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from flynet_tiny.flynet.checkpoint import Metadata, save_checkpoint
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.data import normalise
 from flynet_tiny.flynet.networks import build_network
+from flynet_tiny.flynet.pixels import IMAGENET, Pixels, choose_pixels
 
 CLASSES = ("blue", "green", "red", "white")
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0), "white": (255, 255, 255)}
@@ -94,6 +96,55 @@ def test_checkpoint_gives_what_torch_gives(tmp_path: Path) -> None:
         evaluate_model(tmp_path / "net.pt", str(tmp_path / "pictures"), None, None, None, as_json=True)
 
 
+class Bright(nn.Module):
+    """Counts on pixels of a certain range: the classes are dark, middle and bright, apart at 85 and 170 of 255."""
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.borders = [(border / 255 - mean) / std for border in (85, 170)]
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.conv.weight.data = torch.tensor([-1.0, 0, 1]).reshape(3, 1, 1, 1).expand(3, 3, 1, 1) / 3
+        self.conv.bias.data = torch.tensor([self.borders[0], 0.0, -self.borders[1]])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).mean((2, 3))
+
+
+def paint_greys(root: Path) -> Path:
+    for name, grey in (("a-dark", 75), ("b-middle", 160), ("c-bright", 180)):
+        (root / name).mkdir(parents=True)
+        Image.new("RGB", (20, 20), (grey, grey, grey)).save(root / name / "0.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("options", "mean", "std"),
+    [
+        (("unit", None, None), 0.0, 1.0),
+        (("signed", None, None), 0.5, 0.5),
+        (("raw", None, None), 0.0, 1 / 255),
+        ((None, "0.3,0.3,0.3", "0.1,0.1,0.1"), 0.3, 0.1),
+        ((None, "0.25", "0.2"), 0.25, 0.2),
+    ],
+)
+def test_a_foreign_model_gets_the_pixels_that_it_wants(
+    tmp_path: Path, options: tuple[str | None, str | None, str | None], mean: float, std: float
+) -> None:
+    pictures = paint_greys(tmp_path / "pictures")
+    (tmp_path / "net.onnx").write_bytes(export_onnx(Bright(mean, std).eval(), (1, 3, 8, 8)))
+
+    def ask(pixels: Pixels | None) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(evaluate_model(tmp_path / "net.onnx", str(pictures), None, None, None, True, pixels))
+        return found
+
+    right = ask(choose_pixels(*options))
+    assert right["top1"] == 1.0
+    assert right["pixels"] == {"mean": pytest.approx([mean] * 3), "std": pytest.approx([std] * 3)}
+    ours = ask(None)
+    assert ours["top1"] < 1.0
+    assert ours["pixels"]["mean"] == [0.485, 0.456, 0.406]
+
+
 def test_folder_is_written_and_a_foreign_one_left_alone(folder: Path, tmp_path: Path) -> None:
     out, pictures = tmp_path / "accuracy", str(folder / "pictures")
     for _ in range(2):
@@ -130,3 +181,5 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(error):
             ask(tmp_path / name, pictures)
+    with pytest.raises(UsageError, match="trained here"):
+        evaluate_model(tmp_path / "bad.pt", str(pictures), None, None, None, True, IMAGENET)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flynet_tiny.flynet.average_precision import Detections, average_precision
-from flynet_tiny.flynet.coco import Objects
+from flynet_tiny.flynet.average_precision import average_precision
+from flynet_tiny.flynet.objects import Detections, Objects
 
 Box = tuple[float, float, float, float]
 RIGHT, OTHER, WRONG = (0.0, 0.0, 10.0, 10.0), (20.0, 20.0, 30.0, 30.0), (50.0, 50.0, 60.0, 60.0)

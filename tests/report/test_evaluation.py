@@ -11,6 +11,7 @@ import pytest
 from flynet_tiny.report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text, most_confused
 
 NAMES = ("ant", "bee", "cat <&>", "dog", "eel", "fox", "gnu")
+PIXELS = {"mean": [0.5], "std": [0.25]}
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def found() -> Evaluation:
     scores = np.array([[9, 1, 2, 3, 4, 5, 6], [9, 8, 1, 1, 1, 1, 1], [1, 2, 3, 4, 5, 6, 7]], np.int8)
     tally.add(scores[:2], np.array([0, 1]))
     tally.add(scores[2:], np.array([1]))
-    return Evaluation("net", "host", "pictures", NAMES, tally.confusion, tally.top5_right)
+    return Evaluation("net", "host", "pictures", NAMES, tally.confusion, tally.top5_right, PIXELS)
 
 
 def test_top1_and_top5_count_images(found: Evaluation) -> None:
@@ -63,7 +64,7 @@ def test_picture_of_many_classes_shows_the_most_confused() -> None:
     confusion = np.eye(50, dtype=np.int64) * 9
     confusion[48, 3] = 2
     names = tuple(f"class{i}" for i in range(50))
-    svg = confusion_svg(Evaluation("net", "host", "pictures", names, confusion, 50))
+    svg = confusion_svg(Evaluation("net", "host", "pictures", names, confusion, 50, PIXELS))
     assert most_confused(confusion) == [*range(39), 48]
     assert "the 40 most confused of 50 classes" in svg
     assert svg.count("fill-opacity") == 41
