@@ -51,7 +51,7 @@ models: setup ## measure flash and SRAM of every network that --model names (abo
 ablation: setup ## heads, reductions and residuals on the digits, with their spread (15 minutes)
 	@$(BIN)/python -m flynet_tiny.deploy.ablation
 
-rounding: setup ## what int8 loses on the digits, and what fine-tuning gives back (8 minutes)
+rounding: setup ## what int8 loses on the digits, and what fine-tuning gives back (7 minutes)
 	@$(BIN)/python -m flynet_tiny.deploy.rounding_study
 
 golden: setup ## rewrite the golden files (never counts as a pass)
