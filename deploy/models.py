@@ -94,10 +94,10 @@ def list_models() -> tuple[ListedModel, ...]:
 
 
 def _difference(found: Preset, counts: Counts) -> str:
-    """FlyNets beside the paper's own count of MAdds; of a peer the paper repeats what others printed, MACs alone."""
+    """FlyNets beside the paper's own count of MAdds; of a peer it repeats what others printed: MACs, dynamic ones too."""
     if isinstance(found.config, FlyNetConfig):
         return difference(found.printed, counts.params, counts.profiled_madds)
-    return difference(found.printed, counts.params, counts.macs)
+    return difference(found.printed, counts.params, counts.macs + counts.dynamic_macs)
 
 
 def difference(printed: Sequence[Printed], params: int, profiled_madds: int) -> str:

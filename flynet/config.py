@@ -6,12 +6,12 @@ Source: "FlyNet: Max it, Excite it, Quantize it"; the table is the paper's netwo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import ClassVar
 
 from ..errors import UsageError
+from .classifier_config import ClassifierConfig, require_range, require_width
 
 
 class Activation(Enum):
@@ -89,9 +89,7 @@ STAGES = (
     Stage(5, 576, 96, _HS, 1),
 )
 
-MAX_WIDTH, MAX_HEADS = 1.5, 5
-MIN_RESOLUTION, MAX_RESOLUTION = 8, 1024
-MAX_CLASSES = 100_000
+MAX_HEADS = 5
 
 
 def scale_channels(channels: int, width: float) -> int:
@@ -120,12 +118,14 @@ class BlockConfig:
 
 
 @dataclass(frozen=True)
-class FlyNetConfig:
+class FlyNetConfig(ClassifierConfig):
     """A FlyNet, whole: two equal configurations are the same network.
 
     quantization_levels  q of the quantization noise before the classifier while training; 0 is off
     temperature          T of the softmax over heads in inference; training may anneal towards it
     """
+
+    FAMILY: ClassVar[str] = "FlyNet"
 
     width: float = 0.4
     heads: int = 3
@@ -140,17 +140,13 @@ class FlyNetConfig:
     quantization_levels: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.width) and 0 < self.width <= MAX_WIDTH):
-            raise UsageError(f"width must be above 0 and at most {MAX_WIDTH}, not {self.width:g}; the paper uses 0.3 to 1.0")
-        _check_range("heads", self.heads, 1, MAX_HEADS)
-        _check_range("resolution", self.resolution, MIN_RESOLUTION, MAX_RESOLUTION)
-        _check_range("classes", self.classes, 2, MAX_CLASSES)
-        if self.channels not in (1, 3):
-            raise UsageError(f"channels must be 1 (grey) or 3 (colour), not {self.channels}")
+        require_width(self.width, "; the paper uses 0.3 to 1.0")
+        require_range("heads", self.heads, 1, MAX_HEADS)
+        self.require_task()
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise UsageError(f"temperature must be above 0, not {self.temperature:g}")
         if self.quantization_levels != 0:
-            _check_range("quantization levels", self.quantization_levels, 2, 2**32)
+            require_range("quantization levels", self.quantization_levels, 2, 2**32)
 
     @property
     def name(self) -> str:
@@ -167,11 +163,6 @@ class FlyNetConfig:
             parts.append("no-residual" if self.residual is Residual.NONE else self.residual.value)
         parts += [f"q{self.quantization_levels}"] if self.quantization_levels else []
         return "-".join(parts)
-
-    @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        """[1, C, H, W]"""
-        return (1, self.channels, self.resolution, self.resolution)
 
     @property
     def stem_channels(self) -> int:
@@ -197,23 +188,3 @@ class FlyNetConfig:
             made.append(BlockConfig(index, stage.kernel, channels, expand, out, stage.activation, stage.stride, bridged))
             channels, previous = out, expand
         return tuple(made)
-
-    def as_dict(self) -> dict[str, float | int | str]:
-        """Plain values, for a checkpoint or a report."""
-        return {key: value.value if isinstance(value, Enum) else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> FlyNetConfig:
-        """The configuration that `as_dict` wrote; UsageError when a key or a value is not of this class."""
-        known: dict[str, type[Any]] = {field.name: type(field.default) for field in fields(cls)}
-        if unknown := sorted(set(values) - set(known)):
-            raise UsageError(f"unknown FlyNet option {unknown[0]!r}")
-        try:
-            return cls(**{key: known[key](value) for key, value in values.items()})
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"not a FlyNet configuration: {error}") from error
-
-
-def _check_range(what: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise UsageError(f"{what} must be {low} to {high}, not {value}")

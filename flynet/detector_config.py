@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import UsageError
-from .config import MAX_CLASSES, FlyNetConfig
+from .classifier_config import MAX_CLASSES
+from .config import FlyNetConfig
 
 PYRAMID_CHANNELS = 64
 

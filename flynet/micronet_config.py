@@ -7,11 +7,11 @@ networks (github.com/liyunsheng13/micronet), whose parameter counts they give ex
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 from ..errors import UsageError
-from .config import MAX_CLASSES, MAX_RESOLUTION, MIN_RESOLUTION
+from .classifier_config import ClassifierConfig
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,10 @@ def make_divisible(channels: int) -> int:
 
 
 @dataclass(frozen=True)
-class MicroNetConfig:
+class MicroNetConfig(ClassifierConfig):
     """A MicroNet, whole: two equal configurations are the same network."""
+
+    FAMILY: ClassVar[str] = "MicroNet"
 
     variant: str = "m0"
     resolution: int = 224
@@ -153,11 +155,7 @@ class MicroNetConfig:
     def __post_init__(self) -> None:
         if self.variant not in MICRO_TABLES:
             raise UsageError(f"a MicroNet is one of {', '.join(MICRO_TABLES)}, not {self.variant!r}")
-        for what, low, high in (("resolution", MIN_RESOLUTION, MAX_RESOLUTION), ("classes", 2, MAX_CLASSES)):
-            if not low <= getattr(self, what) <= high:
-                raise UsageError(f"{what} must be {low} to {high}, not {getattr(self, what)}")
-        if self.channels not in (1, 3):
-            raise UsageError(f"channels must be 1 (grey) or 3 (colour), not {self.channels}")
+        self.require_task()
 
     @property
     def name(self) -> str:
@@ -166,23 +164,3 @@ class MicroNetConfig:
     @property
     def table(self) -> MicroTable:
         return MICRO_TABLES[self.variant]
-
-    @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        """[1, C, H, W]"""
-        return (1, self.channels, self.resolution, self.resolution)
-
-    def as_dict(self) -> dict[str, float | int | str]:
-        """Plain values, for a checkpoint or a report."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> MicroNetConfig:
-        """The configuration that `as_dict` wrote; UsageError when a key or a value is not of this class."""
-        known: dict[str, type[Any]] = {field.name: type(field.default) for field in fields(cls)}
-        if unknown := sorted(set(values) - set(known)):
-            raise UsageError(f"unknown MicroNet option {unknown[0]!r}")
-        try:
-            return cls(**{key: known[key](value) for key, value in values.items()})
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"not a MicroNet configuration: {error}") from error

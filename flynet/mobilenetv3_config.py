@@ -5,13 +5,11 @@ Source: Howard et al., "Searching for MobileNetV3", table 2; the width rule is t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ..errors import UsageError
-from .config import MAX_CLASSES, MAX_RESOLUTION, MAX_WIDTH, MIN_RESOLUTION, Activation
+from .classifier_config import ClassifierConfig, require_width
+from .config import Activation
 
 STEM_CHANNELS = 16
 HIDDEN_CHANNELS = 1024
@@ -55,8 +53,10 @@ def make_divisible(channels: float) -> int:
 
 
 @dataclass(frozen=True)
-class MobileNetV3Config:
+class MobileNetV3Config(ClassifierConfig):
     """A MobileNetV3-Small, whole: two equal configurations are the same network."""
+
+    FAMILY: ClassVar[str] = "MobileNetV3"
 
     width: float = 1.0
     resolution: int = 224
@@ -64,22 +64,12 @@ class MobileNetV3Config:
     channels: int = 3
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.width) and 0 < self.width <= MAX_WIDTH):
-            raise UsageError(f"width must be above 0 and at most {MAX_WIDTH}, not {self.width:g}")
-        for what, low, high in (("resolution", MIN_RESOLUTION, MAX_RESOLUTION), ("classes", 2, MAX_CLASSES)):
-            if not low <= getattr(self, what) <= high:
-                raise UsageError(f"{what} must be {low} to {high}, not {getattr(self, what)}")
-        if self.channels not in (1, 3):
-            raise UsageError(f"channels must be 1 (grey) or 3 (colour), not {self.channels}")
+        require_width(self.width)
+        self.require_task()
 
     @property
     def name(self) -> str:
         return f"mobilenetv3-small-{self.width:g}x"
-
-    @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        """[1, C, H, W]"""
-        return (1, self.channels, self.resolution, self.resolution)
 
     @property
     def hidden_channels(self) -> int:
@@ -89,18 +79,3 @@ class MobileNetV3Config:
     def scaled(self, channels: int) -> int:
         """A channel count at this width."""
         return make_divisible(channels * self.width)
-
-    def as_dict(self) -> dict[str, float | int | str]:
-        """Plain values, for a checkpoint or a report."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> MobileNetV3Config:
-        """The configuration that `as_dict` wrote; UsageError when a key or a value is not of this class."""
-        known: dict[str, type[Any]] = {field.name: type(field.default) for field in fields(cls)}
-        if unknown := sorted(set(values) - set(known)):
-            raise UsageError(f"unknown MobileNetV3 option {unknown[0]!r}")
-        try:
-            return cls(**{key: known[key](value) for key, value in values.items()})
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"not a MobileNetV3 configuration: {error}") from error

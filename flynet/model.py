@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .blocks import ECA_KERNEL, ConvNorm, Eca, EcaSigmoid, EcaSoftmax, HeadReduction, MdwConv, bridge, low_residual
 from .config import Activation, BlockConfig, FlyNetConfig, HeadAttention, Statistics
+from .micronet import DynamicShiftMax
 from .networks import NetworkConfig, build_network
 from .noise import QuantizationNoise
 
@@ -137,12 +138,14 @@ def count_backbone_params(model: FlyNet) -> int:
 @dataclass(frozen=True)
 class Counts:
     """params: `count_params`;  macs: multiply-accumulates of convolutions and fully connected layers for one image, the
-    attention not counted;  profiled_madds: MAdds as the paper's tables 3 and 5 print them.
+    attention not counted;  profiled_madds: MAdds as the paper's tables 3 and 5 print them of FlyNets;  dynamic_macs: products of
+    maps with MicroNet's computed coefficients.
     """
 
     params: int
     macs: int
     profiled_madds: int
+    dynamic_macs: int
 
 
 def count(config: NetworkConfig, part: Callable[[nn.Module], nn.Module] = lambda network: network) -> Counts:
@@ -153,10 +156,10 @@ def count(config: NetworkConfig, part: Callable[[nn.Module], nn.Module] = lambda
     averages, and the attention's 1-D convolution, 2 to 4 maps wide in the authors' code. Table 2 comes from another revision:
     its rows are 0.6 to 0.8 M higher.
     """
-    macs = extra = 0
+    macs = extra = dynamic = 0
 
     def add(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
-        nonlocal macs, extra
+        nonlocal macs, extra, dynamic
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             macs += out.numel() * module.weight[0].numel()
         elif isinstance(module, nn.BatchNorm2d):
@@ -165,13 +168,15 @@ def count(config: NetworkConfig, part: Callable[[nn.Module], nn.Module] = lambda
             extra += out.numel()
         elif isinstance(module, Eca):
             extra += inputs[0].numel() + 2 * 4 * ECA_KERNEL * inputs[0].shape[1]
+        elif isinstance(module, DynamicShiftMax):
+            dynamic += len(module.coefficients) * inputs[0].numel()
 
     with torch.device("meta"), torch.no_grad():
         model = part(build_network(config, seed=0)).eval()
         for module in model.modules():
             module.register_forward_hook(add)
         model(torch.empty(config.input_shape))
-    return Counts(count_params(model), macs, macs + extra)
+    return Counts(count_params(model), macs, macs + extra, dynamic)
 
 
 def count_macs(config: NetworkConfig) -> int:
