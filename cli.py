@@ -98,7 +98,7 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
     default=0,
     show_default=True,
     metavar="N",
-    help="Fine-tune a checkpoint with int8 in the loop, on the labelled calibration images.",
+    help="Fine-tune a checkpoint with int8 in the loop, on the labelled training images of --calibration.",
 )
 @click.option(
     "--distillation",
@@ -224,7 +224,7 @@ def compile_command(
 @click.option("--teacher-weight", type=float, default=0.5, show_default=True, help="Its share of the loss, 0 to 1.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on the CPU.")
-@click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads that decode pictures.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Threads that decode pictures.  [default: one a core, 16 at most]")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write the metrics there too.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of weights, order and augmentation.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The checkpoint to write.")
@@ -246,7 +246,7 @@ def train(
     teacher_weight: float,
     device: str,
     amp: bool,
-    workers: int,
+    workers: int | None,
     tensorboard: Path | None,
     seed: int,
     out: Path,

@@ -36,7 +36,7 @@ def detector_training(request: TrainingRequest, asked: NetworkConfig) -> Trainin
     from ..flynet.detection import train_detector
 
     recipe = _recipe(request, train_set)
-    train = partial(train_detector, config, train_set, held_out, recipe=recipe, workers=request.workers)
+    train = partial(train_detector, config, train_set, held_out, recipe=recipe, workers=request.decoding_threads)
     shown = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
     pictures = f"{len(held_out)} held-out pictures"
     return Training(config, recipe, train_set.class_names, pictures, shown, train, partial(_start, request.start, config))

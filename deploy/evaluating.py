@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BadData, UsageError
-from ..flynet.data import centre_crop, digits, list_folder, normalise, read_image
+from ..flynet.data import centre_crop, digits, normalise, read_image
+from ..flynet.picture_folder import Pictures, list_pictures
 from ..flynet.pixels import OURS, Pixels
 from ..report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text
 from .classifiers import Classifier, open_classifier
@@ -63,7 +64,7 @@ def evaluate_model(
 class _Images:
     """Labelled images, either loaded [N, C, H, W] or read from their files batch by batch."""
 
-    source: Floats | list[Path]
+    source: Floats | Pictures
     labels: Labels
     class_names: tuple[str, ...]
     resolution: int
@@ -72,11 +73,13 @@ class _Images:
 
     def batches(self, size: int) -> Iterator[tuple[Floats, Labels]]:
         for start in range(0, len(self.labels), size):
-            part = self.source[start : start + size]
-            if isinstance(part, list):
-                pixels = np.stack([centre_crop(read_image(file), self.resolution) for file in part])
-                part = normalise(pixels, self.channels, self.pixels)
-            yield part, self.labels[start : start + size]
+            labels = self.labels[start : start + size]
+            if isinstance(self.source, Pictures):
+                files = (self.source.file(index) for index in range(start, start + len(labels)))
+                pixels = np.stack([centre_crop(read_image(file), self.resolution) for file in files])
+                yield normalise(pixels, self.channels, self.pixels), labels
+            else:
+                yield self.source[start : start + size], labels
 
 
 def _images(data: str, classifier: Classifier, limit: int | None, how: Pixels) -> _Images:
@@ -84,19 +87,13 @@ def _images(data: str, classifier: Classifier, limit: int | None, how: Pixels) -
     if data == "digits":
         held_out = digits(resolution, channels, how)[1]
         assert held_out.labels is not None
-        chosen = _evenly(len(held_out), limit)
+        count = len(held_out) if limit is None else min(limit, len(held_out))
+        chosen = np.linspace(0, len(held_out) - 1, count).round().astype(np.int64)
         return _Images(held_out.images[chosen], held_out.labels[chosen], held_out.class_names, resolution, channels, how)
-    files, labels, names = list_folder(data, "val")
-    if labels is None:
+    pictures = list_pictures(data, "val").evenly(limit)
+    if pictures.labels is None:
         raise BadData(f"{data} holds pictures without labels; put them in one folder for each class: {data}/CLASS/picture")
-    chosen = _evenly(len(files), limit)
-    return _Images([files[index] for index in chosen], labels[chosen], names, resolution, channels, how)
-
-
-def _evenly(count: int, limit: int | None) -> Labels:
-    if limit is None or limit >= count:
-        return np.arange(count, dtype=np.int64)
-    return np.linspace(0, count - 1, limit).round().astype(np.int64)
+    return _Images(pictures, pictures.labels, pictures.class_names, resolution, channels, how)
 
 
 def _require_agreement(model: Path, classifier: Classifier, data: str, names: tuple[str, ...]) -> None:

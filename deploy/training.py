@@ -56,9 +56,14 @@ def _images(request: TrainingRequest, resolution: int, channels: int) -> tuple[L
     root = Path(request.data)
     if not ((root / "train").is_dir() and (root / "val").is_dir()):
         raise BadData(f"{root} must hold the folders train/CLASS/ and val/CLASS/ with pictures")
-    train_set, held_out = (FolderStream(root, resolution, channels, split, request.workers) for split in ("train", "val"))
+    train_set, held_out = (
+        FolderStream(root, resolution, channels, split, request.decoding_threads) for split in ("train", "val")
+    )
     if train_set.class_names != held_out.class_names:
-        raise BadData(f"{root}/train and {root}/val do not hold the same classes")
+        (only, *others) = sorted(set(train_set.class_names) ^ set(held_out.class_names))
+        split = "train" if only in train_set.class_names else "val"
+        more = f" (and {len(others)} more)" if others else ""
+        raise BadData(f"{root}: train and val must hold the same classes; {only!r} is in {split} alone{more}")
     return train_set, held_out
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from ..flynet.training_state import Progress, TrainingState
 
+MOST_DECODING_THREADS = 16
+
 
 @dataclass(frozen=True)
 class TrainingRequest:
@@ -42,7 +44,7 @@ class TrainingRequest:
     batch: int | None = None
     learning_rate: float | None = None
     seed: int = 0
-    workers: int = 2
+    workers: int | None = None
     device: str = "auto"
     mixed_precision: bool = False
     resume: bool = False
@@ -50,6 +52,12 @@ class TrainingRequest:
     teacher: str | None = None
     distillation: Distillation = Distillation()  # noqa: RUF009 - frozen
     tensorboard: Path | None = None
+
+    @property
+    def decoding_threads(self) -> int:
+        """What was asked for, or this process' share of the machine's cores."""
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return self.workers or max(1, min(MOST_DECODING_THREADS, (os.cpu_count() or 1) // processes))
 
 
 @dataclass(frozen=True)

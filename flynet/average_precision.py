@@ -74,9 +74,11 @@ def _judge(found: Detections, truth: Objects, label: int) -> _Judged:
     """
     mine = np.flatnonzero(found.labels == label)
     mine = mine[np.argsort(-found.scores[mine], kind="stable")][:MOST_OF_A_CLASS]
-    chosen = truth.labels == label
-    single, crowd = (truth.boxes[chosen & which] for which in (~truth.crowd, truth.crowd))
+    scores, chosen = found.scores[mine].astype(np.float64), truth.labels == label
     right, ignored = np.zeros((2, len(OVERLAPS), len(mine)), bool)
+    if not chosen.any():
+        return _Judged(scores, right, ignored)
+    single, crowd = (truth.boxes[chosen & which] for which in (~truth.crowd, truth.crowd))
     shared, in_crowd = _overlaps(found.boxes[mine], single, False), _overlaps(found.boxes[mine], crowd, True)
     free = np.ones((len(OVERLAPS), len(single)), bool)
     rows = np.arange(len(OVERLAPS))
@@ -88,7 +90,7 @@ def _judge(found: Detections, truth: Objects, label: int) -> _Judged:
             free[rows[right[:, index]], last_best[right[:, index]]] = False
         if len(crowd):
             ignored[:, index] = ~right[:, index] & (in_crowd[index].max() >= OVERLAPS)
-    return _Judged(found.scores[mine].astype(np.float64), right, ignored)
+    return _Judged(scores, right, ignored)
 
 
 def _overlaps(one: Boxes, other: Boxes, is_crowd: bool) -> Doubles:

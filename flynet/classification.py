@@ -18,7 +18,7 @@ from .data import Floats, Indices
 from .distributed import rank, summed, world_size
 from .networks import NetworkConfig, build_network
 from .recipe import Distillation, Recipe
-from .train import Batch, Outcome, to_device, train
+from .train import Batch, Outcome, ahead, to_device, train
 from .training_state import Progress, TrainingState
 
 EVALUATION_BATCH = 128
@@ -96,9 +96,10 @@ def evaluate_classifier(model: nn.Module, data: LabelledImages) -> float:
     device = next(model.parameters()).device
     model.eval()
     with torch.no_grad():
-        for begin in range(rank() * EVALUATION_BATCH, len(data), world_size() * EVALUATION_BATCH):
-            end = min(begin + EVALUATION_BATCH, len(data))
-            found = model(to_device(data.part(begin, end), device)).argmax(1).cpu().numpy()
+        begins = range(rank() * EVALUATION_BATCH, len(data), world_size() * EVALUATION_BATCH)
+        parts = [(begin, min(begin + EVALUATION_BATCH, len(data))) for begin in begins]
+        for (begin, end), images in zip(parts, ahead(lambda i: data.part(*parts[i]), len(parts)), strict=True):
+            found = model(to_device(images, device)).argmax(1).cpu().numpy()
             right += int((found == data.labels[begin:end]).sum())
     (all_right,) = summed([right], device)
     return all_right / len(data)

@@ -6,6 +6,7 @@ colour with ImageNet's means and deviations.
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,14 +19,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..errors import BadData, UsageError
+from .picture_folder import list_pictures
 from .pixels import OURS, Pixels
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".gif", ".tif", ".tiff"}
 _UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, Image.DecompressionBombError)
+# what matters is whether the pixels decode: (action, message, category, module, line) as `warnings` keeps its filters
+_ODD_METADATA = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 DIGITS_COUNT = 1797
 DIGITS_HELD_OUT = 450  # the split is fixed, whatever the seed
 DIGITS_SPLIT_SEED = 0
@@ -136,51 +139,22 @@ def photos(resolution: int, channels: int = 3, count: int = PHOTO_COUNT, seed: i
 
 
 def folder(path: Path | str, resolution: int, channels: int = 3, split: str | None = None, limit: int | None = None) -> ImageSet:
-    """An ImageNet-style folder: PATH/class/picture, or PATH/split/class/picture where PATH/split exists.
+    """The pictures of a folder (`list_pictures`), resized and cropped in the centre, as in evaluation.
 
-    Pictures are resized and cropped in the centre, as in evaluation. Without class folders the pictures of PATH itself
-    are taken, without labels. `limit` takes pictures evenly from the whole list. BadData names what cannot be used.
+    `limit` takes pictures evenly from the whole list. BadData names what cannot be used.
     """
-    files, labels, names = list_folder(path, split)
-    if limit is not None and limit < len(files):
-        chosen = np.linspace(0, len(files) - 1, limit).round().astype(int)
-        files = [files[index] for index in chosen]
-        labels = None if labels is None else labels[chosen]
-    pixels = np.stack([centre_crop(read_image(file), resolution) for file in files])
-    return ImageSet(normalise(pixels, channels), labels, names)
-
-
-def list_folder(path: Path | str, split: str | None = None) -> tuple[list[Path], npt.NDArray[np.int64] | None, tuple[str, ...]]:
-    """(picture files in order, their labels or None, class names) of an ImageNet-style folder."""
-    root = Path(path)
-    if not root.is_dir():
-        raise BadData(f"{root} is not a folder; give a folder of pictures, or of one folder of pictures for each class")
-    if split is not None and (root / split).is_dir():
-        root = root / split
-    try:
-        classes = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        by_class = [(entry.name, _pictures(entry)) for entry in classes]
-        loose = _pictures(root)
-    except OSError as error:
-        raise BadData(f"cannot read folder {error.filename or root}: {error.strerror}") from error
-    if loose and not classes:
-        return loose, None, ()
-    if empty := [name for name, found in by_class if not found]:
-        raise BadData(f"class folder {root / empty[0]} holds no picture ({_suffixes()})")
-    if not by_class:
-        raise BadData(f"folder {root} holds no picture ({_suffixes()})")
-    files = [file for _, found in by_class for file in found]
-    labels = np.repeat(np.arange(len(by_class), dtype=np.int64), [len(found) for _, found in by_class])
-    return files, labels, tuple(name for name, _ in by_class)
+    pictures = list_pictures(path, split).evenly(limit)
+    pixels = np.stack([centre_crop(read_image(pictures.file(index)), resolution) for index in range(len(pictures))])
+    return ImageSet(normalise(pixels, channels), pictures.labels, pictures.class_names)
 
 
 def read_image(file: Path) -> Image.Image:
     """The whole picture in colour, decoded; BadData with the file's name when it cannot be."""
+    if _ODD_METADATA not in warnings.filters:  # once for the process: `catch_warnings` is not for threads
+        warnings.filterwarnings("ignore", module=_ODD_METADATA[3].pattern)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow tells of odd metadata; what matters is whether the pixels decode
-            with Image.open(file) as image:
-                return image.convert("RGB")
+        with Image.open(file) as image:
+            return image.convert("RGB")
     except _UNREADABLE as error:
         raise BadData(f"cannot read picture {file}: {str(error).splitlines()[0] if str(error) else 'corrupt'}") from error
 
@@ -240,11 +214,3 @@ def _sample_photos() -> Sequence[Bytes]:
 
 def _resize(image: Image.Image, height: int, width: int) -> Bytes:
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-
-
-def _pictures(path: Path) -> list[Path]:
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
-
-
-def _suffixes() -> str:
-    return ", ".join(sorted(IMAGE_SUFFIXES))

@@ -69,6 +69,15 @@ def undistribute(model: nn.Module) -> None:
             module.__class__ = nn.BatchNorm2d
 
 
+def extremes(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest value in all processes."""
+    if world_size() == 1:
+        return values.amin(), values.amax()
+    found = torch.stack((-values.amin(), values.amax()))
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return -found[0], found[1]
+
+
 def gathered(values: list[Any]) -> list[Any]:
     """Those of all processes, in the order of their ranks."""
     if world_size() == 1:
@@ -93,12 +102,11 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        from torch.distributed.nn.functional import all_reduce  # differentiable: gradients of all processes are summed
-
+        values = x.float()  # sums of half precision overflow
         count = x.numel() // x.shape[1] * world_size()
-        mean = all_reduce(x.sum((0, 2, 3))) / count
-        centred = x - mean[:, None, None]
-        variance = all_reduce((centred * centred).sum((0, 2, 3))) / count
+        mean = _sum_over_processes(values.sum((0, 2, 3))) / count
+        centred = values - mean[:, None, None]
+        variance = _sum_over_processes((centred * centred).sum((0, 2, 3))) / count
         with torch.no_grad():
             momentum = self.momentum or 0.0
             assert self.running_mean is not None
@@ -108,4 +116,25 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)
             self.num_batches_tracked += 1
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Each process' gradient counts in the input of every other, so the gradients are summed too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _sum_over_processes(x: Tensor) -> Tensor:
+    found: Tensor = _SumOverProcesses.apply(x)
+    return found

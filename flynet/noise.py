@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .distributed import extremes
+
 
 class QuantizationNoise(nn.Module):
-    """Round to q uniform levels between the batch's minimum and maximum; the gradient passes straight through.
+    """Round to q uniform levels between the minimum and maximum of the batch, in all processes; the gradient passes through.
 
     q need not be a power of two. Inference is the identity.
     """
@@ -19,7 +21,7 @@ class QuantizationNoise(nn.Module):
         if not self.training:
             return x
         exact = x.detach()
-        low, high = exact.amin(), exact.amax()
+        low, high = extremes(exact)
         step = ((high - low) / (self.levels - 1)).clamp_min(1e-12)
         rounded = ((exact - low) / step).round() * step + low
         return rounded + (x - exact)

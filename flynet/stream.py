@@ -14,7 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..errors import BadData
-from .data import Bytes, Floats, Indices, centre_crop, list_folder, normalise, read_image
+from .data import Bytes, Floats, Indices, centre_crop, normalise, read_image
+from .picture_folder import list_pictures
 
 CROP_AREA = (0.08, 1.0)  # share of the picture's area, and the crop's width over its height: "Going Deeper with Convolutions"
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -25,27 +26,27 @@ class FolderStream:
     """PATH/split/CLASS/picture as training batches [N, C, H, W] (random crop, mirrored by half) and as whole centre crops."""
 
     def __init__(self, path: Path | str, resolution: int, channels: int, split: str, workers: int = 2):
-        files, labels, names = list_folder(path, split)
-        if labels is None:
+        self._pictures = list_pictures(path, split)
+        if self._pictures.labels is None:
             raise BadData(f"{path}/{split} has no class folders; training needs one folder of pictures for each class")
-        self.files, self.labels, self.class_names = files, labels, names
+        self.labels, self.class_names = self._pictures.labels, self._pictures.class_names
         self.shape = (channels, resolution, resolution)
         self._pool = ThreadPoolExecutor(max(1, workers))
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self._pictures)
 
     def training_batch(self, chosen: Indices, mine: slice, seed: int, epoch: int) -> Floats:
         """The pictures of `chosen[mine]`, augmented."""
 
         def one(index: int) -> Bytes:
-            return random_crop(read_image(self.files[index]), self.shape[1], np.random.default_rng((seed, epoch, index)))
+            return random_crop(read_image(self._pictures.file(index)), self.shape[1], np.random.default_rng((seed, epoch, index)))
 
         return self._decoded(one, chosen[mine].tolist())
 
     def part(self, begin: int, end: int) -> Floats:
         """[end - begin, C, H, W], as in evaluation."""
-        return self._decoded(lambda index: centre_crop(read_image(self.files[index]), self.shape[1]), range(begin, end))
+        return self._decoded(lambda index: centre_crop(read_image(self._pictures.file(index)), self.shape[1]), range(begin, end))
 
     def _decoded(self, one: Callable[[int], Bytes], indices: Sequence[int]) -> Floats:
         return normalise(np.stack(list(self._pool.map(one, indices))), self.shape[0])

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from flynet_tiny.deploy.console import Step
+from flynet_tiny.deploy.network import NetworkRequest
+from flynet_tiny.deploy.training import train_network
+from flynet_tiny.deploy.training_run import TrainingRequest
+from flynet_tiny.errors import BadCheckpoint, BadData, FlynetError, Interrupted, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
 
 from ..flynet.pictures import write_pictures
@@ -87,6 +95,80 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert out.with_suffix(".svg").read_text().startswith("<svg")
 
 
+def request(pictures: Path, out: Path, **options: Any) -> TrainingRequest:
+    network = NetworkRequest(width=0.3, heads=1, resolution=16, channels=1)
+    return TrainingRequest(str(pictures), network, out, **{"recipe": "small", "epochs": 3, "batch": 8, **options})
+
+
+def test_a_picture_that_breaks_is_named_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = write_pictures(tmp_path / "pictures")
+    train_network(request(pictures, tmp_path / "whole.pt"))
+    broken = pictures / "val" / "dark" / "2.png"
+    whole = broken.read_bytes()
+
+    def break_it(_: Step, done: int, total: int, text: str = "") -> None:
+        if done == 4:  # of three steps in an epoch
+            broken.write_bytes(whole[:50])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Step, "progress", break_it)
+        with pytest.raises(BadData, match=r"dark/2\.png.*; what was reached before it is kept.*--resume") as error:
+            train_network(request(pictures, tmp_path / "net.pt"))
+    assert "\n" not in str(error.value)
+    broken.write_bytes(whole)
+    train_network(request(pictures, tmp_path / "net.pt", resume=True))
+    assert history(tmp_path / "net.pt") == history(tmp_path / "whole.pt")
+
+
+def test_bad_data_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    def refused(change: Callable[[Path], object], words: str) -> None:
+        pictures = write_pictures(tmp_path / f"pictures-{len(list(tmp_path.iterdir()))}")
+        change(pictures)
+        out = tmp_path / "out"
+        with pytest.raises(BadData, match=words) as error:
+            train_network(request(pictures, out / "net.pt"))
+        assert "\n" not in str(error.value)
+        assert list(out.iterdir()) == []
+
+    def third_class(root: Path) -> None:
+        (root / "train" / "middle").mkdir()
+        shutil.copy(root / "train" / "dark" / "0.png", root / "train" / "middle")
+
+    refused(third_class, "must hold the same classes; 'middle' is in train alone")
+    refused(lambda root: (root / "val" / "empty").mkdir(), "class folder .*val/empty holds no picture")
+    refused(lambda root: shutil.rmtree(root / "val"), "must hold the folders train/CLASS/ and val/CLASS/")
+    refused(lambda root: (root / "train" / "dark" / "3.png").write_bytes(b"\xff\xd8\xff"), r"cannot read picture .*dark/3\.png")
+    refused(lambda root: (root / "val" / "dark" / "3.png").write_bytes(b""), r"cannot read picture .*val/dark/3\.png")
+
+
+def test_a_training_goes_on_with_its_own_images_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = write_pictures(tmp_path / "pictures")
+
+    def stop(_: Step, done: int, total: int, text: str = "") -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Step, "progress", stop)
+        with pytest.raises(Interrupted):
+            train_network(request(pictures, tmp_path / "net.pt"))
+    kept = (tmp_path / "net.pt.resume").read_bytes()
+    for index in range(8, 12):
+        (pictures / "train" / "dark" / f"{index}.png").unlink()
+        (pictures / "train" / "bright" / f"{index}.png").unlink()
+    with pytest.raises(BadCheckpoint, match="had 3 steps in an epoch, these images give 2"):
+        train_network(request(pictures, tmp_path / "net.pt", resume=True))
+    for split in ("train", "val"):
+        (pictures / split / "dark").rename(pictures / split / "black")
+    with pytest.raises(BadData, match="other classes"):
+        train_network(request(pictures, tmp_path / "net.pt", resume=True))
+    with monkeypatch.context() as patched:
+        patched.setattr(Step, "progress", lambda _, done, total, text="": stop(_, 4, total))
+        with pytest.raises(Interrupted, match="no epoch was finished, nothing was kept"):
+            train_network(request(pictures, tmp_path / "net.pt"))
+    assert (tmp_path / "net.pt.resume").read_bytes() == kept
+
+
 def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> None:
     alone, together = tmp_path / "alone.pt", tmp_path / "together.pt"
     assert train(pictures, alone, 1, "--lr", "1e-4").returncode == 0
@@ -107,14 +189,21 @@ def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> No
 
 def test_mistakes_are_one_line(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
     for options, code, words in (
-        (("--resume",), 2, "nothing to resume"),
-        (("--teacher", str(tmp_path / "none.pt")), 3, "does not exist"),
         (("--teacher-weight", "2"), 2, "alpha"),
         (("--start", str(uninterrupted), "--heads", "3"), 2, "--start needs the same"),
-        (("--device", "cuda"), 2, "no GPU") if not torch.cuda.is_available() else (("--lr", "-1"), 2, "learning rate"),
     ):
         done = train(pictures, tmp_path / "net.pt", 1, *options)
         assert (done.returncode, words in done.stderr, done.stderr.count("\n")) == (code, True, 1), done.stderr
+    wrong: list[tuple[dict[str, Any], type[FlynetError], str]] = [
+        ({"resume": True}, UsageError, "nothing to resume"),
+        ({"teacher": str(tmp_path / "none.pt")}, BadCheckpoint, "does not exist"),
+        ({"learning_rate": -1.0}, UsageError, "learning rate"),
+    ]
+    if not torch.cuda.is_available():
+        wrong.append(({"device": "cuda"}, UsageError, "no GPU"))
+    for asked, error, words in wrong:
+        with pytest.raises(error, match=words):
+            train_network(request(pictures, tmp_path / "net.pt", **asked))
     assert list(tmp_path.iterdir()) == []
 
 
