@@ -53,7 +53,7 @@ _OPTIMIZE = click.option(
     type=click.Choice(["speed", "balanced", "size"]),
     default="balanced",
     show_default=True,
-    help="What flash may be spent on: unrolled code and weights stored wider.",
+    help="What flash may be spent on: unrolled code and weights stored wider. speed spends RAM too, for fewer instructions.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")
 _NO_EMULATE = click.option("--no-emulate", is_flag=True, help="Do not run the emulated board.")
