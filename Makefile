@@ -9,7 +9,7 @@ DEMO := build/demo
 CHECKPOINT := $(DEMO)/digits.pt
 DEMO_OUT := $(DEMO)/stm32f412
 
-.PHONY: help setup demo test test-slow test-tensorflow lint bench models ablation golden docs clean
+.PHONY: help setup demo test test-slow test-tensorflow lint bench models ablation rounding golden docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,9 @@ models: setup ## measure flash and SRAM of every network that --model names (abo
 
 ablation: setup ## heads, reductions and residuals on the digits, with their spread (15 minutes)
 	@$(BIN)/python -m flynet_tiny.deploy.ablation
+
+rounding: setup ## what int8 loses on the digits, and what fine-tuning gives back (7 minutes)
+	@$(BIN)/python -m flynet_tiny.deploy.rounding_study
 
 golden: setup ## rewrite the golden files (never counts as a pass)
 	FLYNET_TINY_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests -k golden || true

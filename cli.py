@@ -98,7 +98,7 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
     default=0,
     show_default=True,
     metavar="N",
-    help="Fine-tune a checkpoint with int8 in the loop, on the labelled calibration images.",
+    help="Fine-tune a checkpoint with int8 in the loop, on the labelled training images of --calibration.",
 )
 @click.option(
     "--distillation",

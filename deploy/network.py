@@ -6,6 +6,7 @@ torch is imported inside the functions, so that this file can be imported withou
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,23 +15,25 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.ir import Tensor
-from ..errors import UsageError
+from ..errors import BadData, UsageError
 from ..flynet.config import FlyNetConfig
 from ..flynet.data import PHOTO_COUNT, ImageSet, digits, folder, source
 from ..flynet.detector_config import DetectorConfig
 from ..flynet.networks import NetworkConfig
 from ..flynet.presets import preset
+from ..flynet.stream import FolderStream
 from .console import Reporter
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ..flynet.classification import LabelledImages
 
 Floats = npt.NDArray[np.float32]
 Int8 = npt.NDArray[np.int8]
 
 DIGITS_CALIBRATION_IMAGES = 1347  # the whole training split: 16 / 50 / 1,347 images gave 18 / 23 / 28 dB of SQNR at the logits
 CALIBRATION_BATCH = 16
-FINE_TUNING_IMAGES = 2000  # of a folder; they calibrate too
 
 
 _SHAPES = ("width", "heads")  # what a preset's name says; the other options fit a preset to a task
@@ -96,8 +99,11 @@ class NetworkRequest:
 
 @dataclass(frozen=True)
 class PreparedNetwork:
-    """A float network ready for quantization. `held_out` are labelled images for the accuracy, where there are any;
-    `is_backbone`: it gives maps for a detector, no classes.
+    """A float network ready for quantization.
+
+    held_out     labelled images for the accuracy, where there are any
+    is_backbone  it gives maps for a detector, no classes
+    training     labelled images to fine-tune on, batch by batch; None without fine-tuning
     """
 
     name: str
@@ -109,6 +115,7 @@ class PreparedNetwork:
     held_out: ImageSet | None
     is_backbone: bool = False
     qat_epochs: int = 0
+    training: LabelledImages | None = None
     distillation: float = 0.5
     seed: int = 0
     class_names: tuple[str, ...] = ()  # of the checkpoint, where it has them
@@ -133,6 +140,7 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
             model, name = backbone_of(model), f"{name}-backbone"
         else:
             counts = count(config)
+        training = training_images(request, config, class_names)
         calibration = _calibration(request, config)
         if request.checkpoint is None:
             from ..flynet.bn_statistics import estimate_bn_statistics
@@ -158,6 +166,7 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         held_out,
         request.backbone,
         request.qat_epochs,
+        training,
         request.distillation,
         request.seed,
         class_names,
@@ -180,8 +189,29 @@ def _model(request: NetworkRequest) -> tuple[nn.Module, NetworkConfig, str, tupl
 def _calibration(request: NetworkRequest, config: NetworkConfig) -> ImageSet:
     if request.calibration == "digits":
         return source("digits", config.resolution, config.channels, DIGITS_CALIBRATION_IMAGES, request.seed)
-    count = FINE_TUNING_IMAGES if request.qat_epochs else PHOTO_COUNT
-    return source(request.calibration, config.resolution, config.channels, count, request.seed)
+    return source(request.calibration, config.resolution, config.channels, PHOTO_COUNT, request.seed)
+
+
+def training_images(request: NetworkRequest, config: NetworkConfig, class_names: Sequence[str]) -> LabelledImages | None:
+    """What a fine-tuning learns from: all the images of the training split, augmented as in training, a folder's never in memory.
+
+    Raises BadData where they are not labelled with the checkpoint's classes.
+    """
+    if not request.qat_epochs:
+        return None
+    if request.calibration == "digits":
+        found: LabelledImages = digits(config.resolution, config.channels)[0]
+    else:
+        found = FolderStream(request.calibration, config.resolution, config.channels, "train")
+    if len(found.class_names) != config.classes:
+        count = len(found.class_names)
+        raise BadData(
+            f"the calibration images have {count} classes, the checkpoint {config.classes}; fine-tuning needs the same ones"
+        )
+    for known, given in zip(class_names, found.class_names, strict=False):
+        if known != given:
+            raise BadData(f"the checkpoint's class {known!r} is {given!r} in the calibration images; they must be the same")
+    return found
 
 
 def _held_out(request: NetworkRequest, config: NetworkConfig, dataset: str) -> ImageSet | None:

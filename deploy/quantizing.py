@@ -9,9 +9,10 @@ import numpy as np
 
 from ..codegen.ir import Tensor
 from ..codegen.tflite_reader import read_tflite
-from ..report.schema import LayerSqnr, NotDone
+from ..flynet.data import ImageSet
+from ..report.schema import LayerSqnr
 from .console import Reporter
-from .finetuning import fine_tune_network
+from .finetuning import fine_tune_network, share_right
 from .network import CALIBRATION_BATCH, PreparedNetwork, quantize_images
 from .road import REAL_INPUTS
 from .subject import LabelledInputs, Subject
@@ -39,16 +40,11 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
         result = tuned.result
     graph = read_tflite(result.tflite, NETWORK_NAME)
     tensor = graph.tensor(graph.inputs[0])
-    sqnr = (
-        NotDone("fine-tuning changed the weights: the float network is another one")
-        if tuned
-        else _noise(network, result, reporter)
-    )
-    labelled = _labelled(network, tensor)
-    fine_tuning = None
+    sqnr = _noise(network, result, reporter)
+    fine_tuning, onnx = None, network.onnx
     if tuned is not None:
-        accuracy = labelled.float_accuracy if labelled else None
-        fine_tuning = replace(tuned.facts, float_accuracy=accuracy)
+        fine_tuning = replace(tuned.facts, float_before=_float_accuracy(network.onnx, network.held_out))
+        onnx = tuned.onnx
     return Subject(
         NETWORK_NAME,
         network.name,
@@ -56,8 +52,8 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
         quantize_images((network.held_out or network.calibration).images[:REAL_INPUTS], tensor),
         network.trained,
         network.params,
-        network.onnx,
-        labelled,
+        onnx,
+        _labelled(network.held_out, onnx, tensor),
         sqnr,
         _why_no_accuracy(network),
         fine_tuning,
@@ -82,16 +78,22 @@ def _why_no_accuracy(network: PreparedNetwork) -> str:
     return "a backbone gives maps, no classes" if network.is_backbone else "no labelled images of the data it was trained on"
 
 
-def _labelled(network: PreparedNetwork, tensor: Tensor) -> LabelledInputs | None:
-    held_out = network.held_out
-    if held_out is None or held_out.labels is None:
+def _labelled(held_out: ImageSet | None, onnx: bytes, tensor: Tensor) -> LabelledInputs | None:
+    accuracy = _float_accuracy(onnx, held_out)
+    if accuracy is None or held_out is None or held_out.labels is None:
+        return None
+    return LabelledInputs(quantize_images(held_out.images, tensor), held_out.labels, accuracy)
+
+
+def _float_accuracy(onnx: bytes, images: ImageSet | None) -> float | None:
+    """The share of images that a float network classifies right, None where they have no labels."""
+    if images is None or images.labels is None:
         return None
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # one small image at a time: more threads only wait for each other
-    session = onnxruntime.InferenceSession(network.onnx, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    logits = [session.run(None, {name: image[None]})[0] for image in held_out.images]
-    right = [int(np.argmax(out)) == label for out, label in zip(logits, held_out.labels, strict=True)]
-    return LabelledInputs(quantize_images(held_out.images, tensor), held_out.labels, float(np.mean(right)))
+    logits = np.concatenate([session.run(None, {name: image})[0].reshape(1, -1) for image in images])
+    return share_right(logits, images.labels)

@@ -83,14 +83,15 @@ def _fine_tuning(found: Mapping[str, Any] | None, accuracy: Mapping[str, Any]) -
     rows = [_row("fine-tuned", how)]
     if found["simulated"] is None:
         return rows
-    before, simulated = 100 * found["int8_before"], 100 * found["simulated"]
-    after = f", exported int8 {100 * accuracy['int8']:.2f} %" if "int8" in accuracy else ""
-    shares = f"float {100 * found['float_accuracy']:.2f} %, int8 before {before:.2f} %, simulated {simulated:.2f} %{after}"
+    before = f"before: float {100 * found['float_before']:.2f} %, int8 {100 * found['int8_before']:.2f} %"
+    after = f"simulated int8 {100 * found['simulated']:.2f} %"
+    if "int8" in accuracy:
+        after = f"float {100 * accuracy['float']:.2f} %, {after}, exported int8 {100 * accuracy['int8']:.2f} %"
     agreement = (
         f"simulated against int8: argmax agrees in {100 * found['argmax_agreement']:.1f} %, "
         f"{100 * found['differing_share']:.1f} % of outputs differ, by up to {found['max_lsb']} LSB"
     )
-    return [*rows, _row("", shares), _row("", agreement)]
+    return [*rows, _row("", before), _row("", f"after: {after}"), _row("", agreement)]
 
 
 def _rounding(found: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from .activation_scales import require_scales_hold
 from .float_graph import Array
 from .simulate import SimulatedNetwork
 from .tflite_export import CalibratedNetwork
+from .tuned_onnx import with_weights_of
 
 Labels = npt.NDArray[np.int64]
 Batches = Callable[[int], Iterable[tuple[Array, Labels]]]  # epoch (from 1) -> (images [N, C, H, W], labels [N])
@@ -23,12 +24,15 @@ Batches = Callable[[int], Iterable[tuple[Array, Labels]]]  # epoch (from 1) -> (
 
 @dataclass(frozen=True)
 class FineTuningRecipe:
-    """distillation  the share of the loss that follows the float network's logits; the rest follows the labels"""
+    """distillation  the share of the loss that follows the float network's logits; the rest follows the labels
+    in_int8       False trains in float and leaves the activation scales behind: what rounding in the loop is compared with
+    """
 
     epochs: int = 3
     learning_rate: float = 5e-4
     distillation: float = 0.5
     temperature: float = 2.0
+    in_int8: bool = True
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -53,12 +57,15 @@ def fine_tune(
     recipe: FineTuningRecipe,
     on_step: Callable[[FineTuningProgress], None] | None = None,
 ) -> CalibratedNetwork:
-    """The network with other weights and biases; every activation keeps its scale. Adam, the rate falls along a cosine.
+    """The network, its float ONNX graph too, with other weights and biases; every activation keeps its scale.
+
+    Adam, whose rate falls along a cosine from epoch to epoch.
 
     Raises BadData when the loss is no number, or the weights left what the scales can bear.
     """
-    student = SimulatedNetwork(network.graph, network.affine)
-    teacher = SimulatedNetwork(network.graph, None).requires_grad_(False)
+    with_weights_of(network.onnx, network.graph)  # refuse what cannot be put back before the work, not after it
+    student = SimulatedNetwork(network.graph, network.affine, recipe.in_int8)
+    teacher = SimulatedNetwork(network.graph, network.affine, in_int8=False).requires_grad_(False)
     optimizer = torch.optim.Adam(student.parameters(), lr=recipe.learning_rate)
     for epoch in range(1, recipe.epochs + 1):
         rate = recipe.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / recipe.epochs)) / 2
@@ -82,8 +89,9 @@ def fine_tune(
             if on_step is not None:
                 on_step(FineTuningProgress(epoch, seen, loss_sum / seen, right / seen))
     changed = student.changed_graph()
-    require_scales_hold(changed, network.affine)
-    return replace(network, graph=changed)
+    if recipe.in_int8:
+        require_scales_hold(changed, network.affine)
+    return replace(network, graph=changed, onnx=with_weights_of(network.onnx, changed))
 
 
 def _divergence(logits: torch.Tensor, wanted: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -110,40 +110,34 @@ def _gather(op: FloatOp, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor
     return inputs[0].index_select(int(op.options["axis"]) + 1, torch.from_numpy(op.parameters[0]).long())
 
 
-def _transpose(op: FloatOp, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor:
-    return inputs[0].permute(0, *(int(dim) + 1 for dim in op.parameters[0]))
-
-
-# By the builtin's name: of these, lowering may not make every one.
-MOVES: Mapping[str, FloatOperator] = {
-    "RESHAPE": lambda op, inputs, shape: inputs[0].reshape(len(inputs[0]), *shape),
-    "SLICE": _slice,
-    "STRIDED_SLICE": _slice,
-    "GATHER": _gather,
-    "TRANSPOSE": _transpose,
-    "PAD": _pad,
-    "MAX_POOL_2D": _max_pool,
-    "REDUCE_MAX": _reduce(torch.amax),
-    "CONCATENATION": lambda op, inputs, shape: torch.cat(inputs, int(op.options["axis"]) + 1),
-    "MAXIMUM": _binary(torch.maximum),
+MOVES: Mapping[Kind, FloatOperator] = {
+    Kind.RESHAPE: lambda op, inputs, shape: inputs[0].reshape(len(inputs[0]), *shape),
+    Kind.SLICE: _slice,
+    Kind.STRIDED_SLICE: _slice,
+    Kind.GATHER: _gather,
+    Kind.PAD: _pad,
+    Kind.MAX_POOL_2D: _max_pool,
+    Kind.REDUCE_MAX: _reduce(torch.amax),
+    Kind.CONCATENATION: lambda op, inputs, shape: torch.cat(inputs, int(op.options["axis"]) + 1),
+    Kind.MAXIMUM: _binary(torch.maximum),
 }
 """Operators whose outputs are elements of inputs with the same scale, or 0: in int8 they compute what they compute in float."""
 
-ARITHMETIC: Mapping[str, FloatOperator] = {
-    "ADD": _binary(torch.add),
-    "SUB": _binary(torch.sub),
-    "MUL": _binary(torch.mul),
-    "SQUARED_DIFFERENCE": _binary(lambda a, b: (a - b).square()),
-    "MEAN": _reduce(torch.mean),
-    "AVERAGE_POOL_2D": _average_pool,
-    "SOFTMAX": lambda op, inputs, shape: torch.softmax(inputs[0] * float(op.options.get("beta", 1.0)), -1),
-    "LOGISTIC": _unary(torch.sigmoid),
-    "HARD_SWISH": _unary(F.hardswish),
-    "RELU": _unary(torch.relu),
-    "RELU6": _unary(F.relu6),
-    "QUANTIZE": _unary(lambda value: value),
+ARITHMETIC: Mapping[Kind, FloatOperator] = {
+    Kind.ADD: _binary(torch.add),
+    Kind.SUB: _binary(torch.sub),
+    Kind.MUL: _binary(torch.mul),
+    Kind.SQUARED_DIFFERENCE: _binary(lambda a, b: (a - b).square()),
+    Kind.MEAN: _reduce(torch.mean),
+    Kind.AVERAGE_POOL_2D: _average_pool,
+    Kind.SOFTMAX: lambda op, inputs, shape: torch.softmax(inputs[0] * float(op.options.get("beta", 1.0)), -1),
+    Kind.LOGISTIC: _unary(torch.sigmoid),
+    Kind.HARD_SWISH: _unary(F.hardswish),
+    Kind.RELU: _unary(torch.relu),
+    Kind.RELU6: _unary(F.relu6),
+    Kind.QUANTIZE: _unary(lambda value: value),
 }
 """Operators that int8 rounds in."""
 
-FLOAT_OPERATORS: Mapping[str, FloatOperator] = {**MOVES, **ARITHMETIC}
-WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
+FLOAT_OPERATORS: Mapping[Kind, FloatOperator] = {**MOVES, **ARITHMETIC}
+WEIGHTED = frozenset({Kind.CONV_2D, Kind.DEPTHWISE_CONV_2D})

@@ -28,20 +28,23 @@ from .integer_operators import INTEGER_OPERATORS, averaged, convolved, int8_resu
 from .quantize import quantize_layer
 
 _EXACT_IN_FLOAT32 = 2**24
+_KNOWN = WEIGHTED | MOVES.keys() | INTEGER_OPERATORS.keys() | {Kind.AVERAGE_POOL_2D}
 
 
 class SimulatedNetwork(nn.Module):
     """graph   with the QUANTIZEs that `choose_scales` puts in
-    affine     the quantization of every tensor; None computes in float
+    affine     the quantization of every tensor
+    in_int8    False computes in float; then the quantization says no more than where a Clip's bounds lie
     """
 
-    def __init__(self, graph: FloatGraph, affine: Mapping[str, Affine] | None):
+    def __init__(self, graph: FloatGraph, affine: Mapping[str, Affine], in_int8: bool = True):
         super().__init__()
-        unknown = sorted({op.kind.value for op in graph.ops} - _known_kinds())
+        unknown = sorted({op.kind.value for op in graph.ops if op.kind not in _KNOWN})
         if unknown:
             raise BadModel(f"fine-tuning cannot simulate {', '.join(unknown)}; export without --qat-epochs")
         self.graph = graph
         self.affine = affine
+        self.in_int8 = in_int8
         self.weights, self.biases = nn.ParameterDict(), nn.ParameterDict()
         self._constants: dict[str, Tensor] = {}
         for index, op in enumerate(graph.ops):
@@ -61,7 +64,7 @@ class SimulatedNetwork(nn.Module):
     @torch.no_grad()
     def int8_tensors(self, images: Tensor) -> dict[str, Array]:
         """Every activation as the `.tflite` holds it: int8 [N, *its shape] by name."""
-        assert self.affine is not None, "in float nothing is int8"
+        assert self.in_int8
         return {
             name: (value.numpy() + self.affine[name].zero_point).astype(np.int8)
             for name, value in self._run(images).items()
@@ -84,13 +87,15 @@ class SimulatedNetwork(nn.Module):
         values[name] = self._held(name, images)
         for index, op in enumerate(self.graph.ops):
             inputs = [values[name] for name in op.inputs]
-            values[op.output] = self._convolution(index, op, inputs[0]) if op.weights is not None else self._operator(op, inputs)
+            found = self._convolution(index, op, inputs[0]) if op.weights is not None else self._operator(op, inputs)
+            clips = op.saturates and not self.in_int8
+            values[op.output] = found.clamp(*self.affine[op.output].bounds) if clips else found
         return values
 
     def _operator(self, op: FloatOp, inputs: list[Tensor]) -> Tensor:
         shape = self.graph.tensors[op.output].shape
-        function = FLOAT_OPERATORS[op.kind.value]
-        if self.affine is None or op.kind.value in MOVES:
+        function = FLOAT_OPERATORS[op.kind]
+        if not self.in_int8 or op.kind in MOVES:
             return function(op, inputs, shape)
         real = function(op, [x * self._scale(name) for x, name in zip(inputs, op.inputs, strict=True)], shape)
         sources, result = [self.affine[name] for name in op.inputs], self.affine[op.output]
@@ -104,7 +109,7 @@ class SimulatedNetwork(nn.Module):
     def _convolution(self, index: int, op: FloatOp, x: Tensor) -> Tensor:
         weights: Tensor = self.weights[str(index)]
         bias: Tensor | None = self.biases[str(index)] if op.bias is not None else None
-        if self.affine is None:
+        if not self.in_int8:
             sums = convolve(op, x, weights)
             return activated(op, sums if bias is None else sums + bias)
         source, result = self.affine[op.inputs[0]], self.affine[op.output]
@@ -122,7 +127,6 @@ class SimulatedNetwork(nn.Module):
 
     def _exactly(self, op: FloatOp, value: Tensor, stored: Int64) -> Tensor:
         """What the int8 operator stored, with the gradient of `value`, in units of the output's scale, inside its range."""
-        assert self.affine is not None
         result = self.affine[op.output]
         low, high = stored_bounds(op, result)
         centred = torch.from_numpy((stored - result.zero_point).astype(np.float32))
@@ -130,13 +134,13 @@ class SimulatedNetwork(nn.Module):
 
     def _held(self, name: str, value: Tensor) -> Tensor:
         """Real numbers as the tensor holds them: rounded half to even, as the exporter rounds constants and images."""
-        if self.affine is None:
+        if not self.in_int8:
             return value
         affine = self.affine[name]
         return (value / affine.scale).round().clamp(-128 - affine.zero_point, 127 - affine.zero_point)
 
     def _scale(self, name: str) -> float:
-        return 1.0 if self.affine is None else self.affine[name].scale
+        return self.affine[name].scale if self.in_int8 else 1.0
 
     def _now(self, index: int, op: FloatOp) -> FloatOp:
         bias = self.biases[str(index)].detach().numpy().copy() if op.bias is not None else None
@@ -159,11 +163,6 @@ def straight_through(value: Tensor, instead: Tensor, low: float = -np.inf, high:
     """`instead`, with the gradient of `value` where that lies in [low, high], and none outside."""
     found: Tensor = _StraightThrough.apply(value, instead, low, high)
     return found
-
-
-def _known_kinds() -> set[str]:
-    in_int8 = {kind.value for kind in INTEGER_OPERATORS} | {Kind.AVERAGE_POOL_2D.value} | set(MOVES)
-    return in_int8 & set(FLOAT_OPERATORS) | WEIGHTED
 
 
 def _whole(value: Tensor) -> Int64:

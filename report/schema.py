@@ -116,20 +116,30 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class FineTuningEpoch:
+    """Means over an epoch while training: the loss, and the share of images that the simulated int8 network got right."""
+
+    loss: float
+    accuracy: Share
+
+
+@dataclass(frozen=True)
 class FineTuning:
     """Quantization-aware fine-tuning, whose result is the network of this report.
 
     images               labelled images of one epoch;  distillation  the share of the loss that followed the float network
-    float_accuracy       of the network before, as are `int8_before` (plain rounding after training); the shares are of the
+    float_before         of the network before, as is `int8_before` (plain rounding after training); the shares are of the
                          same held-out images as `Accuracy`, None without them
     simulated            what the simulation in training makes of them, to be compared with `Accuracy.int8`
     argmax_agreement, differing_share, max_lsb    of the int8 outputs, simulated against LiteRT's reference kernels
+    curve                one entry for each epoch
     """
 
     epochs: int
     images: int
     distillation: Share
-    float_accuracy: Share | None
+    curve: tuple[FineTuningEpoch, ...]
+    float_before: Share | None
     int8_before: Share | None
     simulated: Share | None
     argmax_agreement: Share | None

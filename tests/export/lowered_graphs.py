@@ -142,7 +142,7 @@ def pool(rng: Rng, kind: Kind) -> Made:
 
 
 def moves(rng: Rng) -> Made:
-    """PAD, STRIDED_SLICE, RESHAPE, REDUCE_MAX, MAXIMUM and CONCATENATION one after the other: nothing rounds."""
+    """PAD, STRIDED_SLICE, RESHAPE, REDUCE_MAX, MAXIMUM, CONCATENATION and GATHER one after the other: nothing rounds."""
     s = Sketch(rng)
     same = s.affine[s.input]
     padded = s.add(Kind.PAD, [s.input], (1, 9, 9, 8), same, parameters=(np.array([[0, 0], [0, 2], [1, 2], [0, 0]], np.int32),))
@@ -154,7 +154,9 @@ def moves(rng: Rng) -> Made:
     begin = (ints(0, 0, 0, 4), ints(1, 5, 4, 4))
     half = s.add(Kind.SLICE, [taken], (1, 5, 4, 4), same, parameters=begin)
     larger = s.add(Kind.MAXIMUM, [maps, half], (1, 5, 4, 4), same)
-    return s.finish(s.add(Kind.CONCATENATION, [larger, maps], (1, 5, 4, 8), same, options={"axis": 3}))
+    both = s.add(Kind.CONCATENATION, [larger, maps], (1, 5, 4, 8), same, options={"axis": 3})
+    taken_channels = rng.permutation(8)[:6].astype(np.int32)
+    return s.finish(s.add(Kind.GATHER, [both], (1, 5, 4, 6), same, options={"axis": 3}, parameters=(taken_channels,)))
 
 
 CASES: dict[str, Callable[[Rng], Made]] = {

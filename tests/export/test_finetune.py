@@ -10,6 +10,7 @@ from torch import nn
 from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.export.finetune import FineTuningProgress, FineTuningRecipe, fine_tune, simulated_outputs
 from flynet_tiny.export.onnx_export import export_onnx
+from flynet_tiny.export.simulate import SimulatedNetwork
 from flynet_tiny.export.sqnr import litert_reference
 from flynet_tiny.export.tflite_export import CalibratedNetwork, ExportResult, export_tflite, write_network
 
@@ -70,3 +71,17 @@ def test_divergence_and_bad_recipes_are_named(network: CalibratedNetwork) -> Non
         FineTuningRecipe(0)
     with pytest.raises(UsageError, match="distillation"):
         FineTuningRecipe(1, distillation=2)
+
+
+def test_fine_tuning_in_float_learns_without_rounding(network: CalibratedNetwork) -> None:
+    pictures = images()
+    labels = np.arange(len(pictures), dtype=np.int64) % 5
+    losses: list[float] = []
+    recipe = FineTuningRecipe(4, 5e-3, distillation=0.25, in_int8=False)
+    tuned = fine_tune(network, lambda epoch: [(pictures, labels)], recipe, lambda progress: losses.append(progress.loss))
+    assert losses[-1] < losses[0]
+    module = SimulatedNetwork(network.graph, network.affine, in_int8=False)
+    logits = module(module.images_as_held(pictures)).detach()
+    first = 0.75 * torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels))  # the teacher agrees with itself
+    assert losses[0] == pytest.approx(float(first), rel=1e-5)
+    assert any(not np.array_equal(a.weights, b.weights) for a, b in zip(tuned.graph.ops, network.graph.ops, strict=True))

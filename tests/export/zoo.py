@@ -44,3 +44,18 @@ def images(count: int = 24, side: int = 13) -> np.ndarray:
 
 def calibrated(model: nn.Module, side: int = 13) -> CalibratedNetwork:
     return calibrate_network(export_onnx(model, (1, 3, side, side)), [images(side=side)])
+
+
+class Clipped(nn.Module):
+    """Bounds that TFLite has no activation for: a HardSigmoid's gate, and a Clip around 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.gate = nn.Conv2d(8, 8, 1)
+        self.classify = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x).clamp(-0.5, 0.75)
+        gate = F.hardsigmoid(self.gate(x.mean((2, 3), keepdim=True)) * 20)
+        return self.classify((x * gate).mean((2, 3)))
