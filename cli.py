@@ -216,7 +216,12 @@ def compile_command(
 @click.option("--batch", type=int, help="Images in a step, over all processes.  [default: the recipe's]")
 @click.option("--lr", "learning_rate", type=float, help="Highest learning rate.  [default: the recipe's]")
 @click.option(
-    "--start", type=click.Path(path_type=Path), metavar="FILE", help="Begin with a checkpoint's weights (or its backbone's)."
+    "--start",
+    "--start-from",  # torchrun takes `--start` for its own `--start-method`
+    "start",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Begin with a checkpoint's weights (or its backbone's); under torchrun say --start-from.",
 )
 @click.option("--resume", is_flag=True, help="Go on where an interrupted training of --out was stopped.")
 @click.option("--teacher", metavar="FILE|torchvision:NAME", help="Learn from this network's logits too.")

@@ -37,7 +37,7 @@ def with_weights_of(graph: OnnxGraph, tuned: FloatGraph) -> OnnxGraph:
                 continue
             places = np.asarray(numbers).astype(np.int64)
             if not np.array_equal(places, numbers) or np.unique(places).size != places.size:
-                raise BadModel(f"the weights of {op.node} cannot be traced back to the float model")
+                raise BadModel(f"the weights of {op.node} cannot be traced back to the float model; export without --qat-epochs")
             flat[places] = values
     constants = {
         name: flat[start : start + graph.constants[name].size].reshape(graph.constants[name].shape)

@@ -59,7 +59,7 @@ def distribute(model: nn.Module) -> nn.Module:
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SynchronisedBatchNorm2d
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # costs a copy of a small filter
-    return DistributedDataParallel(model, broadcast_buffers=False)
+    return DistributedDataParallel(model, forward_sync_buffers=False)
 
 
 def undistribute(model: nn.Module) -> None:

@@ -28,7 +28,8 @@ class FolderStream:
     def __init__(self, path: Path | str, resolution: int, channels: int, split: str, workers: int = 2):
         self._pictures = list_pictures(path, split)
         if self._pictures.labels is None:
-            raise BadData(f"{path}/{split} has no class folders; training needs one folder of pictures for each class")
+            place = Path(path, split) if Path(path, split).is_dir() else path
+            raise BadData(f"{place} has no class folders; training needs one folder of pictures for each class")
         self.labels, self.class_names = self._pictures.labels, self._pictures.class_names
         self.shape = (channels, resolution, resolution)
         self._pool = ThreadPoolExecutor(max(1, workers))

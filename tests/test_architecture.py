@@ -33,7 +33,7 @@ CODEGEN_FLOORS = [
     {"tflite_reader", "reference", "passes", "kernels"},
     {"lifetimes"},
     {"plan_memory"},
-    {"check_plan", "c_format", "c_library"},
+    {"check_plan", "arrange", "c_format", "c_library"},
     {"emit"},
     {"compiler"},
     {"text"},

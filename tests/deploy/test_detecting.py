@@ -153,9 +153,21 @@ def test_two_processes_train_the_detector_that_one_does(tmp_path: Path) -> None:
 
     def command(out: str) -> list[str]:
         network = ("--width", "0.3", "--heads", "1", "--resolution", "64", "--channels", "1")
-        options = ("--epochs", "1", "--batch", "4", "--lr", "1e-4", "--recipe", "small")
+        options = (
+            "--epochs",
+            "1",
+            "--batch",
+            "4",
+            "--lr",
+            "1e-4",
+            "--recipe",
+            "small",
+            "--start-from",
+            str(tmp_path / "begin.pt"),
+        )
         return ["-m", "flynet_tiny.cli", "train", "--data", f"coco:{data}", *network, *options, "--out", str(tmp_path / out)]
 
+    once(f"coco:{data}", NetworkRequest(width=0.3, heads=1, resolution=64, channels=1), 4, tmp_path / "begin.pt")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for told in (command("alone.pt"), [*torchrun, *command("together.pt")]):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}

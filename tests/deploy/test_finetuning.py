@@ -123,7 +123,9 @@ def test_folder_is_streamed_in_an_order_of_each_epoch(tmp_path: Path, monkeypatc
     assert not np.array_equal(found[0][0], next(iter(batches(training, 0, 2)))[0])
 
 
-def test_pictures_of_other_classes_are_refused(tmp_path: Path) -> None:
+def test_pictures_of_other_classes_or_of_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"cat has no class folders"):
+        learned_from(pictures(tmp_path / "flat", "cat") / "train" / "cat", "cat", "dog")
     with pytest.raises(BadData, match="3 classes, the checkpoint 2"):
         learned_from(pictures(tmp_path / "three", "cat", "dog", "owl"), "cat", "dog")
     with pytest.raises(BadData, match="class 'dog' is 'emu' in the calibration images"):

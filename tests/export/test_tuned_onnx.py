@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from flynet_tiny.errors import BadModel
+from flynet_tiny.export.finetune import FineTuningRecipe, fine_tune
 from flynet_tiny.export.float_graph import FloatGraph
 from flynet_tiny.export.lower import lower
 from flynet_tiny.export.simulate import SimulatedNetwork
@@ -107,3 +109,22 @@ def test_the_file_has_names_and_shapes_and_is_repeatable(network: CalibratedNetw
     names = [node.name for node in model.graph.node]
     assert "classify" in names or "output" in names
     assert len(set(names)) == len(names)
+
+
+class Doubled(nn.Module):
+    """A channel taken twice: lowering makes one filter two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2)
+        self.classify = nn.Linear(5, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x).index_select(1, torch.tensor([0, 1, 2, 2, 3]))
+        return self.classify(torch.relu(x).mean((2, 3)))
+
+
+def test_weights_that_lowering_doubles_are_refused_before_any_training() -> None:
+    network = calibrated(Doubled().eval())
+    with pytest.raises(BadModel, match="Conv 'conv' cannot be traced back"):
+        fine_tune(network, lambda epoch: pytest.fail("it has begun"), FineTuningRecipe(1))

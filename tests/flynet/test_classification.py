@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from flynet_tiny.errors import BadData, UsageError
+from flynet_tiny.flynet import train as loop
 from flynet_tiny.flynet.blocks import EcaSoftmax
 from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
 from flynet_tiny.flynet.classification import Teacher, evaluate_classifier, train_classifier
@@ -103,6 +104,14 @@ def test_estimated_statistics_are_the_means_over_the_images():
     np.testing.assert_allclose(model[0].running_var, variances, rtol=1e-4)
     assert not any(module.training for module in model.modules())
     assert [module.momentum for module in model if isinstance(module, nn.BatchNorm2d)] == [0.25, 0.25]
+
+
+def test_the_last_statistics_do_not_depend_on_the_recipes_batch(small_digits, monkeypatch):
+    """In batches of few images the variance is too small."""
+    sizes = []
+    monkeypatch.setattr(loop, "estimate_bn_statistics", lambda model, batches: sizes.extend(len(batch) for batch in batches))
+    train_classifier(CONFIG, small_digits[0].first(100), small_digits[1].first(5), recipe=Recipe(epochs=1, batch=4))
+    assert sizes == [64, 36]
 
 
 def test_estimation_gives_an_untrained_network_a_signal(small_digits):
