@@ -17,8 +17,18 @@ static const net_depthwise_conv_2d_layer net_op0 = {
 FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
   ft_half *const plane = scratch;
   const ft_word *filter = layer->weights;
-  for (int32_t i = 0; i < 36; ++i) {
-    plane[i] = (ft_half)layer->input_zero_point;
+  {
+    const int32_t zeros = ft_pack_low(layer->input_zero_point, layer->input_zero_point);
+    ft_word *words = (ft_word *)plane;
+    FT_ROLLED
+    for (int32_t i = 0; i < 2; ++i) {
+      ft_put_two(&words, zeros, zeros);
+      ft_put_two(&words, zeros, zeros);
+      ft_put_two(&words, zeros, zeros);
+      ft_put_two(&words, zeros, zeros);
+    }
+    *words++ = zeros;
+    *words++ = zeros;
   }
   for (int32_t channel = 0; channel < 2; ++channel) {
     const int8_t *from = input0 + channel;
