@@ -11,7 +11,7 @@ worse.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .ir import Graph, Op
@@ -89,9 +89,10 @@ class Order:
 
 @dataclass(frozen=True)
 class _State:
-    """Part of an order: the operators done (a bit each), what is live behind them, the most crowded of them."""
+    """Part of an order: the operators done and those that may come next (a bit each), what is live, the most crowded of them."""
 
     done: int
+    ready: int
     live_bytes: int
     peak_bytes: int
     crowded: int
@@ -107,11 +108,11 @@ class _State:
 def best_order(graph: Graph, calls: Mapping[str, KernelCall]) -> Order:
     """The order of the operators that need a kernel with the least crowded peak; near the given one where that is no worse."""
     problem = _Problem(graph, calls)
-    beam = [_State(0, problem.input_bytes, 0, -1, 0, None, -1)]
+    beam = [problem.start()]
     for _ in problem.ops:
         reached: dict[int, _State] = {}
         for state in beam:
-            for index in problem.ready(state.done):
+            for index in _bits(state.ready):
                 found = problem.after(state, index)
                 known = reached.get(found.done)
                 if known is None or found.key < known.key:
@@ -125,6 +126,13 @@ def best_order(graph: Graph, calls: Mapping[str, KernelCall]) -> Order:
         order.append(problem.ops[last.last])
         last = last.before
     return Order(tuple(reversed(order)), peak, problem.ops[crowded] if crowded >= 0 else None)
+
+
+def _bits(mask: int) -> Iterator[int]:
+    """The positions of the ones, lowest first."""
+    while mask:
+        yield (mask & -mask).bit_length() - 1
+        mask &= mask - 1
 
 
 class _Problem:
@@ -152,11 +160,12 @@ class _Problem:
         kept = {root.get(name, name) for name in graph.outputs}
         self._is_kept = {name: name in kept for name in self._size}
         self._needs = [sum({1 << producer[name] for name in names if name in producer}) for names in self._inputs]
-        self.input_bytes = sum(self._size[name] for name in graph.inputs)
+        self._input_bytes = sum(self._size[name] for name in graph.inputs)
 
-    def ready(self, done: int) -> list[int]:
-        """The operators that may come next: not done, all their inputs there."""
-        return [index for index, needs in enumerate(self._needs) if not done >> index & 1 and needs & done == needs]
+    def start(self) -> _State:
+        """Nothing is done, the graph's inputs are live."""
+        ready = sum(1 << index for index, needs in enumerate(self._needs) if not needs)
+        return _State(0, ready, self._input_bytes, 0, -1, 0, None, -1)
 
     def after(self, state: _State, index: int) -> _State:
         """The state behind one more operator."""
@@ -167,9 +176,13 @@ class _Problem:
         crowd = state.live_bytes + outputs + call.scratch_bytes - saved
         unread = sum(self._size[name] for name in call.outputs if not self._readers[name] and not self._is_kept[name])
         live = state.live_bytes + outputs - unread - sum(self._size[name] for name in dying)
-        skipped = bin(~done & ((1 << index) - 1)).count("1")
+        skipped = (~done & ((1 << index) - 1)).bit_count()
         peak, crowded = (crowd, index) if crowd > state.peak_bytes else (state.peak_bytes, state.crowded)
-        return _State(done, live, peak, crowded, state.disorder + skipped, state, index)
+        followers = 0
+        for name in call.outputs:
+            followers |= self._readers[name]
+        freed = sum(1 << user for user in _bits(followers) if self._needs[user] & done == self._needs[user])
+        return _State(done, state.ready & ~(1 << index) | freed, live, peak, crowded, state.disorder + skipped, state, index)
 
     def _saved(self, index: int, source: str) -> int:
         """Bytes that the first output and an input share."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.arrange import _Problem, _State, arrange, best_order
+from flynet_tiny.codegen.arrange import _bits, _Problem, arrange, best_order
 from flynet_tiny.codegen.check_plan import check_plan
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.ir import Graph, OpKind
@@ -76,11 +76,14 @@ def test_no_order_has_a_less_crowded_peak(made: Program) -> None:
     problem = _Problem(graph, calls)
     peaks = []
     for order in permutations(range(len(problem.ops))):
-        state = _State(0, problem.input_bytes, 0, -1, 0, None, -1)
+        state, there = problem.start(), set(graph.inputs)
         for index in order:
-            if index not in problem.ready(state.done):
+            ready = [i for i, op in enumerate(problem.ops) if op.output not in there and there.issuperset(op.inputs)]
+            assert list(_bits(state.ready)) == ready
+            if index not in ready:
                 break
             state = problem.after(state, index)
+            there.add(problem.ops[index].output)
         else:
             peaks.append(state.peak_bytes)
     found = best_order(graph, calls)
