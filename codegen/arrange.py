@@ -44,11 +44,12 @@ def arrange(graph: Graph, effort: Effort) -> Arrangement:
     ordered = _planned(_in_order(graph, order.ops), calls)
     if ordered.plan.arena_bytes < best.plan.arena_bytes:
         best = ordered
-    while effort.max_stripes > 1 and order.crowded is not None:
-        striped = _with_stripes(graph, calls, order, effort)
+    stripes: dict[str, int] = {}
+    while order.crowded is not None:
+        striped = _with_stripes(graph, calls, order, effort, stripes.get(order.crowded.output, 1))
         if striped is None:
             break
-        calls, order = striped
+        stripes[order.crowded.output], calls, order = striped
         found = _planned(_in_order(graph, order.ops), calls)
         if found.plan.arena_bytes <= min(WORTH * best.plan.arena_bytes, best.plan.arena_bytes - WORTH_BYTES):
             best = found
@@ -62,20 +63,22 @@ def _planned(graph: Graph, calls: Mapping[str, KernelCall]) -> Arrangement:
 
 
 def _with_stripes(
-    graph: Graph, calls: Mapping[str, KernelCall], order: Order, effort: Effort
-) -> tuple[dict[str, KernelCall], Order] | None:
-    """The calls and their best order with stripes in the most crowded operator, as few as save about the most; None: no use."""
+    graph: Graph, calls: Mapping[str, KernelCall], order: Order, effort: Effort, now: int
+) -> tuple[int, dict[str, KernelCall], Order] | None:
+    """More stripes in the most crowded operator than it has `now`, as few as save about the most; None: there is no use.
+
+    Gives their number, the calls and the best order.
+    """
     op = order.crowded
     assert op is not None
-    found: list[tuple[dict[str, KernelCall], Order]] = []
-    for stripes in STRIPES:
+    found: list[tuple[int, dict[str, KernelCall], Order]] = []
+    for stripes in (count for count in STRIPES if now < count <= effort.max_stripes):
         call = select_kernel(op, graph, replace(effort, stripes=stripes))
-        if stripes > effort.max_stripes or not call.shape.get("is_striped") or calls[op.output].shape.get("is_striped"):
-            continue
-        tried = {**calls, op.output: call}
-        found.append((tried, best_order(graph, tried)))
-    least = min((tried.peak_bytes for _, tried in found), default=order.peak_bytes)
-    return None if least >= order.peak_bytes else next(pair for pair in found if WORTH * pair[1].peak_bytes <= least)
+        if call.shape.get("is_striped"):
+            tried = {**calls, op.output: call}
+            found.append((stripes, tried, best_order(graph, tried)))
+    least = min((tried.peak_bytes for *_, tried in found), default=order.peak_bytes)
+    return None if least >= order.peak_bytes else next(each for each in found if WORTH * each[2].peak_bytes <= least)
 
 
 @dataclass(frozen=True, eq=False)

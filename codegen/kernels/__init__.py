@@ -34,9 +34,9 @@ from .base import KernelCall
 from .effort import BALANCED, Effort
 
 Select = Callable[[Op, Graph], KernelCall]
-SelectProducts = Callable[[Op, Graph, Effort], KernelCall]
+SelectByEffort = Callable[[Op, Graph, Effort], KernelCall]
 
-_PRODUCTS: Mapping[OpKind, SelectProducts] = {
+_BY_EFFORT: Mapping[OpKind, SelectByEffort] = {
     OpKind.CONV_2D: conv_2d.select,
     OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d.select,
     OpKind.FULLY_CONNECTED: fully_connected.select,
@@ -67,29 +67,29 @@ _KERNELS: Mapping[OpKind, Select] = {
     OpKind.RESHAPE: reshape.select,
 }
 
-_FUSED_PRODUCTS: Mapping[FusedPattern, SelectProducts] = {
+_FUSED_BY_EFFORT: Mapping[FusedPattern, SelectByEffort] = {
     FusedPattern.MDW_MAX: mdw_max.select,
     FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,
     FusedPattern.DEPTHWISE_PAIR: depthwise_pair.select,
+    FusedPattern.MUL_MAX: mul_max.select,
 }
 
 _FUSED: Mapping[FusedPattern, Select] = {
     FusedPattern.MEAN_VARIANCE: mean_variance.select,
     FusedPattern.MUL_ADD: mul_add.select,
-    FusedPattern.MUL_MAX: mul_max.select,
 }
 
 
 def select_kernel(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     """The kernel call that computes an operator; a table fused into its producer is the producer's kernel's work.
 
-    effort  how much flash the convolutions may spend for speed
+    effort  what flash may be spent for speed, and speed for memory
     """
     kind = op.kind
     if isinstance(op.attrs, FusedAttrs):
-        if op.attrs.pattern in _FUSED_PRODUCTS:
-            return _FUSED_PRODUCTS[op.attrs.pattern](op, graph, effort)
+        if op.attrs.pattern in _FUSED_BY_EFFORT:
+            return _FUSED_BY_EFFORT[op.attrs.pattern](op, graph, effort)
         if op.attrs.pattern is not FusedPattern.PRODUCER_TABLE:
             return _FUSED[op.attrs.pattern](op, graph)
         kind = op.attrs.body[0].kind
-    return _PRODUCTS[kind](op, graph, effort) if kind in _PRODUCTS else _KERNELS[kind](op, graph)
+    return _BY_EFFORT[kind](op, graph, effort) if kind in _BY_EFFORT else _KERNELS[kind](op, graph)

@@ -19,8 +19,8 @@ class Effort:
     unrolled_rows      kernel rows of all heads; above, the heads after the first share code
     side_by_side       whether windows inside the map have a faster path beside the general one
     compiler_flag      gcc's optimization of the firmware
-    stripes            depthwise convolutions take the map in at least so many bands, all channels of one before the next;
-                       1: channel by channel. `arrange.py` sets it where that makes the arena smaller ..
+    stripes            depthwise convolutions and Max-outs take the map in at least so many bands, all channels of one before
+                       the next; 1: channel by channel. `arrange.py` sets it where that makes the arena smaller ..
     max_stripes        .. up to this
     """
 
