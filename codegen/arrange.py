@@ -2,8 +2,8 @@
 
 Any order in which every operator follows its inputs computes the same bytes. `best_order` searches the orders for the one whose
 most crowded moment is the least crowded. What is live depends on the set of operators done, not on their order, so a search that
-goes set by set and keeps the best BEAM of each size finds it, or nearly. Where a depthwise convolution is that moment, its
-striped form lets its output follow the input through the same memory, for a little more work.
+goes set by set and keeps the best BEAM of each size finds it, or nearly. Where a depthwise convolution or a Max-out is that
+moment, its striped form lets its output follow the input through the same memory, for a little more work.
 
 Nothing here is trusted: the plan of the result is checked like any other, and the arrangement as it came is kept where it is no
 worse.

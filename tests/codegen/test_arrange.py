@@ -23,7 +23,9 @@ from flynet_tiny.codegen.reference import run
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.codegen.verify_graph import verify_graph
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
+from flynet_tiny.verify.host_c import HostLibrary
 
+from ..small_models import attention_block
 from .test_plan_memory import Program, program
 
 
@@ -149,6 +151,24 @@ def striped(data: bytes, effort_name: str) -> list[str]:
 @pytest.mark.parametrize(("size", "effort", "expected"), [(64, "balanced", ["maps"]), (64, "speed", []), (16, "balanced", [])])
 def test_stripes_are_for_large_maps_and_not_for_speed(size: int, effort: str, expected: list[str]) -> None:
     assert striped(two_branches(size), effort) == expected
+
+
+def test_a_block_of_flynet_needs_little_more_than_its_heads_and_its_input() -> None:
+    """The multihead convolution writes behind its input, Max-out behind the heads; neither alone would help."""
+    data = attention_block(48, 48)
+    compiled = compile_tflite(data, "net", effort=BALANCED)
+    by_kind = {op.kind_name: call for op, call in zip(compiled.ops, compiled.calls, strict=True)}
+    assert by_kind["MUL+REDUCE_MAX"].shape["is_striped"]
+    (multihead,) = (call for name, call in by_kind.items() if "DEPTHWISE" in name)
+    assert multihead.shape["is_striped"]
+    graph = compiled.source_graph
+    one_map = graph.tensor("x").size_bytes
+    assert compiled.library.arena_bytes < (3 + 1 + 0.3) * one_map
+    assert compile_tflite(data, "net", effort=SPEED).library.arena_bytes > (3 + 1 + 1) * one_map
+    inputs = {"x": np.random.default_rng(1).integers(-128, 128, graph.tensor("x").shape).astype(np.int8)}
+    with HostLibrary(compiled.library) as host:
+        (found,) = host.run_many([inputs], trace=False)
+    assert np.array_equal(found.outputs["y"].reshape(-1), run(graph, inputs)["y"].reshape(-1))
 
 
 def test_every_kind_of_operator_is_found_in_the_arranged_graph() -> None:
