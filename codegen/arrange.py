@@ -19,7 +19,7 @@ from .kernels import select_kernel
 from .kernels.base import KernelCall, RowSchedule
 from .kernels.effort import Effort
 from .lifetimes import is_free, lifetimes
-from .plan_memory import MemoryPlan, plan_memory
+from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan, plan_memory
 
 BEAM = 24
 STRIPES = (2, 3, 4, 6, 8)
@@ -38,47 +38,75 @@ class Arrangement:
 
 def arrange(graph: Graph, effort: Effort) -> Arrangement:
     """The arrangement with the smallest arena that was found; the same for the same input."""
-    calls = {op.output: select_kernel(op, graph, effort) for op in graph.ops if not is_free(op.kind)}
+    calls = _Calls.of(graph, effort)
     best = _planned(graph, calls)
-    order = best_order(graph, calls)
+    order = best_order(graph, calls.by_output)
     ordered = _planned(_in_order(graph, order.ops), calls)
     if ordered.plan.arena_bytes < best.plan.arena_bytes:
         best = ordered
-    stripes: dict[str, int] = {}
     while order.crowded is not None:
-        striped = _with_stripes(graph, calls, order, effort, stripes.get(order.crowded.output, 1))
+        striped = _with_stripes(calls, order)
         if striped is None:
             break
-        stripes[order.crowded.output], calls, order = striped
+        calls, order = striped
+        wanted = min(WORTH * best.plan.arena_bytes, best.plan.arena_bytes - WORTH_BYTES)
         found = _planned(_in_order(graph, order.ops), calls)
-        if found.plan.arena_bytes <= min(WORTH * best.plan.arena_bytes, best.plan.arena_bytes - WORTH_BYTES):
+        if found.plan.lower_bound_bytes <= wanted:
+            found, calls = _with_stripes_from_end(found, calls)
+        if found.plan.arena_bytes <= wanted:
             best = found
     return best
 
 
-def _planned(graph: Graph, calls: Mapping[str, KernelCall]) -> Arrangement:
+@dataclass(frozen=True, eq=False)
+class _Calls:
+    """The kernel call of each operator and the effort that it was selected with, both by the operator's output."""
+
+    graph: Graph
+    by_output: Mapping[str, KernelCall]
+    efforts: Mapping[str, Effort]
+
+    @staticmethod
+    def of(graph: Graph, effort: Effort) -> _Calls:
+        calls = {op.output: select_kernel(op, graph, effort) for op in graph.ops if not is_free(op.kind)}
+        return _Calls(graph, calls, dict.fromkeys(calls, effort))
+
+    def changed(self, op: Op, **changes: int) -> _Calls:
+        effort = replace(self.efforts[op.output], **changes)
+        call = select_kernel(op, self.graph, effort)
+        return _Calls(self.graph, {**self.by_output, op.output: call}, {**self.efforts, op.output: effort})
+
+
+def _planned(graph: Graph, calls: _Calls) -> Arrangement:
     ops = tuple(op for op in graph.ops if not is_free(op.kind))
-    in_order = tuple(calls[op.output] for op in ops)
+    in_order = tuple(calls.by_output[op.output] for op in ops)
     return Arrangement(graph, ops, in_order, plan_memory(lifetimes(graph, in_order)))
 
 
-def _with_stripes(
-    graph: Graph, calls: Mapping[str, KernelCall], order: Order, effort: Effort, now: int
-) -> tuple[int, dict[str, KernelCall], Order] | None:
-    """More stripes in the most crowded operator than it has `now`, as few as save about the most; None: there is no use.
-
-    Gives their number, the calls and the best order.
-    """
+def _with_stripes(calls: _Calls, order: Order) -> tuple[_Calls, Order] | None:
+    """More stripes in the most crowded operator, as few as save about the most; None: that is of no use."""
     op = order.crowded
     assert op is not None
-    found: list[tuple[int, dict[str, KernelCall], Order]] = []
-    for stripes in (count for count in STRIPES if now < count <= effort.max_stripes):
-        call = select_kernel(op, graph, replace(effort, stripes=stripes))
-        if call.shape.get("is_striped"):
-            tried = {**calls, op.output: call}
-            found.append((stripes, tried, best_order(graph, tried)))
-    least = min((tried.peak_bytes for *_, tried in found), default=order.peak_bytes)
-    return None if least >= order.peak_bytes else next(each for each in found if WORTH * each[2].peak_bytes <= least)
+    now = calls.efforts[op.output]
+    found = []
+    for stripes in (count for count in STRIPES if now.stripes < count <= now.max_stripes):
+        tried = calls.changed(op, stripes=stripes)
+        if tried.by_output[op.output].shape.get("is_striped"):
+            found.append((tried, best_order(calls.graph, tried.by_output)))
+    least = min((tried.peak_bytes for _, tried in found), default=order.peak_bytes)
+    return None if least >= order.peak_bytes else next(pair for pair in found if WORTH * pair[1].peak_bytes <= least)
+
+
+def _with_stripes_from_end(best: Arrangement, calls: _Calls) -> tuple[Arrangement, _Calls]:
+    """Some stripes in the other direction: operators that each lie below the one before would need room below them all."""
+    for op in best.ops:
+        effort, plan = calls.efforts[op.output], best.plan
+        if effort.stripes > 1 and plan.arena_bytes >= plan.lower_bound_bytes + ARENA_ALIGN_BYTES:
+            tried = calls.changed(op, stripes_from_end=not effort.stripes_from_end)
+            found = _planned(best.graph, tried)
+            if found.plan.arena_bytes < best.plan.arena_bytes:
+                best, calls = found, tried
+    return best, calls
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,7 +87,11 @@ def _require_promised(
         raise PlanError(f"call {index}: output {call.outputs[place]} overlaps input {source} without a promise")
     if isinstance(promise, RowSchedule):
         for written, needed_from in zip(promise.write_end, promise.read_begin, strict=True):
-            if span[0] + written > source_span[0] + needed_from and needed_from < source_span[1] - source_span[0]:
+            if promise.from_end:
+                reaches = span[1] - written < source_span[1] - needed_from
+            else:
+                reaches = span[0] + written > source_span[0] + needed_from
+            if reaches and needed_from < source_span[1] - source_span[0]:
                 raise PlanError(
                     f"call {index}: output byte {written} overwrites input {source} at {needed_from}, still to be read"
                 )

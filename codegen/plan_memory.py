@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .kernels.base import RowSchedule
+from .kernels.base import RowSchedule, Sharing
 from .lifetimes import Buffer, Lifetimes, Sharable
 
 ARENA_ALIGN_BYTES = 16
@@ -110,43 +110,53 @@ class _Problem:
     """The pairs of buffers that meet, and how close each pair may lie."""
 
     def __init__(self, lifetimes: Lifetimes):
-        sharable = {(p.output, p.source): p for p in lifetimes.sharable}
-        self._meeting: dict[str, list[tuple[Buffer, Sharable | None, Sharable | None]]] = {}
-        for buffer in lifetimes.buffers:
-            self._meeting[buffer.name] = [
-                (other, sharable.get((buffer.name, other.name)), sharable.get((other.name, buffer.name)))
-                for other in lifetimes.buffers
-                if other is not buffer and buffer.meets(other)
-            ]
+        sharings = {(p.output, p.source): p.sharing for p in lifetimes.sharable}
+
+        def apart(buffer: Buffer, other: Buffer) -> tuple[str, int, int, bool]:
+            is_output = (buffer.name, other.name) in sharings
+            sharing = sharings.get((buffer.name, other.name) if is_output else (other.name, buffer.name))
+            return other.name, *_forbidden(buffer, other, sharing, is_output)
+
+        self._apart = {
+            buffer.name: [apart(buffer, other) for other in lifetimes.buffers if other is not buffer and buffer.meets(other)]
+            for buffer in lifetimes.buffers
+        }
 
     def place(self, order: Sequence[Buffer]) -> _Placed:
         """Offsets by first fit in the given order."""
         offsets: dict[str, int] = {}
         for buffer in order:
-            forbidden: list[tuple[int, int, int | None]] = []  # offsets in (low, high) are forbidden, but for `same`
-            for other, as_output, as_source in self._meeting[buffer.name]:
-                if other.name in offsets:
-                    forbidden.append(_forbidden(buffer, other, offsets[other.name], as_output, as_source))
-            candidates = {0} | {_aligned(high) for _, high, _ in forbidden} | {same for *_, same in forbidden if same is not None}
-            offsets[buffer.name] = min(
-                c for c in candidates if all(c == same or not low < c < high for low, high, same in forbidden)
-            )
+            forbidden: list[tuple[int, int, int]] = []  # open intervals of offsets, each but for one of them (-1: for none)
+            for other, low, high, is_same_free in self._apart[buffer.name]:
+                at = offsets.get(other)
+                if at is not None:
+                    forbidden.append((at + low, at + high, at if is_same_free else -1))
+            forbidden.sort()
+            offset = 0
+            for low, high, _ in forbidden:
+                if offset <= low:
+                    break
+                if offset < high:
+                    offset = _aligned(high)
+            for at in sorted(free for *_, free in forbidden if 0 <= free < offset):
+                if all(at == free or not low < at < high for low, high, free in forbidden):
+                    offset = at
+                    break
+            offsets[buffer.name] = offset
         return _Placed(tuple(order), offsets, max((offsets[b.name] + b.size_bytes for b in order), default=0))
 
 
-def _forbidden(
-    buffer: Buffer, other: Buffer, at: int, as_output: Sharable | None, as_source: Sharable | None
-) -> tuple[int, int, int | None]:
-    """The open interval of offsets that `buffer` may not take because `other` lies at `at`, and one allowed exception."""
-    low, high, same = at - buffer.size_bytes, at + other.size_bytes, None
-    if as_output is not None:
-        if isinstance(as_output.sharing, RowSchedule):
-            low = max(low, at - as_output.sharing.min_distance_bytes)
-        else:
-            same = at
-    elif as_source is not None:
-        if isinstance(as_source.sharing, RowSchedule):
-            high = min(high, at + as_source.sharing.min_distance_bytes)
-        else:
-            same = at
-    return low, high, same
+def _forbidden(buffer: Buffer, other: Buffer, sharing: Sharing | None, is_output: bool) -> tuple[int, int, bool]:
+    """The open interval of offsets that `buffer` may not take, and whether the very same is free, all from the other's offset.
+
+    is_output   whether `buffer` is the output of the two that share
+    """
+    low, high = -buffer.size_bytes, other.size_bytes
+    if not isinstance(sharing, RowSchedule):
+        return low, high, sharing is not None
+    distance = sharing.min_distance_bytes
+    if sharing.from_end:  # between the ends, of which the output's is the upper one
+        distance += (other.size_bytes - buffer.size_bytes) * (1 if is_output else -1)
+    if is_output == sharing.from_end:  # `buffer` is the upper one
+        return low, min(high, distance), False
+    return max(low, -distance), high, False

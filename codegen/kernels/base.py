@@ -51,10 +51,13 @@ class RowSchedule:
     The kernel works in steps. After step i it has written output bytes [0, write_end[i]) and will, from step i + 1 on (from
     step i itself if reads may follow writes inside a step), read input bytes only at or above read_begin[i].
     The output may then start `min_distance_bytes` below the input's start (or lower, or be disjoint).
+
+    from_end   bytes are counted from the ends of both, downwards: the output may end `min_distance_bytes` above the input's end
     """
 
     write_end: tuple[int, ...]
     read_begin: tuple[int, ...]
+    from_end: bool = False
 
     @property
     def min_distance_bytes(self) -> int:

@@ -18,6 +18,7 @@ through the same memory.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -84,6 +85,7 @@ def depthwise_call(
         "heads_of_second": heads_of_second,
         "is_gated": gate is not None,
         "is_striped": is_striped,
+        "from_end": is_striped and effort.stripes_from_end,
     }
     scalars = {"input_zero_point": conv.input_zero_point}
     if shape["clamp_low"]:
@@ -106,6 +108,7 @@ def depthwise_call(
     arrays = [ConstArray("weights", stream)]
     if conv.table is not None:
         arrays.append(ConstArray("table", clamped_table(conv)))
+    sharing = _sharing(conv, plane, 1 if is_max else heads - heads_of_second, shape)
     return KernelCall(
         "depthwise_conv_2d",
         shape,
@@ -114,27 +117,34 @@ def depthwise_call(
         arrays=tuple(arrays),
         scalars=scalars,
         scratch_bytes=scratch_bytes,
-        sharing=_sharing(conv, plane, source, 1 if is_max else heads - heads_of_second, is_striped),
+        sharing={} if sharing is None else {source: sharing},
     )
 
 
-def _sharing(conv: Convolution, plane: Plane, source: str, heads: int, is_striped: bool) -> dict[str, Sharing]:
+def _sharing(conv: Convolution, plane: Plane, heads: int, shape: Mapping[str, ShapeValue]) -> Sharing | None:
     """How the first result, with `heads` maps a channel, may lie on the input."""
-    if is_striped:
-        return {source: _stripe_schedule(conv, plane, heads)}
-    return {source: SamePlace()} if heads == 1 and _bands_run_behind(conv, plane) else {}
+    if shape["is_striped"]:
+        return _stripe_schedule(conv, plane, heads, bool(shape["from_end"]))
+    return SamePlace() if heads == 1 and _bands_run_behind(conv, plane) else None
 
 
-def _stripe_schedule(conv: Convolution, plane: Plane, heads: int) -> RowSchedule:
+def _stripe_schedule(conv: Convolution, plane: Plane, heads: int, from_end: bool) -> RowSchedule:
     """A step for each band: it reads its rows while it writes its outputs."""
     w = conv.attrs.window
     _, in_h, in_w, c_in = conv.input_shape
     _, out_h, out_w, _ = conv.output_shape
-    ends = [min(out_h, (band + 1) * plane.band_rows) for band in range(plane.bands)]
-    first_rows = [min(in_h, max(0, band * plane.band_rows * w.stride_h - w.pad_top)) for band in range(plane.bands)]
+    begins = [band * plane.band_rows for band in range(plane.bands)]
+    ends = [*begins[1:], out_h]
+    if from_end:
+        last_rows = [(end - 1) * w.stride_h - w.pad_top + (w.kernel_h - 1) * w.dilation_h for end in reversed(ends)]
+        written = [out_h - begin for begin in reversed(begins)]
+        unread = [in_h - 1 - row for row in last_rows]
+    else:
+        written, unread = ends, [begin * w.stride_h - w.pad_top for begin in begins]
     return RowSchedule(
-        tuple(end * out_w * c_in * heads for end in ends),
-        tuple(row * in_w * c_in for row in first_rows),
+        tuple(rows * out_w * c_in * heads for rows in written),
+        tuple(min(in_h, max(0, rows)) * in_w * c_in for rows in unread),
+        from_end,
     )
 
 

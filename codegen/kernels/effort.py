@@ -22,6 +22,7 @@ class Effort:
     stripes            depthwise convolutions and Max-outs take the map in at least so many bands, all channels of one before
                        the next; 1: channel by channel. `arrange.py` sets it where that makes the arena smaller ..
     max_stripes        .. up to this
+    stripes_from_end   depthwise convolutions take the last stripe first: the output lies above the input's end, not below it
     """
 
     unroll_all_pairs: int
@@ -35,6 +36,7 @@ class Effort:
     compiler_flag: str
     max_stripes: int
     stripes: int = 1
+    stripes_from_end: bool = False
 
 
 SPEED = Effort(

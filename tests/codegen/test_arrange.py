@@ -25,7 +25,7 @@ from flynet_tiny.codegen.verify_graph import verify_graph
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
 from flynet_tiny.verify.host_c import HostLibrary
 
-from ..small_models import attention_block
+from ..small_models import Sketch, attention_block
 from .test_plan_memory import Program, program
 
 
@@ -169,6 +169,23 @@ def test_a_block_of_flynet_needs_little_more_than_its_heads_and_its_input() -> N
     with HostLibrary(compiled.library) as host:
         (found,) = host.run_many([inputs], trace=False)
     assert np.array_equal(found.outputs["y"].reshape(-1), run(graph, inputs)["y"].reshape(-1))
+
+
+def test_one_of_two_operators_that_follow_each_other_goes_the_other_way() -> None:
+    """Each output below its input, the first input would lie above room for both; the second from its end needs none there."""
+    s = Sketch()
+    s.act("x", (1, 96, 96, 3))
+    s.act("stem", (1, 48, 48, 8))
+    s.conv("x", "stem", 8, 3, "SAME", 2)
+    s.act("y", (1, 24, 24, 24))
+    s.depthwise("stem", "y", 3, 3, "SAME", 2)
+    data = s.file(("x",), ("y",))
+    made = arrange(run_passes(read_tflite(data)), BALANCED)
+    (stem, multihead) = made.calls
+    assert multihead.shape["from_end"]
+    x, room = made.graph.tensor("x").size_bytes, next(iter(stem.sharing.values()))
+    assert isinstance(room, RowSchedule)
+    assert x + room.min_distance_bytes <= made.plan.arena_bytes < x + room.min_distance_bytes + stem.scratch_bytes + 64
 
 
 def test_every_kind_of_operator_is_found_in_the_arranged_graph() -> None:

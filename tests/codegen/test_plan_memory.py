@@ -79,6 +79,28 @@ def test_stem_output_starts_below_its_input() -> None:
     assert plan.arena_bytes == plan.lower_bound_bytes
 
 
+def test_an_output_from_the_end_ends_above_its_input() -> None:
+    schedule = replace(stem_schedule(), from_end=True)
+    graph, calls = program({"x": 150_528, "y": 100_352}, [(("x",), "y", 0, {"x": schedule})], ("y",))
+    plan = planned((graph, calls))
+    assert plan.offsets["x"] == 0
+    assert plan.offsets["y"] + 100_352 == plan.arena_bytes == 150_528 + 1120
+    moved = replace(plan, offsets={**plan.offsets, "y": plan.offsets["y"] - 16})
+    with pytest.raises(PlanError, match="still to be read"):
+        check_plan(moved, graph, calls)
+
+
+def test_two_directions_need_less_room_than_one() -> None:
+    """Down and down again, the outputs take room below the input twice; down and up, only once."""
+    sizes = {"x": 1000, "a": 900, "y": 900}
+
+    def arena(from_end: bool) -> int:
+        first, second = RowSchedule((200, 900), (0, 1000)), RowSchedule((160, 900), (0, 900), from_end)
+        return planned(program(sizes, [(("x",), "a", 0, {"x": first}), (("a",), "y", 0, {"a": second})], ("y",))).arena_bytes
+
+    assert (arena(False), arena(True)) == (1376, 1216)
+
+
 @pytest.mark.parametrize("shift", [16, 1120])
 def test_checker_refuses_a_stem_that_starts_too_high(shift: int) -> None:
     graph, calls = program({"x": 150_528, "y": 100_352}, [(("x",), "y", 0, {"x": stem_schedule()})], ("y",))
@@ -119,7 +141,7 @@ def programs(draw: st.DrawFn) -> Program:
             if kind == "row":
                 written = sorted(draw(st.lists(st.integers(0, sizes[name]), min_size=3, max_size=3)))
                 read = sorted(draw(st.lists(st.integers(0, sizes[source]), min_size=3, max_size=3)))
-                sharing[source] = RowSchedule((*written, sizes[name]), (*read, sizes[source]))
+                sharing[source] = RowSchedule((*written, sizes[name]), (*read, sizes[source]), draw(st.booleans()))
         steps.append((inputs, name, draw(st.sampled_from([0, 0, 8, 50])), sharing))
     outputs = tuple(draw(st.sets(st.sampled_from([s[1] for s in steps]), min_size=1)))
     return program(sizes, steps, tuple(sorted(outputs)))

@@ -239,13 +239,16 @@ def _case_text(index: int, case: KernelCase, blob: bytearray) -> str:
     outputs = [placed(case.outputs[n]) for n in case.call.outputs]
     shares = []
     for name, sharing in case.call.sharing.items():
-        distance = 0
+        below = 0  # how far the output starts below the input
         if isinstance(sharing, RowSchedule):
-            distance = -(-sharing.min_distance_bytes // ALIGN_BYTES) * ALIGN_BYTES
-        shares.append((case.call.inputs.index(name), distance))
+            distance = sharing.min_distance_bytes
+            if sharing.from_end:
+                distance += case.inputs[name].size - case.outputs[case.call.outputs[0]].size
+            below = -(-distance // ALIGN_BYTES) * ALIGN_BYTES * (-1 if sharing.from_end else 1)
+        shares.append((case.call.inputs.index(name), max(0, below), max(0, -below)))
 
-    def pairs(values: Sequence[tuple[int, int]]) -> str:
-        return "{ " + ", ".join(f"{{ {a}, {b} }}" for a, b in values or [(0, 0)]) + " }"
+    def pairs(values: Sequence[tuple[int, ...]]) -> str:
+        return "{ " + ", ".join(f"{{ {', '.join(map(str, value))} }}" for value in values or [(0,)]) + " }"
 
     counts = f"{len(inputs)}, {len(outputs)}, {len(shares)}, {case.call.scratch_bytes}"
     return f'  {{ "{case.name}", case_{index}, {counts}, {pairs(inputs)}, {pairs(outputs)}, {pairs(shares)} }}'

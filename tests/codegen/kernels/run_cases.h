@@ -1,11 +1,12 @@
 /* Runs a table of kernel calls against the outputs that they must give; see kernel_runner.py. */
 typedef struct { uint32_t first, second; } pair;
+typedef struct { uint32_t input, input_shift, output_shift; } sharing;
 typedef struct {
   const char *name;
   void (*run)(const int8_t *const *in, int8_t *const *out, void *scratch);
   uint32_t num_inputs, num_outputs, num_shares, scratch_bytes;
   pair inputs[8], outputs[4]; /* offset in the blob, size */
-  pair shares[8];             /* input, distance */
+  sharing shares[8];
 } test_case;
 
 #if defined(ON_ARM)
@@ -105,11 +106,11 @@ static void run_in_arena(const test_case *c, int32_t share) {
   for (uint32_t i = 0; i < c->num_inputs; ++i) {
     const uint32_t size = c->inputs[i].second;
     uint32_t at = next;
-    if (share >= 0 && c->shares[share].first == i) {
-      at = next + c->shares[share].second;
-      out[0] = arena + next;
+    if (share >= 0 && c->shares[share].input == i) {
+      at = next + c->shares[share].input_shift;
+      out[0] = arena + next + c->shares[share].output_shift;
       const uint32_t a = claim(at, size, 2);
-      const uint32_t b = claim(next, c->outputs[0].second, 2);
+      const uint32_t b = claim(next + c->shares[share].output_shift, c->outputs[0].second, 2);
       next = a > b ? a : b;
     } else {
       next = claim(at, size, 1);
@@ -126,7 +127,7 @@ static void run_in_arena(const test_case *c, int32_t share) {
     compare(c, mode, " output", out[i], blob + c->outputs[i].first, c->outputs[i].second);
   }
   for (uint32_t i = 0; i < c->num_inputs; ++i) {
-    if (share < 0 || c->shares[share].first != i) {
+    if (share < 0 || c->shares[share].input != i) {
       compare(c, mode, " input changed", in[i], blob + c->inputs[i].first, c->inputs[i].second);
     }
   }

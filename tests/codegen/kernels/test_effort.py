@@ -23,9 +23,11 @@ def test_every_effort_computes_the_same(tmp_path: Path, effort: Effort) -> None:
 DEPTHWISE = (Kind.DEPTHWISE, Kind.MDW_MAX, Kind.GATED, Kind.PAIR)
 
 
+@pytest.mark.parametrize("from_end", [False, True], ids=["from the start", "from the end"])
 @pytest.mark.parametrize("stripes", [2, 5])
-def test_stripes_compute_the_same_with_the_output_behind_the_input(tmp_path: Path, stripes: int) -> None:
-    cases = [layer.case(replace(BALANCED, stripes=stripes)) for kind in DEPTHWISE for layer in listed(kind)]
+def test_stripes_compute_the_same_with_the_output_behind_the_input(tmp_path: Path, stripes: int, from_end: bool) -> None:
+    effort = replace(BALANCED, stripes=stripes, stripes_from_end=from_end)
+    cases = [layer.case(effort) for kind in DEPTHWISE for layer in listed(kind)]
     shared = [case for case in cases if any(isinstance(sharing, RowSchedule) for sharing in case.call.sharing.values())]
     assert len(shared) > len(cases) / 2
     run_on_host(cases, tmp_path / "host", sanitize=True)
