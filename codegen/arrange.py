@@ -71,8 +71,7 @@ class _Calls:
         calls = {op.output: select_kernel(op, graph, effort) for op in graph.ops if not is_free(op.kind)}
         return _Calls(graph, calls, dict.fromkeys(calls, effort))
 
-    def changed(self, op: Op, **changes: int) -> _Calls:
-        effort = replace(self.efforts[op.output], **changes)
+    def changed(self, op: Op, effort: Effort) -> _Calls:
         call = select_kernel(op, self.graph, effort)
         return _Calls(self.graph, {**self.by_output, op.output: call}, {**self.efforts, op.output: effort})
 
@@ -90,7 +89,7 @@ def _with_stripes(calls: _Calls, order: Order) -> tuple[_Calls, Order] | None:
     now = calls.efforts[op.output]
     found = []
     for stripes in (count for count in STRIPES if now.stripes < count <= now.max_stripes):
-        tried = calls.changed(op, stripes=stripes)
+        tried = calls.changed(op, replace(now, stripes=stripes))
         if tried.by_output[op.output].shape.get("is_striped"):
             found.append((tried, best_order(calls.graph, tried.by_output)))
     least = min((tried.peak_bytes for _, tried in found), default=order.peak_bytes)
@@ -102,7 +101,7 @@ def _with_stripes_from_end(best: Arrangement, calls: _Calls) -> tuple[Arrangemen
     for op in best.ops:
         effort, plan = calls.efforts[op.output], best.plan
         if effort.stripes > 1 and plan.arena_bytes >= plan.lower_bound_bytes + ARENA_ALIGN_BYTES:
-            tried = calls.changed(op, stripes_from_end=not effort.stripes_from_end)
+            tried = calls.changed(op, replace(effort, stripes_from_end=not effort.stripes_from_end))
             found = _planned(best.graph, tried)
             if found.plan.arena_bytes < best.plan.arena_bytes:
                 best, calls = found, tried
