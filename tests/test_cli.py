@@ -74,6 +74,12 @@ def left(folder: Path) -> set[str]:
         (("exprot",), ("exprot", "export")),
         (("compile", "net.tflite", "--target", "stm32f412", "--name", "1 net"), ("--name",)),
         (("train", "--data", "digits", "--width", "9", "--out", "x.pt"), ("width",)),
+        (("train", "--data", "digits", "--seed", str(1 << 64), "--out", "x.pt"), ("--seed",)),
+        (("train", "--data", "digits", "--teacher-weight", "2", "--out", "x.pt"), ("--teacher-weight",)),
+        (("train", "--data", "digits", "--teacher-temperature", "0", "--out", "x.pt"), ("--teacher-temperature",)),
+        (("export", "--target", "stm32f412", "--seed", "-1"), ("--seed",)),
+        (("compile", "net.tflite", "--target", "stm32f412", "--seed", "-1"), ("--seed",)),
+        (("verify", "out", "--seed", "-1"), ("--seed",)),
     ],
 )
 def test_usage_errors_exit_with_2(tmp_path: Path, model: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:

@@ -189,7 +189,7 @@ def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> No
 
 def test_mistakes_are_one_line(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
     for options, code, words in (
-        (("--teacher-weight", "2"), 2, "alpha"),
+        (("--teacher-weight", "nan"), 2, "alpha"),
         (("--start", str(uninterrupted), "--heads", "3"), 2, "--start needs the same"),
     ):
         done = train(pictures, tmp_path / "net.pt", 1, *options)
