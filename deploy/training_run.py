@@ -132,6 +132,8 @@ def require_same(file: Path, found: NetworkConfig, asked: NetworkConfig, advice:
 
 def require_writable(out: Path) -> None:
     """Fail before the training, not after it."""
+    if out.is_dir():
+        raise OutputFailed(f"{out} is a folder; give the checkpoint a file's name, such as {out / 'net.pt'}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         probe = out.with_name(f".{out.name}.probe-{os.getpid()}")

@@ -101,6 +101,7 @@ def test_unusable_picture_folders_exit_with_3(tmp_path: Path) -> None:
     (tmp_path / "pictures" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     fails(run(*options, "pictures", cwd=tmp_path), 3, "broken.jpg")
     fails(run("train", "--data", "pictures", "--out", "x.pt", cwd=tmp_path), 3, "pictures")
+    fails(run("train", "--data", "digits", "--out", "pictures", cwd=tmp_path), 3, "pictures", "is a folder")
     assert left(tmp_path) == {"pictures"}
 
 
