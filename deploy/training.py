@@ -65,6 +65,8 @@ def _images(request: TrainingRequest, resolution: int, channels: int) -> tuple[L
         split = "train" if only in train_set.class_names else "val"
         more = f" (and {len(others)} more)" if others else ""
         raise BadData(f"{root}: train and val must hold the same classes; {only!r} is in {split} alone{more}")
+    if len(train_set.class_names) < 2:
+        raise BadData(f"{root} holds one class, {train_set.class_names[0]!r}; a classifier needs at least two")
     return train_set, held_out
 
 

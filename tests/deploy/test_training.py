@@ -135,6 +135,11 @@ def test_bad_data_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         (root / "train" / "middle").mkdir()
         shutil.copy(root / "train" / "dark" / "0.png", root / "train" / "middle")
 
+    def one_class(root: Path) -> None:
+        for split in ("train", "val"):
+            shutil.rmtree(root / split / "dark")
+
+    refused(one_class, "holds one class, 'bright'; a classifier needs at least two")
     refused(third_class, "must hold the same classes; 'middle' is in train alone")
     refused(lambda root: (root / "val" / "empty").mkdir(), "class folder .*val/empty holds no picture")
     refused(lambda root: shutil.rmtree(root / "val"), "must hold the folders train/CLASS/ and val/CLASS/")
