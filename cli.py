@@ -35,7 +35,7 @@ def cli() -> None:
     emulated Cortex-M.
 
     Exit codes: 0 done; 1 a bug of ours; 2 usage; 3 bad or unsafe model or data; 4 unsupported operator; 5 over budget; 6 numbers
-    differ; 7 a needed external tool is missing.
+    differ; 7 a needed external tool is missing; 130 interrupted.
     """
 
 
@@ -57,6 +57,7 @@ _OPTIMIZE = click.option(
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")
 _NO_EMULATE = click.option("--no-emulate", is_flag=True, help="Do not run the emulated board.")
+_SEED = click.IntRange(0, 2**32 - 1)
 _MODEL = click.option("--model", metavar="NAME", help="A network by name; 'flynet-tiny models' lists them.")
 _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
 
@@ -110,7 +111,7 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
 @_TARGET
 @_OUT
 @_OPTIMIZE
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of untrained weights, crops and test inputs.")
+@click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of untrained weights, crops and test inputs.")
 @_JSON
 @_EMIT
 @_NO_EMULATE
@@ -161,7 +162,7 @@ def export(
 @_OUT
 @_OPTIMIZE
 @click.option("--name", metavar="ID", help="Name of the C library.  [default: the file's]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the test inputs.")
+@click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of the test inputs.")
 @_JSON
 @_EMIT
 @_NO_EMULATE
@@ -225,13 +226,19 @@ def compile_command(
 )
 @click.option("--resume", is_flag=True, help="Go on where an interrupted training of --out was stopped.")
 @click.option("--teacher", metavar="FILE|torchvision:NAME", help="Learn from this network's logits too.")
-@click.option("--teacher-temperature", type=float, default=4.0, show_default=True, help="How soft its logits are made.")
-@click.option("--teacher-weight", type=float, default=0.5, show_default=True, help="Its share of the loss, 0 to 1.")
+@click.option(
+    "--teacher-temperature",
+    type=click.FloatRange(0, min_open=True),
+    default=4.0,
+    show_default=True,
+    help="How soft its logits are made.",
+)
+@click.option("--teacher-weight", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Its share of the loss.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on the CPU.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that decode pictures.  [default: one a core, 16 at most]")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write the metrics there too.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of weights, order and augmentation.")
+@click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of weights, order and augmentation.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The checkpoint to write.")
 def train(
     data: str,
@@ -336,7 +343,7 @@ def evaluate(
     show_default=True,
     help="Images or noise inputs, beside the extremes.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the inputs.")
+@click.option("--seed", type=_SEED, default=1, show_default=True, help="Seed of the inputs.")
 @_NO_EMULATE
 def verify(folder: Path, count: int, seed: int, no_emulate: bool) -> None:
     """Compare every tensor of an output folder again, on fresh inputs, in all four runtimes."""

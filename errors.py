@@ -45,6 +45,10 @@ class BadData(FlynetError):
     """Images, labels or folders that cannot be used."""
 
 
+class Diverged(BadData):
+    """A training whose loss or weights are no longer numbers; to go on with it would only repeat that."""
+
+
 class OutputFailed(FlynetError):
     """The output folder cannot be written; nothing is left half-written."""
 

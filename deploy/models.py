@@ -50,6 +50,10 @@ def models_table(as_json: bool) -> str:
     for reason in dict.fromkeys(row.sizes for row in rows if row.flash_bytes is None):
         lines.append(f"'-': flash and SRAM {reason}")
     lines.append(
+        "MACs: convolutions and fully connected layers, without the attention's small ones, which a report counts too; beside a "
+        "peer's printed MAdds stand these and the products with MicroNet's computed coefficients."
+    )
+    lines.append(
         "profiled: MAdds as the paper's profiler counts them, with batch normalization, activations and the attention's pooling."
     )
     lines.append(

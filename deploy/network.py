@@ -155,7 +155,7 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
 
         onnx = export_onnx(model, config.input_shape)
         step.say(f"model.onnx, {len(onnx):,} bytes, float")
-    held_out = _held_out(request, config, dataset) if request.checkpoint and not request.backbone else None
+    held_out = _held_out(request, config, dataset, class_names) if request.checkpoint and not request.backbone else None
     return PreparedNetwork(
         name,
         config,
@@ -214,14 +214,18 @@ def training_images(request: NetworkRequest, config: NetworkConfig, class_names:
     return found
 
 
-def _held_out(request: NetworkRequest, config: NetworkConfig, dataset: str) -> ImageSet | None:
-    """Labelled images of the data that the checkpoint was trained on, or of the calibration folder's `val` split."""
+def _held_out(request: NetworkRequest, config: NetworkConfig, dataset: str, class_names: Sequence[str]) -> ImageSet | None:
+    """Labelled images of the data that the checkpoint was trained on, or of the calibration folder's `val` split.
+
+    None where their classes are not the checkpoint's (`class_names`, empty where it does not say them).
+    """
     if dataset == "digits":
         return digits(config.resolution, config.channels)[1]
     place = Path(request.calibration)
     if (place / "val").is_dir():
         images = folder(place, config.resolution, config.channels, split="val", limit=500)
-        return images if len(images.class_names) == config.classes else None
+        known = tuple(class_names) or images.class_names
+        return images if len(images.class_names) == config.classes and images.class_names == known else None
     return None
 
 

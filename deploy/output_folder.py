@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -42,11 +43,19 @@ def output_folder(destination: Path, marker: str = MARKER) -> Iterator[Path]:
 
 
 def require_replaceable(destination: Path, marker: str = MARKER) -> None:
-    """Raise `OutputFailed` when something that is not ours lies at the destination; worth asking before long work."""
+    """Raise `OutputFailed` when something that is not ours lies at the destination, or no folder can be made there.
+
+    Worth asking before long work.
+    """
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         raise OutputFailed(f"{destination} exists and is no folder; choose another --out")
     if destination.is_dir() and any(destination.iterdir()) and not (destination / marker).is_file():
         raise OutputFailed(f"{destination} holds files that are not ours (no {marker}); choose another --out")
+    beside = next(place for place in destination.absolute().parents if os.path.lexists(place))
+    if not beside.is_dir():
+        raise OutputFailed(f"cannot write {destination}: {beside} is no folder; choose another --out")
+    if not os.access(beside, os.W_OK | os.X_OK):
+        raise OutputFailed(f"cannot write in {beside}; choose another --out")
 
 
 def _swap(scratch: Path, destination: Path) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..codegen.compiler import Compiled, compile_tflite
 from ..codegen.ir import Tensor
 from ..codegen.targets import Target, get_target, place
-from ..errors import BadData, EmulationFailed
+from ..errors import BadData
 from ..flynet.data import centre_crop, normalise, read_image
 from ..verify.board import board_for
 from ..verify.firmware import BuiltFirmware
@@ -117,7 +117,7 @@ def built_firmware(found: Revisited) -> BuiltFirmware:
     project, ram = found.folder / FIRMWARE_FOLDER, found.report["ram"]
     elf, harness = project / f"{found.compiled.library.name}.elf", project / "verify.elf"
     if not harness.is_file():
-        raise EmulationFailed(f"{harness} is missing; build it with: make -C {project} verify")
+        raise BadData(f"{harness} is missing; build it with: make -C {project} verify")
     placement = place(found.target, ram["arena_bytes"], ram["stack_bytes"], ram["static_bytes"])
     return BuiltFirmware(elf, harness, project / "build", board_for(found.target), placement)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BadCheckpoint, BadData, MissingTool, UsageError
 from ..flynet.data import digits
+from ..flynet.presets import preset
 from ..flynet.recipe import Recipe, paper_recipe, small_recipe
 from ..flynet.stream import FolderStream
 from .detecting import COCO, detector_training
@@ -64,6 +65,8 @@ def _images(request: TrainingRequest, resolution: int, channels: int) -> tuple[L
         split = "train" if only in train_set.class_names else "val"
         more = f" (and {len(others)} more)" if others else ""
         raise BadData(f"{root}: train and val must hold the same classes; {only!r} is in {split} alone{more}")
+    if len(train_set.class_names) < 2:
+        raise BadData(f"{root} holds one class, {train_set.class_names[0]!r}; a classifier needs at least two")
     return train_set, held_out
 
 
@@ -71,6 +74,8 @@ def _recipe(request: TrainingRequest, params: int) -> Recipe:
     """The recipe by name (digits: small, folders: the paper's), with the options that were given."""
     name = request.recipe or ("small" if request.data == DIGITS else "paper")
     recipe = small_recipe() if name == "small" else paper_recipe(params, second_stage=request.start is not None)
+    if name == "paper" and request.network.model is not None:
+        recipe = replace(recipe, temperature_start=preset(request.network.model).temperature_start)
     return recipe.changed(request.epochs, request.batch, request.learning_rate)
 
 
@@ -92,12 +97,13 @@ def _teacher(name: str, config: NetworkConfig) -> nn.Module:
     if name.startswith("torchvision:"):
         try:
             from torchvision.models import get_model  # type: ignore[import-not-found, import-untyped, unused-ignore]
-        except ImportError as error:
-            raise MissingTool("torchvision", "pip install torchvision") from error
+        except (ImportError, RuntimeError) as error:  # RuntimeError: a build for another torch cannot register its operators
+            raise MissingTool(f"torchvision ({str(error).splitlines()[0]})", "pip install 'flynet-tiny[detection]'") from error
         try:
             found: nn.Module = get_model(name.removeprefix("torchvision:"), weights="DEFAULT")
         except (ValueError, OSError) as error:
             raise UsageError(f"--teacher {name}: {str(error).splitlines()[0]}") from error
+        _require_scores(name, found, config)
         return found
     from ..flynet.checkpoint import load_checkpoint
 
@@ -108,3 +114,17 @@ def _teacher(name: str, config: NetworkConfig) -> nn.Module:
             f"{config.name} takes {list(config.input_shape[1:])} to {config.classes}"
         )
     return model
+
+
+def _require_scores(name: str, teacher: nn.Module, config: NetworkConfig) -> None:
+    """UsageError where somebody else's network gives no scores of the student's classes for the student's images."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            found = teacher.eval()(torch.zeros(config.input_shape))
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"--teacher {name} cannot take images of {list(config.input_shape[1:])}") from error
+    shape = list(getattr(found, "shape", ()))
+    if shape != [1, config.classes]:
+        raise UsageError(f"--teacher {name} gives {shape}, which are no scores of the {config.classes} classes")

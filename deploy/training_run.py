@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadData, Interrupted, MissingTool, OutputFailed, UsageError
+from ..errors import BadData, Diverged, Interrupted, MissingTool, OutputFailed, UsageError
 from ..flynet.networks import NetworkConfig, config_to_dict
 from ..flynet.recipe import Distillation, Recipe
 from ..report.learning_curve import learning_curve
@@ -111,6 +111,8 @@ def run_training(request: TrainingRequest, prepare: Callable[[], Training]) -> N
             )  # fmt: skip
         except KeyboardInterrupt as error:
             raise Interrupted(f"interrupted in epoch {bar.epoch}; {_kept(bar.epoch)}") from error
+        except Diverged:
+            raise
         except BadData as error:
             raise BadData(f"{error}; {_kept(bar.epoch)}" if bar.epoch > 1 else str(error)) from error
         if is_first:
@@ -130,6 +132,8 @@ def require_same(file: Path, found: NetworkConfig, asked: NetworkConfig, advice:
 
 def require_writable(out: Path) -> None:
     """Fail before the training, not after it."""
+    if out.is_dir():
+        raise OutputFailed(f"{out} is a folder; give the checkpoint a file's name, such as {out / 'net.pt'}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         probe = out.with_name(f".{out.name}.probe-{os.getpid()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -20,6 +21,19 @@ from .networks import NetworkConfig, build_network, config_from_dict, config_to_
 
 FORMAT = "flynet-tiny checkpoint"
 VERSION = 2
+
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    struct.error,
+)
 
 Scalar = bool | int | float | str
 
@@ -104,17 +118,10 @@ def _read(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch tells of foreign pickles, which are refused below
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        EOFError,
-        ValueError,
-        KeyError,
-        AttributeError,
-    ) as error:
-        raise BadCheckpoint(f"{path} is not a whole checkpoint ({path.stat().st_size} bytes): {_line(error)}") from error
+    except _UNREADABLE as error:
+        # what unpickling says is about its inside, or advises to load the file without the guard
+        why = _line(error) if isinstance(error, (OSError, RuntimeError)) else "it is damaged, or of another program"
+        raise BadCheckpoint(f"{path} is not a whole checkpoint ({path.stat().st_size} bytes): {why}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = f"keys {', '.join(map(str, list(content)[:3]))}" if isinstance(content, dict) else f"a {type(content).__name__}"
         raise BadCheckpoint(f"{path} is not a flynet-tiny checkpoint: found {found}")

@@ -56,17 +56,18 @@ def distribute(model: nn.Module) -> nn.Module:
     if world_size() == 1:
         return model
     for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SynchronisedBatchNorm2d
+        if type(module) in _SYNCHRONISED:
+            module.__class__ = _SYNCHRONISED[type(module)]
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # costs a copy of a small filter
     return DistributedDataParallel(model, forward_sync_buffers=False)
 
 
 def undistribute(model: nn.Module) -> None:
     """Take back what `distribute` changed in the model's modules."""
+    plain = {synchronised: kind for kind, synchronised in _SYNCHRONISED.items()}
     for module in model.modules():
-        if type(module) is SynchronisedBatchNorm2d:
-            module.__class__ = nn.BatchNorm2d
+        if type(module) in plain:
+            module.__class__ = plain[type(module)]
 
 
 def extremes(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,17 +97,18 @@ def summed(values: list[float], device: torch.device) -> list[float]:
     return [float(value) for value in total]
 
 
-class SynchronisedBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization over the maps of all processes; each has the same number of them."""
+class _SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalization over the images of all processes; each has the same number of them."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
         values = x.float()  # sums of half precision overflow
         count = x.numel() // x.shape[1] * world_size()
-        mean = _sum_over_processes(values.sum((0, 2, 3))) / count
-        centred = values - mean[:, None, None]
-        variance = _sum_over_processes((centred * centred).sum((0, 2, 3))) / count
+        axes, across = (0, *range(2, x.dim())), (-1, *(1,) * (x.dim() - 2))
+        mean = _sum_over_processes(values.sum(axes)) / count
+        centred = values - mean.reshape(across)
+        variance = _sum_over_processes((centred * centred).sum(axes)) / count
         with torch.no_grad():
             momentum = self.momentum or 0.0
             assert self.running_mean is not None
@@ -116,7 +118,21 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)
             self.num_batches_tracked += 1
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        return (centred * scale.reshape(across) + self.bias.reshape(across)).to(x.dtype)
+
+
+class SynchronisedBatchNorm1d(_SynchronisedBatchNorm, nn.BatchNorm1d):
+    """Of vectors [N, C]."""
+
+
+class SynchronisedBatchNorm2d(_SynchronisedBatchNorm, nn.BatchNorm2d):
+    """Of maps [N, C, H, W]."""
+
+
+_SYNCHRONISED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: SynchronisedBatchNorm1d,
+    nn.BatchNorm2d: SynchronisedBatchNorm2d,
+}
 
 
 class _SumOverProcesses(torch.autograd.Function):

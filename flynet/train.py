@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadData
+from ..errors import BadData, Diverged
 from .bn_statistics import estimate_bn_statistics, set_bn_momentum
 from .data import Floats, Indices
 from .distributed import distribute, my_share, rank, summed, undistribute
@@ -114,6 +114,7 @@ def train(
             mean.add(outcome, len(batch.images))
             if on_step is not None:
                 on_step(Progress(epoch, recipe.epochs, step, steps, mean.loss, mean.accuracy))
+        _require_numbers(model, epoch)
         mean.over_all_processes(device)
         seconds = time.monotonic() - began
         figures = {"epoch": epoch, **mean.figures(), **task.measure(model)}
@@ -123,6 +124,7 @@ def train(
             on_epoch(model, state)
     undistribute(model)
     estimate_bn_statistics(model, _statistics_images(task, seed))  # the same in every process
+    _require_numbers(model, recipe.epochs)
     return tuple(history)
 
 
@@ -145,7 +147,7 @@ class _Mean:
             self._classifies = True
             self._right += outcome.right
         if not math.isfinite(self._loss_sum):
-            raise BadData(f"training diverged in epoch {self._epoch} (loss {self.loss}); try a lower learning rate")
+            raise _diverged(self._epoch, f"loss {self.loss}")
 
     def over_all_processes(self, device: torch.device) -> None:
         self._loss_sum, right, images = summed([self._loss_sum, self._right, self.images], device)
@@ -161,6 +163,17 @@ class _Mean:
 
     def figures(self) -> dict[str, float]:
         return {"loss": self.loss} | ({} if self.accuracy is None else {"train_accuracy": self.accuracy})
+
+
+def _require_numbers(model: nn.Module, epoch: int) -> None:
+    """Diverged where a weight or a statistic is none: after the last step there is no loss that would tell."""
+    for name, values in model.state_dict().items():
+        if not bool(values.isfinite().all()):
+            raise _diverged(epoch, f"{name} is not finite")
+
+
+def _diverged(epoch: int, sign: str) -> Diverged:
+    return Diverged(f"training diverged in epoch {epoch} ({sign}); begin again with a lower learning rate")
 
 
 def _batches(task: Task, size: int, steps: int, seed: int, epoch: int) -> Iterator[Batch]:

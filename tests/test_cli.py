@@ -74,6 +74,12 @@ def left(folder: Path) -> set[str]:
         (("exprot",), ("exprot", "export")),
         (("compile", "net.tflite", "--target", "stm32f412", "--name", "1 net"), ("--name",)),
         (("train", "--data", "digits", "--width", "9", "--out", "x.pt"), ("width",)),
+        (("train", "--data", "digits", "--seed", str(1 << 64), "--out", "x.pt"), ("--seed",)),
+        (("train", "--data", "digits", "--teacher-weight", "2", "--out", "x.pt"), ("--teacher-weight",)),
+        (("train", "--data", "digits", "--teacher-temperature", "0", "--out", "x.pt"), ("--teacher-temperature",)),
+        (("export", "--target", "stm32f412", "--seed", "-1"), ("--seed",)),
+        (("compile", "net.tflite", "--target", "stm32f412", "--seed", "-1"), ("--seed",)),
+        (("verify", "out", "--seed", "-1"), ("--seed",)),
     ],
 )
 def test_usage_errors_exit_with_2(tmp_path: Path, model: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
@@ -95,6 +101,7 @@ def test_unusable_picture_folders_exit_with_3(tmp_path: Path) -> None:
     (tmp_path / "pictures" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     fails(run(*options, "pictures", cwd=tmp_path), 3, "broken.jpg")
     fails(run("train", "--data", "pictures", "--out", "x.pt", cwd=tmp_path), 3, "pictures")
+    fails(run("train", "--data", "digits", "--out", "pictures", cwd=tmp_path), 3, "pictures", "is a folder")
     assert left(tmp_path) == {"pictures"}
 
 

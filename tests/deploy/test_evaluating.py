@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -181,5 +182,10 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(error):
             ask(tmp_path / name, pictures)
+    shutil.copytree(folder / "out", tmp_path / "no-elf")
+    (tmp_path / "no-elf" / "firmware" / "verify.elf").unlink()
+    with pytest.raises(BadData, match=r"verify\.elf is missing; build it with: make -C") as missing:
+        ask(tmp_path / "no-elf", pictures, "emulated")
+    assert missing.value.exit_code == 3  # 6 says that numbers differ
     with pytest.raises(UsageError, match="trained here"):
         evaluate_model(tmp_path / "bad.pt", str(pictures), None, None, None, True, IMAGENET)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flynet_tiny.deploy.output_folder import output_folder
+from flynet_tiny.deploy.output_folder import output_folder, require_replaceable
 from flynet_tiny.errors import OutputFailed
 
 
@@ -63,3 +63,13 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
 def test_unwritable_parent_is_refused() -> None:
     with pytest.raises(OutputFailed, match="cannot write"), output_folder(Path("/proc/nowhere/out")):
         pass
+
+
+def test_a_place_that_cannot_hold_a_folder_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputFailed, match="file is no folder"):
+        require_replaceable(tmp_path / "file" / "deep" / "out")
+    monkeypatch.setattr("os.access", lambda *_: False)  # whoever runs the tests may be allowed everything
+    with pytest.raises(OutputFailed, match="cannot write in"):
+        require_replaceable(tmp_path / "deep" / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ import pytest
 import torch
 
 from flynet_tiny.deploy.console import Step
-from flynet_tiny.deploy.network import NetworkRequest
-from flynet_tiny.deploy.training import train_network
+from flynet_tiny.deploy.network import NetworkRequest, _held_out
+from flynet_tiny.deploy.training import _recipe, train_network
 from flynet_tiny.deploy.training_run import TrainingRequest
-from flynet_tiny.errors import BadCheckpoint, BadData, FlynetError, Interrupted, UsageError
+from flynet_tiny.errors import BadCheckpoint, BadData, Diverged, FlynetError, Interrupted, MissingTool, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
 
 from ..flynet.pictures import write_pictures
@@ -134,6 +135,11 @@ def test_bad_data_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         (root / "train" / "middle").mkdir()
         shutil.copy(root / "train" / "dark" / "0.png", root / "train" / "middle")
 
+    def one_class(root: Path) -> None:
+        for split in ("train", "val"):
+            shutil.rmtree(root / split / "dark")
+
+    refused(one_class, "holds one class, 'bright'; a classifier needs at least two")
     refused(third_class, "must hold the same classes; 'middle' is in train alone")
     refused(lambda root: (root / "val" / "empty").mkdir(), "class folder .*val/empty holds no picture")
     refused(lambda root: shutil.rmtree(root / "val"), "must hold the folders train/CLASS/ and val/CLASS/")
@@ -189,7 +195,7 @@ def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> No
 
 def test_mistakes_are_one_line(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
     for options, code, words in (
-        (("--teacher-weight", "2"), 2, "alpha"),
+        (("--teacher-weight", "nan"), 2, "alpha"),
         (("--start", str(uninterrupted), "--heads", "3"), 2, "--start needs the same"),
     ):
         done = train(pictures, tmp_path / "net.pt", 1, *options)
@@ -205,6 +211,74 @@ def test_mistakes_are_one_line(pictures: Path, uninterrupted: Path, tmp_path: Pa
         with pytest.raises(error, match=words):
             train_network(request(pictures, tmp_path / "net.pt", **asked))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_diverges_is_not_to_be_resumed(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="lower learning rate") as error:
+        train_network(request(pictures, tmp_path / "net.pt", epochs=9, learning_rate=1e5))
+    assert (tmp_path / "net.pt.resume").is_file()  # it was not the first epoch
+    assert "--resume" not in str(error.value)
+    assert not (tmp_path / "net.pt").exists()
+
+
+def test_a_preset_is_annealed_from_its_own_temperature(pictures: Path, tmp_path: Path) -> None:
+    def first_temperature(**options: Any) -> float:
+        asked = TrainingRequest(str(pictures), NetworkRequest(resolution=16, **options), tmp_path / "net.pt")
+        return _recipe(asked, 10**6).temperature_start
+
+    assert first_temperature(model="flynet-h3-0.5x-t3") == 3.0
+    assert first_temperature(model="flynet-h3-0.5x") == first_temperature(width=0.5) == 10.0
+
+
+def test_a_teacher_of_torchvision_must_know_the_students_classes(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def teaches(network: object) -> None:
+        models = types.ModuleType("torchvision.models")
+        models.get_model = lambda *_, **__: network  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
+        monkeypatch.setitem(sys.modules, "torchvision.models", models)
+
+    asked = request(pictures, tmp_path / "net.pt", epochs=1, teacher="torchvision:any")
+    teaches(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 1000)))
+    with pytest.raises(UsageError, match=r"torchvision:any gives .*1000.*2 classes"):
+        train_network(asked)
+    teaches(torch.nn.Conv2d(3, 8, 3))  # takes colour
+    with pytest.raises(UsageError, match=r"torchvision:any cannot take .*1, 16, 16"):
+        train_network(asked)
+    teaches(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 2)))
+    train_network(asked)
+    assert (tmp_path / "net.pt").is_file()
+
+
+def test_a_torchvision_that_cannot_be_loaded_is_a_missing_tool(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build for another torch says RuntimeError when its operators are registered."""
+
+    class Broken:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "torchvision":
+                raise RuntimeError("operator torchvision::nms does not exist")
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(MissingTool, match="nms does not exist"):
+        train_network(request(pictures, tmp_path / "net.pt", teacher="torchvision:resnet18"))
+
+
+def test_accuracy_is_of_images_with_the_checkpoints_classes(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    config = load_checkpoint(uninterrupted)[1].config
+    asked = NetworkRequest(checkpoint=uninterrupted, calibration=str(pictures))
+    found = _held_out(asked, config, str(pictures), ("bright", "dark"))
+    assert found is not None
+    assert len(found) == 8
+    others = write_pictures(tmp_path / "others")
+    (others / "val" / "dark").rename(others / "val" / "a")  # two classes too, in another order
+    asked = NetworkRequest(checkpoint=uninterrupted, calibration=str(others))
+    assert _held_out(asked, config, str(pictures), ("bright", "dark")) is None
+    assert _held_out(asked, config, str(pictures), ()) is not None
 
 
 def test_a_teacher_and_mixed_precision_train(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:

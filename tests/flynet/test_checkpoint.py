@@ -66,6 +66,8 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     path = tmp_path / "other.pt"
     path.write_text("hello")
     assert "not a whole checkpoint" in refused(path)
+    path.write_text("garbage")
+    assert "weights_only" not in refused(path)  # torch advises to load it without its guard
     torch.save({"layer1.weight": torch.zeros(2)}, path)
     assert "found keys layer1.weight" in refused(path)
     torch.save([1, 2], path)
@@ -83,6 +85,17 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     torch.save({"format": FORMAT, "weights": Evil()}, path)
     refused(path)
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a.", b"t.", b"\x80\x02]\x89h\x05.", b"X\x01", b"\x80\x02}].s.", b"\x80\x02]}Ks."],
+    ids=["empty stack", "no mark", "no memo", "cut off", "few", "unhashable"],
+)
+def test_a_broken_pickle_is_refused(tmp_path, content):
+    path = tmp_path / "broken.pt"
+    path.write_bytes(content)
+    assert "not a whole checkpoint" in refused(path)
 
 
 def test_weights_of_another_network_are_refused(saved):

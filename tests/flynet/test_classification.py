@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from flynet_tiny.errors import BadData, UsageError
+from flynet_tiny.errors import BadData, Diverged, UsageError
 from flynet_tiny.flynet import train as loop
 from flynet_tiny.flynet.blocks import EcaSoftmax
 from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
@@ -63,6 +63,14 @@ def test_the_temperature_falls_to_the_configurations(small_digits):
     assert len(distinct) == 8
     assert distinct[0] > 9
     assert {module.temperature for module in model.modules() if isinstance(module, EcaSoftmax)} == {1.0}
+
+
+@pytest.mark.parametrize(("recipe", "epoch"), [(Recipe(epochs=1, batch=64), 1), (Recipe(epochs=9, batch=64), 2)])
+def test_weights_that_are_no_numbers_are_no_result(small_digits, recipe, epoch):
+    """The very last step is followed by no loss that would tell."""
+    few = small_digits[0].first(64), small_digits[1].first(20)
+    with pytest.raises(Diverged, match=f"diverged in epoch {epoch} .*lower learning rate"):
+        train_classifier(CONFIG, *few, recipe=replace(recipe, learning_rate=1e30))
 
 
 def test_training_starts_from_given_weights(small_digits):

@@ -21,7 +21,7 @@ import sys
 import torch
 import torch.distributed as dist
 from torch import nn
-from flynet_tiny.flynet.distributed import SynchronisedBatchNorm2d, gathered, my_share, summed
+from flynet_tiny.flynet.distributed import SynchronisedBatchNorm2d, distribute, gathered, my_share, summed, undistribute
 from flynet_tiny.flynet.noise import QuantizationNoise
 
 torch.set_num_threads(1)
@@ -41,6 +41,13 @@ torch.testing.assert_close(found, expected[mine], rtol=1e-5, atol=1e-5)
 (found * weights[mine]).sum().backward()
 torch.testing.assert_close(other.grad[mine], one.grad[mine], rtol=1e-4, atol=1e-5)
 torch.testing.assert_close(shared[0].running_var, whole[0].running_var)
+head = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(48))  # a MicroNet has such ones
+alone = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(48))
+expected = alone(values)
+torch.testing.assert_close(distribute(head)(values[mine]), expected[mine], rtol=1e-5, atol=1e-5)
+undistribute(head)
+assert type(head[1]) is nn.BatchNorm1d
+torch.testing.assert_close(head[1].running_var, alone[1].running_var)
 assert gathered([rank, "x"]) == [0, "x", 1, "x"]
 assert summed([1.0, rank], torch.device("cpu")) == [2.0, 1.0]
 dist.destroy_process_group()
