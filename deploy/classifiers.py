@@ -138,7 +138,7 @@ def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
             run = run_emulated(firmware, library, sets, trace=False, count=False, timeout_s=EMULATION_TIMEOUT_S)
             return np.stack([result.outputs[output].reshape(-1) for result in run.sets])
 
-        yield Classifier("generated C, emulated board", resolution, channels, classes, 32, emulated)
+        yield Classifier("generated C, emulated board", resolution, channels, classes, 32, emulated, found.class_names)
         return
     require_tools(Tool.HOST_COMPILER)
     with HostLibrary(library) as host:
@@ -147,7 +147,7 @@ def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
             sets = [{tensor.name: image} for image in quantize_images(images, tensor)]
             return np.stack([result.outputs[output].reshape(-1) for result in host.run_many(sets, trace=False)])
 
-        yield Classifier("generated C, host", resolution, channels, classes, 32, on_host)
+        yield Classifier("generated C, host", resolution, channels, classes, 32, on_host, found.class_names)
 
 
 def _facts(model: Path, graph: Graph) -> tuple[int, int, int]:

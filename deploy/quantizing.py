@@ -57,6 +57,7 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
         sqnr,
         _why_no_accuracy(network),
         fine_tuning,
+        () if network.is_backbone else network.class_names,
     )
 
 

@@ -44,6 +44,10 @@ class Revisited:
     def target(self) -> Target:
         return self.plan.target
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.report["model"].get("class_names", ()))
+
 
 def revisit(folder: Path) -> Revisited:
     """Read an output folder; raises `BadData` naming what is missing."""
@@ -108,7 +112,10 @@ def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:
         stored = run.sets[0].outputs[name].reshape(-1).astype(np.int64)
         order = np.argsort(-stored, kind="stable")[:top]
         lines.append(f"{tensor.source_name or name}: the {len(order)} largest of {stored.size}")
-        lines += [f"  {i:>6}  {(stored[i] - tensor.zero_point) * tensor.scale:>12.5f}  (int8 {stored[i]})" for i in order]
+        classes = found.class_names if len(found.class_names) == stored.size else ()
+        for i in order:
+            real = (stored[i] - tensor.zero_point) * tensor.scale
+            lines.append(f"  {i:>6}  {real:>12.5f}  (int8 {stored[i]})" + (f"  {classes[i]}" if classes else ""))
     return "\n".join(lines) + "\n"
 
 

@@ -215,6 +215,7 @@ def _report(
         compiled.sha256,
         len(subject.tflite),
         tuple(_resolution(graph.tensor(name)) for name in graph.outputs),
+        subject.class_names,
     )
     arena = compiled.plan.arena_bytes
     if linked is None:

@@ -30,6 +30,7 @@ class Subject:
     name         C identifier of the library;  title  what the report calls the network
     real_inputs  [N, ...] int8, what the first input sees in use (photos, digits; noise where the input is no image)
     params       float parameters, or for a foreign file its weights and biases
+    class_names  in the order of the scores; empty where they are not known
     """
 
     name: str
@@ -43,6 +44,7 @@ class Subject:
     sqnr: tuple[LayerSqnr, ...] | NotDone = field(default_factory=lambda: NotDone("no float network to compare with"))
     accuracy_not_done: str = "no labelled images"
     fine_tuning: FineTuning | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

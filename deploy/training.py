@@ -55,6 +55,8 @@ def _images(request: TrainingRequest, resolution: int, channels: int) -> tuple[L
     if request.data == DIGITS:
         return digits(resolution, channels)
     root = Path(request.data)
+    if not root.is_dir():
+        raise BadData(f"{root} is no folder; --data takes digits, a folder with train/CLASS/ and val/CLASS/, or coco:DIR")
     if not ((root / "train").is_dir() and (root / "val").is_dir()):
         raise BadData(f"{root} must hold the folders train/CLASS/ and val/CLASS/ with pictures")
     train_set, held_out = (

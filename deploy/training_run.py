@@ -1,6 +1,7 @@
 """Around any training: the progress bar, FILE.resume after each epoch, the metrics and the learning curve, and the checkpoint.
 
-While the training runs, all that it needs to go on lies in FILE.resume; it is removed at the end.
+While the training runs, all that it needs to go on lies in FILE.resume; it is removed at the end. What an interrupted training
+has left there becomes FILE.resume.old when another begins.
 """
 
 from __future__ import annotations
@@ -96,7 +97,11 @@ def run_training(request: TrainingRequest, prepare: Callable[[], Training]) -> N
 
         def on_epoch(model: nn.Module, state: TrainingState) -> None:
             _write_metrics(request.out, state.history)
-            save_checkpoint(_resume_file(request.out), model, metadata, state.as_dict())
+            resume_file = _resume_file(request.out)
+            if state.epoch == 1 and resume_file.is_file():
+                os.replace(resume_file, f"{resume_file}.old")
+                reporter.line("", f"the interrupted training in {resume_file.name} is kept as {resume_file.name}.old")
+            save_checkpoint(resume_file, model, metadata, {"options": _options(request), **state.as_dict()})
             bar.epoch = state.epoch + 1
             last = state.history[-1]
             reporter.line("", _epoch_line(state.epoch, last))
@@ -189,7 +194,28 @@ def _interrupted_training(request: TrainingRequest, training: Training) -> tuple
     require_same(file, metadata.config, training.config, "give the same options, or leave --resume out")
     if metadata.class_names != training.class_names:
         raise BadData(f"{file} was trained on other classes than {request.data} holds; give the same images")
-    return model, TrainingState.from_dict(state_of_then)
+    kept = dict(state_of_then)
+    options = kept.pop("options", {})
+    for option, value in _options(request).items():
+        if options.get(option) != value:
+            begun, now = (_as_given(option, given) for given in (options.get(option), value))
+            raise UsageError(f"{file} was begun {begun}, not {now}; give the same options, or leave --resume out")
+    return model, TrainingState.from_dict(kept)
+
+
+def _options(request: TrainingRequest) -> dict[str, bool | float | str | None]:
+    """What decides the weights besides network, recipe, seed and images: it must be the same when a training goes on."""
+    options: dict[str, bool | float | str | None] = {"--amp": request.mixed_precision, "--teacher": request.teacher}
+    if request.teacher is not None:
+        options["--teacher-temperature"] = request.distillation.temperature
+        options["--teacher-weight"] = request.distillation.alpha
+    return options
+
+
+def _as_given(option: str, value: bool | float | str | None) -> str:
+    if value is None or value is False:
+        return f"without {option}"
+    return f"with {option}" if value is True else f"with {option} {value}"
 
 
 def _tensorboard(folder: Path | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -102,9 +103,22 @@ PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in _PRESETS}
 
 
 def preset(name: str) -> Preset:
-    """The preset of this name; UsageError with the nearest names."""
-    if name in PRESETS:
-        return PRESETS[name]
+    """The preset of this name, or a network whose width or heads no table has; UsageError with the nearest names."""
+    config = _of_any_width(name)
+    known = name if config is None else config.name
+    if known in PRESETS:
+        return PRESETS[known]
+    if config is not None:
+        return Preset(known, config)
     near = get_close_matches(name, PRESETS, n=3, cutoff=0.4)
     advice = f"did you mean {' or '.join(near)}?" if near else "see 'flynet-tiny models'"
     raise UsageError(f"unknown model {name!r}; {advice}")
+
+
+def _of_any_width(name: str) -> NetworkConfig | None:
+    """`mobilenetv3-small-0.75x` and `flynet-h2-0.45x`; None for another name."""
+    if found := re.fullmatch(r"mobilenetv3-small-(\d+\.?\d*)x", name):
+        return MobileNetV3Config(float(found[1]))
+    if found := re.fullmatch(r"flynet-h(\d+)-(\d+\.?\d*)x", name):
+        return FlyNetConfig(width=float(found[2]), heads=int(found[1]))
+    return None

@@ -15,7 +15,8 @@ Share = float  # of 1; an alias, since a field below is called `float`
 class ModelFacts:
     """The network. `trained` is None for a foreign `.tflite`; `params` counts weights and biases; `macs` convolutions and fc.
 
-    outputs  the shape of each output without its batch; `classes` is the first one's last dimension
+    outputs      the shape of each output without its batch; `classes` is the first one's last dimension
+    class_names  in the order of the scores; empty where they are not known
     """
 
     name: str
@@ -27,6 +28,7 @@ class ModelFacts:
     sha256: str
     tflite_bytes: int
     outputs: tuple[tuple[int, ...], ...]
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,12 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(error):
             ask(tmp_path / name, pictures)
+    shutil.copytree(folder / "out", tmp_path / "named")
+    report = json.loads((tmp_path / "named" / "report.json").read_text())
+    report["model"]["class_names"] = ["blue", "green", "red", "yellow"]
+    (tmp_path / "named" / "report.json").write_text(json.dumps(report))
+    with pytest.raises(BadData, match=r"class \d is '\w+' in .*named and '\w+' in"):
+        ask(tmp_path / "named", pictures)
     shutil.copytree(folder / "out", tmp_path / "no-elf")
     (tmp_path / "no-elf" / "firmware" / "verify.elf").unlink()
     with pytest.raises(BadData, match=r"verify\.elf is missing; build it with: make -C") as missing:

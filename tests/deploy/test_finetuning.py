@@ -38,7 +38,7 @@ def network() -> PreparedNetwork:
     train, held_out = digits(8, 1)
     config = FlyNetConfig(resolution=8, classes=10, channels=1)
     onnx = export_onnx(model, (1, 1, 8, 8))
-    return PreparedNetwork("net", config, onnx, True, 1, train, held_out, qat_epochs=3, training=train, distillation=0.0)
+    return PreparedNetwork("net", config, onnx, True, 1, train, held_out, False, 3, train, 0.0, class_names=train.class_names)
 
 
 def test_learned_weights_reach_the_file_and_the_report(network: PreparedNetwork, tmp_path: Path) -> None:
@@ -57,6 +57,7 @@ def test_learned_weights_reach_the_file_and_the_report(network: PreparedNetwork,
     report = json.loads(verdict.report.to_json())
     assert report["accuracy"]["int8"] == facts.simulated
     assert report["fine_tuning"]["int8_before"] == facts.int8_before
+    assert report["model"]["class_names"] == [str(digit) for digit in range(10)]
     losses = [epoch["loss"] for epoch in report["fine_tuning"]["curve"]]
     assert len(losses) == 3
     assert losses[-1] < losses[0]

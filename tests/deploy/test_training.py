@@ -175,6 +175,30 @@ def test_a_training_goes_on_with_its_own_images_alone(tmp_path: Path, monkeypatc
     assert (tmp_path / "net.pt.resume").read_bytes() == kept
 
 
+def test_a_training_goes_on_with_its_own_options_alone_and_is_not_lost_to_another(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "net.pt"
+
+    def stop(_: Step, done: int, total: int, text: str = "") -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Step, "progress", stop)
+        with pytest.raises(Interrupted):
+            train_network(request(pictures, out))
+    kept = (tmp_path / "net.pt.resume").read_bytes()
+    with pytest.raises(UsageError, match="begun without --amp, not with --amp; give the same options"):
+        train_network(request(pictures, out, resume=True, mixed_precision=True))
+    train_network(request(pictures, tmp_path / "teacher.pt", epochs=1))
+    with pytest.raises(UsageError, match=r"begun without --teacher, not with --teacher .*teacher\.pt"):
+        train_network(request(pictures, out, resume=True, teacher=str(tmp_path / "teacher.pt")))
+    train_network(request(pictures, out))  # again from the beginning
+    assert out.is_file()
+    assert (tmp_path / "net.pt.resume.old").read_bytes() == kept
+
+
 def test_two_processes_train_what_one_does(pictures: Path, tmp_path: Path) -> None:
     alone, together = tmp_path / "alone.pt", tmp_path / "together.pt"
     assert train(pictures, alone, 1, "--lr", "1e-4").returncode == 0

@@ -5,6 +5,7 @@ import torch
 
 from flynet_tiny.errors import UsageError
 from flynet_tiny.flynet.config import FlyNetConfig
+from flynet_tiny.flynet.mobilenetv3_config import MobileNetV3Config
 from flynet_tiny.flynet.model import FlyNet, count_macs, count_params, count_profiled_madds
 from flynet_tiny.flynet.networks import build_network
 from flynet_tiny.flynet.presets import PRESETS, preset
@@ -45,6 +46,14 @@ def test_profiled_madds_are_the_printed_ones(name, row):
     else:
         assert round(madds) == row.madds_m
     assert count_macs(config) / 1e6 < madds
+
+
+def test_any_width_has_a_name():
+    assert preset("mobilenetv3-small-0.75x").config == MobileNetV3Config(0.75)
+    assert preset("flynet-h2-0.45x").config == FlyNetConfig(width=0.45, heads=2)
+    assert preset("flynet-h3-0.50x") is PRESETS["flynet-h3-0.5x"]
+    with pytest.raises(UsageError, match="width must be above 0"):
+        preset("mobilenetv3-small-0x")
 
 
 def test_an_unknown_name_gets_the_nearest():
