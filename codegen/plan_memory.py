@@ -2,21 +2,22 @@
 
 Buffers are placed one after the other at the lowest offset that conflicts with none of those placed before. The order
 decides: several natural orders are tried, then the buffers that end at the top of the arena are moved forward, until the arena
-is as small as the most bytes live at one time (no plan can be smaller) or the tries are spent. `check_plan` proves the result
-without trusting this file.
+is as small as the most bytes live at one time (no plan can be smaller) or the tries are spent; first with the large buffers
+alone, then with all. `check_plan` proves the result without trusting this file.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .kernels.base import RowSchedule, Sharing
 from .lifetimes import Buffer, Lifetimes, Sharable
 
 ARENA_ALIGN_BYTES = 16
-SEARCH_TRIES = 300
+LARGE_SHARE = 100  # what takes a hundredth of the arena decides its size; it is searched alone first
+LARGE_TRIES, TRIES = 500, 50
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,11 @@ class MemoryPlan:
 
 def plan_memory(lifetimes: Lifetimes) -> MemoryPlan:
     """The smallest plan found; the same for the same input."""
-    problem = _Problem(lifetimes)
     bound = _lower_bound_bytes(lifetimes)
-    rng = random.Random(0)
-    natural = (
-        lambda b: (-b.size_bytes, b.first, b.name),
-        lambda b: (-b.size_bytes * (b.last - b.first + 1), b.first, b.name),
-        lambda b: (b.first, -b.size_bytes, b.name),
-    )
-    orders = [sorted(lifetimes.buffers, key=key) for key in natural]
-    orders += [_outputs_first(order, lifetimes.sharable) for order in orders]
-    best = min((problem.place(order) for order in orders), key=lambda placed: placed.size_bytes)
-    for _ in range(SEARCH_TRIES):
-        if _aligned(best.size_bytes) <= _aligned(bound):
-            break
-        tried = problem.place(_moved_forward(best, rng))
-        if tried.size_bytes <= best.size_bytes:
-            best = tried
+    large = [b for b in lifetimes.buffers if b.size_bytes * LARGE_SHARE >= bound]
+    small = sorted((b for b in lifetimes.buffers if b.size_bytes * LARGE_SHARE < bound), key=_NATURAL_ORDERS[0])
+    of_large = _smallest(large, lifetimes.sharable, bound, LARGE_TRIES)
+    best = _smallest(lifetimes.buffers, lifetimes.sharable, bound, TRIES, [*of_large.order, *small])
     return MemoryPlan(_aligned(best.size_bytes), best.offsets, lifetimes, bound)
 
 
@@ -64,12 +53,39 @@ class _Placed:
     size_bytes: int
 
 
+_NATURAL_ORDERS: tuple[Callable[[Buffer], tuple[int, int, str]], ...] = (
+    lambda b: (-b.size_bytes, b.first, b.name),
+    lambda b: (-b.size_bytes * (b.last - b.first + 1), b.first, b.name),
+    lambda b: (b.first, -b.size_bytes, b.name),
+)
+
+
+def _smallest(
+    buffers: Sequence[Buffer], sharable: Sequence[Sharable], bound: int, tries: int, known: Sequence[Buffer] = ()
+) -> _Placed:
+    """The smallest arena for these buffers that is found: natural orders, a `known` one, then moves of what lies on top."""
+    problem = _Problem(buffers, sharable)
+    rng = random.Random(0)
+    orders = [sorted(buffers, key=key) for key in _NATURAL_ORDERS]
+    orders += [_outputs_first(order, sharable) for order in orders]
+    if known:
+        orders.append(list(known))
+    best = min((problem.place(order) for order in orders), key=lambda placed: placed.size_bytes)
+    for _ in range(tries):
+        if _aligned(best.size_bytes) <= _aligned(bound):
+            break
+        tried = problem.place(_moved_forward(best, rng))
+        if tried.size_bytes <= best.size_bytes:
+            best = tried
+    return best
+
+
 def _outputs_first(order: Sequence[Buffer], sharable: Sequence[Sharable]) -> list[Buffer]:
     """The order with each output before a source that it follows row by row: it takes the lower place, the source overlaps."""
     moved = list(order)
     by_name = {buffer.name: buffer for buffer in order}
     for pair in sharable:
-        if isinstance(pair.sharing, RowSchedule):
+        if isinstance(pair.sharing, RowSchedule) and pair.output in by_name and pair.source in by_name:
             output, source = moved.index(by_name[pair.output]), moved.index(by_name[pair.source])
             if output > source:
                 moved.insert(source, moved.pop(output))
@@ -109,8 +125,8 @@ def _lower_bound_bytes(lifetimes: Lifetimes) -> int:
 class _Problem:
     """The pairs of buffers that meet, and how close each pair may lie."""
 
-    def __init__(self, lifetimes: Lifetimes):
-        sharings = {(p.output, p.source): p.sharing for p in lifetimes.sharable}
+    def __init__(self, buffers: Sequence[Buffer], sharable: Sequence[Sharable]):
+        sharings = {(p.output, p.source): p.sharing for p in sharable}
 
         def apart(buffer: Buffer, other: Buffer) -> tuple[str, int, int, bool]:
             is_output = (buffer.name, other.name) in sharings
@@ -118,8 +134,8 @@ class _Problem:
             return other.name, *_forbidden(buffer, other, sharing, is_output)
 
         self._apart = {
-            buffer.name: [apart(buffer, other) for other in lifetimes.buffers if other is not buffer and buffer.meets(other)]
-            for buffer in lifetimes.buffers
+            buffer.name: [apart(buffer, other) for other in buffers if other is not buffer and buffer.meets(other)]
+            for buffer in buffers
         }
 
     def place(self, order: Sequence[Buffer]) -> _Placed:
