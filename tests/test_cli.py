@@ -117,6 +117,15 @@ def test_bad_model_files_exit_with_3(tmp_path: Path, model: Path) -> None:
     assert left(tmp_path) == {"net.tflite"}
 
 
+def test_models_without_an_operator_or_with_an_input_twice_exit_with_3(tmp_path: Path, model: Path) -> None:
+    x, y = (TensorSpec(n, (1, 4), "int8", (0.1,), (0,)) for n in "xy")
+    model.write_bytes(write_tflite(ModelSpec((x,), (), ("x",), ("x",))))
+    fails(run("compile", "net.tflite", "--target", "stm32f412", cwd=tmp_path), 3, "needs an operator")
+    model.write_bytes(write_tflite(ModelSpec((x, y), (OpSpec("RELU", ("x",), ("y",), {}),), ("x", "x"), ("y",))))
+    fails(run("compile", "net.tflite", "--target", "stm32f412", cwd=tmp_path), 3, "twice")
+    assert left(tmp_path) == {"net.tflite"}
+
+
 def test_detection_data_that_is_no_coco_exits_with_3(tmp_path: Path) -> None:
     fails(run("train", "--data", "coco:none", "--out", "x.pt", cwd=tmp_path), 3, "none/annotations", "instances_train*.json")
     assert left(tmp_path) == set()
