@@ -9,6 +9,7 @@ alone, then with all. `check_plan` proves the result without trusting this file.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,13 +71,11 @@ def _smallest(
     orders += [_outputs_first(order, sharable) for order in orders]
     if known:
         orders.append(list(known))
-    best = min((problem.place(order) for order in orders), key=lambda placed: placed.size_bytes)
+    best = min(filter(None, map(problem.place, orders)), key=lambda placed: placed.size_bytes)
     for _ in range(tries):
         if _aligned(best.size_bytes) <= _aligned(bound):
             break
-        tried = problem.place(_moved_forward(best, rng))
-        if tried.size_bytes <= best.size_bytes:
-            best = tried
+        best = problem.place(_moved_forward(best, rng), best.size_bytes) or best
     return best
 
 
@@ -138,9 +137,10 @@ class _Problem:
             for buffer in buffers
         }
 
-    def place(self, order: Sequence[Buffer]) -> _Placed:
-        """Offsets by first fit in the given order."""
+    def place(self, order: Sequence[Buffer], limit_bytes: int = sys.maxsize) -> _Placed | None:
+        """Offsets by first fit in the given order; None as soon as a buffer ends above the limit."""
         offsets: dict[str, int] = {}
+        size_bytes = 0
         for buffer in order:
             forbidden: list[tuple[int, int, int]] = []  # open intervals of offsets, each but for one of them (-1: for none)
             for other, low, high, is_same_free in self._apart[buffer.name]:
@@ -159,7 +159,10 @@ class _Problem:
                     offset = at
                     break
             offsets[buffer.name] = offset
-        return _Placed(tuple(order), offsets, max((offsets[b.name] + b.size_bytes for b in order), default=0))
+            size_bytes = max(size_bytes, offset + buffer.size_bytes)
+            if size_bytes > limit_bytes:
+                return None
+        return _Placed(tuple(order), offsets, size_bytes)
 
 
 def _forbidden(buffer: Buffer, other: Buffer, sharing: Sharing | None, is_output: bool) -> tuple[int, int, bool]:

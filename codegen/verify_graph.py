@@ -54,6 +54,8 @@ def verify_graph(graph: Graph) -> Graph:
     for name in graph.outputs:
         _require(name in written, f"graph output {name} is never written")
     _require(bool(graph.outputs) and bool(graph.inputs), "a graph needs an input and an output")
+    _require(bool(graph.ops), "a graph needs an operator")
+    _require(len(set(graph.inputs)) == len(graph.inputs), "a graph input is named twice")
     return graph
 
 

@@ -11,6 +11,7 @@ from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
+from ..verify.firmware_text import firmware_names
 from .console import Reporter
 from .network import NetworkRequest, inputs_for_any_model, prepare_network
 from .output_folder import output_folder, require_replaceable
@@ -18,6 +19,13 @@ from .quantizing import quantize_network
 from .road import REAL_INPUTS, require_road_tools, walk
 from .subject import Plan, Subject
 from .verdict import format_report
+
+_STANDARD_HEADERS = (
+    "alloca assert complex ctype endian errno features fenv float inttypes iso646 limits locale malloc math newlib sched setjmp "
+    "signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings tgmath threads time uchar "
+    "unistd wchar wctype"
+)
+"""Of C and of its libraries; a header of ours with such a name would be found in place of theirs."""
 
 
 def export_network(
@@ -111,8 +119,11 @@ def _read(path: Path) -> bytes:
 
 
 def _c_name(name: str, is_given: bool) -> str:
-    """A C prefix: the given one must be an identifier, a file's name is made one."""
+    """A C prefix: the given one must be an identifier, a file's name is made one; names of other C files are taken."""
     if is_given and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
         raise UsageError(f"--name {name!r} must be a C identifier of at most 40 characters")
     cleaned = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_").lower()[:40]
-    return cleaned if cleaned and cleaned[0].isalpha() else f"net_{cleaned}".rstrip("_")
+    is_taken = cleaned in {*_STANDARD_HEADERS.split(), *firmware_names()}
+    if is_given and is_taken:
+        raise UsageError(f"--name {name} is taken: a header of C or a file of the firmware has this name; try net_{name}")
+    return cleaned if cleaned and cleaned[0].isalpha() and not is_taken else f"net_{cleaned}".rstrip("_")

@@ -73,6 +73,8 @@ def left(folder: Path) -> set[str]:
         (("export",), ("--target",)),
         (("exprot",), ("exprot", "export")),
         (("compile", "net.tflite", "--target", "stm32f412", "--name", "1 net"), ("--name",)),
+        (("compile", "net.tflite", "--target", "stm32f412", "--name", "String"), ("--name String", "taken", "net_String")),
+        (("compile", "net.tflite", "--target", "stm32f412", "--name", "verify_port"), ("--name verify_port", "taken")),
         (("train", "--data", "digits", "--width", "9", "--out", "x.pt"), ("width",)),
         (("train", "--data", "digits", "--seed", str(1 << 64), "--out", "x.pt"), ("--seed",)),
         (("train", "--data", "digits", "--teacher-weight", "2", "--out", "x.pt"), ("--teacher-weight",)),
@@ -115,9 +117,26 @@ def test_bad_model_files_exit_with_3(tmp_path: Path, model: Path) -> None:
     assert left(tmp_path) == {"net.tflite"}
 
 
+def test_models_without_an_operator_or_with_an_input_twice_exit_with_3(tmp_path: Path, model: Path) -> None:
+    x, y = (TensorSpec(n, (1, 4), "int8", (0.1,), (0,)) for n in "xy")
+    model.write_bytes(write_tflite(ModelSpec((x,), (), ("x",), ("x",))))
+    fails(run("compile", "net.tflite", "--target", "stm32f412", cwd=tmp_path), 3, "needs an operator")
+    model.write_bytes(write_tflite(ModelSpec((x, y), (OpSpec("RELU", ("x",), ("y",), {}),), ("x", "x"), ("y",))))
+    fails(run("compile", "net.tflite", "--target", "stm32f412", cwd=tmp_path), 3, "twice")
+    assert left(tmp_path) == {"net.tflite"}
+
+
 def test_detection_data_that_is_no_coco_exits_with_3(tmp_path: Path) -> None:
     fails(run("train", "--data", "coco:none", "--out", "x.pt", cwd=tmp_path), 3, "none/annotations", "instances_train*.json")
     assert left(tmp_path) == set()
+
+
+@pytest.mark.parametrize("name", ["main", "board", "stdint"])
+def test_a_library_is_never_called_like_another_c_file(tmp_path: Path, model: Path, name: str) -> None:
+    model.rename(tmp_path / f"{name}.tflite")
+    result = run("compile", f"{name}.tflite", "--target", "stm32f412", "--emit", "c", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f"int net_{name}_invoke(" in result.stdout
 
 
 def test_unsupported_operators_exit_with_4(tmp_path: Path, model: Path) -> None:

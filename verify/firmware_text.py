@@ -17,6 +17,13 @@ def template_text(path: str) -> str:
     return files(_PACKAGE).joinpath(path).read_text(encoding="utf-8")
 
 
+@cache
+def firmware_names() -> frozenset[str]:
+    """The names, without endings, of all files that a firmware project or a harness may hold: no library can have one of them."""
+    folders = (entry for entry in files(_PACKAGE).iterdir() if entry.is_dir())
+    return frozenset(file.name.partition(".")[0] for folder in folders for file in folder.iterdir())
+
+
 def render(path: str, values: Mapping[str, object]) -> str:
     """A template filled in; a name that `values` lacks is an error."""
     return _environment().get_template(path).render(values)

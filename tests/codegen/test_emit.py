@@ -103,6 +103,14 @@ def test_emitted_c_compiles_without_a_warning(tmp_path: Path, compiler: tuple[st
     subprocess.run([*compiler, *flags, "net.c", "net_weights.c"], cwd=tmp_path, check=True, timeout=120)
 
 
+@pytest.mark.parametrize("defines", [(), ("-DNET_TRACE",)])
+def test_a_network_without_a_kernel_compiles_without_a_warning(tmp_path: Path, defines: tuple[str, ...]) -> None:
+    for name, text in compiled(ops.reshape()).library.files.items():
+        (tmp_path / name).write_text(text)
+    flags = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", *defines, "-c")
+    subprocess.run(["cc", *flags, "net.c", "net_weights.c"], cwd=tmp_path, check=True, timeout=60)
+
+
 def test_header_serves_c_plus_plus(tmp_path: Path) -> None:
     for name, text in compiled(mdw_max_out()).library.files.items():
         (tmp_path / name).write_text(text)

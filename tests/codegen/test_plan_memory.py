@@ -10,7 +10,7 @@ from flynet_tiny.codegen.check_plan import PlanError, check_plan
 from flynet_tiny.codegen.ir import DType, Graph, Op, OpKind, Quantization, Tensor
 from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule, SamePlace, Sharing, elementwise_schedule
 from flynet_tiny.codegen.lifetimes import lifetimes
-from flynet_tiny.codegen.plan_memory import MemoryPlan, plan_memory
+from flynet_tiny.codegen.plan_memory import MemoryPlan, _Problem, plan_memory
 
 Program = tuple[Graph, list[KernelCall]]
 
@@ -154,3 +154,14 @@ def test_every_plan_is_proven_by_the_checker(made: Program) -> None:
     assert plan.arena_bytes % 16 == 0
     assert plan.arena_bytes >= plan.lower_bound_bytes
     assert plan.offsets == planned(made).offsets
+
+
+@settings(max_examples=50, deadline=None)
+@given(programs())
+def test_a_placement_is_given_up_at_its_limit_and_not_before(made: Program) -> None:
+    found = lifetimes(*made)
+    problem = _Problem(found.buffers, found.sharable)
+    placed = problem.place(found.buffers)
+    assert placed is not None
+    assert problem.place(found.buffers, placed.size_bytes) == placed
+    assert problem.place(found.buffers, placed.size_bytes - 1) is None

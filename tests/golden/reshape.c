@@ -8,7 +8,6 @@
   if (context == NULL || context->arena == NULL) {
     return NET_ERROR_NULL;
   }
-  uint8_t *const arena = context->arena;
   NET_TRACE_OP(-1);
   return NET_OK;
 }
