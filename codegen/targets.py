@@ -241,10 +241,15 @@ def place(target: Target, arena_bytes: int, stack_bytes: int, static_bytes: int)
 def require_flash(target: Target, used_bytes: int) -> None:
     """Raise `OverBudget` when code, weights and initial data do not fit the target's flash."""
     if used_bytes > target.flash_bytes:
-        raise OverBudget(
-            f"needs {used_bytes:,} B of flash, {target.name} has {target.flash_bytes:,} B "
-            f"({used_bytes - target.flash_bytes:,} B too much); try a smaller width or a target with more flash"
-        )
+        raise too_much_flash(target, used_bytes)
+
+
+def too_much_flash(target: Target, used_bytes: int) -> OverBudget:
+    """What to say of code, weights and initial data that do not fit."""
+    return OverBudget(
+        f"needs {used_bytes:,} B of flash, {target.name} has {target.flash_bytes:,} B "
+        f"({used_bytes - target.flash_bytes:,} B too much); try --optimize size, a smaller network or a larger --target"
+    )
 
 
 def _lay_out(
@@ -279,7 +284,7 @@ def _over_budget_message(target: Target, arena_bytes: int, stack_bytes: int, sta
     return (
         f"needs {needed:,} B of RAM (arena {arena_bytes:,} + stack {stack_bytes:,} + static {static_bytes:,}{alignment}), "
         f"{has}{short}; "
-        "try a smaller width or resolution, or a larger --target"
+        "try a smaller network or resolution, or a larger --target"
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.c_library import CLibrary
-from ..codegen.targets import Placement, Target, place
+from ..codegen.targets import Placement, Target, place, too_much_flash
 from ..errors import OverBudget
 from ..report.elf import ElfInfo, read_elf
 from .board import (
@@ -188,12 +188,9 @@ def _overflow(messages: str, target: Target) -> OverBudget | None:
         return None
     memory, excess_bytes = found.group(1), int(found.group(2))
     if memory == "FLASH":
-        return OverBudget(
-            f"needs {target.flash_bytes + excess_bytes:,} B of flash, {target.name} has {target.flash_bytes:,} B "
-            f"({excess_bytes:,} B too much); try a smaller width or a target with more flash"
-        )
+        return too_much_flash(target, target.flash_bytes + excess_bytes)
     return OverBudget(
-        f"stack, statics and arena are {excess_bytes:,} B too large for the RAM of {target.name}; try a smaller width"
+        f"stack, statics and arena are {excess_bytes:,} B too large for the RAM of {target.name}; try a smaller network"
     )
 
 
