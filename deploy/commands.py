@@ -20,12 +20,12 @@ from .road import REAL_INPUTS, require_road_tools, walk
 from .subject import Plan, Subject
 from .verdict import format_report
 
+# of C and of its libraries: a header of ours with such a name would be found in place of theirs
 _STANDARD_HEADERS = (
     "alloca assert complex ctype endian errno features fenv float inttypes iso646 limits locale malloc math newlib sched setjmp "
     "signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings tgmath threads time uchar "
     "unistd wchar wctype"
 )
-"""Of C and of its libraries; a header of ours with such a name would be found in place of theirs."""
 
 
 def export_network(
