@@ -65,6 +65,7 @@ class FusedPattern(Enum):
     MEAN_VARIANCE = "MEAN_VARIANCE"  # MEAN, SQUARED_DIFFERENCE, MEAN: the map is read, its square never stored
     MDW_MAX = "MDW_MAX"  # DEPTHWISE_CONV_2D, RESHAPE, REDUCE_MAX over the heads, RESHAPE
     MUL_MAX = "MUL_MAX"  # MUL by per-channel coefficients, RESHAPE, REDUCE_MAX over the heads, RESHAPE
+    SHIFT_MAX = "SHIFT_MAX"  # GATHER of channels, then MUL, MUL, ADD once, or twice and MAXIMUM
     DEPTHWISE_PAIR = "DEPTHWISE_PAIR"  # two DEPTHWISE_CONV_2D with one window over one map
     MUL_DEPTHWISE = "MUL_DEPTHWISE"  # MUL by per-channel coefficients, DEPTHWISE_CONV_2D
     MUL_ADD = "MUL_ADD"  # MUL by per-channel coefficients, ADD of maps of the same shape

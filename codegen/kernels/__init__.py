@@ -25,6 +25,7 @@ from . import (
     pool,
     reduce_max,
     reshape,
+    shift_max,
     slice,
     softmax,
     squared_difference,
@@ -40,6 +41,7 @@ _BY_EFFORT: Mapping[OpKind, SelectByEffort] = {
     OpKind.CONV_2D: conv_2d.select,
     OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d.select,
     OpKind.FULLY_CONNECTED: fully_connected.select,
+    OpKind.GATHER: gather.select,
 }
 
 _KERNELS: Mapping[OpKind, Select] = {
@@ -61,7 +63,6 @@ _KERNELS: Mapping[OpKind, Select] = {
     OpKind.CONCATENATION: concatenation.select,
     OpKind.SLICE: slice.select,
     OpKind.STRIDED_SLICE: slice.select,
-    OpKind.GATHER: gather.select,
     OpKind.TRANSPOSE: slice.select_transpose,
     OpKind.PAD: pad.select,
     OpKind.RESHAPE: reshape.select,
@@ -77,6 +78,7 @@ _FUSED_BY_EFFORT: Mapping[FusedPattern, SelectByEffort] = {
 _FUSED: Mapping[FusedPattern, Select] = {
     FusedPattern.MEAN_VARIANCE: mean_variance.select,
     FusedPattern.MUL_ADD: mul_add.select,
+    FusedPattern.SHIFT_MAX: shift_max.select,
 }
 
 

@@ -20,7 +20,8 @@ class Effort:
     side_by_side       whether windows inside the map have a faster path beside the general one
     compiler_flag      gcc's optimization of the firmware
     stripes            depthwise convolutions and Max-outs take the map in at least so many bands, all channels of one before
-                       the next; 1: channel by channel. `arrange.py` sets it where that makes the arena smaller ..
+                       the next; 1: channel by channel. GATHER copies each block aside, however many. `arrange.py` sets it
+                       where that makes the arena smaller ..
     max_stripes        .. up to this
     stripes_from_end   depthwise convolutions take the last stripe first: the output lies above the input's end, not below it
     """

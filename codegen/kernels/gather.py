@@ -1,6 +1,7 @@
 """GATHER along one axis: blocks of neighbouring elements, for each index before the axis.
 
-A short list, such as the channels of a pixel, is straight code; a longer one is a table of offsets.
+A short list, such as the channels of a pixel, is straight code; a longer one is a table of offsets. Where as many elements come
+out as go in, each stripe, such as a pixel, may be copied aside first: the output then may take the input's place.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import math
 import numpy as np
 
 from ..ir import GatherAttrs, Graph, Op
-from .base import ConstArray, KernelCall
+from .base import ConstArray, KernelCall, elementwise_schedule
+from .effort import Effort
 
 MAX_STRAIGHT = 160  # indices
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, effort: Effort) -> KernelCall:
     """The kernel call of a GATHER; indices that follow one another move as one block."""
     assert isinstance(op.attrs, GatherAttrs)
     source, axis, indices = graph.tensor(op.inputs[0]), op.attrs.axis, op.attrs.indices
@@ -23,19 +25,24 @@ def select(op: Op, graph: Graph) -> KernelCall:
     straight = inner == 1 and len(indices) <= min(MAX_STRAIGHT, 8 * count)
     length = block_length(indices)
     offsets = np.array(indices[::length]) * inner
+    stride = source.shape[axis] * inner
+    is_striped = effort.stripes > 1 and count > 1 and len(indices) == source.shape[axis]
     table = ConstArray("offsets", offsets.astype(np.uint16 if offsets.max() < 1 << 16 else np.uint32))
     return KernelCall(
         template="gather",
         shape={
             "count": count,
-            "stride": source.shape[axis] * inner,
+            "stride": stride,
             "blocks": len(offsets),
             "block": length * inner,
             "indices": indices if straight else (),
+            "is_striped": is_striped,
         },
         inputs=(source.name,),
         outputs=(op.output,),
         arrays=() if straight else (table,),
+        scratch_bytes=stride if is_striped else 0,
+        sharing={source.name: elementwise_schedule(count * stride)} if is_striped else {},
     )
 
 

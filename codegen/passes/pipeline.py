@@ -11,6 +11,7 @@ from .fuse_depthwise_pairs import fuse_depthwise_pairs
 from .fuse_gates import fuse_mul_add, fuse_mul_depthwise
 from .fuse_max_out import fuse_mdw_max, fuse_mul_max
 from .fuse_mean_variance import fuse_mean_variance
+from .fuse_shift_max import fuse_shift_max
 from .fuse_tables import fuse_tables
 
 Pass = Callable[[Graph], Graph]
@@ -19,6 +20,7 @@ PASSES: tuple[Pass, ...] = (
     fold_pad,  # first: convolutions then know their true input
     fuse_mdw_max,  # multihead-depthwise convolution + Max-out, where nothing sits between them
     fuse_mul_max,  # attention over the heads + Max-out
+    fuse_shift_max,  # Dynamic Shift-Max
     fuse_mul_depthwise,  # attention over the expanded maps + the depthwise convolution
     fuse_mul_add,  # attention over large maps + the residual
     fuse_mean_variance,  # the attention's statistics

@@ -12,6 +12,7 @@ from flynet_tiny.codegen.ir import (
     DType,
     FusedAttrs,
     FusedPattern,
+    GatherAttrs,
     Graph,
     NoAttrs,
     Op,
@@ -177,6 +178,34 @@ def mul_add_graph(rng: Rng, h: int, w: int, c: int, is_swapped: bool = False, qu
         Op(OpKind.ADD, ("r", "gated") if is_swapped else ("gated", "r"), ("y",), clamp),
     )
     return graph_of(Op(OpKind.FUSED, ("x", "s", "r"), ("y",), FusedAttrs(FusedPattern.MUL_ADD, body)), tensors)
+
+
+def shift_max_graph(rng: Rng, h: int, w: int, c: int, sums: int, out_scale: float | None = None) -> Graph:
+    """GATHER of the channels; `sums` times MUL, MUL and ADD, its operands in either order; of two sums, MAXIMUM. Fused."""
+    shape, vector, maps = (1, h, w, c), (1, 1, 1, c), random_quant(rng)
+    tensors = [int8_tensor("x", shape, maps), int8_tensor("shifted", shape, maps)]
+    body = [Op(OpKind.GATHER, ("x",), ("shifted",), GatherAttrs(3, tuple(rng.permutation(c).tolist())))]
+    clamp = ClampAttrs(*((-128, 127), (-60, 90))[int(rng.random() < 0.3)])
+    y: Quant | None = None
+    for k in range(sums):
+        products = []
+        for j, source in enumerate(("x", "shifted")):
+            coefficients = (1 / 128, 0) if rng.random() < 0.6 else random_quant(rng)
+            products.append(result_quant(rng, OpKind.MUL, maps, coefficients))
+            tensors += [int8_tensor(f"s{k}{j}", vector, coefficients), int8_tensor(f"p{k}{j}", shape, products[-1])]
+            body.append(Op(OpKind.MUL, (source, f"s{k}{j}"), (f"p{k}{j}",), ClampAttrs()))
+        y = y or result_quant(rng, OpKind.ADD, *products)
+        y = y if out_scale is None else (out_scale, y[1])
+        order = (f"p{k}0", f"p{k}1") if rng.random() < 0.5 else (f"p{k}1", f"p{k}0")
+        tensors.append(int8_tensor(f"y{k}", shape, y))
+        body.append(Op(OpKind.ADD, order, (f"y{k}",), clamp))
+    if sums == 2:
+        assert y is not None
+        tensors.append(int8_tensor("y", shape, y))
+        body.append(Op(OpKind.MAXIMUM, ("y0", "y1"), ("y",)))
+    inputs = ("x", *(f"s{k}{j}" for k in range(sums) for j in range(2)))
+    output = "y" if sums == 2 else "y0"
+    return graph_of(Op(OpKind.FUSED, inputs, (output,), FusedAttrs(FusedPattern.SHIFT_MAX, tuple(body))), tensors)
 
 
 def random_input(rng: Rng, shape: Shape) -> Int8:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen.ir import ConcatAttrs, GatherAttrs, Graph, Op, OpKind, PadAttrs, SliceAttrs, TransposeAttrs
+from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels.effort import BALANCED
 
 from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
-from .elementwise_graphs import Rng, Shape, graph_of, int8_tensor, unary_graph
-from .kernel_runner import run_on_host
+from .elementwise_graphs import Rng, Shape, graph_of, int8_tensor, random_case, unary_graph
+from .kernel_runner import run_on_arm, run_on_host
 
 QUANT = (0.05, -7)
 ANY = np.random.default_rng(3)
@@ -144,6 +147,22 @@ moves = (
 
 def test_listed_moves_equal_the_reference(tmp_path: Path) -> None:
     check_on_both_machines(listed(), tmp_path)
+
+
+def test_channels_are_gathered_in_their_place_where_a_pixel_is_copied_aside(tmp_path: Path) -> None:
+    graphs = [
+        gather_graph((1, 3, 3, 6), 3, (1, 4, 0, 3, 5, 2)),
+        gather_graph((1, 4, 4, 24), 3, (*range(5, 12), 3, *range(19), 23)[:24]),
+        gather_graph((1, 30, 400), 2, ANY.permutation(400).tolist()),
+        gather_graph((2, 5, 7), 1, (4, 4, 0, 1, 2)),
+    ]
+    rng = np.random.default_rng(7)
+    cases = [random_case(f"gather {i}", graph, rng, replace(BALANCED, stripes=2)) for i, graph in enumerate(graphs)]
+    assert all(case.call.sharing and case.call.scratch_bytes for case in cases)
+    run_on_host(cases, tmp_path / "host", sanitize=True)
+    run_on_arm(cases, tmp_path / "arm")
+    whole, fewer = gather_graph((9,), 0, range(9)), gather_graph((1, 3, 3, 6), 3, (1, 4, 0))
+    assert not any(select_kernel(g.ops[0], g, replace(BALANCED, stripes=2)).sharing for g in (whole, fewer))
 
 
 @drawn(moves)

@@ -9,6 +9,7 @@ from flynet_tiny.codegen.passes.fuse_depthwise_pairs import fuse_depthwise_pairs
 from flynet_tiny.codegen.passes.fuse_gates import fuse_mul_add, fuse_mul_depthwise
 from flynet_tiny.codegen.passes.fuse_max_out import fuse_mdw_max, fuse_mul_max
 from flynet_tiny.codegen.passes.fuse_mean_variance import fuse_mean_variance
+from flynet_tiny.codegen.passes.fuse_shift_max import fuse_shift_max
 from flynet_tiny.codegen.passes.fuse_tables import fuse_tables
 from flynet_tiny.codegen.passes.pipeline import PASSES, run_passes
 from flynet_tiny.codegen.reference import run
@@ -104,6 +105,40 @@ def gated(h: int, w: int, last: str, is_output: bool = False) -> Graph:
 def test_a_gate_is_fused_with_the_depthwise_convolution_behind_it() -> None:
     assert patterns(fuse_mul_depthwise(gated(4, 5, "DEPTHWISE_CONV_2D"))) == [FusedPattern.MUL_DEPTHWISE]
     assert patterns(fuse_mul_depthwise(gated(4, 5, "DEPTHWISE_CONV_2D", is_output=True))) == []
+
+
+def shift_max(sums: int, kept: str = "", swapped: bool = False) -> Graph:
+    """MicroNet's Dynamic Shift-Max; `kept` becomes an output too, `swapped` exchanges a product's operands of the shift."""
+    s = Sketch()
+    maps, vector = (1, 4, 5, 6), (1, 1, 1, 6)
+    s.act("x", maps)
+    s.op("GATHER", ("x", s.const("channels", [2, 3, 4, 5, 0, 1])), s.like("moved", "x", maps), axis=3)
+    inputs = ["x"]
+    for k in range(sums):
+        for j, source in enumerate(("x", "moved")):
+            inputs.append(s.act(f"s{k}{j}", vector, 1 / 128, 0))
+            s.op("MUL", (source, f"s{k}{j}"), s.act(f"p{k}{j}", maps), fusedActivationFunction="NONE")
+        s.act(f"y{k}", maps, 0.05, 3)
+        s.op("ADD", (f"p{k}1", f"p{k}0") if swapped else (f"p{k}0", f"p{k}1"), f"y{k}", fusedActivationFunction="NONE")
+    if sums == 2:
+        s.op("MAXIMUM", ("y0", "y1"), s.like("y", "y0", maps))
+    return read_tflite(s.file(tuple(inputs), ("y" if sums == 2 else "y0", *([kept] if kept else []))))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("sums", [1, 2])
+def test_dynamic_shift_max_is_one_operator(sums: int, swapped: bool) -> None:
+    graph = shift_max(sums, swapped=swapped)
+    fused = verify_graph(fuse_shift_max(graph))
+    assert patterns(fused) == [FusedPattern.SHIFT_MAX]
+    assert len(fused.ops) == 1
+    inputs, name = random_input(graph, 0), graph.outputs[0]
+    assert np.array_equal(run(fused, inputs)[name], run(graph, inputs)[name])
+
+
+@pytest.mark.parametrize("kept", ["moved", "p00", "p11", "y1"])
+def test_a_shift_whose_inside_is_read_elsewhere_stays(kept: str) -> None:
+    assert patterns(fuse_shift_max(shift_max(2, kept))) == []
 
 
 def test_a_gate_is_fused_with_an_addition_on_large_maps_only() -> None:
