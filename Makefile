@@ -45,7 +45,7 @@ lint: setup ## ruff and mypy
 bench: setup ## instructions of the peers' layers and of whole networks -> build/bench
 	$(BIN)/flynet-tiny bench --target stm32f412 --out build/bench
 
-models: setup ## measure flash and SRAM of every network that --model names (about 20 minutes)
+models: setup ## measure flash and SRAM of every network that --model names (10 to 20 minutes)
 	$(BIN)/flynet-tiny models --measure
 
 ablation: setup ## heads, reductions and residuals on the digits, with their spread (15 minutes)
