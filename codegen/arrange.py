@@ -2,8 +2,8 @@
 
 Any order in which every operator follows its inputs computes the same bytes. `best_order` searches the orders for the one whose
 most crowded moment is the least crowded. What is live depends on the set of operators done, not on their order, so a search that
-goes set by set and keeps the best BEAM of each size finds it, or nearly. Where a depthwise convolution or a Max-out is that
-moment, its striped form lets its output follow the input through the same memory, for a little more work.
+goes set by set and keeps the best BEAM of each size finds it, or nearly. Where a depthwise convolution, a Max-out or a channel
+shuffle is that moment, its striped form lets its output follow the input through the same memory, for a little more work.
 
 Nothing here is trusted: the plan of the result is checked like any other, and the arrangement as it came is kept where it is no
 worse.
@@ -18,7 +18,7 @@ from .ir import Graph, Op
 from .kernels import select_kernel
 from .kernels.base import KernelCall, RowSchedule
 from .kernels.effort import Effort
-from .lifetimes import is_free, lifetimes
+from .lifetimes import is_free, lifetimes, views
 from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan, plan_memory
 
 BEAM = 24
@@ -171,10 +171,7 @@ class _Problem:
     def __init__(self, graph: Graph, calls: Mapping[str, KernelCall]):
         self.ops = [op for op in graph.ops if not is_free(op.kind)]
         self._calls = [calls[op.output] for op in self.ops]
-        root: dict[str, str] = {}
-        for op in graph.ops:
-            if is_free(op.kind):
-                root[op.output] = root.get(op.inputs[0], op.inputs[0])
+        root = views(graph)
         self._inputs = [tuple(dict.fromkeys(root.get(name, name) for name in call.inputs)) for call in self._calls]
         self._sharing = [{root.get(name, name): sharing for name, sharing in call.sharing.items()} for call in self._calls]
         self._size = {name: graph.tensor(name).size_bytes for name in graph.inputs}

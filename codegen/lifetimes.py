@@ -55,14 +55,21 @@ def is_free(kind: OpKind) -> bool:
     return kind is OpKind.RESHAPE
 
 
+def views(graph: Graph) -> Mapping[str, str]:
+    """Of each free operator's output: the tensor whose bytes it shows."""
+    found: dict[str, str] = {}
+    for op in graph.ops:
+        if is_free(op.kind):
+            found[op.output] = found.get(op.inputs[0], op.inputs[0])
+    return found
+
+
 def lifetimes(graph: Graph, calls: Sequence[KernelCall]) -> Lifetimes:
     """The buffers of a graph whose operators, free ones left out, are computed by `calls` in order."""
     buffer_of: dict[str, str] = {name: name for name in graph.inputs}
     for call in calls:
         buffer_of.update({name: name for name in call.outputs})
-    for op in graph.ops:
-        if is_free(op.kind):
-            buffer_of[op.output] = buffer_of[op.inputs[0]]
+    buffer_of.update(views(graph))
 
     first = {buffer_of[name]: -1 for name in graph.inputs}
     last = dict(first)

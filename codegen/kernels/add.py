@@ -10,7 +10,7 @@ from ..ir import ClampAttrs, Graph, Op, OpKind, Tensor
 from .base import ConstArray, KernelCall
 from .broadcast import broadcast_nest, elementwise_sharing
 from .exact import INT8_VALUES, fit_affine
-from .rescale import rescale
+from .rescale import Rescale, rescale
 from .table import by_unsigned_byte, table_call
 
 Int64 = npt.NDArray[np.int64]
@@ -53,6 +53,12 @@ class Sum:
         total = self.terms[0][:, np.newaxis] + self.terms[1][np.newaxis, :]
         return requantize(total, self.factor.multiplier, self.factor.shift) + self.output.zero_point
 
+    @property
+    def requant(self) -> Rescale:
+        """What brings term0[a] + term1[b] to the output."""
+        reach = sum(int(np.abs(term).max()) for term in self.terms)
+        return rescale(self.factor, reach, self.output.zero_point)
+
     def call(self, output: str) -> KernelCall:
         first, second = self.tensors
         if second.is_constant and second.num_elements == 1:
@@ -83,8 +89,7 @@ class Sum:
         """The rescaled inputs from int32 tables (constants: known now), and the exact requantization of their sum."""
         first, second = self.tensors
         nest = broadcast_nest(first.shape, second.shape)
-        reach = sum(int(np.abs(term).max()) for term in self.terms)
-        requant = rescale(self.factor, reach, self.output.zero_point)
+        requant = self.requant
         terms = [(term << requant.doubled).astype(np.int32) for term in self.terms]
         inputs = [first.name, second.name]
         arrays = [ConstArray(f"table{i}", by_unsigned_byte(term)) for i, term in enumerate(terms)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from ..ir import GatherAttrs, Graph, Op
 from .base import ConstArray, KernelCall, elementwise_schedule
@@ -27,7 +28,7 @@ def select(op: Op, graph: Graph, effort: Effort) -> KernelCall:
     offsets = np.array(indices[::length]) * inner
     stride = source.shape[axis] * inner
     is_striped = effort.stripes > 1 and count > 1 and len(indices) == source.shape[axis]
-    table = ConstArray("offsets", offsets.astype(np.uint16 if offsets.max() < 1 << 16 else np.uint32))
+    table = offset_array("offsets", offsets)
     return KernelCall(
         template="gather",
         shape={
@@ -44,6 +45,11 @@ def select(op: Op, graph: Graph, effort: Effort) -> KernelCall:
         scratch_bytes=stride if is_striped else 0,
         sharing={source.name: elementwise_schedule(count * stride)} if is_striped else {},
     )
+
+
+def offset_array(field: str, offsets: npt.NDArray[np.integer]) -> ConstArray:
+    """A layer's constant of offsets, in 16 bits where they fit."""
+    return ConstArray(field, offsets.astype(np.uint16 if offsets.max() < 1 << 16 else np.uint32))
 
 
 def block_length(indices: tuple[int, ...]) -> int:

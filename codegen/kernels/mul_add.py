@@ -15,7 +15,6 @@ from .broadcast import unroll
 from .exact import fit_affine
 from .gate import gate_of
 from .mul import requant_scalars, requant_shape
-from .rescale import rescale
 from .table import by_unsigned_byte
 
 
@@ -44,8 +43,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
         shape["sum_shift"] = affine.shift
         scalars |= {"factor0": affine.factor0, "factor1": affine.factor1, "bias": affine.bias}
     else:  # both on the sum's input scale, by tables
-        reach = sum(int(np.abs(term).max()) for term in sum_.terms)
-        requant = rescale(sum_.factor, reach, sum_.output.zero_point)
+        requant = sum_.requant
         arrays = tuple(ConstArray(f"table{i}", by_unsigned_byte(term.astype(np.int32))) for i, term in enumerate(sum_.terms))
         shape |= requant.shape("sum")
         scalars |= requant.scalars("sum")

@@ -15,7 +15,7 @@ from .base import ConstArray, KernelCall, ShapeValue, elementwise_schedule
 from .broadcast import unroll
 from .exact import fit_affine
 from .gate import gate_of
-from .rescale import rescale
+from .gather import offset_array
 from .table import by_unsigned_byte
 
 MOST_PIXELS, MOST_COPIED_BYTES = 128, 20_480
@@ -56,7 +56,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
         scalars[f"coefficients{i}_offset"] = gate.coefficients_offset
         scalars[f"product{i}_multiplier"] = gate.requant.multiplier
         scalars[f"product{i}_offset"] = gate.requant.offset
-    arrays = [ConstArray("shifted", np.array(gather.attrs.indices, np.uint16))]
+    arrays = [offset_array("shifted", np.array(gather.attrs.indices))]
     shifts = []
     for i, sum_ in enumerate(sums):
         affine = fit_affine(sum_.expected, *sum_.reals, sum_.low, sum_.high, fraction=0)
@@ -65,7 +65,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
             scalars |= {f"sum{i}_factor0": affine.factor0, f"sum{i}_factor1": affine.factor1, f"sum{i}_bias": affine.bias}
         else:  # both on the sum's input scale, by tables
             shifts.append(-1)
-            requant = rescale(sum_.factor, sum(int(np.abs(term).max()) for term in sum_.terms), sum_.output.zero_point)
+            requant = sum_.requant
             arrays += [ConstArray(f"sum{i}_table{j}", by_unsigned_byte(t.astype(np.int32))) for j, t in enumerate(sum_.terms)]
             shape |= requant.shape(f"sum{i}")
             scalars |= requant.scalars(f"sum{i}")
