@@ -252,7 +252,7 @@ def test_a_teacher_of_torchvision_must_know_the_students_classes(
 ) -> None:
     def teaches(network: object) -> None:
         models = types.ModuleType("torchvision.models")
-        models.get_model = lambda *_, **__: network  # type: ignore[attr-defined]
+        models.get_model = lambda *_, **__: network
         monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
         monkeypatch.setitem(sys.modules, "torchvision.models", models)
 

@@ -41,7 +41,7 @@ class Sketch:
 
     def add(self, kind: Kind, inputs: list[str], shape: tuple[int, ...], affine: Affine, **more: object) -> str:
         output = self.tensor(shape, affine)
-        self.ops.append(FloatOp(kind, tuple(inputs), output, output, **more))  # type: ignore[arg-type]
+        self.ops.append(FloatOp(kind, tuple(inputs), output, output, **more))
         return output
 
     def halves(self) -> tuple[str, str]:

@@ -14,18 +14,7 @@ from flynet_tiny.export.simulate import SimulatedNetwork
 from flynet_tiny.export.sqnr import litert_reference
 from flynet_tiny.export.tflite_export import CalibratedNetwork, ExportResult, export_tflite, write_network
 
-from .zoo import Zoo, calibrated, images
-
-
-@pytest.fixture(scope="module")
-def zoo() -> nn.Module:
-    torch.manual_seed(0)
-    return Zoo().eval()
-
-
-@pytest.fixture(scope="module")
-def network(zoo: nn.Module) -> CalibratedNetwork:
-    return calibrated(zoo)
+from .zoo import images
 
 
 def litert(result: ExportResult, pictures: np.ndarray) -> np.ndarray:

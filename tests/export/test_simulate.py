@@ -23,7 +23,7 @@ from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.networks import build_network
 
 from .lowered_graphs import CASES, Sketch
-from .zoo import Clipped, Zoo, calibrated, images
+from .zoo import Clipped, calibrated, images
 
 SEEDS = 30
 
@@ -32,17 +32,6 @@ SEEDS = 30
 class Compared:
     bytes: int
     differing: tuple[str, ...]
-
-
-@pytest.fixture(scope="module")
-def zoo() -> nn.Module:
-    torch.manual_seed(0)
-    return Zoo().eval()
-
-
-@pytest.fixture(scope="module")
-def network(zoo: nn.Module) -> CalibratedNetwork:
-    return calibrated(zoo)
 
 
 @pytest.fixture(scope="module")

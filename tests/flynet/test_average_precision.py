@@ -138,7 +138,7 @@ def reference(found: list[Detections], truth: list[Objects]) -> tuple[float, flo
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return tuple(float(value) for value in evaluation.stats[:3])  # type: ignore[return-value]
+    return tuple(float(value) for value in evaluation.stats[:3])
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -65,6 +65,6 @@ def test_dynamic_shift_max_is_its_definition() -> None:
 @pytest.mark.parametrize("options", [{"variant": "m4"}, {"resolution": 4}, {"classes": 1}, {"channels": 2}])
 def test_what_cannot_be_is_refused(options: dict[str, int | str]) -> None:
     with pytest.raises(UsageError):
-        MicroNetConfig(**options)  # type: ignore[arg-type]
+        MicroNetConfig(**options)
     with pytest.raises(UsageError, match="unknown"):
         MicroNetConfig.from_dict({"width": 1.0})

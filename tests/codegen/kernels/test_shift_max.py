@@ -31,9 +31,9 @@ def test_listed_shifts_equal_the_reference(tmp_path: Path) -> None:
 
 def test_all_ways_occur() -> None:
     calls = [select_kernel(graph.ops[0], graph) for graph in listed()]
-    ways = {(bool(call.shape["has_tables"]), -1 in call.shape["sum_shift"]) for call in calls}  # type: ignore[operator]
+    ways = {(bool(call.shape["has_tables"]), -1 in call.shape["sum_shift"]) for call in calls}
     assert ways == {(False, False), (False, True), (True, False), (True, True)}
-    assert any(call.shape["pixels"] > call.shape["copied"] for call in calls)  # type: ignore[operator]
+    assert any(call.shape["pixels"] > call.shape["copied"] for call in calls)
     assert all(call.scratch_bytes <= 20_480 + 2_048 for call in calls)
 
 
