@@ -10,6 +10,12 @@ import click
 
 from . import __version__
 from .errors import FlynetError
+from .quoting import for_terminal
+
+
+def _print(text: str, nl: bool = True, err: bool = False) -> None:
+    """Everything that a command prints, through the terminal's door."""
+    click.echo(for_terminal(text), nl=nl, err=err)
 
 
 class _Examples(click.Command):
@@ -146,7 +152,7 @@ def export(
     request = NetworkRequest(
         width, heads, resolution, classes, channels, checkpoint, calibration, seed, model, backbone, qat_epochs, distillation
     )
-    click.echo(export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize), nl=False)
+    _print(export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize), nl=False)
 
 
 @cli.command(
@@ -184,7 +190,7 @@ def compile_command(
     from .deploy.commands import compile_model
 
     text = compile_model(model, name, target, out, emit, emulate=not no_emulate, as_json=as_json, seed=seed, optimize=optimize)
-    click.echo(text, nl=False)
+    _print(text, nl=False)
 
 
 @cli.command(
@@ -330,7 +336,7 @@ def evaluate(
     from .flynet.pixels import choose_pixels
 
     chosen = choose_pixels(pixels, mean, std)
-    click.echo(evaluate_model(model, data, runtime, limit, out, as_json, chosen), nl=False)
+    _print(evaluate_model(model, data, runtime, limit, out, as_json, chosen), nl=False)
 
 
 @cli.command(cls=_Examples, examples="flynet-tiny verify flynet-h3-0.4x-stm32f412")
@@ -349,7 +355,7 @@ def verify(folder: Path, count: int, seed: int, no_emulate: bool) -> None:
     """Compare every tensor of an output folder again, on fresh inputs, in all four runtimes."""
     from .deploy.revisit import verify_folder
 
-    click.echo(verify_folder(folder, count, seed, emulate=not no_emulate), nl=False)
+    _print(verify_folder(folder, count, seed, emulate=not no_emulate), nl=False)
 
 
 @cli.command(
@@ -372,7 +378,7 @@ def emulate(folder: Path, picture: Path | None, top: int) -> None:
     """Run the firmware of an output folder on the emulated board, on one input."""
     from .deploy.revisit import emulate_folder
 
-    click.echo(emulate_folder(folder, picture, top), nl=False)
+    _print(emulate_folder(folder, picture, top), nl=False)
 
 
 @cli.command(cls=_Examples, examples="flynet-tiny report flynet-h3-0.4x-stm32f412")
@@ -382,7 +388,7 @@ def report(folder: Path, as_json: bool) -> None:
     """Print the verdict of an output folder."""
     from .deploy.commands import print_report
 
-    click.echo(print_report(folder, as_json), nl=False)
+    _print(print_report(folder, as_json), nl=False)
 
 
 @cli.command(cls=_Examples, examples="flynet-tiny targets --json")
@@ -391,7 +397,7 @@ def targets(as_json: bool) -> None:
     """List the microcontrollers with their memories."""
     from .deploy.listing import targets_table
 
-    click.echo(targets_table(as_json), nl=False)
+    _print(targets_table(as_json), nl=False)
 
 
 @cli.command(
@@ -412,8 +418,8 @@ def models(as_json: bool, measure: bool, only: tuple[str, ...]) -> None:
     if only and not measure:
         raise click.UsageError("--only goes with --measure")
     if measure:
-        click.echo(measure_models(only), nl=False, err=True)
-    click.echo(models_table(as_json), nl=False)
+        _print(measure_models(only), nl=False, err=True)
+    _print(models_table(as_json), nl=False)
 
 
 @cli.command(
@@ -436,7 +442,7 @@ def bench(target: str, model: Path | None, layers_only: bool, out: Path | None, 
     """
     from .bench.command import bench as run_bench
 
-    click.echo(run_bench(target, model, layers_only, out, as_json), nl=False)
+    _print(run_bench(target, model, layers_only, out, as_json), nl=False)
 
 
 @cli.command()
@@ -444,7 +450,7 @@ def ops() -> None:
     """List the supported TFLite operators and their rules."""
     from .codegen.supported_ops import as_markdown
 
-    click.echo(as_markdown(), nl=False)
+    _print(as_markdown(), nl=False)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -453,7 +459,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = cli.main(args=arguments, prog_name="flynet-tiny", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        _print(error.format_message(), err=True)
         code = error.exit_code
     except click.ClickException as error:
         code = _fail(error.format_message(), error.exit_code)
@@ -466,7 +472,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _fail(message: str, exit_code: int) -> int:
     line = " ".join(message.split())
-    click.echo(f"{click.style('error', fg='red', bold=True)}: {line}", err=True)
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {for_terminal(line)}", err=True)
     return exit_code
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import jinja2
 
+from ..quoting import markup_finalize
 from .measure import Measured
 from .peers import peers_of
 
@@ -66,6 +67,7 @@ def as_chart(measured: Sequence[Measured]) -> str:
         y += len(bars) * _ROW_HEIGHT + 10
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__ or "bench", "."), undefined=jinja2.StrictUndefined, autoescape=True,
+        finalize=markup_finalize,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     view = {"groups": groups, "height": y + 10, "label": _LABEL_WIDTH, "bar": _BAR_WIDTH, "row": _ROW_HEIGHT}

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import __version__
+from ..quoting import c_comment, c_string, code_finalize
 from . import c_format
 from .c_library import CLibrary, EmittedOp, TraceRecord
 from .ir import Graph, Op, Tensor, macs
@@ -147,7 +148,9 @@ def template_environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=code_finalize,
     )
+    environment.filters |= {"c_comment": c_comment, "c_string": c_string}
     environment.filters["tidy"] = c_format.tidy
     return environment
 

@@ -15,6 +15,8 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from ..quoting import NO_TEXT, ForeignText
+
 
 class DType(Enum):
     """Element types that a graph may hold."""
@@ -121,7 +123,7 @@ class Tensor:
     quantization: Quantization | None = None
     data: npt.NDArray[np.generic] | None = None
     source_index: int | None = None
-    source_name: str = ""
+    source_name: ForeignText = NO_TEXT
 
     @property
     def num_elements(self) -> int:

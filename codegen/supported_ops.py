@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..quoting import ForeignText
 from . import fixed_point
 from .ir import DType, Quantization, Tensor
 
@@ -27,7 +28,7 @@ class FileOp:
 
     @property
     def label(self) -> str:
-        name = self.outputs[0].source_name if self.outputs else "nothing"
+        name = self.outputs[0].source_name if self.outputs else ForeignText("nothing")
         return f"op {self.index} {self.opcode} -> {name!r}"
 
     def input(self, i: int) -> Tensor:

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import BadModel, UnsupportedOperators
+from ..quoting import ForeignText
 from . import fixed_point
 from .flatbuffer import Table
 from .ir import (
@@ -123,7 +124,7 @@ def _read_tensors(subgraph: Table, buffers: list[Table]) -> tuple[list[Tensor], 
     names: set[str] = set()
     for index, table in enumerate(subgraph.tables(0, "tensor")):
         shape = table.integers(0)
-        source_name = table.string(3)
+        source_name = ForeignText(table.string(3))
         where = f"tensor {index} {source_name!r}"
         if len(shape) > MAX_RANK or any(d <= 0 for d in shape) or math.prod(shape) > MAX_ELEMENTS:
             raise BadModel(
@@ -136,7 +137,7 @@ def _read_tensors(subgraph: Table, buffers: list[Table]) -> tuple[list[Tensor], 
         buffer = buffers[buffer_index]
         if buffer.integer(1, "Q") > 1:
             raise BadModel(f"{where} keeps its data outside the FlatBuffer, which is not supported")
-        name = _unique(_c_name(source_name, index), names)
+        name = _unique(_c_name(source_name.raw, index), names)
         dtype = {_INT8: DType.INT8, _INT32: DType.INT32}.get(type_code)
         if dtype is None:
             foreign[index] = _TYPE_NAMES[type_code] if 0 <= type_code < len(_TYPE_NAMES) else f"type {type_code}"

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from ..quoting import for_terminal
+
 NAME_WIDTH = 12
 
 
@@ -31,7 +33,7 @@ class Step:
     def progress(self, done: int, total: int, text: str = "") -> None:
         """Show how far the step is, and `text` beside the bar."""
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, text=text)
+            self._bar.update(self._task, completed=done, total=total, text=for_terminal(text))
 
 
 class Reporter:
@@ -41,12 +43,12 @@ class Reporter:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
 
     def title(self, text: str) -> None:
-        self.console.print(Text(text, style="bold"))
+        self.console.print(Text(for_terminal(text), style="bold"))
 
     def line(self, name: str, text: str, style: str = "") -> None:
         """An aligned line without a clock."""
         row = Text(f"  {name:<{NAME_WIDTH}}", style="cyan")
-        row.append(text, style=style or "default")
+        row.append(for_terminal(text), style=style or "default")
         self.console.print(row)
 
     @contextmanager
@@ -70,7 +72,7 @@ class Reporter:
             yield step
         seconds = time.monotonic() - begin
         row = Text(f"  {name:<{NAME_WIDTH}}", style="cyan")
-        row.append(step.line, style="default")
+        row.append(for_terminal(step.line), style="default")
         row.append(f"  {seconds:.1f} s", style="dim")
         self.console.print(row)
         for text in step.detail:

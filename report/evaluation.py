@@ -11,6 +11,8 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 
+from ..quoting import markup_finalize
+
 SCHEMA = 1
 _CELL, _MARGIN = 26, 110
 MOST_CLASSES = 40  # of more, the picture shows those that are confused most
@@ -127,6 +129,7 @@ def confusion_svg(found: Evaluation) -> str:
     labels = [{"name": found.class_names[c][:14], "at": _MARGIN + i * _CELL + _CELL / 2} for i, c in enumerate(shown)]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__ or "report", "."), undefined=jinja2.StrictUndefined, autoescape=True,
+        finalize=markup_finalize,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     part = "" if len(shown) == len(found.class_names) else f"; the {len(shown)} most confused of {len(found.class_names)} classes"

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import jinja2
 
+from ..quoting import markup_finalize
+
 _WIDTH, _HEIGHT, _LEFT, _TOP = 640, 240, 60, 40
 _SERIES = (
     ("train_accuracy", "training", "#c47f17"),
@@ -39,6 +41,7 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> str:
     ]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__ or "report", "."), undefined=jinja2.StrictUndefined, autoescape=True,
+        finalize=markup_finalize,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     view = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jinja2
 
 from ..codegen.plan_memory import MemoryPlan
+from ..quoting import markup_finalize
 from .memory_picture import HEIGHT, WIDTH, memory_picture
 from .schema import Instructions, NotDone, Report
 
@@ -15,6 +16,7 @@ def render_page(report: Report, plan: MemoryPlan) -> str:
         loader=jinja2.PackageLoader(__package__ or "report", "."),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
+        finalize=markup_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import jinja2
 
+from ..quoting import c_comment, c_string, code_finalize, make_word
+
 _PACKAGE = f"{__package__.rpartition('.')[0]}.firmware_templates"
 
 
@@ -51,6 +53,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,
+        finalize=code_finalize,
     )
+    environment.filters |= {"c_comment": c_comment, "c_string": c_string, "make_word": make_word}
     environment.globals["hex"] = "0x{:08x}".format
     return environment
