@@ -10,6 +10,7 @@ from ..errors import BadModel, UnsupportedOperators
 from .ir import Graph
 from .reading.build import build_graph
 from .reading.file_model import FileModel
+from .reading.normalise import normalise
 from .reading.parse import parse
 from .reading.schema import ElementType
 from .supported_ops import problems
@@ -22,11 +23,11 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     Raises `BadModel` for a file that is truncated, inconsistent, unsafe or not int8, and `UnsupportedOperators` with every
     operator that has no kernel.
     """
-    model = parse(data)
-    _require_int8(model)
+    model = normalise(parse(data), len(data))
     found = [problem for op in model.ops for problem in problems(op)]
     if found:
         raise UnsupportedOperators(found)
+    _require_int8(model)
     try:
         return build_graph(model, name)
     except GraphError as error:

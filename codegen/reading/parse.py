@@ -25,9 +25,9 @@ def parse(data: bytes) -> FileModel:
     if version != 3:
         raise BadModel(f"the model's schema version is {version}, 3 is supported")
     subgraphs = model.tables(2, "subgraph")
-    if len(subgraphs) != 1:
-        raise BadModel(f"the model has {len(subgraphs)} subgraphs, exactly 1 is supported")
-    subgraph = subgraphs[0]
+    if not subgraphs:
+        raise BadModel("the model has no subgraph")
+    subgraph = subgraphs[0]  # others are reached through operators that call them, which the rules refuse
     tensors = _Tensors(subgraph.tables(0, "tensor"), model.tables(4, "buffer"))
     ops = _operators(subgraph, model, tensors)
     inputs = tuple(tensors.at(i, "subgraph input") for i in subgraph.integers(1))
@@ -64,7 +64,7 @@ class _Tensors:
         if buffer.integer(1, "Q") > 1:
             raise BadModel(f"{where} keeps its data outside the FlatBuffer, which is not supported")
         element = ElementType.of(table.integer(1, "b"))
-        tensor = FileTensor(index, source_name, shape, element, _quantization(table, shape, where))
+        tensor = FileTensor(index, source_name, shape, element, _quantization(table, where))
         raw = buffer.array(0, "u1")
         if not raw.size or element.numpy is None:
             return tensor
@@ -74,7 +74,7 @@ class _Tensors:
         return FileTensor(index, source_name, shape, element, tensor.quantization, raw.view(item).reshape(shape))
 
 
-def _quantization(table: Table, shape: tuple[int, ...], where: str) -> Quantization | None:
+def _quantization(table: Table, where: str) -> Quantization | None:
     q = table.table(4, f"quantization of {where}")
     if q is None:
         return None
@@ -89,8 +89,6 @@ def _quantization(table: Table, shape: tuple[int, ...], where: str) -> Quantizat
     if not all(math.isfinite(s) and s > 0 for s in scales):
         raise BadModel(f"{where} has a scale that is not finite and above 0")
     axis = q.integer(6)
-    if len(scales) > 1 and not (0 <= axis < len(shape) and shape[axis] == len(scales)):
-        raise BadModel(f"{where} has {len(scales)} scales for axis {axis} of shape {list(shape)}")
     return Quantization(scales, zero_points, axis if len(scales) > 1 else None)
 
 
