@@ -386,6 +386,20 @@ class Graph:
         return replace(self, ops=ops, tensors={name: t for name, t in tensors.items() if name in used})
 
 
+def file_inputs(graph: Graph) -> tuple[FileEnd, ...]:
+    """How the file has each input; for a graph made by hand, as the graph has it."""
+    return graph.file_inputs or tuple(_own_end(graph.tensor(name)) for name in graph.inputs)
+
+
+def file_outputs(graph: Graph) -> tuple[FileEnd, ...]:
+    """How the file has each output; for a graph made by hand, as the graph has it."""
+    return graph.file_outputs or tuple(_own_end(graph.tensor(name)) for name in graph.outputs)
+
+
+def _own_end(tensor: Tensor) -> FileEnd:
+    return FileEnd(-1 if tensor.source_index is None else tensor.source_index, tensor.source_name, tensor.shape)
+
+
 def _mentioned(op: Op) -> set[str]:
     names = set(op.inputs) | set(op.outputs)
     if isinstance(op.attrs, FusedAttrs):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..errors import BadModel, UnsupportedOperators
 from .ir import Graph
 from .reading.build import build_graph
-from .reading.file_model import FileModel
+from .reading.file_model import FileModel, FileTensor
 from .reading.normalise import normalise
 from .reading.parse import parse
 from .reading.schema import ElementType
@@ -24,6 +24,8 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     operator that has no kernel.
     """
     model = normalise(parse(data), len(data))
+    if not any(t.type is ElementType.INT8 for t in _used(model)):
+        _require_int8(model)  # not one operator would pass; say what the file is
     found = [problem for op in model.ops for problem in problems(op)]
     if found:
         raise UnsupportedOperators(found)
@@ -36,7 +38,7 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
 
 def _require_int8(model: FileModel) -> None:
     """Refuse every tensor that an operator or the model's boundary uses and that is neither int8 nor int32."""
-    used = [*model.inputs, *model.outputs, *(t for op in model.ops for t in (*op.inputs, *op.outputs) if t is not None)]
+    used = _used(model)
     wrong = {t.index: t for t in used if t.type not in (ElementType.INT8, ElementType.INT32)}
     if wrong:
         listed = ", ".join(f"{t.source_name!r} ({t.type.name})" for t in list(wrong.values())[:4])
@@ -45,3 +47,8 @@ def _require_int8(model: FileModel) -> None:
     for tensor in used:
         if tensor.type is ElementType.INT8 and tensor.quantization is None:
             raise BadModel(f"{tensor.label} is int8 without a scale")
+
+
+def _used(model: FileModel) -> list[FileTensor]:
+    """Every tensor that an operator or the model's boundary mentions, as often as it is."""
+    return [*model.inputs, *model.outputs, *(t for op in model.ops for t in (*op.inputs, *op.outputs) if t is not None)]
