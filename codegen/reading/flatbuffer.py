@@ -7,12 +7,37 @@ anything outside raises `BadModel` with the place. Source of the layout: FlatBuf
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import BadModel
+
+TFLITE_IDENTIFIER = b"TFL3"
+MAX_STRING_BYTES = 4096  # of a name; the rest is for nobody to read
+
+
+@dataclass(frozen=True)
+class TableList:
+    """A vector of tables, each followed when it is asked for: millions of entries may point to one table."""
+
+    owner: Table
+    start: int
+    length: int
+    what: str
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Table:
+        if not 0 <= index < self.length:
+            raise BadModel(f"{self.what} {index} is meant, but there are {self.length}")
+        return self.owner.follow(self.start + 4 * index, f"{self.what} {index}")
+
+    def __iter__(self) -> Iterator[Table]:
+        return (self[i] for i in range(self.length))
 
 
 @dataclass(frozen=True)
@@ -29,8 +54,8 @@ class Table:
         if len(data) < 16:
             raise BadModel(f"the file has {len(data)} bytes; it is truncated or no FlatBuffer at all")
         if data[4:8] != identifier:
-            raise BadModel(f"the file's identifier is {data[4:8]!r}, a TFLite model has {identifier!r}")
-        return Table(data, 0, "file")._follow(0, "model")
+            raise BadModel(f"this is no .tflite file: its identifier is {data[4:8]!r}, not {identifier!r}")
+        return Table(data, 0, "file").follow(0, "model")
 
     def _unpack(self, code: str, at: int) -> int | float:
         size = struct.calcsize(code)
@@ -44,7 +69,7 @@ class Table:
     def _uint(self, at: int) -> int:
         return int(self._unpack("I", at))
 
-    def _follow(self, at: int, what: str) -> Table:
+    def follow(self, at: int, what: str) -> Table:
         """The table that the offset stored at `at` points to, its vtable checked."""
         position = at + self._uint(at)
         table = Table(self.data, position, what)
@@ -75,7 +100,7 @@ class Table:
     def table(self, slot: int, what: str) -> Table | None:
         """A table field, or None."""
         at = self._slot(slot)
-        return None if at is None else self._follow(at, what)
+        return None if at is None else self.follow(at, what)
 
     def _vector(self, slot: int, item_bytes: int) -> tuple[int, int] | None:
         """Start and length of a vector field, wholly inside the file."""
@@ -88,12 +113,12 @@ class Table:
             raise BadModel(f"{self.what}: a list of {length} items runs past the end of the file; it is truncated or corrupt")
         return start + 4, length
 
-    def tables(self, slot: int, what: str) -> list[Table]:
-        """A vector of tables; empty when absent."""
-        span = self._vector(slot, 4)
-        if span is None:
-            return []
-        return [self._follow(span[0] + 4 * i, f"{what} {i}") for i in range(span[1])]
+    def tables(self, slot: int, what: str, limit: int | None = None) -> TableList:
+        """A vector of tables; empty when absent. `BadModel` above the limit."""
+        start, length = self._vector(slot, 4) or (0, 0)
+        if limit is not None and length > limit:
+            raise BadModel(f"{self.what} has {length} {what}s; at most {limit} are read")
+        return TableList(self, start, length, what)
 
     def array(self, slot: int, dtype: str) -> npt.NDArray[np.generic]:
         """A vector of scalars as a read-only array; empty when absent."""
@@ -103,10 +128,13 @@ class Table:
             return np.zeros(0, item)
         return np.frombuffer(self.data, item, count=span[1], offset=span[0])
 
-    def integers(self, slot: int, dtype: str = "i4") -> tuple[int, ...]:
-        """A vector of integers."""
-        return tuple(int(v) for v in self.array(slot, dtype))
+    def integers(self, slot: int, dtype: str = "i4", limit: int = 1 << 16) -> tuple[int, ...]:
+        """A vector of integers; `BadModel` above the limit."""
+        found = self.array(slot, dtype)
+        if found.size > limit:
+            raise BadModel(f"{self.what}: a list of {found.size} numbers, at most {limit} are read")
+        return tuple(int(v) for v in found)
 
     def string(self, slot: int) -> str:
-        """A string field; bytes that are no UTF-8 are replaced."""
-        return self.array(slot, "u1").tobytes().decode("utf-8", "replace")
+        """A string field, its first 4,096 bytes; bytes that are no UTF-8 are replaced."""
+        return self.array(slot, "u1")[:MAX_STRING_BYTES].tobytes().decode("utf-8", "replace")
