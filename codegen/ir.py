@@ -324,15 +324,39 @@ class Op:
         return self.kind.value
 
 
+@dataclass(frozen=True)
+class FileEnd:
+    """An input or output as the file has it.
+
+    index           of the file's tensor that holds the values: of an output, before what is left to the caller
+    element         its type: "int8", or what the graph's int8 tensor stands for ("float32": real = scale * (stored - zero point),
+                    "uint8": the byte - 128)
+    left_to_caller  the operators behind an output that are no part of the graph, in order
+    """
+
+    index: int
+    name: ForeignText
+    shape: tuple[int, ...]
+    element: str = "int8"
+    left_to_caller: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Operators in the order of execution, over named tensors."""
+    """Operators in the order of execution, over named tensors. An output may be an input or a constant, and be named twice.
+
+    file_inputs, file_outputs  one for each input and output of a graph that comes from a file
+    notes                      what reading changed of the file's form, each a sentence
+    """
 
     name: str
     tensors: Mapping[str, Tensor]
     ops: tuple[Op, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    file_inputs: tuple[FileEnd, ...] = ()
+    file_outputs: tuple[FileEnd, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def tensor(self, name: str) -> Tensor:
         return self.tensors[name]

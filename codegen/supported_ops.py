@@ -113,10 +113,10 @@ def no_wrap_of_products(op: FileOp) -> bool:
 
 
 def no_wrap_of_means(op: FileOp) -> bool:
-    """The largest sum, shifted left where the multiplier is 1 or more, stays inside int32; beyond, LiteRT wraps around."""
+    """Where the multiplier is 1 or more, the largest sum shifted left stays inside int32; beyond, LiteRT wraps around."""
     count = max(1, op.input(0).num_elements // op.output.num_elements)
     factor = fixed_point.mean_multiplier(op.input(0).scale, op.output.scale, count)
-    return (_reach(op.input(0)) * count) << max(factor.shift, 0) < INT32
+    return factor.shift <= 0 or (_reach(op.input(0)) * count) << factor.shift < INT32
 
 
 def no_wrap_of_values(op: FileOp) -> bool:
@@ -124,11 +124,6 @@ def no_wrap_of_values(op: FileOp) -> bool:
     in_double = op.input(0).scale / op.output.scale  # QUANTIZE; RELU and RELU6 divide in float32
     shift = max(fixed_point.quantize_multiplier(f).shift for f in (in_double, float(np.float32(in_double))))
     return _reach(op.input(0)) << max(shift, 0) < INT32
-
-
-def window_below_2_24(op: FileOp) -> bool:
-    """The window has less than 2^24 positions, so that sums stay inside int32."""
-    return 0 < int(op.options["filter_h"]) * int(op.options["filter_w"]) < 1 << 24
 
 
 def hard_swish_scale(op: FileOp) -> bool:
@@ -191,7 +186,7 @@ _POOL = (*_CLAMPED, batch_of_one, same_scales)
 
 SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "ADD": (*_CLAMPED, output_scale_above_sum),
-    "AVERAGE_POOL_2D": (*_POOL, window_below_2_24),
+    "AVERAGE_POOL_2D": _POOL,
     "CONCATENATION": (no_activation, exactly_same_scales),
     "CONV_2D": (*_CONV, whole_groups, no_wrap_of_sums),
     "DEPTHWISE_CONV_2D": (*_CONV, no_wrap_of_sums),

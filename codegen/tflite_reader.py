@@ -11,7 +11,8 @@ from ..errors import BadModel, UnsupportedOperators
 from .ir import Graph
 from .reading.build import build_graph
 from .reading.file_model import FileModel, FileOp
-from .reading.model_kind import not_int8
+from .reading.model_kind import kind_of, not_int8
+from .reading.normalise import normalise
 from .reading.operands import broken_quantization, malformed
 from .reading.parse import parse, unknown_operators
 from .reading.schema import ElementType
@@ -27,7 +28,7 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     """
     unknown = unknown_operators(data)
     try:
-        model = parse(data)
+        model = normalise(parse(data), len(data))
     except BadModel as error:
         if unknown:
             raise UnsupportedOperators([problem for op in unknown for problem in problems(op)]) from error
@@ -54,9 +55,9 @@ def _require_kernels(model: FileModel, unknown: tuple[FileOp, ...]) -> None:
     elsewhere = [op for op in unknown if op.subgraph > 0]
     if not elsewhere and all(has_kernel(op) for op in model.ops):
         return
-    kind = not_int8(model)
-    judged = [op for op in model.ops if not has_kernel(op) or (kind is None and malformed(op) is None)]
-    raise UnsupportedOperators([problem for op in (*judged, *elsewhere) for problem in problems(op)], kind)
+    is_int8 = not_int8(model) is None
+    judged = [op for op in model.ops if not has_kernel(op) or (is_int8 and malformed(op) is None)]
+    raise UnsupportedOperators([problem for op in (*judged, *elsewhere) for problem in problems(op)], kind_of(model))
 
 
 def _require_sound(model: FileModel) -> None:

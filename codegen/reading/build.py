@@ -29,7 +29,7 @@ from ..ir import (
     Window,
 )
 from ..verify_graph import GraphError, verify_graph
-from .file_model import FileModel, FileOp, FileTensor
+from .file_model import FileModel, FileOp, FileTensor, as_it_is
 from .schema import ACTIVATIONS, ElementType
 
 _DTYPES = {ElementType.INT8: DType.INT8, ElementType.INT32: DType.INT32}
@@ -94,7 +94,10 @@ def build_graph(model: FileModel, name: str) -> Graph:
         operand_names = tuple(tensors.name(t) for t in operands)
         op = Op(OpKind(file_op.opcode), operand_names, (tensors.name(file_op.output),), attrs, file_op.index)
         ops.extend(_with_shrunk_axes(op, file_op, tensors))
-    graph = Graph(name, tensors.by_name, tuple(ops), inputs, outputs)
+    ends = (tuple(map(as_it_is, model.inputs)), tuple(map(as_it_is, model.outputs)))
+    graph = Graph(
+        name, tensors.by_name, tuple(ops), inputs, outputs, model.file_inputs or ends[0], model.file_outputs or ends[1], model.notes
+    )
     return verify_graph(graph.with_ops(graph.ops))
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import BadModel
 from ...quoting import ForeignText
-from ..ir import Quantization
+from ..ir import FileEnd, Quantization
 from .schema import ElementType
 
 
@@ -106,8 +106,24 @@ class FileOp:
 
 @dataclass(frozen=True, eq=False)
 class FileModel:
-    """The main subgraph: operators in order, and the tensors that go in and come out."""
+    """The main subgraph: operators in order, and the tensors that go in and come out.
+
+    file_inputs, file_outputs  the ends as the file has them, where a rewriting moved them; else empty
+    notes                      what the rewritings changed, each a sentence
+    """
 
     ops: tuple[FileOp, ...]
     inputs: tuple[FileTensor, ...]
     outputs: tuple[FileTensor, ...]
+    file_inputs: tuple[FileEnd, ...] = ()
+    file_outputs: tuple[FileEnd, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def noted(self, sentence: str) -> FileModel:
+        """The same model with one more note."""
+        return replace(self, notes=(*self.notes, sentence))
+
+
+def as_it_is(tensor: FileTensor) -> FileEnd:
+    """The end of a model that is the file's own tensor."""
+    return FileEnd(-1 if tensor.index is None else tensor.index, tensor.source_name, tensor.shape, tensor.type.name.lower())

@@ -33,6 +33,8 @@ def _wide(constants: _Types, activations: _Types) -> str | None:
 def _old(constants: _Types, activations: _Types) -> str | None:
     if ElementType.UINT8 not in activations | constants:
         return None
+    if ElementType.INT8 in activations:
+        return "it is int8 only in part, the rest is uint8; convert the network with int8 for everything, input and output included"
     return f"it is quantized to uint8, as older converters did; {_FULLY}"
 
 
@@ -51,17 +53,26 @@ def _floating(constants: _Types, activations: _Types) -> str | None:
 _KINDS: tuple[Callable[[_Types, _Types], str | None], ...] = (_narrow, _wide, _old, _floating)
 
 
-def not_int8(model: FileModel) -> str | None:
-    """Why a model is not one of int8, with the first tensors that are not; None for one whose tensors are all int8 or int32."""
-    used = dict.fromkeys((*model.inputs, *model.outputs, *(t for op in model.ops for t in (*op.inputs, *op.outputs) if t is not None)))
-    wrong = [t for t in used if t.type not in (ElementType.INT8, ElementType.INT32)]
-    if not wrong:
-        return None
+def kind_of(model: FileModel) -> str | None:
+    """What kind of model it is, if it is one of those that are known not to be all int8."""
     written = {t for op in model.ops for t in op.outputs} | set(model.inputs)
+    used = _used(model)
     constants = frozenset(t.type for t in used if t not in written)
     activations = frozenset(t.type for t in used if t in written)
-    kind = next((text for of in _KINDS if (text := of(constants, activations)) is not None), _FULLY)
-    return f"not an int8 model: {kind} (tensors {_listed(wrong)})"
+    return next((text for of in _KINDS if (text := of(constants, activations)) is not None), None)
+
+
+def not_int8(model: FileModel) -> str | None:
+    """Why a model is not one of int8, with the first tensors that are not; None for one whose tensors are all int8 or int32."""
+    wrong = [t for t in _used(model) if t.type not in (ElementType.INT8, ElementType.INT32)]
+    if not wrong:
+        return None
+    return f"not an int8 model: {kind_of(model) or 'some tensors have types that no kernel takes'} (tensors {_listed(wrong)})"
+
+
+def _used(model: FileModel) -> list[FileTensor]:
+    operands = (t for op in model.ops for t in (*op.inputs, *op.outputs) if t is not None)
+    return list(dict.fromkeys((*model.inputs, *model.outputs, *operands)))
 
 
 def _listed(tensors: list[FileTensor]) -> str:

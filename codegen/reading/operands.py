@@ -144,6 +144,8 @@ def broken_quantization(tensor: FileTensor) -> str | None:
     q = tensor.quantization
     if q is None:
         return f"{tensor.label} is int8 without a scale"
+    if q.axis is not None and not (0 <= q.axis < len(tensor.shape) and tensor.shape[q.axis] == len(q.scales)):
+        return f"{tensor.label} has {len(q.scales)} scales for axis {q.axis} of shape {list(tensor.shape)}"
     if not all(-128 <= z <= 127 for z in q.zero_points):
         return f"{tensor.label} has a zero point outside -128..127"
     if not tensor.is_constant and not all(MIN_SCALE <= s <= MAX_SCALE for s in q.scales):

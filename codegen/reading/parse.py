@@ -34,9 +34,7 @@ _CALLERS = frozenset({"CALL", "CALL_ONCE", "IF", "WHILE", "STABLEHLO_COMPOSITE",
 def parse(data: bytes) -> FileModel:
     """The main subgraph of a file; `BadModel` for one that is truncated, inconsistent or of another format."""
     model, subgraphs = _open(data)
-    if len(subgraphs) != 1:
-        raise BadModel(f"the model has {len(subgraphs)} subgraphs, exactly 1 is supported")
-    subgraph = subgraphs[0]
+    subgraph = subgraphs[0]  # others are reached through operators that call them, which the rules refuse
     tensors = _Tensors(subgraph.tables(0, "tensor"), model.tables(4, "buffer"))
     ops = _operators(subgraph, _Codes(model), tensors)
     inputs = tuple(tensors.at(i, "subgraph input") for i in subgraph.integers(1, limit=MAX_LISTED))
@@ -139,7 +137,7 @@ class _Tensors:
         if buffer.integer(1, "Q") > 1:
             raise BadModel(f"{where} keeps its data outside the FlatBuffer, which is not supported")
         element = ElementType.of(table.integer(1, "b"))
-        quantization = self._quantization(table, shape, where)
+        quantization = self._quantization(table, where)
         raw = buffer.array(0, "u1")
         if not raw.size or element.numpy is None:
             return FileTensor(index, source_name, shape, element, quantization)
@@ -153,7 +151,7 @@ class _Tensors:
             )
         return FileTensor(index, source_name, shape, element, quantization, raw.view(item).reshape(shape))
 
-    def _quantization(self, table: Table, shape: tuple[int, ...], where: str) -> Quantization | None:
+    def _quantization(self, table: Table, where: str) -> Quantization | None:
         q = table.table(4, f"quantization of {where}")
         if q is None:
             return None
@@ -170,10 +168,7 @@ class _Tensors:
         zero_points = tuple(int(z) for z in zeros) or (0,) * len(scales)
         if not all(math.isfinite(s) and s > 0 for s in scales):
             raise BadModel(f"{where} has a scale that is not finite and above 0")
-        axis = q.integer(6)
-        if len(scales) > 1 and not (0 <= axis < len(shape) and shape[axis] == len(scales)):
-            raise BadModel(f"{where} has {len(scales)} scales for axis {axis} of shape {list(shape)}")
-        return Quantization(scales, zero_points, axis if len(scales) > 1 else None)
+        return Quantization(scales, zero_points, q.integer(6) if len(scales) > 1 else None)
 
 
 def _shape(table: Table, where: str) -> tuple[int, ...]:
