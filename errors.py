@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-
+from typing import Self
 
 _SHOWN_PROBLEMS = 20
 
@@ -18,6 +18,11 @@ class FlynetError(Exception):
     """A mistake with one clear line for the user; `exit_code` says which kind."""
 
     exit_code = 3
+
+    def about(self, subject: object) -> Self:
+        """The same error with a message that begins with what it is about: a file's name."""
+        self.args = (f"{subject}: {self}",)
+        return self
 
 
 class UsageError(FlynetError):

@@ -93,7 +93,7 @@ def output_scale_above_sum(op: FileOp) -> bool:
 
 
 def no_wrap_of_sums(op: FileOp) -> bool:
-    """Each channel's largest sum, shifted left where its multiplier is 1 or more, stays inside int32; beyond, LiteRT wraps around."""
+    """Each channel's largest sum, shifted left where its multiplier is 1 or more, stays in int32; beyond, LiteRT wraps around."""
     reach, scales = _largest_sums(op)
     factors = [fixed_point.convolution_multiplier(op.input(0).scale, scale, op.output.scale) for scale in scales]
     return all(total << max(factor.shift, 0) < INT32 for total, factor in zip(reach, factors, strict=True))
@@ -139,7 +139,7 @@ def softmax_scale(op: FileOp) -> bool:
 def softmax_row(op: FileOp) -> bool:
     """A row has at most 4,095 elements, so that the sum of its exponentials stays inside int32."""
     shape = op.input(0).shape
-    return 0 < len(shape) and shape[-1] <= fixed_point.SOFTMAX_MAX_DEPTH
+    return len(shape) > 0 and shape[-1] <= fixed_point.SOFTMAX_MAX_DEPTH
 
 
 def no_batch_dims(op: FileOp) -> bool:
@@ -274,18 +274,16 @@ def has_kernel(op: FileOp) -> bool:
 
 
 def problems(op: FileOp) -> list[str]:
-    """What keeps an operator that is not malformed from being compiled, each as one phrase with its place; empty when nothing does.
+    """What keeps an operator from being compiled, each as one phrase with its place; empty when nothing does.
 
-    The rules are asked only when its operands are what they must be, so that they can rely on them.
+    The operator is not malformed. The rules are asked only when its operands are what they must be, so that they can rely on them.
     """
     if not has_kernel(op):
         return [f"{op.label} has no kernel{_advice(op.opcode)}"]
     wrong = unsupported_operands(op)
     if wrong:
         return [f"{op.label}: {phrase}" for phrase in wrong]
-    return [
-        f"{op.label}: not true: {(rule.__doc__ or '').strip().rstrip('.')}" for rule in SUPPORTED[op.opcode] if not rule(op)
-    ]
+    return [f"{op.label}: not true: {(rule.__doc__ or '').strip().rstrip('.')}" for rule in SUPPORTED[op.opcode] if not rule(op)]
 
 
 def _advice(opcode: str) -> str:

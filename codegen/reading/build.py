@@ -96,7 +96,14 @@ def build_graph(model: FileModel, name: str) -> Graph:
         ops.extend(_with_shrunk_axes(op, file_op, tensors))
     ends = (tuple(map(as_it_is, model.inputs)), tuple(map(as_it_is, model.outputs)))
     graph = Graph(
-        name, tensors.by_name, tuple(ops), inputs, outputs, model.file_inputs or ends[0], model.file_outputs or ends[1], model.notes
+        name,
+        tensors.by_name,
+        tuple(ops),
+        inputs,
+        outputs,
+        model.file_inputs or ends[0],
+        model.file_outputs or ends[1],
+        model.notes,
     )
     return verify_graph(graph.with_ops(graph.ops))
 

@@ -83,7 +83,9 @@ class FileOp:
     @property
     def label(self) -> str:
         """How messages name it: its place, kind and output."""
-        place = f"op {self.index} {self.opcode}" if self.subgraph == 0 else f"subgraph {self.subgraph} op {self.index} {self.opcode}"
+        place = (
+            f"op {self.index} {self.opcode}" if self.subgraph == 0 else f"subgraph {self.subgraph} op {self.index} {self.opcode}"
+        )
         return f"{place} -> {self.outputs[0].source_name!r}" if self.outputs else place
 
     def input(self, i: int) -> FileTensor:

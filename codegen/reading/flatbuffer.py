@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 from ...errors import BadModel
 
+_NUMBERS = {code: struct.Struct("<" + code) for code in "bBhHiIqQfd?"}
+_UINT16, _INT32, _UINT32 = _NUMBERS["H"], _NUMBERS["i"], _NUMBERS["I"]
+
 TFLITE_IDENTIFIER = b"TFL3"
 MAX_STRING_BYTES = 4096  # of a name; the rest is for nobody to read
 
@@ -40,13 +43,18 @@ class TableList:
         return (self[i] for i in range(self.length))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Table:
-    """A table at `position` of `data`; fields are addressed by their slot in the schema."""
+    """A table at `position` of `data`; fields are addressed by their slot in the schema.
+
+    vtable, num_slots  where the offsets of the fields are, wholly inside the file, and how many
+    """
 
     data: bytes
     position: int
     what: str  # for messages: "operator 3"
+    vtable: int = 0
+    num_slots: int = 0
 
     @staticmethod
     def root(data: bytes, identifier: bytes) -> Table:
@@ -57,41 +65,37 @@ class Table:
             raise BadModel(f"this is no .tflite file: its identifier is {data[4:8]!r}, not {identifier!r}")
         return Table(data, 0, "file").follow(0, "model")
 
-    def _unpack(self, code: str, at: int) -> int | float:
-        size = struct.calcsize(code)
-        if at < 0 or at + size > len(self.data):
+    def _unpack(self, number: struct.Struct, at: int) -> int | float:
+        if at < 0 or at + number.size > len(self.data):
             raise BadModel(
                 f"{self.what}: offset {at} lies outside the file of {len(self.data)} bytes; it is truncated or corrupt"
             )
-        value: int | float = struct.unpack_from("<" + code, self.data, at)[0]
+        value: int | float = number.unpack_from(self.data, at)[0]
         return value
 
     def _uint(self, at: int) -> int:
-        return int(self._unpack("I", at))
+        return int(self._unpack(_UINT32, at))
 
     def follow(self, at: int, what: str) -> Table:
         """The table that the offset stored at `at` points to, its vtable checked."""
         position = at + self._uint(at)
-        table = Table(self.data, position, what)
-        vtable = position - int(table._unpack("i", position))
-        size = int(table._unpack("H", vtable))
+        vtable = position - int(self._unpack(_INT32, position))
+        size = int(self._unpack(_UINT16, vtable))
         if size < 4 or size % 2 or vtable + size > len(self.data):
             raise BadModel(f"{what}: its vtable is corrupt")
-        return table
+        return Table(self.data, position, what, vtable, size // 2 - 2)
 
     def _slot(self, slot: int) -> int | None:
         """The absolute position of a field's value, or None when the field is absent."""
-        vtable = self.position - int(self._unpack("i", self.position))
-        entry = 4 + 2 * slot
-        if entry + 2 > int(self._unpack("H", vtable)):
+        if slot >= self.num_slots:
             return None
-        offset = int(self._unpack("H", vtable + entry))
+        offset: int = _UINT16.unpack_from(self.data, self.vtable + 4 + 2 * slot)[0]
         return self.position + offset if offset else None
 
     def number(self, slot: int, code: str, default: float = 0) -> int | float:
         """A scalar field; `code` is struct's letter for its type."""
         at = self._slot(slot)
-        return default if at is None else self._unpack(code, at)
+        return default if at is None else self._unpack(_NUMBERS[code], at)
 
     def integer(self, slot: int, code: str = "i", default: int = 0) -> int:
         """An integer field."""

@@ -34,7 +34,9 @@ def _old(constants: _Types, activations: _Types) -> str | None:
     if ElementType.UINT8 not in activations | constants:
         return None
     if ElementType.INT8 in activations:
-        return "it is int8 only in part, the rest is uint8; convert the network with int8 for everything, input and output included"
+        return (
+            "it is int8 only in part, the rest is uint8; convert the network with int8 for everything, input and output included"
+        )
     return f"it is quantized to uint8, as older converters did; {_FULLY}"
 
 

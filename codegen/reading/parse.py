@@ -22,7 +22,7 @@ from .schema import OPCODES, OPTIONS, ElementType
 
 MAX_FILE_BYTES = 1 << 28
 MAX_SUBGRAPHS = 1000
-MAX_OPERATORS = 5000
+MAX_OPERATORS = 4000
 MAX_LISTED = 2048  # inputs or outputs of one operator or of the model
 MAX_OPERANDS = 50_000  # of all operators together
 MAX_SCALES = 1 << 20  # of all tensors together
