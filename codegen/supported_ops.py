@@ -55,6 +55,12 @@ def bias_of_each_channel(op: FileOp) -> bool:
     return bias is None or bias.num_elements == op.input(1).shape[_channel_axis(op)]
 
 
+def bias_without_zero_point(op: FileOp) -> bool:
+    """The bias's zero points, if it has any, are 0; LiteRT refuses others."""
+    bias = op.optional(2)
+    return bias is None or bias.quantization is None or not any(bias.quantization.zero_points)
+
+
 def whole_groups(op: FileOp) -> bool:
     """The weights' input channels go into the input's without rest; the output channels divide into as many groups."""
     channels, weights = op.input(0).shape[-1], op.input(1).shape
@@ -181,7 +187,7 @@ def _largest_sums(op: FileOp) -> tuple[list[int], list[float]]:
 
 
 _CLAMPED = (known_activation, bounds_in_int32)
-_CONV = (*_CLAMPED, batch_of_one, symmetric_weights, bias_of_each_channel)
+_CONV = (*_CLAMPED, batch_of_one, symmetric_weights, bias_of_each_channel, bias_without_zero_point)
 _POOL = (*_CLAMPED, batch_of_one, same_scales)
 
 SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {

@@ -13,7 +13,7 @@ from .reading.build import build_graph
 from .reading.file_model import FileModel, FileOp
 from .reading.model_kind import kind_of, not_int8
 from .reading.normalise import normalise
-from .reading.operands import broken_quantization, malformed
+from .reading.operands import broken_quantization, incomplete, malformed
 from .reading.parse import parse, unknown_operators
 from .reading.schema import ElementType
 from .supported_ops import has_kernel, problems
@@ -28,7 +28,9 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     """
     unknown = unknown_operators(data)
     try:
-        model = normalise(parse(data), len(data))
+        model = parse(data)
+        _require_complete(model)
+        model = normalise(model, len(data))
     except BadModel as error:
         if unknown:
             raise UnsupportedOperators([problem for op in unknown for problem in problems(op)]) from error
@@ -45,6 +47,14 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
         return build_graph(model, name)
     except GraphError as error:
         raise BadModel(f"the model is inconsistent: {error}") from error
+
+
+def _require_complete(model: FileModel) -> None:
+    """Refuse operators whose list of operands is wrong, before a rewriting looks at it."""
+    for op in model.ops:
+        gap = incomplete(op) if has_kernel(op) else None
+        if gap is not None:
+            raise BadModel(gap)
 
 
 def _require_kernels(model: FileModel, unknown: tuple[FileOp, ...]) -> None:
@@ -71,6 +81,8 @@ def _require_sound(model: FileModel) -> None:
         q = tensor.quantization
         if q is not None and q.is_per_channel:
             raise BadModel(f"{tensor.label} is an input or output of the model with {len(q.scales)} scales, one is needed")
+    if not model.ops:
+        raise BadModel("the model has no operator that computes int8 values")
     for op in model.ops:
         broken = malformed(op)
         if broken is not None:

@@ -75,8 +75,8 @@ _MAP, _OUTPUT_MAP = Operand("data", rank=4), Operand("output", rank=4)
 _BIAS = Operand("bias", ElementType.INT32, is_constant=True, may_be_missing=True)
 
 
-def _steering(name: str, max_elements: int = MAX_RANK, may_be_missing: bool = False) -> Operand:
-    return Operand(name, ElementType.INT32, is_constant=True, may_be_missing=may_be_missing, max_elements=max_elements)
+def _steering(name: str, max_elements: int = MAX_RANK, rank: int | None = 1, may_be_missing: bool = False) -> Operand:
+    return Operand(name, ElementType.INT32, True, rank, may_be_missing=may_be_missing, max_elements=max_elements)
 
 
 def _weights(rank: int, channel_axis: int) -> Operand:
@@ -86,7 +86,7 @@ def _weights(rank: int, channel_axis: int) -> Operand:
 _UNARY = Signature((_DATA,), _OUTPUT)
 _BINARY = Signature((_DATA, _OTHER), _OUTPUT)
 _POOL = Signature((_MAP,), _OUTPUT_MAP)
-_REDUCE = Signature((_DATA, _steering("axes", 4 * MAX_RANK)), _OUTPUT)
+_REDUCE = Signature((_DATA, _steering("axes", 4 * MAX_RANK, rank=None)), _OUTPUT)
 
 SIGNATURES: Mapping[str, Signature] = {
     "ADD": _BINARY,
@@ -102,7 +102,7 @@ SIGNATURES: Mapping[str, Signature] = {
     "MAX_POOL_2D": _POOL,
     "MEAN": _REDUCE,
     "MUL": _BINARY,
-    "PAD": Signature((_DATA, _steering("paddings", 2 * MAX_RANK)), _OUTPUT),
+    "PAD": Signature((_DATA, _steering("paddings", 2 * MAX_RANK, rank=2)), _OUTPUT),
     "QUANTIZE": _UNARY,
     "REDUCE_MAX": _REDUCE,
     "RELU": _UNARY,
@@ -117,8 +117,8 @@ SIGNATURES: Mapping[str, Signature] = {
 }
 
 
-def malformed(op: FileOp) -> str | None:
-    """What is wrong with an operator in any runtime: operands that are missing, without a scale, or written where they are constant."""
+def incomplete(op: FileOp) -> str | None:
+    """What is wrong with the list of an operator's operands in any runtime: some are missing, too many, or written and constant."""
     signature = SIGNATURES[op.opcode]
     counts = signature.counts
     if len(op.inputs) not in counts:
@@ -131,6 +131,14 @@ def malformed(op: FileOp) -> str | None:
     for i, tensor in enumerate(op.inputs):
         if tensor is None and not signature.operand(i).may_be_missing:
             return f"{op.label}: input {i} ({signature.operand(i).name}) is missing"
+    return None
+
+
+def malformed(op: FileOp) -> str | None:
+    """What is wrong with an operator in any runtime: it is incomplete, or an int8 operand's quantization means nothing."""
+    gap = incomplete(op)
+    if gap is not None:
+        return gap
     for _, tensor in _operands(op):
         if tensor.type is ElementType.INT8:
             broken = broken_quantization(tensor)
@@ -172,7 +180,7 @@ def unsupported_operands(op: FileOp) -> list[str]:
             allowed = (
                 "one scale is" if operand.channel_axis is None else f"one scale or scales along axis {operand.channel_axis} are"
             )
-            found.append(f"{what} has {len(q.scales)} scales along axis {q.axis}, {allowed} needed")
+            found.append(f"{what} has {len(q.scales)} scales along axis {q.axis}; {allowed} can be")
     return found
 
 
