@@ -7,9 +7,10 @@ from pathlib import Path
 from ..codegen.targets import get_target
 from ..codegen.tflite_reader import read_tflite
 from ..deploy.console import Reporter
+from ..deploy.model_file import open_tflite
 from ..deploy.network import NetworkRequest, prepare_network
 from ..deploy.quantizing import quantize_network
-from ..errors import BadModel, OutputFailed
+from ..errors import OutputFailed
 from ..verify.toolchain import Tool, require_tools
 from .measure import Measured, measure, measure_layers, measure_mobilenet
 from .present import as_chart, as_json, as_table
@@ -31,12 +32,9 @@ def bench(target_name: str, model: Path | None, layers_only: bool, out: Path | N
     layers: list[Measured] = []
     networks: list[Measured] = []
     if model is not None:
-        try:
-            data = model.read_bytes()
-        except OSError as error:
-            raise BadModel(f"cannot read {model}: {error.strerror}") from error
+        _, graph = open_tflite(model, "model")
         with reporter.step("model") as step:
-            networks.append(measure(model.stem, read_tflite(data, "model"), target))
+            networks.append(measure(model.stem, graph, target))
             step.say(str(model))
     else:
         with reporter.step("layers") as step:

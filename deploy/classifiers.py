@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.ir import Graph
-from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from ..verify.host_c import HostLibrary
 from ..verify.litert import LiteRt
 from ..verify.qemu import run_emulated
 from ..verify.toolchain import Tool, require_tools
+from .model_file import open_tflite
 from .network import Floats, quantize_images
 from .revisit import built_firmware, revisit
 
@@ -108,8 +108,7 @@ def _onnx(model: Path) -> Iterator[Classifier]:
 
 @contextmanager
 def _tflite(model: Path) -> Iterator[Classifier]:
-    data = _read(model)
-    graph = read_tflite(data, model.stem)
+    data, graph = open_tflite(model, model.stem)
     resolution, channels, classes = _facts(model, graph)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
     with LiteRt(graph, data, all_tensors=False) as litert:

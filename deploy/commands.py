@@ -9,10 +9,10 @@ from pathlib import Path
 from ..codegen.compiler import compile_tflite
 from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
-from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from ..verify.firmware_text import firmware_names
 from .console import Reporter
+from .model_file import open_tflite
 from .network import NetworkRequest, inputs_for_any_model, prepare_network
 from .output_folder import output_folder, require_replaceable
 from .quantizing import quantize_network
@@ -58,9 +58,8 @@ def compile_model(
 ) -> str:
     """`flynet-tiny compile`: any int8 `.tflite` to a folder with a verdict."""
     plan = Plan(get_target(target_name), emulate, seed, optimize)
-    data = _read(model)
     c_name = _c_name(name if name is not None else model.stem, is_given=name is not None)
-    graph = read_tflite(data, c_name)
+    data, graph = open_tflite(model, c_name)
     if emit is None:
         _prepare(plan, out)
     reporter = Reporter()

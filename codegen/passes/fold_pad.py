@@ -10,12 +10,13 @@ from ..ir import ConvAttrs, Graph, Op, OpKind, PadAttrs
 def fold_pad(graph: Graph) -> Graph:
     """PAD of height and width, then one CONV_2D or DEPTHWISE_CONV_2D, becomes the convolution's own padding.
 
-    Exact: both fill with the input's zero point, and PAD's output has its input's quantization.
+    Exact: both fill with the input's zero point. PAD's output must have its input's scale to the last bit (the graph allows one
+    step of float32), since the convolution's multipliers are made of it.
     """
     ops: list[Op] = []
     pads: dict[str, Op] = {}
     for op in graph.ops:
-        if _is_spatial_pad(op) and _only_reader_is_conv(op, graph):
+        if _is_spatial_pad(op) and _keeps_quantization(op, graph) and _only_reader_is_conv(op, graph):
             pads[op.output] = op
         elif op.inputs[0] in pads:
             ops.append(_with_padding(op, pads[op.inputs[0]]))
@@ -29,6 +30,10 @@ def _is_spatial_pad(op: Op) -> bool:
         return False
     outer = (op.attrs.before[0], op.attrs.after[0], op.attrs.before[3], op.attrs.after[3])
     return not any(outer)
+
+
+def _keeps_quantization(op: Op, graph: Graph) -> bool:
+    return graph.tensor(op.inputs[0]).quantization == graph.tensor(op.output).quantization
 
 
 def _only_reader_is_conv(op: Op, graph: Graph) -> bool:

@@ -68,22 +68,25 @@ class FileTensor:
 
 @dataclass(frozen=True, eq=False)
 class FileOp:
-    """An operator; an input that the file leaves out is None. `options` are those that `schema.OPTIONS` names."""
+    """An operator; an input that the file leaves out is None. `options` are those that `schema.OPTIONS` names.
+
+    subgraph  0 is the main one, of which a `FileModel` consists
+    """
 
     index: int
     opcode: str
     inputs: tuple[FileTensor | None, ...]
     outputs: tuple[FileTensor, ...]
     options: Mapping[str, int | float]
+    subgraph: int = 0
 
     @property
     def label(self) -> str:
         """How messages name it: its place, kind and output."""
-        return (
-            f"op {self.index} {self.opcode} -> {self.outputs[0].source_name!r}"
-            if self.outputs
-            else f"op {self.index} {self.opcode}"
+        place = (
+            f"op {self.index} {self.opcode}" if self.subgraph == 0 else f"subgraph {self.subgraph} op {self.index} {self.opcode}"
         )
+        return f"{place} -> {self.outputs[0].source_name!r}" if self.outputs else place
 
     def input(self, i: int) -> FileTensor:
         """Operand i; `BadModel` where the file leaves it out."""
