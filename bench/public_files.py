@@ -49,10 +49,10 @@ def measure_files(folder: Path, target: Target, progress: Callable[[int, int, st
     rows: list[Measured | Refused] = []
     done = 0
     for known in public_files():
-        path = by_hash.pop(known.sha256, None)
-        if path is None:
+        if known.sha256 not in by_hash:
             rows.append(Refused(known.file, known.sha256, f"not in the folder; it comes from {known.origin}"))
             continue
+        path = by_hash.pop(known.sha256)
         progress(done, len(paths), path.name)
         rows.append(_measure(path, models[path], known.sha256, target))
         done += 1
