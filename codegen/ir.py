@@ -377,6 +377,11 @@ class Graph:
             for name in op.outputs:
                 yield self.tensors[name]
 
+    def constant_outputs(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The outputs that no inference changes, by name."""
+        tensors = (self.tensors[name] for name in self.outputs)
+        return {t.name: t.data for t in tensors if t.data is not None}
+
     def with_ops(self, ops: tuple[Op, ...], new_tensors: Mapping[str, Tensor] | None = None) -> Graph:
         """The same graph with other operators (and more tensors); tensors that nothing mentions are dropped."""
         tensors = {**self.tensors, **(new_tensors or {})}
