@@ -92,7 +92,7 @@ def verify_folder(folder: Path, count: int, seed: int, *, emulate: bool) -> str:
         f"{p.pair}: {p.inputs} inputs, {p.tensors} tensors, {p.bytes:,} bytes compared, {p.differing} bytes differing"
         for p in judgement.pairs
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *judgement.notes]) + "\n"
 
 
 def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from ..codegen.compiler import Compiled, compile_tflite
-from ..codegen.ir import Graph, Tensor, macs
+from ..codegen.ir import FileEnd, Graph, Tensor, file_inputs, file_outputs, macs
 from ..codegen.targets import Target
 from ..errors import NumbersDiffer, OverBudget
 from ..report.layers import layers_of
@@ -219,8 +219,8 @@ def _report(
         tuple(_resolution(graph.tensor(name)) for name in graph.outputs),
         subject.class_names,
         _constant_bytes(graph),
-        _ports(graph, graph.inputs),
-        _ports(graph, graph.outputs),
+        _ports(graph, graph.inputs, file_inputs(graph)),
+        _ports(graph, graph.outputs, file_outputs(graph)),
     )
     arena = compiled.plan.arena_bytes
     if linked is None:
@@ -252,9 +252,10 @@ def _report(
     )
 
 
-def _ports(graph: Graph, names: Sequence[str]) -> tuple[Port, ...]:
+def _ports(graph: Graph, names: Sequence[str], ends: Sequence[FileEnd]) -> tuple[Port, ...]:
     tensors = [graph.tensor(name) for name in names]
-    return tuple(Port(t.source_name.raw or t.name, t.shape, t.scale, t.zero_point) for t in tensors)
+    named = zip(tensors, ends, strict=True)
+    return tuple(Port(end.name.raw or t.name, t.shape, t.scale, t.zero_point) for t, end in named)
 
 
 def _resolution(tensor: Tensor) -> tuple[int, ...]:

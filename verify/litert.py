@@ -174,7 +174,9 @@ class LiteRt:
         for name, end in zip(graph.outputs, file_outputs(graph), strict=True):
             if name not in self._read:
                 if end.left_to_caller and resolver is Resolver.XNNPACK:
-                    raise _bad_model(f"its output {end.name!r} is behind {end.left_to_caller[0]}, whose input XNNPACK does not keep")
+                    raise _bad_model(
+                        f"its output {end.name!r} is behind {end.left_to_caller[0]}, whose input XNNPACK does not keep"
+                    )
                 all_tensors = all_tensors or bool(end.left_to_caller)
                 self._read[name] = _Stored.of(end, graph.tensor(name))
         self._given = {name: _Stored.of(e, graph.tensor(name)) for name, e in zip(graph.inputs, file_inputs(graph), strict=True)}

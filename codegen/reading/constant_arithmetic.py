@@ -232,7 +232,9 @@ def strided_index(op: FileOp, begins: list[int], ends: list[int], strides: list[
         raise NotFoldable
     index: list[Any] = []
     for i, (begin, end, stride) in enumerate(zip(begins, ends, strides, strict=True)):
-        masked = {name: int(op.options[f"{name}_mask"]) >> i & 1 for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")}
+        masked = {
+            name: int(op.options[f"{name}_mask"]) >> i & 1 for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
+        }
         if masked["ellipsis"]:
             index.append(...)
         elif masked["new_axis"]:

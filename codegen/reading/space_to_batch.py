@@ -206,7 +206,9 @@ def _reshape(op: FileOp, state: _Full, batches: int) -> FileOp | None:
         return None
     if len(source) != len(state.blocks):
         return None
-    kept = [(d, state.tensor.shape[i], state.blocks[i]) for i, d in enumerate(source) if i > 0 and (d != 1 or state.blocks[i] > 1)]
+    kept = [
+        (d, state.tensor.shape[i], state.blocks[i]) for i, d in enumerate(source) if i > 0 and (d != 1 or state.blocks[i] > 1)
+    ]
     if source[-1] == 1:
         return None  # which axis is the channels' would be a guess
     shape, blocks = [1], [1]
