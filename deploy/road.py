@@ -221,6 +221,7 @@ def _report(
         _constant_bytes(graph),
         _ports(graph, graph.inputs, file_inputs(graph)),
         _ports(graph, graph.outputs, file_outputs(graph)),
+        graph.notes,
     )
     arena = compiled.plan.arena_bytes
     if linked is None:

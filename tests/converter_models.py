@@ -173,8 +173,8 @@ def reshape_kinds(seed: int) -> bytes:
     s.op("PACK", ("q",), s.like("p", "x", (1, 1, width, 1, c)), axis=0, valuesCount=1)
     s.op("SQUEEZE", ("p",), s.like("sq", "x", (width, c)), squeezeDims=[0, 1, 3])
     s.op("SLICE", ("sq", s.whole("begin", [0, 0]), s.whole("size", [-1, c])), s.like("all", "x", (width, c)))
-    s.op("STRIDED_SLICE", ("all", s.whole("b", [0, 0]), s.whole("e2", [0, 0]), s.whole("s1", [1, 1])), s.like("st", "x", (width, c)),
-         beginMask=3, endMask=3)  # fmt: skip
+    everything = (s.whole("b", [0, 0]), s.whole("e2", [0, 0]), s.whole("s1", [1, 1]))
+    s.op("STRIDED_SLICE", ("all", *everything), s.like("st", "x", (width, c)), beginMask=3, endMask=3)
     s.op("PAD", ("st", s.whole("none", [[0, 0], [0, 0]])), s.like("pad", "x", (width, c)))
     s.op("CONCATENATION", ("pad",), s.like("cat", "x", (width, c)), axis=0, fusedActivationFunction="NONE")
     s.op("RESHAPE", ("cat", s.whole("shape", [1, 1, -1, c])), s.like("m", "x", (1, 1, width, c)))
@@ -209,7 +209,7 @@ def folded_weights(seed: int) -> bytes:
     return s.file(("x",), ("y",))
 
 
-def _split(s: Forms, like: Callable[[str, Shape], str], units: int, depth: int):  # noqa: ANN202
+def _split(s: Forms, like: Callable[[str, Shape], str], units: int, depth: int):
     from flynet_tiny.export.tflite_writer import OpSpec
 
     halves = (like("upper", (units // 2, depth)), like("lower", (units // 2, depth)))
@@ -349,8 +349,8 @@ def only_moves(seed: int) -> bytes:
 KINDS: Mapping[str, Callable[[int], bytes]] = {
     made.__name__: made
     for made in (
-        float_ends, float_ends_moved, float_ends_many, uint8_ends, shape_arithmetic, reshape_kinds, folded_weights, int64_operands,
-        dilation_by_batches, dilated_conv_1d, odd_biases, odd_ends, only_moves,
+        float_ends, float_ends_moved, float_ends_many, uint8_ends, shape_arithmetic, reshape_kinds, folded_weights,
+        int64_operands, dilation_by_batches, dilated_conv_1d, odd_biases, odd_ends, only_moves,
     )
 }  # fmt: skip
 """Each kind: a seed to a file."""
