@@ -15,6 +15,7 @@ import numpy as np
 
 from ...quoting import NO_TEXT
 from .file_model import FileModel, FileOp, FileTensor
+from .operands import MAX_INDICES
 from .schema import ElementType
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -69,7 +70,7 @@ class _Full:
 
 def _ints(op: FileOp, i: int) -> list[int] | None:
     tensor = op.optional(i)
-    if tensor is None or tensor.data is None or tensor.data.dtype.kind not in "iu":
+    if tensor is None or tensor.data is None or tensor.data.dtype.kind not in "iu" or tensor.data.size > MAX_INDICES:
         return None
     return [int(v) for v in tensor.data.reshape(-1)]
 
