@@ -377,6 +377,11 @@ class Graph:
             for name in op.outputs:
                 yield self.tensors[name]
 
+    def constant_outputs(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The outputs that no inference changes, by name."""
+        tensors = (self.tensors[name] for name in self.outputs)
+        return {t.name: t.data for t in tensors if t.data is not None}
+
     def with_ops(self, ops: tuple[Op, ...], new_tensors: Mapping[str, Tensor] | None = None) -> Graph:
         """The same graph with other operators (and more tensors); tensors that nothing mentions are dropped."""
         tensors = {**self.tensors, **(new_tensors or {})}
@@ -384,6 +389,20 @@ class Graph:
         for op in ops:
             used |= _mentioned(op)
         return replace(self, ops=ops, tensors={name: t for name, t in tensors.items() if name in used})
+
+
+def file_inputs(graph: Graph) -> tuple[FileEnd, ...]:
+    """How the file has each input; for a graph made by hand, as the graph has it."""
+    return graph.file_inputs or tuple(_own_end(graph.tensor(name)) for name in graph.inputs)
+
+
+def file_outputs(graph: Graph) -> tuple[FileEnd, ...]:
+    """How the file has each output; for a graph made by hand, as the graph has it."""
+    return graph.file_outputs or tuple(_own_end(graph.tensor(name)) for name in graph.outputs)
+
+
+def _own_end(tensor: Tensor) -> FileEnd:
+    return FileEnd(-1 if tensor.source_index is None else tensor.source_index, tensor.source_name, tensor.shape)
 
 
 def _mentioned(op: Op) -> set[str]:

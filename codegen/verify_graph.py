@@ -55,7 +55,9 @@ def verify_graph(graph: Graph) -> Graph:
     for op in graph.ops:
         _verify_op(op, graph, written)
     for name in graph.outputs:
-        _require(name in written, f"graph output {name} is never written")
+        is_constant = name in graph.tensors and graph.tensor(name).is_constant
+        _require(name in written or is_constant, f"graph output {name} is never written")
+        _require(graph.tensor(name).dtype is DType.INT8, f"graph output {name} is not int8")
     _require(bool(graph.outputs) and bool(graph.inputs), "a graph needs an input and an output")
     _require(bool(graph.ops), "a graph needs an operator")
     _require(len(set(graph.inputs)) == len(graph.inputs), "a graph input is named twice")

@@ -30,11 +30,15 @@ EMULATED_JUDGE = "emulated board"
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """All comparisons, each against the golden model in onnxruntime, and the emulated run when there was one."""
+    """All comparisons, each against the golden model in onnxruntime, and the emulated run when there was one.
+
+    notes  what the reader of the verdict must know of a judge, each a sentence
+    """
 
     pairs: tuple[Verification, ...]
     golden_outputs: tuple[Mapping[str, Int8], ...]
     emulated: EmulatedRun | None
+    notes: tuple[str, ...] = ()
 
 
 class _Replayed:
@@ -113,8 +117,9 @@ def judge(
     golden = _KeepsOutputs(graph)
     with LiteRt(graph, tflite) as litert:
         results = compare_judges(graph, golden, [litert, *recorded], inputs, on_input)
+        notes = (litert.note,) if litert.note else ()
     require_equal(results)
-    return Judgement(tuple(_verification(result) for result in results), tuple(golden.outputs), emulated)
+    return Judgement(tuple(_verification(result) for result in results), tuple(golden.outputs), emulated, notes)
 
 
 def _verification(result: PairResult) -> Verification:
