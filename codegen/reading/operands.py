@@ -118,7 +118,7 @@ SIGNATURES: Mapping[str, Signature] = {
 
 
 def incomplete(op: FileOp) -> str | None:
-    """What is wrong with the list of an operator's operands in any runtime: some are missing, too many, or written and constant."""
+    """What is wrong with the list of an operator's operands in any runtime: too few, too many, or one written and constant."""
     signature = SIGNATURES[op.opcode]
     counts = signature.counts
     if len(op.inputs) not in counts:

@@ -82,7 +82,9 @@ def _dilated(chain: list[FileOp]) -> list[FileOp] | None:
     last_block, crops = _ints(last, 1), _ints(last, 2)
     if source is None or block is None or pads is None or last_block is None or crops is None or source.is_constant:
         return None
-    if not source.shape or not first.output.shape or source.shape[0] != 1 or source.type is not ElementType.INT8 or min(block, default=0) < 1:
+    if not (source.shape and first.output.shape):
+        return None
+    if source.shape[0] != 1 or source.type is not ElementType.INT8 or min(block, default=0) < 1:
         return None
     split = [b for b in block if b > 1]
     if split != [b for b in last_block if b > 1] or min(*pads, *crops, 0) < 0:

@@ -94,7 +94,14 @@ def _convolution(rng: Rng, seed: int) -> bytes:
     a, w = _scale(rng), 2.0 ** rng.uniform(-6, 3)
     out = a * w / _near(rng, 13)
     return models.conv_2d(
-        seed, (3, 3, 4), 4, (1, 1), per_channel=False, input_quant=_quant(rng, a), output_quant=_quant(rng, out), weight_scales=[w]
+        seed,
+        (3, 3, 4),
+        4,
+        (1, 1),
+        per_channel=False,
+        input_quant=_quant(rng, a),
+        output_quant=_quant(rng, out),
+        weight_scales=[w],
     )
 
 

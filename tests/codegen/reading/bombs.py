@@ -86,7 +86,12 @@ class File:
         return int(schema.OperatorCodeEnd(self.builder))
 
     def bytes(self) -> bytes:
-        lists = (self.offsets(self.tensors), self.vector(self.inputs, "i4"), self.vector(self.outputs, "i4"), self.offsets(self.ops))
+        lists = (
+            self.offsets(self.tensors),
+            self.vector(self.inputs, "i4"),
+            self.vector(self.outputs, "i4"),
+            self.offsets(self.ops),
+        )
         schema.SubGraphStart(self.builder)
         schema.SubGraphAddTensors(self.builder, lists[0])
         schema.SubGraphAddInputs(self.builder, lists[1])

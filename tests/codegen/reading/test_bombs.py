@@ -36,13 +36,15 @@ Ending = tuple[int, str, float, int]
 
 @pytest.fixture(scope="module")
 def endings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ending]:
-    """(exit code, message, seconds of processor, peak bytes up to then) of each bomb, all read by one process that is not ours."""
+    """(exit code, message, seconds of processor, peak bytes up to then) of each bomb, read by one process of their own."""
     folder = tmp_path_factory.mktemp("bombs")
     makers = {**bombs.REFUSED, **bombs.HARMLESS}
     paths = [folder / f"{index}.tflite" for index in range(len(makers))]
     for path, make in zip(paths, makers.values(), strict=True):
         path.write_bytes(make())
-    done = subprocess.run([sys.executable, "-c", _CHILD, *map(str, paths)], capture_output=True, text=True, timeout=600, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD, *map(str, paths)], capture_output=True, text=True, timeout=600, check=True
+    )
     return dict(zip(makers, map(json.loads, done.stdout.splitlines()), strict=True))
 
 

@@ -50,7 +50,10 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "saved model": (_SAVED_MODEL, "a SavedModel; .* tf.lite.TFLiteConverter"),
     "frozen graph": (_FROZEN, "a frozen graph of TensorFlow"),
     "core ml": (_CORE_ML, "a model of Core ML"),
-    "torch": (_zip("archive/data.pkl", "archive/version", "archive/data/0"), "a PyTorch file; .* flynet-tiny export --checkpoint"),
+    "torch": (
+        _zip("archive/data.pkl", "archive/version", "archive/data/0"),
+        "a PyTorch file; .* flynet-tiny export --checkpoint",
+    ),
     "old torch": (pickle.dumps({"w": [1.0]}, protocol=2), "a pickle of Python, which is never loaded"),
     "keras": (_zip("metadata.json", "config.json", "model.weights.h5"), r"a model of Keras \(.keras\)"),
     "h5": (b"\x89HDF\r\n\x1a\n" + bytes(64), "an HDF5 file, as Keras' .h5 is"),

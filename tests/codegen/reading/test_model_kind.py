@@ -55,7 +55,9 @@ def test_operators_without_a_kernel_come_before_types_and_shapes() -> None:
 def test_a_float_model_with_operators_without_a_kernel_says_both() -> None:
     tensors = (TensorSpec("x", (1, 4), "float32"), TensorSpec("y", (1, 4), "float32"))
     data = write_tflite(ModelSpec(tensors, (OpSpec("GELU", ("x",), ("y",), {}),), ("x",), ("y",)))
-    with pytest.raises(UnsupportedOperators, match=r"op 0 GELU -> 'y' has no kernel \(use HARD_SWISH\); besides, it is a float model"):
+    with pytest.raises(
+        UnsupportedOperators, match=r"op 0 GELU -> 'y' has no kernel \(use HARD_SWISH\); besides, it is a float model"
+    ):
         read_tflite(data)
 
 

@@ -34,13 +34,21 @@ def test_every_operator_with_rules_has_a_signature() -> None:
 def test_an_operand_made_wrong_is_one_line_that_names_its_place(name: str) -> None:
     refused = 0
     for what, data in mutants(CASES[name](0)):
-        try:
-            read_tflite(data)
-        except (BadModel, UnsupportedOperators) as error:
+        message = _refusal(data)
+        if message is not None:
             refused += 1
-            assert "\n" not in str(error)
-            assert PLACE.search(str(error)), f"{name}, {what}: {error}"
+            assert "\n" not in message
+            assert PLACE.search(message), f"{name}, {what}: {message}"
     assert refused > len(MUTATIONS)
+
+
+def _refusal(data: bytes) -> str | None:
+    """The message with which the reader refuses a file; None where it reads it."""
+    try:
+        read_tflite(data)
+    except (BadModel, UnsupportedOperators) as error:
+        return str(error)
+    return None
 
 
 @pytest.mark.slow
@@ -93,10 +101,22 @@ class _processes:  # noqa: N801
         (conv_2d(), 0, "no quantization", BadModel, r"op 0 CONV_2D -> 'y': tensor 0 'x' is int8 without a scale"),
         (conv_2d(), 1, "no quantization", BadModel, r"tensor 1 'w' is int8 without a scale"),
         (conv_2d(), 1, "missing", BadModel, r"op 0 CONV_2D -> 'y': input 1 \(weights\) is missing"),
-        (conv_2d(), 1, "computed", UnsupportedOperators, r"its weights tensor 1 'w' is computed at run time, a constant is needed"),
+        (
+            conv_2d(),
+            1,
+            "computed",
+            UnsupportedOperators,
+            r"its weights tensor 1 'w' is computed at run time, a constant is needed",
+        ),
         (fully_connected(), 1, "rank + 1", UnsupportedOperators, r"weights tensor 1 'w' has shape .*, rank 2 is needed"),
         (conv_2d(), 2, "zero point 5", UnsupportedOperators, r"The bias's zero points, if it has any, are 0"),
-        (fully_connected(), 0, "per channel 1", UnsupportedOperators, r"data tensor 0 'x' has 37 scales along axis 1; one scale can be"),
+        (
+            fully_connected(),
+            0,
+            "per channel 1",
+            UnsupportedOperators,
+            r"data tensor 0 'x' has 37 scales along axis 1; one scale can be",
+        ),
         (unary("RELU"), -1, "type INT32", UnsupportedOperators, r"its output tensor 1 'y' is INT32, INT8 is needed"),
         (unary("RELU"), -1, "left out", BadModel, r"it has 0 outputs, 1 is needed"),
         (unary("RELU"), 0, "left out", BadModel, r"it has 0 inputs, 1 is allowed"),
