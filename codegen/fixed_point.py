@@ -175,7 +175,7 @@ def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 
     """
     exponent = math.frexp(factor)[1]
     steps = _steps_in_double(factor, max_abs_acc)
-    for bits in range(min(31, 62 + exponent), min(max_bits, 62 - max_abs_acc.bit_length(), 62 + exponent) + 1):
+    for bits in range(max(min(31, 62 + exponent), exponent + 1), min(max_bits, 62 - max_abs_acc.bit_length(), 62 + exponent) + 1):
         total = bits - exponent
         low, high = 1, (1 << bits) - 1
         for k, acc in steps:

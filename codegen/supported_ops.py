@@ -33,8 +33,8 @@ def no_activation(op: FileOp) -> bool:
 
 def bounds_in_int32(op: FileOp) -> bool:
     """The bound of RELU6 or RELU_N1_TO_1 over the output's scale is inside int32; beyond, LiteRT refuses or wraps around."""
-    name = "RELU6" if op.opcode == "RELU6" else ACTIVATIONS[int(op.options["fused_activation"])]
-    bound = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0}.get(name, 0.0)
+    activation = ACTIVATIONS.index("RELU6") if op.opcode == "RELU6" else op.options["fused_activation"]
+    bound = {ACTIVATIONS.index("RELU6"): 6.0, ACTIVATIONS.index("RELU_N1_TO_1"): 1.0}.get(int(activation), 0.0)
     return bound / op.output.scale < INT32 - 256
 
 

@@ -43,6 +43,7 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     found = [problem for op in model.ops for problem in problems(op)]
     if found:
         raise UnsupportedOperators(found)
+    _require_int8_ends(model)
     try:
         return build_graph(model, name)
     except GraphError as error:
@@ -76,7 +77,17 @@ def _require_kernels(model: FileModel, unknown: tuple[FileOp, ...]) -> None:
 
 
 def _require_sound(model: FileModel) -> None:
-    """Refuse operands that are missing or mean nothing, and ends of the model that are not int8 activations."""
+    """Refuse operands that are missing or mean nothing."""
+    if not model.ops:
+        raise BadModel("the model has no operator that computes int8 values")
+    for op in model.ops:
+        broken = malformed(op)
+        if broken is not None:
+            raise BadModel(broken)
+
+
+def _require_int8_ends(model: FileModel) -> None:
+    """Refuse ends of the model that are not int8 with one scale."""
     for tensor in (*model.inputs, *model.outputs):
         if tensor.type is not ElementType.INT8:
             raise BadModel(f"{tensor.label} is an input or output of the model and is {tensor.type.name}, INT8 is needed")
@@ -86,9 +97,3 @@ def _require_sound(model: FileModel) -> None:
         q = tensor.quantization
         if q is not None and q.is_per_channel:
             raise BadModel(f"{tensor.label} is an input or output of the model with {len(q.scales)} scales, one is needed")
-    if not model.ops:
-        raise BadModel("the model has no operator that computes int8 values")
-    for op in model.ops:
-        broken = malformed(op)
-        if broken is not None:
-            raise BadModel(broken)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ...errors import BadModel
 from .. import fixed_point
 from .file_model import FileOp, FileTensor
+from .operands import MAX_INDICES
 from .schema import ElementType
 
 Array = npt.NDArray[Any]
@@ -43,7 +44,7 @@ class Evaluation:
     def integers(self, i: int) -> list[int]:
         """Operand i as a flat list of integers."""
         found = self.value(i)
-        if found.dtype.kind not in "iu":
+        if found.dtype.kind not in "iu" or found.size > MAX_INDICES:
             raise NotFoldable
         return [int(v) for v in found.reshape(-1)]
 

@@ -69,7 +69,7 @@ def describe(data: bytes) -> str | None:
 
 def _zip(data: bytes) -> str:
     try:
-        with zipfile.ZipFile(io.BytesIO(data[-(1 << 24) :])) as archive:  # the list of names is at the end
+        with zipfile.ZipFile(io.BytesIO(data[-(1 << 22) :])) as archive:  # the list of names is at the end
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
         return "a zip archive, and a damaged one; fetch it again"

@@ -1,4 +1,4 @@
-"""What kind of model a `.tflite` is, from the types of its tensors: for one line that says why it is not compiled, and what would be."""
+"""What kind of model a `.tflite` is, from the types of its tensors: for one line that says why it is not compiled."""
 
 from __future__ import annotations
 

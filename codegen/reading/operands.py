@@ -118,7 +118,7 @@ SIGNATURES: Mapping[str, Signature] = {
 
 
 def incomplete(op: FileOp) -> str | None:
-    """What is wrong with the list of an operator's operands in any runtime: some are missing, too many, or written and constant."""
+    """What is wrong with the list of an operator's operands in any runtime: too few, too many, or one written and constant."""
     signature = SIGNATURES[op.opcode]
     counts = signature.counts
     if len(op.inputs) not in counts:
@@ -177,9 +177,7 @@ def unsupported_operands(op: FileOp) -> list[str]:
             found.append(f"{what} has {tensor.num_elements} elements, at most {operand.max_elements} are taken")
         q = tensor.quantization
         if tensor.type is ElementType.INT8 and q is not None and q.axis not in (None, operand.channel_axis):
-            allowed = (
-                "one scale is" if operand.channel_axis is None else f"one scale or scales along axis {operand.channel_axis} are"
-            )
+            allowed = "one scale" if operand.channel_axis is None else f"one scale, or scales along axis {operand.channel_axis}"
             found.append(f"{what} has {len(q.scales)} scales along axis {q.axis}; {allowed} can be")
     return found
 

@@ -45,21 +45,23 @@ def parse(data: bytes) -> FileModel:
 def unknown_operators(data: bytes) -> tuple[FileOp, ...]:
     """The operators that `schema.OPCODES` does not have, without operands: looked for before anything else is judged.
 
-    Those of the main subgraph; where it calls others, those of the others too. An operator of more than one subgraph says which.
+    Those of the main subgraph; where it calls others, those of the others too, as far as their operators are not too many.
     """
     model, subgraphs = _open(data)
     codes = _Codes(model)
     found: list[FileOp] = []
+    seen = 0
     for number, subgraph in enumerate(subgraphs):
         if number > 0 and not any(op.opcode in _CALLERS for op in found):
             break
-        tensors = subgraph.tables(0, "tensor")
-        for index, table in enumerate(subgraph.tables(3, "operator", MAX_OPERATORS)):
+        tensors, operators = subgraph.tables(0, "tensor"), subgraph.tables(3, "operator", MAX_OPERATORS)
+        seen += len(operators)
+        if seen > MAX_OPERATORS:
+            break
+        for index, table in enumerate(operators):
             opcode, is_known = codes.of(table, index)
             if not is_known:
                 found.append(FileOp(index, opcode, (), _named_output(table, tensors), {}, number))
-        if len(found) > MAX_OPERATORS:
-            break
     return tuple(found)
 
 
@@ -155,7 +157,7 @@ class _Tensors:
         q = table.table(4, f"quantization of {where}")
         if q is None:
             return None
-        stored = q.array(2, "f4")
+        stored = q.array(2, "f4").astype(np.float32, copy=False)
         self._num_scales += stored.size
         if self._num_scales > MAX_SCALES:
             raise BadModel(f"the tensors up to {where} have more than {MAX_SCALES} scales together")
@@ -164,10 +166,10 @@ class _Tensors:
         zeros = q.array(3, "i8")
         if zeros.size not in (0, stored.size):
             raise BadModel(f"{where} has {stored.size} scales and {zeros.size} zero points")
-        scales = tuple(float(s) for s in stored)
-        zero_points = tuple(int(z) for z in zeros) or (0,) * len(scales)
-        if not all(math.isfinite(s) and s > 0 for s in scales):
+        if not bool(np.all(np.isfinite(stored) & (stored > 0))):
             raise BadModel(f"{where} has a scale that is not finite and above 0")
+        scales = tuple(stored.tolist())
+        zero_points = tuple(zeros.tolist()) or (0,) * len(scales)
         return Quantization(scales, zero_points, q.integer(6) if len(scales) > 1 else None)
 
 

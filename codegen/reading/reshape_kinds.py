@@ -13,6 +13,7 @@ import numpy as np
 
 from .constant_arithmetic import NotFoldable, strided_index
 from .file_model import FileModel, FileOp, FileTensor
+from .operands import MAX_INDICES
 from .schema import ElementType
 
 
@@ -45,7 +46,7 @@ def _same_values(a: FileTensor, b: FileTensor) -> bool:
 
 def _integers(op: FileOp, i: int) -> list[int]:
     tensor = op.optional(i)
-    if tensor is None or tensor.data is None or tensor.data.dtype.kind not in "iu":
+    if tensor is None or tensor.data is None or tensor.data.dtype.kind not in "iu" or tensor.data.size > MAX_INDICES:
         raise NotFoldable
     return [int(v) for v in tensor.data.reshape(-1)]
 
@@ -94,7 +95,8 @@ def _same_shape(op: FileOp, data: FileTensor) -> bool:
 
 def _gathers_in_order(op: FileOp, data: FileTensor) -> bool:
     axis = int(op.options["axis"]) % max(1, len(data.shape))
-    return not op.options["batch_dims"] and _integers(op, 1) == list(range(data.shape[axis]))
+    indices = _integers(op, 1)
+    return not op.options["batch_dims"] and len(indices) == data.shape[axis] and indices == list(range(len(indices)))
 
 
 def _blocks_of_one(op: FileOp, data: FileTensor) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...quoting import NO_TEXT
 from .file_model import FileModel, FileOp, FileTensor
+from .operands import MAX_INDICES
 from .schema import ElementType
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -71,7 +72,7 @@ class _Full:
 
 def _ints(op: FileOp, i: int) -> list[int] | None:
     tensor = op.optional(i)
-    if tensor is None or tensor.data is None or tensor.data.dtype.kind not in "iu":
+    if tensor is None or tensor.data is None or tensor.data.dtype.kind not in "iu" or tensor.data.size > MAX_INDICES:
         return None
     return [int(v) for v in tensor.data.reshape(-1)]
 
@@ -83,7 +84,9 @@ def _dilated(chain: list[FileOp]) -> list[FileOp] | None:
     last_block, crops = _ints(last, 1), _ints(last, 2)
     if source is None or block is None or pads is None or last_block is None or crops is None or source.is_constant:
         return None
-    if not source.shape or source.shape[0] != 1 or source.type is not ElementType.INT8 or min(block, default=0) < 1:
+    if not (source.shape and first.output.shape):
+        return None
+    if source.shape[0] != 1 or source.type is not ElementType.INT8 or min(block, default=0) < 1:
         return None
     split = [b for b in block if b > 1]
     if split != [b for b in last_block if b > 1] or min(*pads, *crops, 0) < 0:
