@@ -325,14 +325,14 @@ def _rewritten_as_lines() -> list[str]:
         "",
         f"- Computed, where every operand is constant (SHAPE and RANK of any tensor are): {listed(FOLDED)}.",
         f"- A RESHAPE, where it moves nothing: {listed(MOVES_NOTHING)}.",
-        "- A dilated convolution: SPACE_TO_BATCH_ND, convolutions of stride 1 without padding, with elementwise operators and axes of "
-        "size 1 between, BATCH_TO_SPACE_ND.",
-        "- Scale and zero point in the header: the QUANTIZE behind a float32 input, the DEQUANTIZE before a float32 output, and the "
-        f"moves between the end and them ({listed(MOVES)}); the same for uint8 ends with the scale of the int8 tensor.",
+        "- A dilated convolution: SPACE_TO_BATCH_ND, convolutions of stride 1 without padding, with elementwise operators "
+        "and axes of size 1 between, BATCH_TO_SPACE_ND.",
+        "- Scale and zero point in the header: the QUANTIZE behind a float32 input, the DEQUANTIZE before a float32 output, "
+        f"and the moves between the end and them ({listed(MOVES)}); the same for uint8 ends with the scale of the int8 tensor.",
         f"- Left to the caller, where it computes no int8 output: {listed(LEFT_TO_CALLER)} at the end.",
-        "- Constant int64 indices, axes, shapes and paddings are int32; biases of any shape are flat; weights have their scales along "
-        "the output channels, whatever axis the file names.",
-        "- Outputs may be inputs, constants, inner tensors, or one tensor twice. Inputs that nothing reads keep their place, float "
-        "ones are left out.",
+        "- Constant int64 indices, axes, shapes and paddings are int32; biases of any shape are flat; weights have their scales "
+        "along the output channels, whatever axis the file names.",
+        "- Outputs may be inputs, constants, inner tensors, or one tensor twice. Inputs that nothing reads keep their place, "
+        "float ones are left out.",
         "",
     ]
