@@ -24,7 +24,8 @@ _FOREIGN = (ElementType.FLOAT32, ElementType.UINT8)
 
 def float_ends(model: FileModel) -> FileModel:
     """The model between its int8 tensors, its ends noted in `file_inputs` and `file_outputs`; the same where all are int8."""
-    if all(t.type is ElementType.INT8 for t in (*model.inputs, *model.outputs)):
+    ends_are_int8 = all(t.type is ElementType.INT8 for t in (*model.inputs, *model.outputs))
+    if ends_are_int8 and not any(op.opcode == "DEQUANTIZE" for op in model.ops):
         return model
     return _Ends(model).moved()
 

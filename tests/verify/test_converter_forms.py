@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from flynet_tiny.codegen import reference
 from flynet_tiny.codegen.compiler import compile_tflite
@@ -90,6 +92,29 @@ def test_a_quantize_that_does_not_give_our_values_is_seen() -> None:
         found[name] = found[name] + np.int8(1)
         with pytest.raises(Exception, match="graph input"):
             assert_equal(graph, found, reference.run(graph, inputs), "moved")
+
+
+def with_another_subgraph(data: bytes, opcode: int | None) -> bytes:
+    """The file with a subgraph that nothing calls; of an operator of its own, where one is given."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    other = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0)).subgraphs[0]
+    if opcode is not None:
+        model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=127, builtinCode=opcode, version=99))
+        for op in other.operators:
+            op.opcodeIndex = len(model.operatorCodes) - 1
+    model.subgraphs.append(other)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize("opcode", [None, 150])
+def test_a_subgraph_that_nothing_calls_is_not_looked_at(opcode: int | None, process: LiteRtProcess) -> None:
+    data = with_another_subgraph(KINDS["reshape_kinds"](0), opcode)
+    graph = judge_in_process(data, process, 0)
+    assert len(graph.ops) == 11
+    note = LiteRt(graph, data, process=process).note
+    assert note == ("" if opcode is None else "LiteRT judges a copy with the main subgraph alone")
 
 
 def test_litert_gets_a_copy_only_where_its_loader_wants_one(process: LiteRtProcess) -> None:

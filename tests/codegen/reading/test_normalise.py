@@ -99,6 +99,23 @@ def test_a_float_operator_in_the_middle_is_refused_by_name(opcode: str, options:
         read_tflite(in_the_middle(opcode, **options))
 
 
+def test_dequantize_and_quantize_to_the_same_scale_are_nothing() -> None:
+    """Moves between them move int8; another scale is refused."""
+    for scale in (0.05, 0.06):
+        s = Forms()
+        s.op("RELU", (s.act("x", (1, 6)),), s.act("a", (1, 6), 0.05, 3))
+        s.op("DEQUANTIZE", ("a",), s.plain("real", (1, 6)))
+        s.reshape("real", s.plain("turned", (2, 3)))
+        s.op("QUANTIZE", ("turned",), s.act("b", (2, 3), scale, 3))
+        s.op("RELU", ("b",), s.act("y", (2, 3)))
+        data = s.file(("x",), ("y",))
+        if scale == 0.05:
+            assert opcodes(normalised(data)) == ["RELU", "RESHAPE", "RELU"]
+        else:
+            with pytest.raises(UnsupportedOperators, match="DEQUANTIZE -> 'real'"):
+                read_tflite(data)
+
+
 def test_a_float_input_quantized_in_two_ways_is_refused() -> None:
     s = Forms()
     s.plain("in", (1, 4))
