@@ -87,7 +87,7 @@ class _Ends:
         source, output = op.inputs[0], op.output
         if op.opcode == "QUANTIZE" and source.type in _FOREIGN:
             found = self.int8_of.get(source)
-            if found is None or wanted.get(source) is None or not _fits(source, output):
+            if found is None or found.quantization != output.quantization or not _fits(source, output):
                 return [op]
             if found is output:
                 return []
