@@ -223,7 +223,13 @@ def shrinking(count: int) -> bytes:
     c.tensors.append(TensorSpec("b", (2,), "int32", data=np.zeros(2, np.int32)))
     for i in range(count):
         last = c.op(
-            "DEPTHWISE_CONV_2D", (last, "w", "b"), (1, rows - i - 1, 4, 2), padding="VALID", strideH=1, strideW=1, depthMultiplier=1
+            "DEPTHWISE_CONV_2D",
+            (last, "w", "b"),
+            (1, rows - i - 1, 4, 2),
+            padding="VALID",
+            strideH=1,
+            strideW=1,
+            depthMultiplier=1,
         )
     return c.file(("x",), (last,))
 
@@ -241,10 +247,16 @@ def heads(count: int) -> bytes:
         smaller = size - 1 if size > 3 and i % 4 == 0 else size
         shape = (1, smaller, smaller)
         if smaller < size:
-            last = c.op("SLICE", (last, c.integers(f"at{i}", [0, 0, 0, 0]), c.integers(f"of{i}", [*shape, channels])),
-                        (*shape, channels), next(t.scales[0] for t in reversed(c.tensors) if t.name == last))
+            last = c.op(
+                "SLICE",
+                (last, c.integers(f"at{i}", [0, 0, 0, 0]), c.integers(f"of{i}", [*shape, channels])),
+                (*shape, channels),
+                next(t.scales[0] for t in reversed(c.tensors) if t.name == last),
+            )
         size = smaller
-        maps = c.op("DEPTHWISE_CONV_2D", (last, f"dw{i}"), (*shape, 3 * channels), padding="SAME", strideH=1, strideW=1, depthMultiplier=3)
+        maps = c.op(
+            "DEPTHWISE_CONV_2D", (last, f"dw{i}"), (*shape, 3 * channels), padding="SAME", strideH=1, strideW=1, depthMultiplier=3
+        )
         mixed = c.op("CONV_2D", (maps, f"pw{i}"), (*shape, channels), padding="SAME", strideH=1, strideW=1)
         last = c.op("ADD", (mixed, last), (*shape, channels), fusedActivationFunction="NONE")
     return c.file(("x",), (last,))
