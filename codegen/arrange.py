@@ -2,9 +2,10 @@
 
 Any order in which every operator follows its inputs computes the same bytes. `best_order` searches the orders for the one whose
 most crowded moment is the least crowded. What is live depends on the set of operators done, not on their order, so a search that
-goes set by set and keeps the best BEAM of each size finds it, or nearly. Where so many operators are ready at a time that this
-would take long, only the nearest are tried: those that the last ones made ready, and the first of the given order. Where a depthwise convolution, a Max-out or a channel
-shuffle is that moment, its striped form lets its output follow the input through the same memory, for a little more work.
+goes set by set and keeps the best BEAM of each size finds it, or nearly. Where very many operators are ready at a time, only the
+nearest are tried: those that the last ones made ready, and the first of the given order. Where a depthwise convolution, a Max-out
+or a channel shuffle is the most crowded moment, its striped form lets its output follow the input through the same memory, for a
+little more work. Searches end at fixed numbers of steps, never by the clock.
 
 Nothing here is trusted: the plan of the result is checked like any other, and the arrangement as it came is kept where it is no
 worse.

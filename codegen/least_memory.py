@@ -55,7 +55,8 @@ def require_memory(source: Graph, graph: Graph, target: str) -> None:
         if target != "any":
             has = f"{target} has {get_target(target).ram_bytes:,} B, and {has}"
         raise OverBudget(
-            f"needs at least {least.size_bytes:,} B of RAM at one time for {least.where}; {has}; try a smaller network or resolution"
+            f"needs at least {least.size_bytes:,} B of RAM at one time for {least.where}; {has}; "
+            "try a smaller network or resolution"
         )
     for op in source.ops:
         size_bytes = sum(source.tensor(name).size_bytes for name in op.outputs)
@@ -67,7 +68,7 @@ def require_memory(source: Graph, graph: Graph, target: str) -> None:
 
 
 def may_lack_memory(source: Graph) -> bool:
-    """Whether a look at a graph as read says that its passes are worth running for `require_memory` alone: it has huge tensors."""
+    """Whether a graph as read has tensors so large that its passes are worth running for `require_memory` alone."""
     return least_memory(source).size_bytes > _largest_piece(_largest_chip())
 
 
@@ -100,6 +101,6 @@ def require_flash_for_weights(graph: Graph, target: str) -> None:
     needed, largest = sum(weights.values()), max(list_targets(), key=lambda chip: chip.flash_bytes)
     if needed > largest.flash_bytes:
         raise OverBudget(
-            f"the weights need at least {needed:,} B of flash; {target} has {get_target(target).flash_bytes:,} B, and the largest "
-            f"known chip, {largest.name}, {largest.flash_bytes:,} B; try a smaller network"
+            f"the weights need at least {needed:,} B of flash; {target} has {get_target(target).flash_bytes:,} B, "
+            f"and the largest known chip, {largest.name}, {largest.flash_bytes:,} B; try a smaller network"
         )
