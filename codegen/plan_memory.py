@@ -20,9 +20,7 @@ from .lifetimes import Buffer, Lifetimes, Sharable
 ARENA_ALIGN_BYTES = 16
 LARGE_SHARE = 100  # what takes a hundredth of the arena decides its size; it is searched alone first
 LARGE_TRIES, TRIES = 500, 50
-WORK = (
-    6_000_000  # what the placements of one search may cost: pairs of buffers looked at, about a second; no network needs it all
-)
+WORK = 6_000_000  # what the placements of one search may cost, in pairs of buffers looked at: about a second
 BUFFER_WORK = 8  # a buffer's own part of a placement, in pairs
 
 

@@ -37,10 +37,9 @@ def test_no_arrangement_of_an_operator_needs_less(opcode: str, seed: int, effort
     require_bound(one_op_models.CASES[opcode](seed), effort)
 
 
-@pytest.mark.parametrize("effort", sorted(EFFORTS))
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_no_arrangement_of_a_graph_needs_less(kind: str, effort: str) -> None:
-    require_bound(KINDS[kind](24 if kind != "branches" else 150), effort)
+def test_no_arrangement_of_a_graph_needs_less(kind: str) -> None:
+    require_bound(KINDS[kind](24 if kind != "branches" else 150), "balanced")
 
 
 @pytest.mark.parametrize("make", [attention_block, mdw_max_out])
@@ -96,8 +95,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("emit", [None, "plan"])
-@pytest.mark.parametrize("bomb", sorted(BOMBS))
+@pytest.mark.parametrize(("bomb", "emit"), [("mean", "plan"), *((bomb, None) for bomb in sorted(BOMBS))])
 def test_a_huge_network_costs_nothing(bomb: str, emit: str | None, tmp_path: Path) -> None:
     make, where = BOMBS[bomb]
     model = tmp_path / "net.tflite"
