@@ -27,7 +27,7 @@ from .lifetimes import Lifetimes, is_free, lifetimes, views, views_of
 from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan, lower_bound_bytes, plan_memory
 
 BEAM = 24
-ORDER_STEPS = 200_000  # one search for an order may try about so many next operators; networks need less
+ORDER_STEPS = 120_000  # one search for an order may try about so many next operators; networks need less
 SEARCH_STEPS = 1_000_000  # and all searches of an arrangement after the first two
 PLAN_STEPS = 64  # what the plan of each kernel call counts for
 LEAST_READY = 4
@@ -50,9 +50,10 @@ def arrange(graph: Graph, effort: Effort) -> Arrangement:
     calls = _Calls.of(graph, effort)
     best = _planned(graph, calls)
     order = best_order(graph, calls.by_output)
-    ordered = _planned(_in_order(graph, order.ops), calls)
-    if ordered.plan.arena_bytes < best.plan.arena_bytes:
-        best = ordered
+    if order.ops != best.ops:
+        ordered = _planned(_in_order(graph, order.ops), calls)
+        if ordered.plan.arena_bytes < best.plan.arena_bytes:
+            best = ordered
     budget = _Budget(SEARCH_STEPS)
     while order.crowded is not None and budget.left > 0:
         striped = _with_stripes(calls, order, budget)

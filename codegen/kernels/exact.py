@@ -48,7 +48,7 @@ def fit_affine(expected: Int64, real0: float, real1: float, low: int, high: int,
     The bias is free in an interval; where that is empty the factors are moved by a few units.
     """
     clamped = np.clip(expected, low, high)
-    reach = 2.0 * max(float(np.abs(expected).max()), 256.0)
+    reach = 2.0 * max(float(expected.max()), -float(expected.min()), 256.0)
     shift = min(30 - math.ceil(math.log2(reach)), 22 - math.ceil(math.log2(max(abs(real0), abs(real1), 0.5))))
     if shift < 8:
         return None
@@ -71,15 +71,20 @@ class _OffsetBounds:
     """
 
     def __init__(self, expected: Int64, shift: int, low: int, high: int) -> None:
-        self._least = np.where(expected > low, expected << shift, -_UNBOUNDED)
-        self._most = np.where(expected < high, (expected + 1) << shift, _UNBOUNDED)
+        shifted = expected << shift
+        self._least = np.where(expected > low, shifted, -_UNBOUNDED)
+        self._most = np.where(expected < high, np.add(shifted, 1 << shift, out=shifted), _UNBOUNDED)
+        self._work = shifted  # pages that are ours already: large arrays cost more to be given than to be filled
         self._by_second: dict[int, tuple[Int64, Int64]] = {}
 
     def interval(self, formula: Affine) -> tuple[int, int]:
         """The first and the last bias that a formula may have; none when first > last."""
         if formula.factor1 not in self._by_second:
             second = formula.terms(1)
-            self._by_second[formula.factor1] = ((self._least - second).max(axis=1), (self._most - second).min(axis=1))
+            self._by_second[formula.factor1] = (
+                np.subtract(self._least, second, out=self._work).max(axis=1),
+                np.subtract(self._most, second, out=self._work).min(axis=1),
+            )
         least, most = self._by_second[formula.factor1]
         first = formula.terms(0)
         return max(int((least - first).max()), -_FARTHEST), min(int((most - first).min()), _FARTHEST) - 1
