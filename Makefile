@@ -40,7 +40,7 @@ lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p build/lint && ln -sfn ../.. build/lint/flynet_tiny
-	MYPYPATH=build/lint $(BIN)/mypy -p flynet_tiny.quoting -p flynet_tiny.codegen -p flynet_tiny.verify -p flynet_tiny.report -p flynet_tiny.deploy -p flynet_tiny.bench
+	$(BIN)/mypy
 
 bench: setup ## instructions of the peers' layers and of whole networks -> build/bench
 	$(BIN)/flynet-tiny bench --target stm32f412 --out build/bench

@@ -210,7 +210,7 @@ def _indexed(tensors: list[Tensor], index: int, where: str) -> Tensor:
 
 def _builtin_name(code: int) -> str:
     """The schema's name of an operator that we do not support, for the message."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator  # type: ignore[import-untyped]
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     names = {value: key for key, value in vars(BuiltinOperator).items() if isinstance(value, int)}
     return str(names.get(code, f"BUILTIN_{code}"))

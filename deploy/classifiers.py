@@ -79,7 +79,7 @@ def _checkpoint(model: Path) -> Iterator[Classifier]:
 
 @contextmanager
 def _onnx(model: Path) -> Iterator[Classifier]:
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -98,7 +98,7 @@ def _teacher(name: str, config: NetworkConfig) -> nn.Module:
     """A checkpoint of ours, or `torchvision:NAME` with its own weights."""
     if name.startswith("torchvision:"):
         try:
-            from torchvision.models import get_model  # type: ignore[import-not-found, import-untyped, unused-ignore]
+            from torchvision.models import get_model
         except (ImportError, RuntimeError) as error:  # RuntimeError: a build for another torch cannot register its operators
             raise MissingTool(f"torchvision ({str(error).splitlines()[0]})", "pip install 'flynet-tiny[detection]'") from error
         try:

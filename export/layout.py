@@ -60,8 +60,8 @@ class Layout:
         channels = source.axes[1]
         factor = shape[1] // math.prod(channels)
         atoms = (*channels, factor) if factor > 1 else channels
-        axes = tuple((size,) if size > 1 else () for size in shape)
-        axes = (axes[0], atoms, *axes[2:])
+        sizes: list[tuple[int, ...]] = [(size,) if size > 1 else () for size in shape]
+        axes = (sizes[0], atoms, *sizes[2:])
         first, last = _atom_numbers(source.axes)[1], _atom_numbers(axes)[1]
         ordered = [last[first.index(atom)] for atom in source.memory if atom in first]
         around = [atom for axis in channels_last_order(len(shape))[:-1] for atom in _atom_numbers(axes)[axis]]
