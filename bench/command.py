@@ -7,6 +7,7 @@ from pathlib import Path
 from ..codegen.targets import get_target
 from ..codegen.tflite_reader import read_tflite
 from ..deploy.console import Reporter
+from ..deploy.extras import require_torch
 from ..deploy.network import NetworkRequest, prepare_network
 from ..deploy.quantizing import quantize_network
 from ..errors import BadModel, OutputFailed
@@ -25,6 +26,8 @@ FLYNETS = (
 def bench(target_name: str, model: Path | None, layers_only: bool, out: Path | None, json_wanted: bool) -> str:
     """Measure the peers' layers and whole networks (or one model) and return a table or JSON; `out` gets JSON and a chart."""
     target = get_target(target_name)
+    if model is None and not layers_only:
+        require_torch()  # for the FlyNets
     require_tools(Tool.CROSS_COMPILER, Tool.MAKE, Tool.EMULATOR)
     reporter = Reporter()
     reporter.title(f"flynet-tiny bench on {target.name}, emulated {target.machine}: instructions, not cycles")

@@ -18,6 +18,7 @@ from ..verify.host_c import HostLibrary
 from ..verify.litert import LiteRt
 from ..verify.qemu import run_emulated
 from ..verify.toolchain import Tool, require_tools
+from .extras import require_torch
 from .network import Floats, quantize_images
 from .revisit import built_firmware, revisit
 
@@ -59,6 +60,7 @@ def open_classifier(model: Path, runtime: str | None) -> Iterator[Classifier]:
 
 @contextmanager
 def _checkpoint(model: Path) -> Iterator[Classifier]:
+    require_torch()
     import torch
 
     from ..flynet.checkpoint import load_checkpoint
