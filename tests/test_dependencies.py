@@ -18,6 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 ROOMS = ("quoting", "codegen", "verify", "report", "bench", "deploy", "flynet", "export", "firmware_templates")
 NEED_TORCH = ("flynet", "export")  # the rooms that may import the extra `torch` as soon as they are imported
+NOT_IMPORTING = ("TYPE_CHECKING", "__name__ == '__main__'")
 STARTED_BY_NAME = {"build", "pytest-xdist", "ziglang", "setuptools"}  # programs and plugins of the tests
 PACKAGE_OF = packages_distributions()  # by the first name of a module
 
@@ -51,7 +52,7 @@ def imported(path: Path, late_too: bool) -> Iterator[str]:
         else:
             found = []
         yield from {name.partition(".")[0] for name in found} - sys.stdlib_module_names - {"flynet_tiny"}
-        is_late = isinstance(node, ast.FunctionDef) or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+        is_late = isinstance(node, ast.FunctionDef) or (isinstance(node, ast.If) and ast.unparse(node.test) in NOT_IMPORTING)
         if late_too or not is_late:
             waiting += ast.iter_child_nodes(node)
 
@@ -64,7 +65,8 @@ def packages(path: Path, late_too: bool = True) -> set[str]:
 
 
 def files(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
+    """Without the tests for TensorFlow, which is seldom installed."""
+    return sorted(path for path in (ROOT / room).rglob("*.py") if path.parent.name != "cross_check")
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -83,8 +85,7 @@ def test_the_command_line_imports_what_is_always_there() -> None:
 
 
 def test_what_the_tests_import_is_declared() -> None:
-    tests = [path for path in files("tests") if path.parent.name != "cross_check"]
-    needed = set().union(*map(packages, tests)) - declared(EXTRAS["test"]) - BASE
+    needed = set().union(*map(packages, files("tests"))) - declared(EXTRAS["test"]) - BASE
     assert not needed
 
 
