@@ -46,8 +46,9 @@ lint: with-lint ## ruff and mypy
 	mkdir -p build/lint && ln -sfn ../.. build/lint/flynet_tiny
 	$(BIN)/mypy
 
-bench: with-torch ## instructions of the peers' layers and of whole networks -> build/bench
+bench: with-torch ## instructions of the peers' layers and of whole networks -> build/bench; MODELS=DIR: of that folder's .tflite files
 	$(BIN)/flynet-tiny bench --target stm32f412 --out build/bench
+	$(if $(MODELS),$(BIN)/flynet-tiny bench --target stm32f412 --models "$(MODELS)" --out build/bench-models)
 
 models: with-torch ## measure flash and SRAM of every network that --model names (10 to 20 minutes)
 	$(BIN)/flynet-tiny models --measure

@@ -184,6 +184,7 @@ def test_a_tflite_needs_no_extra(base: Path, tmp_path: Path) -> None:
     for model, data in (("net.tflite", "six"), ("out", "six"), ("net.onnx", "three")):
         assert "images" in cli("evaluate", model, "--data", data)
     assert "net" in cli("bench", "--model", "net.tflite")
+    assert "net" in cli("bench", "--models", ".")
     assert "stm32f412" in cli("targets")
     assert "CONV_2D" in cli("ops")
 
