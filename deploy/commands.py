@@ -18,6 +18,7 @@ from ..codegen.text import format_graph, format_plan
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from ..verify.firmware_text import firmware_names
+from .extras import require_torch
 from .output_folder import output_folder, require_replaceable
 from .subject import Plan, Subject
 from .verdict import format_report
@@ -41,6 +42,7 @@ def export_network(
     plan = Plan(get_target(target_name), emulate, request.seed, optimize)
     if request.checkpoint is None:
         request.config()  # bad options are refused before anything is loaded
+    require_torch()
     if emit is None:
         _prepare(plan, out)
     from .console import Reporter
