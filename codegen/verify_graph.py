@@ -69,7 +69,7 @@ def same_quantization(a: Quantization | None, b: Quantization | None) -> bool:
 
     Converters compute the two scales of a pool or a move each on its own; LiteRT moves the bytes and looks at neither.
     """
-    if a is None or b is None or a.is_per_channel or b.is_per_channel or a.zero_point != b.zero_point:
+    if a is None or b is None or a.axis is not None or b.axis is not None or a.zero_point != b.zero_point:
         return False
     low, high = sorted((np.float32(a.scale), np.float32(b.scale)))
     return bool(high <= np.nextafter(low, np.float32(np.inf)))
