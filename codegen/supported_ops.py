@@ -285,7 +285,7 @@ def has_kernel(op: FileOp) -> bool:
 def problems(op: FileOp) -> list[str]:
     """What keeps an operator from being compiled, each as one phrase with its place; empty when nothing does.
 
-    The operator is not malformed. The rules are asked only when its operands are what they must be, so that they can rely on them.
+    The operator is not malformed. The rules are asked only when its operands are what they must be: they rely on them.
     """
     if not has_kernel(op):
         return [f"{op.label} has no kernel{_advice(op.opcode)}"]

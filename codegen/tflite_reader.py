@@ -95,5 +95,5 @@ def _require_int8_ends(model: FileModel) -> None:
         if broken is not None:
             raise BadModel(broken)
         q = tensor.quantization
-        if q is not None and q.is_per_channel:
+        if q is not None and q.axis is not None:
             raise BadModel(f"{tensor.label} is an input or output of the model with {len(q.scales)} scales, one is needed")

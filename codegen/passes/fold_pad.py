@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..ir import ConvAttrs, Graph, Op, OpKind, PadAttrs
+from .chains import Readers
 
 
 def fold_pad(graph: Graph) -> Graph:
@@ -15,8 +16,9 @@ def fold_pad(graph: Graph) -> Graph:
     """
     ops: list[Op] = []
     pads: dict[str, Op] = {}
+    readers = Readers(graph)
     for op in graph.ops:
-        if _is_spatial_pad(op) and _keeps_quantization(op, graph) and _only_reader_is_conv(op, graph):
+        if _is_spatial_pad(op) and _keeps_quantization(op, graph) and _only_convs_read(op, graph, readers):
             pads[op.output] = op
         elif op.inputs[0] in pads:
             ops.append(_with_padding(op, pads[op.inputs[0]]))
@@ -36,10 +38,10 @@ def _keeps_quantization(op: Op, graph: Graph) -> bool:
     return graph.tensor(op.inputs[0]).quantization == graph.tensor(op.output).quantization
 
 
-def _only_reader_is_conv(op: Op, graph: Graph) -> bool:
-    readers = graph.consumers(op.output)
+def _only_convs_read(op: Op, graph: Graph, readers: Readers) -> bool:
+    found = readers.all(op.output)
     convs = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D)
-    return bool(readers) and all(r.kind in convs for r in readers) and op.output not in graph.outputs
+    return bool(found) and all(r.kind in convs for r in found) and op.output not in graph.outputs
 
 
 def _with_padding(conv: Op, pad: Op) -> Op:
