@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BadData, UsageError
-from ..flynet.data import centre_crop, digits, normalise, read_image
+from ..flynet.data import centre_crop, digits, normalise
+from ..flynet.picture_file import read_image
 from ..flynet.picture_folder import Pictures, list_pictures
 from ..flynet.pixels import OURS, Pixels
+from ..quoting import ForeignText
 from ..report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text
 from .classifiers import Classifier, open_classifier
 from .console import Reporter
@@ -101,4 +103,5 @@ def _require_agreement(model: Path, classifier: Classifier, data: str, names: tu
         raise BadData(f"{model} knows {classifier.classes} classes, {data} holds {len(names)}; they must be the same ones")
     if classifier.class_names and classifier.class_names != names:
         at = next(i for i, (one, other) in enumerate(zip(classifier.class_names, names, strict=True)) if one != other)
-        raise BadData(f"class {at} is {classifier.class_names[at]!r} in {model} and {names[at]!r} in {data}")
+        known, given = ForeignText(classifier.class_names[at]), ForeignText(names[at])
+        raise BadData(f"class {at} is {known!r} in {model} and {given!r} in {data}")

@@ -22,6 +22,8 @@ from ..flynet.detector_config import DetectorConfig
 from ..flynet.networks import NetworkConfig
 from ..flynet.presets import preset
 from ..flynet.stream import FolderStream
+from ..quoting import ForeignText
+from ..verify.pictures import drawn_pictures
 from .console import Reporter
 
 if TYPE_CHECKING:
@@ -210,7 +212,9 @@ def training_images(request: NetworkRequest, config: NetworkConfig, class_names:
         )
     for known, given in zip(class_names, found.class_names, strict=False):
         if known != given:
-            raise BadData(f"the checkpoint's class {known!r} is {given!r} in the calibration images; they must be the same")
+            raise BadData(
+                f"the checkpoint's class {ForeignText(known)!r} is {ForeignText(given)!r} in the calibration images; they must be the same"
+            )
     return found
 
 
@@ -238,13 +242,9 @@ def quantize_images(images: Floats, tensor: Tensor) -> Int8:
 
 
 def inputs_for_any_model(tensor: Tensor, count: int, seed: int = 0) -> Int8:
-    """[count, *shape without batch]: crops of photos over the whole int8 range where the input is an image, else noise."""
+    """[count, *shape without batch]: drawn pictures over the whole int8 range where the input is a picture, else noise."""
     shape = tensor.shape
     if len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3) and min(shape[1:3]) >= 8:
-        side = max(shape[1:3])
-        crops = source("photos", side, shape[3], count, seed).images[:, :, : shape[1], : shape[2]]
-        low, high = crops.min(), crops.max()
-        stored = np.rint((crops - low) / (high - low) * 255 - 128).astype(np.int8)
-        return np.ascontiguousarray(np.transpose(stored, (0, 2, 3, 1)))
+        return drawn_pictures(count, *shape[1:], seed)
     noise: Int8 = np.random.default_rng(seed).integers(-128, 128, (count, math.prod(shape)), np.int8)
     return noise.reshape(count, *shape[1:]) if shape and shape[0] == 1 else noise.reshape(count, *shape)
