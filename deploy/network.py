@@ -212,9 +212,8 @@ def training_images(request: NetworkRequest, config: NetworkConfig, class_names:
         )
     for known, given in zip(class_names, found.class_names, strict=False):
         if known != given:
-            raise BadData(
-                f"the checkpoint's class {ForeignText(known)!r} is {ForeignText(given)!r} in the calibration images; they must be the same"
-            )
+            names = f"class {ForeignText(known)!r} is {ForeignText(given)!r}"
+            raise BadData(f"the checkpoint's {names} in the calibration images; they must be the same")
     return found
 
 

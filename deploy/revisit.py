@@ -117,9 +117,8 @@ def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:
         classes = found.class_names if len(found.class_names) == stored.size else ()
         for i in order:
             real = (stored[i] - tensor.zero_point) * tensor.scale
-            lines.append(
-                f"  {i:>6}  {real:>12.5f}  (int8 {stored[i]})" + (f"  {ForeignText(str(classes[i]))}" if classes else "")
-            )
+            known = f"  {ForeignText(str(classes[i]))}" if classes else ""
+            lines.append(f"  {i:>6}  {real:>12.5f}  (int8 {stored[i]}){known}")
     return "\n".join(lines) + "\n"
 
 

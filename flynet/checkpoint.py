@@ -101,9 +101,8 @@ def _network(path: Path | str, content: Mapping[str, Any]) -> tuple[torch.nn.Mod
     try:
         config = config_from_dict(content["config"])
         weights = content["weights"]
-        metadata = Metadata(
-            config, _metrics(content["metrics"]), _class_names(content["class_names"], config), _text(content["dataset"])
-        )
+        metrics, names = _metrics(content["metrics"]), _class_names(content["class_names"], config)
+        metadata = Metadata(config, metrics, names, _text(content["dataset"]))
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise BadCheckpoint(f"{path} is a checkpoint, but its content is damaged: {_line(error)}") from error
     model = build_network(config, seed=0)
@@ -127,16 +126,12 @@ def _read(path: Path) -> dict[str, Any]:
         why = _line(error) if isinstance(error, (OSError, RuntimeError)) else "it is damaged, or of another program"
         raise BadCheckpoint(f"{path} is not a whole checkpoint ({path.stat().st_size} bytes): {why}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = (
-            f"keys {', '.join(_shown(key) for key in list(content)[:3])}"
-            if isinstance(content, dict)
-            else f"a {type(content).__name__}"
-        )
+        first = ", ".join(str(_shown(key)) for key in list(content)[:3]) if isinstance(content, dict) else ""
+        found = f"keys {first}" if first else f"a {type(content).__name__}"
         raise BadCheckpoint(f"{path} is not a flynet-tiny checkpoint: found {found}")
     if content.get("version") != VERSION:
-        raise BadCheckpoint(
-            f"{path} has checkpoint version {_shown(content.get('version'))}, this program reads {VERSION}; train again"
-        )
+        version = _shown(content.get("version"))
+        raise BadCheckpoint(f"{path} has checkpoint version {version}, this program reads {VERSION}; train again")
     return content
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import BadData
 from .data import Floats, Indices
 from .distributed import rank, summed, world_size
+from .model import FlyNet
 from .networks import NetworkConfig, build_network
 from .recipe import Distillation, Recipe
 from .train import Batch, Outcome, ahead, to_device, train
@@ -177,7 +178,7 @@ class _Classification:
 
 
 def _set_temperature(model: nn.Module, temperature: float) -> None:
-    if hasattr(model, "set_temperature"):
+    if isinstance(model, FlyNet):
         model.set_temperature(temperature)
 
 

@@ -18,6 +18,7 @@ def import_torchvision(module: str) -> Any:
     The operators (nms) of such a one cannot be registered, or it asks torch for what this one has not.
     """
     try:
+        importlib.import_module("torchvision")
         return importlib.import_module(f"torchvision.{module}")
     except (ImportError, RuntimeError, AttributeError, OSError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torchvision":

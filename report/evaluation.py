@@ -138,8 +138,9 @@ def confusion_svg(found: Evaluation) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     part = "" if len(shown) == len(found.class_names) else f"; the {len(shown)} most confused of {len(found.class_names)} classes"
+    of = f"of {_shown(found.data)}{part}"
     view = {
-        "title": f"{_shown(found.model)} ({found.runtime}): {found.top1:.2%} of {found.images} images of {_shown(found.data)}{part}",
+        "title": f"{_shown(found.model)} ({found.runtime}): {found.top1:.2%} of {found.images} images {of}",
         "cells": cells, "labels": labels, "cell": _CELL, "margin": _MARGIN, "side": len(shown) * _CELL,
         "width": max(_MARGIN + len(shown) * _CELL + 20, 460),
     }  # fmt: skip

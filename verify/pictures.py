@@ -28,11 +28,11 @@ def drawn_pictures(count: int, height: int, width: int, channels: int, seed: int
 
 
 def _picture(random: np.random.RandomState, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.int32)
+    rows, columns = np.indices((height, width), np.int32)
     steep_y, steep_x = random.randint(-90, 91, 2).tolist()
-    light = steep_y * rows // height + steep_x * columns // width
+    light: _Plane = (steep_y * rows // height + steep_x * columns // width).astype(np.int32)
     for bits in range(1, max(height, width).bit_length()):
-        light = light + _noise(random, height, width, 1 << bits, 48 >> min(bits // 2, 3))
+        light += _noise(random, height, width, 1 << bits, 48 >> min(bits // 2, 3))
     tint = random.randint(60, 196, channels).tolist()
     planes = [light + base for base in tint]
     for _ in range(_SHAPES):
@@ -49,8 +49,8 @@ def _noise(random: np.random.RandomState, height: int, width: int, cells: int, s
     row, down = _places(height, over)
     column, right = _places(width, across)
     along = corners[:, column] * (_FRACTION - right) + corners[:, column + 1] * right
-    found: _Plane = along[row] * (_FRACTION - down[:, None]) + along[row + 1] * down[:, None]
-    return found // (_FRACTION * _FRACTION)
+    found = along[row] * (_FRACTION - down[:, None]) + along[row + 1] * down[:, None]
+    return np.asarray(found // (_FRACTION * _FRACTION), np.int32)
 
 
 def _places(pixels: int, cells: int) -> tuple[_Plane, _Plane]:

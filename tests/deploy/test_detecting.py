@@ -40,7 +40,7 @@ def test_the_checkpoint_says_what_it_is(checkpoint: Path) -> None:
     assert metadata.class_names == ("square", "circle")
     assert 0 <= metadata.metrics["ap"] <= metadata.metrics["ap50"] <= 1
     (line,) = checkpoint.with_suffix(".jsonl").read_text().splitlines()
-    assert {"epoch", "loss", "ap", "ap50", "ap75", "learning_rate", "images_per_s"} == set(json.loads(line))
+    assert {"epoch", "loss", "skipped_steps", "ap", "ap50", "ap75", "learning_rate", "images_per_s"} == set(json.loads(line))
     assert "AP50" in checkpoint.with_suffix(".svg").read_text()
     assert not checkpoint.with_name("detector.pt.resume").exists()
 

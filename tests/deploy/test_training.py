@@ -21,7 +21,7 @@ from flynet_tiny.deploy.console import Step
 from flynet_tiny.deploy.network import NetworkRequest, _held_out
 from flynet_tiny.deploy.training import _recipe, train_network
 from flynet_tiny.deploy.training_run import TrainingRequest
-from flynet_tiny.errors import BadCheckpoint, BadData, Diverged, FlynetError, Interrupted, MissingTool, UsageError
+from flynet_tiny.errors import BadCheckpoint, BadData, Diverged, FlynetError, Interrupted, MismatchedTool, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
 
 from ..flynet.pictures import write_pictures
@@ -268,7 +268,7 @@ def test_a_teacher_of_torchvision_must_know_the_students_classes(
     assert (tmp_path / "net.pt").is_file()
 
 
-def test_a_torchvision_that_cannot_be_loaded_is_a_missing_tool(
+def test_a_torchvision_that_cannot_be_loaded_is_a_mismatched_tool(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build for another torch says RuntimeError when its operators are registered."""
@@ -281,7 +281,7 @@ def test_a_torchvision_that_cannot_be_loaded_is_a_missing_tool(
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    with pytest.raises(MissingTool, match="nms does not exist"):
+    with pytest.raises(MismatchedTool, match=r"does not match torch .*nms does not exist"):
         train_network(request(pictures, tmp_path / "net.pt", teacher="torchvision:resnet18"))
 
 
