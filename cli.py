@@ -241,7 +241,7 @@ def compile_command(
 )
 @click.option("--teacher-weight", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Its share of the loss.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on the CPU.")
+@click.option("--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on a processor that has it; else float32.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that decode pictures.  [default: one a core, 16 at most]")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write the metrics there too.")
 @click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of weights, order and augmentation.")
@@ -271,7 +271,8 @@ def train(
 ) -> None:
     """Train a network, and write a checkpoint for 'export'; beside it the metrics (.jsonl) and the learning curve (.svg).
 
-    After each epoch everything is kept in FILE.resume, so that a killed run loses one epoch at most. Over several processes:
+    FILE is the network after the last epoch. Where an earlier one scored higher on the held-out images, it is written as
+    STEM.best.pt. After each epoch everything is kept in FILE.resume, so that a killed run loses one epoch at most. Over several processes:
     torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
     """
     from .deploy.network import NetworkRequest
