@@ -272,8 +272,8 @@ def train(
     """Train a network, and write a checkpoint for 'export'; beside it the metrics (.jsonl) and the learning curve (.svg).
 
     FILE is the network after the last epoch. Where an earlier one scored higher on the held-out images, it is written as
-    STEM.best.pt. After each epoch everything is kept in FILE.resume, so that a killed run loses one epoch at most. Over several processes:
-    torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
+    STEM.best.pt. After each epoch everything is kept in FILE.resume, so that a killed run loses one epoch at most. Over several
+    processes: torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
     """
     from .deploy.network import NetworkRequest
     from .deploy.training import train_network
