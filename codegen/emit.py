@@ -19,7 +19,7 @@ from . import c_format
 from .c_library import CLibrary, EmittedOp, TraceRecord
 from .ir import Graph, Op, Tensor, macs
 from .kernels.base import KernelCall, ShapeValue
-from .lifetimes import is_free, scratch_name
+from .lifetimes import scratch_name, views_of
 from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan
 
 _Signature = tuple[tuple[str, str], ...]
@@ -256,18 +256,10 @@ def _comment(index: int, op: Op, call: KernelCall, graph: Graph, spans: Mapping[
 
 def _trace(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> tuple[TraceRecord, ...]:
     """Every tensor that exists in the arena, by the call after which it is complete; free RESHAPEs beside their source."""
-    reshaped: dict[str, list[str]] = {}
-    for op in graph.ops:
-        if is_free(op.kind):
-            reshaped.setdefault(op.inputs[0], []).append(op.output)
-
-    def records(name: str, index: int) -> list[TraceRecord]:
-        found = [TraceRecord(index, name, plan.tensor_offset(name), graph.tensor(name).size_bytes)]
-        for alias in reshaped.get(name, []):
-            found += records(alias, index)
-        return found
-
-    trace = [record for name in graph.inputs for record in records(name, -1)]
-    for index, call in enumerate(calls):
-        trace += [record for name in call.outputs for record in records(name, index)]
+    shown = views_of(graph)
+    trace = []
+    for index, names in ((-1, graph.inputs), *((index, call.outputs) for index, call in enumerate(calls))):
+        for name in names:
+            for there in (name, *(op.output for op in shown.get(name, ()))):
+                trace.append(TraceRecord(index, there, plan.tensor_offset(there), graph.tensor(there).size_bytes))
     return tuple(trace)

@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.ir import Graph
+from ..codegen.least_memory import require_host_memory
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from ..verify.host_c import HostLibrary
 from ..verify.litert import LiteRt
 from ..verify.qemu import run_emulated
 from ..verify.toolchain import Tool, require_tools
+from .extras import require_torch
 from .network import Floats, quantize_images
 from .revisit import built_firmware, revisit
 
@@ -59,6 +61,7 @@ def open_classifier(model: Path, runtime: str | None) -> Iterator[Classifier]:
 
 @contextmanager
 def _checkpoint(model: Path) -> Iterator[Classifier]:
+    require_torch()
     import torch
 
     from ..flynet.checkpoint import load_checkpoint
@@ -79,7 +82,7 @@ def _checkpoint(model: Path) -> Iterator[Classifier]:
 
 @contextmanager
 def _onnx(model: Path) -> Iterator[Classifier]:
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -110,6 +113,7 @@ def _onnx(model: Path) -> Iterator[Classifier]:
 def _tflite(model: Path) -> Iterator[Classifier]:
     data = _read(model)
     graph = read_tflite(data, model.stem)
+    require_host_memory(graph)
     resolution, channels, classes = _facts(model, graph)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
     with LiteRt(graph, data, all_tensors=False) as litert:

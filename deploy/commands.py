@@ -1,24 +1,31 @@
-"""What the command line calls: one function a command, each returning the text for standard output."""
+"""What the command line calls: one function a command, each returning the text for standard output.
+
+The judges, the network's room and the terminal's are imported when their turn comes: a file that is refused costs no more than
+to read it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..codegen.compiler import compile_tflite
+from ..codegen.compiler import compile_tflite, require_possible
+from ..codegen.least_memory import require_flash_for_weights
 from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from ..verify.firmware_text import firmware_names
-from .console import Reporter
-from .network import NetworkRequest, inputs_for_any_model, prepare_network
+from .extras import require_torch
 from .output_folder import output_folder, require_replaceable
-from .quantizing import quantize_network
-from .road import REAL_INPUTS, require_road_tools, walk
 from .subject import Plan, Subject
 from .verdict import format_report
+
+if TYPE_CHECKING:
+    from .console import Reporter
+    from .network import NetworkRequest
 
 # of C and of its libraries: a header of ours with such a name would be found in place of theirs
 _STANDARD_HEADERS = (
@@ -35,8 +42,13 @@ def export_network(
     plan = Plan(get_target(target_name), emulate, request.seed, optimize)
     if request.checkpoint is None:
         request.config()  # bad options are refused before anything is loaded
+    require_torch()
     if emit is None:
         _prepare(plan, out)
+    from .console import Reporter
+    from .network import prepare_network
+    from .quantizing import quantize_network
+
     reporter = Reporter()
     reporter.title(f"flynet-tiny export for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     network = prepare_network(request, reporter)
@@ -61,13 +73,16 @@ def compile_model(
     data = _read(model)
     c_name = _c_name(name if name is not None else model.stem, is_given=name is not None)
     graph = read_tflite(data, c_name)
+    require_possible(graph, plan.target.name)
     if emit is None:
+        require_flash_for_weights(graph, plan.target.name)
         _prepare(plan, out)
+    from .console import Reporter
+
     reporter = Reporter()
     reporter.title(f"flynet-tiny compile {model.name} for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
-    inputs = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, seed)
     return _finish(
-        Subject(c_name, model.stem, data, inputs, None),
+        Subject(c_name, model.stem, data, None, None),
         plan,
         out or Path(f"{c_name}-{plan.target.name}"),
         emit,
@@ -88,6 +103,8 @@ def print_report(folder: Path, as_json: bool) -> str:
 
 def _prepare(plan: Plan, out: Path | None) -> None:
     """Fail before any work when a program is missing or the output folder is taken."""
+    from .road import require_road_tools
+
     require_road_tools(plan)
     if out is not None:
         require_replaceable(out.absolute())
@@ -96,6 +113,8 @@ def _prepare(plan: Plan, out: Path | None) -> None:
 def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: bool, reporter: Reporter) -> str:
     if emit is not None:
         return _emitted(subject, plan, emit)
+    from .road import walk
+
     with output_folder(out) as folder:
         verdict = walk(subject, plan, folder, reporter)
     reporter.line("written", str(out))

@@ -109,7 +109,6 @@ class PreparedNetwork:
     """
 
     name: str
-    config: NetworkConfig
     onnx: bytes
     trained: bool
     params: int
@@ -160,7 +159,6 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
     held_out = _held_out(request, config, dataset, class_names) if request.checkpoint and not request.backbone else None
     return PreparedNetwork(
         name,
-        config,
         onnx,
         request.checkpoint is not None,
         counts.params,

@@ -36,6 +36,7 @@ from ..verify.toolchain import Tool, require_tools
 from .building import REAL_ADDRESS_BOARDS, copy_elf, link, tidy, write_library
 from .console import Reporter
 from .judging import Progress, judge, ordinary_runtimes, test_inputs
+from .network import inputs_for_any_model
 from .subject import Plan, Subject
 
 REAL_INPUTS = 16
@@ -84,7 +85,11 @@ def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verd
 def _prove(
     subject: Subject, compiled: Compiled, plan: Plan, linked: FittedFirmware, host: HostLibrary, reporter: Reporter
 ) -> Report:
-    inputs = test_inputs(compiled, subject.real_inputs, REAL_INPUTS, plan.seed)
+    graph = compiled.source_graph
+    real = subject.real_inputs
+    if real is None:
+        real = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, plan.seed)
+    inputs = test_inputs(compiled, real, REAL_INPUTS, plan.seed)
     with reporter.step("verify") as step:
         firmware = linked.firmware if plan.emulate else None
         judgement = judge(compiled, subject.tflite, host, firmware, inputs, step.progress)

@@ -15,6 +15,7 @@ from ..flynet.stream import FolderStream
 from ..quoting import ForeignText
 from .console import Reporter
 from .detecting import COCO, detector_training
+from .extras import require_torch
 from .training_run import Training, TrainingRequest, check_in_first_process, require_same, run_training
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ DIGITS = "digits"
 def train_network(request: TrainingRequest) -> None:
     """Train on the request's data, print what was reached, and write the checkpoint whole or not at all."""
     asked = request.network.config()  # bad options, before anything is loaded
+    require_torch()
     prepare = detector_training if request.data.startswith(COCO) else _classifier_training
     run_training(request, partial(prepare, request, asked))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flynet_tiny.errors import BadData, MissingTool
+from flynet_tiny.errors import BadData, MissingExtra
 from flynet_tiny.flynet import sklearn_files
 
 
@@ -36,7 +36,7 @@ def test_nothing_of_it_is_imported() -> None:
 def test_without_it_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sklearn_files.digits_of_sklearn.cache_clear()
     monkeypatch.setattr(sklearn_files.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(MissingTool, match=r"scikit-learn.* is not installed; .*flynet-tiny\[torch\]"):
+    with pytest.raises(MissingExtra, match=r"scikit-learn.*flynet-tiny\[torch\]"):
         sklearn_files.digits_of_sklearn()
     spec = ModuleSpec("sklearn", None, origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(sklearn_files.importlib.util, "find_spec", lambda _: spec)
