@@ -99,7 +99,7 @@ def test_equal_constants_are_one_array() -> None:
 def test_emitted_c_compiles_without_a_warning(tmp_path: Path, compiler: tuple[str, ...], defines: tuple[str, ...]) -> None:
     for name, text in compiled(attention_block(seed=5)).library.files.items():
         (tmp_path / name).write_text(text)
-    flags = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", *defines, "-c")
+    flags = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror", *defines, "-c")
     subprocess.run([*compiler, *flags, "net.c", "net_weights.c"], cwd=tmp_path, check=True, timeout=120)
 
 
@@ -107,7 +107,7 @@ def test_emitted_c_compiles_without_a_warning(tmp_path: Path, compiler: tuple[st
 def test_a_network_without_a_kernel_compiles_without_a_warning(tmp_path: Path, defines: tuple[str, ...]) -> None:
     for name, text in compiled(ops.reshape()).library.files.items():
         (tmp_path / name).write_text(text)
-    flags = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", *defines, "-c")
+    flags = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror", *defines, "-c")
     subprocess.run(["cc", *flags, "net.c", "net_weights.c"], cwd=tmp_path, check=True, timeout=60)
 
 
