@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+from dataclasses import replace
 from pathlib import Path
 
 from ..codegen.compiler import compile_tflite
@@ -11,8 +11,8 @@ from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
-from ..verify.firmware_text import firmware_names
 from .console import Reporter
+from .library_name import given_library_name, library_name
 from .network import NetworkRequest, inputs_for_any_model, prepare_network
 from .output_folder import output_folder, require_replaceable
 from .quantizing import quantize_network
@@ -20,18 +20,19 @@ from .road import REAL_INPUTS, require_road_tools, walk
 from .subject import Plan, Subject
 from .verdict import format_report
 
-# of C and of its libraries: a header of ours with such a name would be found in place of theirs
-_STANDARD_HEADERS = (
-    "alloca assert complex ctype endian errno features fenv float inttypes iso646 limits locale malloc math newlib sched setjmp "
-    "signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings tgmath threads time uchar "
-    "unistd wchar wctype"
-)
-
-
 def export_network(
-    request: NetworkRequest, target_name: str, out: Path | None, emit: str | None, *, emulate: bool, as_json: bool, optimize: str
+    request: NetworkRequest,
+    target_name: str,
+    out: Path | None,
+    emit: str | None,
+    *,
+    emulate: bool,
+    as_json: bool,
+    optimize: str,
+    name: str | None = None,
 ) -> str:
-    """`flynet-tiny export`: a FlyNet to a folder with a verdict."""
+    """`flynet-tiny export`: a FlyNet to a folder with a verdict; `name` is the C library's, without one the network's own."""
+    given = None if name is None else given_library_name(name)
     plan = Plan(get_target(target_name), emulate, request.seed, optimize)
     if request.checkpoint is None:
         request.config()  # bad options are refused before anything is loaded
@@ -41,6 +42,8 @@ def export_network(
     reporter.title(f"flynet-tiny export for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     network = prepare_network(request, reporter)
     subject = quantize_network(network, reporter)
+    if given is not None:
+        subject = replace(subject, name=given)
     return _finish(subject, plan, out or Path(f"{network.name}-{plan.target.name}"), emit, as_json, reporter)
 
 
@@ -59,7 +62,7 @@ def compile_model(
     """`flynet-tiny compile`: any int8 `.tflite` to a folder with a verdict."""
     plan = Plan(get_target(target_name), emulate, seed, optimize)
     data = _read(model)
-    c_name = _c_name(name if name is not None else model.stem, is_given=name is not None)
+    c_name = library_name(model.stem) if name is None else given_library_name(name)
     graph = read_tflite(data, c_name)
     if emit is None:
         _prepare(plan, out)
@@ -121,14 +124,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BadModel(f"cannot read {path}: {error.strerror}") from error
-
-
-def _c_name(name: str, is_given: bool) -> str:
-    """A C prefix: the given one must be an identifier, a file's name is made one; names of other C files are taken."""
-    if is_given and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
-        raise UsageError(f"--name {name!r} must be a C identifier of at most 40 characters")
-    cleaned = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_").lower()[:40]
-    is_taken = cleaned in {*_STANDARD_HEADERS.split(), *firmware_names()}
-    if is_given and is_taken:
-        raise UsageError(f"--name {name} is taken: a header of C or a file of the firmware has this name; try net_{name}")
-    return cleaned if cleaned and cleaned[0].isalpha() and not is_taken else f"net_{cleaned}".rstrip("_")

@@ -60,12 +60,14 @@ class FittedFirmware:
     """A firmware whose placement reserves what its ELF needs: the stack's static bound, and the statics as linked.
 
     invoke_stack_bytes  the part of the stack's bound that `<name>_invoke` takes, with all that it calls
+    built_with          the compiler and the flags that decide over stack and code
     """
 
     firmware: BuiltFirmware
     elf_info: ElfInfo
     stack_bound_bytes: int
     invoke_stack_bytes: int
+    built_with: str
 
     @property
     def placement(self) -> Placement:
@@ -186,6 +188,12 @@ def build_firmware(folder: Path, library: CLibrary, placement: Placement, board:
     return BuiltFirmware(elf, folder / "verify.elf" if verify else None, folder / "build", board, placement)
 
 
+def _built_with(target: Target, optimization: str) -> str:
+    compiler = find_tool(Tool.CROSS_COMPILER)
+    version = run_tool([compiler, "-dumpfullversion"], Path.cwd()).strip()
+    return " ".join((Tool.CROSS_COMPILER.value, version, *target.gcc_flags, optimization))
+
+
 def _overflow(messages: str, target: Target) -> OverBudget | None:
     """The linker's "region `FLASH' overflowed by 12 bytes", in our words."""
     found = re.search(r"region [`'](\w+)' overflowed by (\d+) bytes", messages)
@@ -230,4 +238,4 @@ def fit_firmware(
         if elf is not None:
             elf.unlink()
     fitted = build(stack_bytes, static_bytes, expected_hash if isinstance(expected_hash, int) else expected_hash())
-    return FittedFirmware(fitted, read_elf(fitted.elf), stack_bytes, invoke_bytes)
+    return FittedFirmware(fitted, read_elf(fitted.elf), stack_bytes, invoke_bytes, _built_with(target, optimization))
