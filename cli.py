@@ -155,9 +155,7 @@ def export(
     request = NetworkRequest(
         width, heads, resolution, classes, channels, checkpoint, calibration, seed, model, backbone, qat_epochs, distillation
     )
-    text = export_network(
-        request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize, name=name
-    )
+    text = export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize, name=name)
     _print(text, nl=False)
 
 

@@ -10,7 +10,7 @@ from ..codegen.compiler import compile_tflite
 from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..codegen.tflite_reader import read_tflite
-from ..errors import BadData, BadModel, UsageError
+from ..errors import BadData, BadModel
 from .console import Reporter
 from .library_name import given_library_name, library_name
 from .network import NetworkRequest, inputs_for_any_model, prepare_network
@@ -19,6 +19,7 @@ from .quantizing import quantize_network
 from .road import REAL_INPUTS, require_road_tools, walk
 from .subject import Plan, Subject
 from .verdict import format_report
+
 
 def export_network(
     request: NetworkRequest,

@@ -188,9 +188,9 @@ def build_firmware(folder: Path, library: CLibrary, placement: Placement, board:
     return BuiltFirmware(elf, folder / "verify.elf" if verify else None, folder / "build", board, placement)
 
 
-def _built_with(target: Target, optimization: str) -> str:
+def _built_with(target: Target, optimization: str, folder: Path) -> str:
     compiler = find_tool(Tool.CROSS_COMPILER)
-    version = run_tool([compiler, "-dumpfullversion"], Path.cwd()).strip()
+    version = run_tool([compiler, "-dumpfullversion"], folder).strip()
     return " ".join((Tool.CROSS_COMPILER.value, version, *target.gcc_flags, optimization))
 
 
@@ -238,4 +238,4 @@ def fit_firmware(
         if elf is not None:
             elf.unlink()
     fitted = build(stack_bytes, static_bytes, expected_hash if isinstance(expected_hash, int) else expected_hash())
-    return FittedFirmware(fitted, read_elf(fitted.elf), stack_bytes, invoke_bytes, _built_with(target, optimization))
+    return FittedFirmware(fitted, read_elf(fitted.elf), stack_bytes, invoke_bytes, _built_with(target, optimization, folder))

@@ -89,6 +89,14 @@ def test_the_same_model_gives_the_same_files(deployed: Path, tmp_path: Path) -> 
             assert (tmp_path / "out" / path.relative_to(deployed)).read_bytes() == path.read_bytes(), path.name
 
 
+def test_the_header_says_how_deep_the_invocation_goes(deployed: Path, report: dict) -> None:
+    header = (deployed / "net.h").read_text()
+    found = re.search(r"as built by arm-none-eabi-gcc \d.* -O2;\n.*\n#define NET_STACK_BYTES (\d+)u\n", header)
+    assert found
+    # the harness measures 8 bytes more, of its trace function
+    assert report["ram"]["stack_measured_bytes"] - 8 <= int(found.group(1)) < report["ram"]["stack_bound_bytes"]
+
+
 def test_page_shows_the_verdict(deployed: Path, report: dict) -> None:
     page = (deployed / "report.html").read_text()
     assert "Fits." in page
