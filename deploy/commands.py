@@ -11,7 +11,9 @@ from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel
+from ..quoting import visible
 from .console import Reporter
+from .extras import require_torch
 from .library_name import given_library_name, library_name
 from .network import NetworkRequest, inputs_for_any_model, prepare_network
 from .output_folder import output_folder, require_replaceable
@@ -37,6 +39,7 @@ def export_network(
     plan = Plan(get_target(target_name), emulate, request.seed, optimize)
     if request.checkpoint is None:
         request.config()  # bad options are refused before anything is loaded
+    require_torch()
     if emit is None:
         _prepare(plan, out)
     reporter = Reporter()
@@ -68,7 +71,7 @@ def compile_model(
     if emit is None:
         _prepare(plan, out)
     reporter = Reporter()
-    reporter.title(f"flynet-tiny compile {model.name} for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
+    reporter.title(f"flynet-tiny compile {visible(model.name)} for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     inputs = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, seed)
     return _finish(
         Subject(c_name, model.stem, data, inputs, None),
@@ -102,7 +105,7 @@ def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: 
         return _emitted(subject, plan, emit)
     with output_folder(out) as folder:
         verdict = walk(subject, plan, folder, reporter)
-    reporter.line("written", str(out))
+    reporter.line("written", visible(str(out)))
     text = verdict.report.to_json()
     if verdict.over_budget is not None:
         if as_json:

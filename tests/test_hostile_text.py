@@ -101,6 +101,8 @@ def texts_of(emitted: Emitted) -> dict[Path, str]:
 
 def test_what_is_printed_moves_no_cursor(emitted: Emitted) -> None:
     assert not CONTROLS.search(emitted.printed)
+    forged = [line for line in emitted.printed.splitlines() if line.startswith((RUN[:20], "*", "owned"))]
+    assert forged == [], "a name makes no line of its own"
 
 
 def test_nothing_was_run_and_nothing_lies_elsewhere(emitted: Emitted) -> None:
