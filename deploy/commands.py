@@ -71,7 +71,8 @@ def compile_model(
     if emit is None:
         _prepare(plan, out)
     reporter = Reporter()
-    reporter.title(f"flynet-tiny compile {visible(model.name)} for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
+    chip = f"{plan.target.name} ({plan.target.part}, {plan.target.core.value})"
+    reporter.title(f"flynet-tiny compile {visible(model.name)} for {chip}")
     inputs = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, seed)
     return _finish(
         Subject(c_name, model.stem, data, inputs, None),
