@@ -12,9 +12,9 @@ import re
 import struct
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped]
+import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema  # type: ignore[import-untyped]
+from ai_edge_litert import schema_py_generated as schema
 
 from ..codegen.reading.channel_axes import CHANNEL_AXIS
 
