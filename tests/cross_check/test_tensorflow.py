@@ -106,6 +106,14 @@ def test_a_shuffle_unit_of_tensorflow_compiles(tf: Any) -> None:
         np.testing.assert_array_equal(values, expected[tensor], err_msg=tensor)
 
 
+def set_bn_statistics(tf: Any, model: Any, images: np.ndarray) -> None:
+    """One pass in training mode sets the statistics; without them the activations vanish."""
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(images, training=True)
+
+
 def keras_networks(tf: Any) -> dict[str, Callable[[], Any]]:
     """What people build with Keras, on a batch that the converter does not know."""
     layers = tf.keras.layers
@@ -138,7 +146,7 @@ def keras_networks(tf: Any) -> dict[str, Callable[[], Any]]:
         "reshape": lambda: in_order((48,), layers.Reshape((4, 4, 3)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(2)),
         "dense": lambda: in_order((5, 6), layers.Dense(8, activation="relu"), layers.Dense(4), layers.Flatten(), layers.Dense(2)),
         "squeeze_excite": squeeze_excite,
-        "mobilenet_v3": lambda: tf.keras.applications.MobileNetV3Small((32, 32, 3), weights=None, classes=3),
+        "mobilenet_v3": lambda: tf.keras.applications.MobileNetV3Small((64, 64, 3), weights=None, classes=3),
     }
 
 
@@ -150,6 +158,7 @@ def test_what_keras_builds_compiles_and_is_exact(tf: Any, name: str, is_float: b
     tf.keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     model = keras_networks(tf)[name]()
+    set_bn_statistics(tf, model, rng.normal(size=(4, *model.inputs[0].shape[1:])).astype(np.float32))
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     shape = (1, *model.inputs[0].shape[1:])
@@ -177,10 +186,7 @@ def mobilenet(tf: Any) -> bytes:
     image = tf.keras.Input((96, 96, 3), batch_size=1)  # a dynamic batch would leave SHAPE and PACK in the file
     model = tf.keras.applications.MobileNet(input_tensor=image, alpha=0.25, weights=None, classes=2)
     rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
-            layer.momentum = 0.0  # one pass in training mode then sets the statistics; without them the activations vanish
-    model(rng.random((1, 96, 96, 3), np.float32), training=True)
+    set_bn_statistics(tf, model, rng.random((1, 96, 96, 3), np.float32))
     return converted(tf, model, rng)
 
 
