@@ -1,40 +1,27 @@
-"""Fold a PAD into the convolution that alone reads it."""
+"""Fold a PAD into the convolutions that alone read it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ..ir import ConvAttrs, Graph, Op, OpKind, PadAttrs
+from ..contracts import broken_fold
+from ..ir import ConvAttrs, Graph, Op, PadAttrs
+from .chains import Readers
 
 
 def fold_pad(graph: Graph) -> Graph:
-    """PAD of height and width, then one CONV_2D or DEPTHWISE_CONV_2D, becomes the convolution's own padding.
-
-    Exact: both fill with the input's zero point, and PAD's output has its input's quantization.
-    """
-    ops: list[Op] = []
+    """PAD of height and width, then only convolutions, becomes the convolutions' own padding (contract: `broken_fold`)."""
+    readers = Readers(graph)
     pads: dict[str, Op] = {}
     for op in graph.ops:
-        if _is_spatial_pad(op) and _only_reader_is_conv(op, graph):
-            pads[op.output] = op
-        elif op.inputs[0] in pads:
-            ops.append(_with_padding(op, pads[op.inputs[0]]))
-        else:
-            ops.append(op)
+        if isinstance(op.attrs, PadAttrs) and op.output not in graph.outputs:
+            following = readers.all(op.output)
+            if following and all(broken_fold(op, reader, graph) is None for reader in following):
+                pads[op.output] = op
+    ops = [
+        _with_padding(op, pads[op.inputs[0]]) if op.inputs[0] in pads else op for op in graph.ops if op.output not in pads
+    ]  # fmt: skip
     return graph.with_ops(tuple(ops))
-
-
-def _is_spatial_pad(op: Op) -> bool:
-    if not isinstance(op.attrs, PadAttrs) or len(op.attrs.before) != 4:
-        return False
-    outer = (op.attrs.before[0], op.attrs.after[0], op.attrs.before[3], op.attrs.after[3])
-    return not any(outer)
-
-
-def _only_reader_is_conv(op: Op, graph: Graph) -> bool:
-    readers = graph.consumers(op.output)
-    convs = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D)
-    return bool(readers) and all(r.kind in convs for r in readers) and op.output not in graph.outputs
 
 
 def _with_padding(conv: Op, pad: Op) -> Op:
