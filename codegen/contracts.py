@@ -119,8 +119,8 @@ def _shift_max(op: Op, graph: Graph) -> Broken:
     """SHIFT_MAX: GATHER of a map's channels; once or twice MUL of the map, MUL of the gathered map and ADD; of two sums, MAXIMUM.
 
     The map is [1, H, W, C] and has as many channels as are gathered, with the same scale and zero point. Each MUL is by a
-    computed coefficient for each channel; none of these is the map itself, over which the output may be written. The order of an
-    ADD's and of the MAXIMUM's operands is free. Only the last step's tensor is an output.
+    computed coefficient for each channel. The order of an ADD's and of the MAXIMUM's operands is free. Only the last step's tensor
+    is an output.
     """
     body = _body(op)
     one_sum = (OpKind.MUL, OpKind.MUL, OpKind.ADD)
@@ -140,8 +140,6 @@ def _shift_max(op: Op, graph: Graph) -> Broken:
             yield from _channel_scale(mul, graph)
             if mul.inputs[0] != maps:
                 yield f"{mul.output} must be a product of {maps}"
-            if mul.inputs[1] == source:
-                yield f"{source} must not be its own coefficients"
         if sorted(add.inputs) != sorted((own.output, shifted.output)):
             yield f"{add.output} must be the sum of the two products before it"
     if len(body) > 4 and sorted(body[7].inputs) != sorted((body[3].output, body[6].output)):
@@ -207,8 +205,6 @@ def _mul_add(op: Op, graph: Graph) -> Broken:
     other = graph.tensor(others[0])
     if other.is_constant or other.shape != graph.tensor(mul.output).shape:
         yield f"{other.name} must be an activation of the product's shape"
-    if others[0] == mul.inputs[1]:
-        yield f"{other.name} must not be the coefficients"
     yield from _outputs(op, add.output)
 
 

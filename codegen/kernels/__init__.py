@@ -94,7 +94,7 @@ def select_kernel(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall
     if isinstance(op.attrs, FusedAttrs):
         broken = broken_clause(op, graph)
         if broken is not None:
-            raise GraphError(f"{op.label} is no {op.attrs.pattern.value}: {broken}")
+            raise GraphError(f"{op.kind_name} is no {op.attrs.pattern.value}: {broken}")
         if op.attrs.pattern in _FUSED_BY_EFFORT:
             return _FUSED_BY_EFFORT[op.attrs.pattern](op, graph, effort)
         if op.attrs.pattern is not FusedPattern.PRODUCER_TABLE:
