@@ -119,8 +119,8 @@ def _shift_max(op: Op, graph: Graph) -> Broken:
     """SHIFT_MAX: GATHER of a map's channels; once or twice MUL of the map, MUL of the gathered map and ADD; of two sums, MAXIMUM.
 
     The map is [1, H, W, C] and has as many channels as are gathered, with the same scale and zero point. Each MUL is by a
-    computed coefficient for each channel. The order of an ADD's and of the MAXIMUM's operands is free. Only the last step's tensor
-    is an output.
+    computed coefficient for each channel. The order of an ADD's and of the MAXIMUM's operands is free. Only the last step's
+    tensor is an output.
     """
     body = _body(op)
     one_sum = (OpKind.MUL, OpKind.MUL, OpKind.ADD)

@@ -1,7 +1,7 @@
 """Chains that a pass fuses, and near-misses: graphs that look like such a chain and differ in one thing.
 
-`VARIANTS[pattern]` names them: for each whether the chain must be fused (True), must stay (False), or may be either (None). `draw`
-makes the graph of one; nothing in it says whether it is a near-miss but the graph itself.
+`VARIANTS[pattern]` names them: for each whether the chain must be fused (True), must stay (False), or may be either (None).
+`draw` makes the graph of one; nothing in it says whether it is a near-miss but the graph itself.
 """
 
 from __future__ import annotations
