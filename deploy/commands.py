@@ -67,7 +67,12 @@ def compile_model(
     reporter.title(f"flynet-tiny compile {model.name} for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     inputs = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, seed)
     return _finish(
-        Subject(c_name, c_name, data, inputs, None), plan, out or Path(f"{c_name}-{plan.target.name}"), emit, as_json, reporter
+        Subject(c_name, model.stem, data, inputs, None),
+        plan,
+        out or Path(f"{c_name}-{plan.target.name}"),
+        emit,
+        as_json,
+        reporter,
     )
 
 
