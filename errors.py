@@ -37,6 +37,10 @@ class BadModel(FlynetError):
     """A model file that is truncated, inconsistent or unsafe to run."""
 
 
+class LiteRtEnded(BadModel):
+    """LiteRT ended its own process on a model; while it computes, that may be one input's doing."""
+
+
 class BadCheckpoint(FlynetError):
     """A checkpoint that is missing, corrupt or of another network."""
 

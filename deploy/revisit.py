@@ -87,12 +87,8 @@ def verify_folder(folder: Path, count: int, seed: int, *, emulate: bool) -> str:
         with reporter.step("verify") as step:
             inputs = test_inputs(compiled, real, count, seed)
             judgement = judge(compiled, found.tflite, host, firmware, inputs, step.progress)
-            step.say("every tensor of every runtime is equal")
-    lines = [
-        f"{p.pair}: {p.inputs} inputs, {p.tensors} tensors, {p.bytes:,} bytes compared, {p.differing} bytes differing"
-        for p in judgement.pairs
-    ]
-    return "\n".join(lines) + "\n"
+            step.say(judgement.summary)
+    return "\n".join(judgement.lines) + "\n"
 
 
 def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:

@@ -88,11 +88,7 @@ def _prove(
     with reporter.step("verify") as step:
         firmware = linked.firmware if plan.emulate else None
         judgement = judge(compiled, subject.tflite, host, firmware, inputs, step.progress)
-        lines = [
-            f"{p.pair}: {p.inputs} inputs, {p.tensors} tensors, {p.bytes:,} bytes compared, {p.differing} bytes differing"
-            for p in judgement.pairs
-        ]
-        step.say("every tensor of every runtime is equal", *lines)
+        step.say(judgement.summary, *judgement.lines)
     report = _report(subject, compiled, plan, linked, NotDone("--no-emulate"), None)
     report = replace(report, verification=judgement.pairs)
     if judgement.emulated is not None:

@@ -100,7 +100,9 @@ class LiteRtProcess:
         self.close()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         told = [line for line in lines if not line.startswith("INFO")]
-        raise _bad_model(f"LiteRT ended its process ({how}) on this model: {told[-1][:300] if told else 'no message'}")
+        from ..errors import LiteRtEnded  # as in _bad_model
+
+        raise LiteRtEnded(f"LiteRT ended its process ({how}) on this model: {told[-1][:300] if told else 'no message'}")
 
 
 class LiteRt:
