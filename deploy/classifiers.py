@@ -15,7 +15,8 @@ from ..codegen.ir import Graph
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from ..verify.host_c import HostLibrary
-from ..verify.litert import LiteRt
+from ..verify.litert_judge import LiteRtOrTwin
+from ..verify.onnx_qdq import ORT_ERRORS
 from ..verify.qemu import run_emulated
 from ..verify.toolchain import Tool, require_tools
 from .network import Floats, quantize_images
@@ -29,6 +30,7 @@ EMULATION_TIMEOUT_S = 600
 class Classifier:
     """scores  normalised images [N, C, H, W] to [N, classes];  batch  how many images it likes at a time
     class_names  where the file knows them, else empty
+    remark  what must be said beside `runtime` once the images are done, else empty
     """
 
     runtime: str
@@ -38,6 +40,7 @@ class Classifier:
     batch: int
     scores: Callable[[Floats], Scores]
     class_names: tuple[str, ...] = ()
+    remark: Callable[[], str] = lambda: ""
 
 
 @contextmanager
@@ -87,9 +90,7 @@ def _onnx(model: Path) -> Iterator[Classifier]:
     content = _read(model)
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no base but Exception
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
+    except ORT_ERRORS as error:
         raise BadModel(f"onnxruntime cannot load {model}: {str(error).splitlines()[0]}") from error
     (given, *others), output = session.get_inputs(), session.get_outputs()[0]
     if others or given.type != "tensor(float)":
@@ -112,13 +113,14 @@ def _tflite(model: Path) -> Iterator[Classifier]:
     graph = read_tflite(data, model.stem)
     resolution, channels, classes = _facts(model, graph)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
-    with LiteRt(graph, data, all_tensors=False) as litert:
+    with LiteRtOrTwin(graph, data) as litert:
 
         def scores(images: Floats) -> Scores:
             stored = quantize_images(images, tensor)
             return np.stack([litert.run({tensor.name: image.reshape(tensor.shape)})[output].reshape(-1) for image in stored])
 
-        yield Classifier("LiteRT's reference kernels, int8", resolution, channels, classes, 16, scores)
+        runtime = "LiteRT's reference kernels, int8"
+        yield Classifier(runtime, resolution, channels, classes, 16, scores, remark=lambda: litert.remark)
 
 
 @contextmanager

@@ -47,10 +47,9 @@ def evaluate_model(
             tally.add(classifier.scores(batch), labels)
             done += len(labels)
             step.progress(done, len(images.labels))
-        found = Evaluation(
-            model.name, classifier.runtime, data, images.class_names, tally.confusion, tally.top5_right, wanted.as_dict()
-        )
-        step.say(f"{found.top1:.2%} of {found.images} images right in {classifier.runtime}")
+        runtime = classifier.runtime + classifier.remark()
+        found = Evaluation(model.name, runtime, data, images.class_names, tally.confusion, tally.top5_right, wanted.as_dict())
+        step.say(f"{found.top1:.2%} of {found.images} images right in {runtime}")
     text = evaluation_json(found)
     if out is not None:
         with output_folder(out, MARKER) as folder:

@@ -18,6 +18,7 @@ from ..codegen.ir import Graph, OpKind, SoftmaxAttrs
 from ..errors import LiteRtEnded
 from .compare import CannotJudge
 from .litert import LiteRt
+from .onnx_twin import OnnxTwin
 
 Int8 = npt.NDArray[np.int8]
 Tensors = Mapping[str, npt.NDArray[np.generic]]
@@ -91,3 +92,46 @@ class LiteRtJudge:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+class LiteRtOrTwin:
+    """LiteRT's reference kernels for whoever needs an answer to every input; use it as a context manager.
+
+    An input at which LiteRT ends is computed by the golden twin in onnxruntime, equal in every byte wherever both compute.
+    `replaced` counts these inputs.
+    """
+
+    def __init__(self, graph: Graph, model: bytes, all_tensors: bool = False) -> None:
+        self._graph = graph
+        self._twin: OnnxTwin | None = None
+        self._latest: Mapping[str, Int8] = {}
+        self._judge = LiteRtJudge(graph, model, self._exact if may_abort(graph) else None, all_tensors)
+        self.replaced = 0
+        self._why = ""
+
+    def run(self, inputs: Tensors) -> Mapping[str, Int8]:
+        """The graph's outputs, and all activations where they were asked for."""
+        self._latest = {}
+        try:
+            return self._judge.run(inputs)
+        except CannotJudge as limit:
+            self.replaced += 1
+            self._why = self._why or str(limit)
+            return self._latest or self._exact(inputs)
+
+    def _exact(self, inputs: Tensors) -> Mapping[str, Int8]:
+        if self._twin is None:
+            self._twin = OnnxTwin(self._graph)
+        self._latest = self._twin.run(inputs)
+        return self._latest
+
+    @property
+    def remark(self) -> str:
+        """What must be said beside the figures, empty when LiteRT computed all of them."""
+        return f"; {self.replaced} inputs by the golden twin in onnxruntime ({self._why})" if self.replaced else ""
+
+    def __enter__(self) -> LiteRtOrTwin:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._judge.close()
