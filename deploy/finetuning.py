@@ -97,7 +97,7 @@ def batches(training: LabelledImages, seed: int, epoch: int) -> Iterator[tuple[F
 
 
 def int8_outputs(tflite: bytes, images: ImageSet) -> tuple[Int8, str]:
-    """[N, elements]: the first output in LiteRT's reference kernels, or where LiteRT ends in the golden twin; and a remark on that."""
+    """[N, elements]: the first output in LiteRT's reference kernels, or the golden twin where LiteRT ends; a remark."""
     graph = read_tflite(tflite, _NAME)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
     with LiteRtOrTwin(graph, tflite) as litert:

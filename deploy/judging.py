@@ -26,6 +26,9 @@ from ..verify.qemu import EmulatedRun, run_emulated
 Int8 = npt.NDArray[np.int8]
 Progress = Callable[[int, int], None]
 
+# whatever a statistic may raise: LiteRT's and onnxruntime's own errors, and ours in making a model that nothing else needs
+_FAILURES: tuple[type[Exception], ...] = (BadModel, ArithmeticError, LookupError, TypeError, ValueError, *ORT_ERRORS)
+
 EMULATED_JUDGE = "emulated board"
 
 
@@ -142,14 +145,13 @@ def _verification(result: PairResult) -> Verification:
 
 
 def ordinary_runtimes(
-    compiled: Compiled, tflite: bytes, inputs: Sequence[NamedInputs], golden_outputs: Sequence[Mapping[str, Int8]]
+    graph: Graph, tflite: bytes, inputs: Sequence[NamedInputs], golden_outputs: Sequence[Mapping[str, Int8]]
 ) -> dict[str, Rounding | NotDone]:
-    """How far runtimes that round in float lie from the exact outputs: statistics, never a verdict.
+    """How far runtimes of a graph as read, that round in float, lie from the exact outputs: statistics, never a verdict.
 
     A runtime that cannot take the model (XNNPACK crashes on a DEPTHWISE_CONV_2D without bias), or fails in whatever way while it
     computes, says so in its place: it must never end a job that is proven.
     """
-    graph = compiled.source_graph
 
     def beside(other: Judge) -> Rounding:
         found = rounding_statistics(graph, _Replayed("golden", golden_outputs), other, inputs)
@@ -158,7 +160,7 @@ def ordinary_runtimes(
     def or_reason(measure: Callable[[], Rounding]) -> Rounding | NotDone:
         try:
             return measure()
-        except (BadModel, ArithmeticError, LookupError, TypeError, ValueError, *ORT_ERRORS) as error:
+        except _FAILURES as error:
             return NotDone(_first_line(error))
 
     def in_xnnpack() -> Rounding:
