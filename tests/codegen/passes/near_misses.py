@@ -205,7 +205,13 @@ def _max_out(d: Draft, maps: str, s: Sizes, variant: str) -> Graph:
     return d.graph("y", *extra.get(variant, ()))
 
 
+def _as_many_heads_as_channels(s: Sizes, variant: str) -> Sizes:
+    """Where heads come before channels, the wrong axis shows in no shape when there are as many of both."""
+    return replace(s, c=s.heads) if variant == "heads before channels" else s
+
+
 def _mdw_max(d: Draft, s: Sizes, variant: str) -> Graph:
+    s = _as_many_heads_as_channels(s, variant)
     d.input("x", (1, s.h, s.w, s.c))
     window = Window(2, 3, 2, 1, pad_top=1, pad_right=2) if variant == "an odd window" else SAME3
     d.depthwise("x", "maps", s.heads, window, CLAMP if variant == "clamped" else OPEN)
@@ -231,6 +237,7 @@ def _gated(d: Draft, s: Sizes, variant: str, channels: int, batch: int = 1) -> s
 
 
 def _mul_max(d: Draft, s: Sizes, variant: str) -> Graph:
+    s = _as_many_heads_as_channels(s, variant)
     return _max_out(d, _gated(d, s, variant, s.c * s.heads, 2 if variant == "a batch of two" else 1), s, variant)
 
 

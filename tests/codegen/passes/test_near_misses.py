@@ -69,10 +69,9 @@ def require_equal_c(graphs: Sequence[Graph], names: Sequence[str]) -> None:
 
 @pytest.mark.parametrize(("pattern", "variant"), LISTED)
 def test_exactly_the_chain_is_fused(pattern: str, variant: str) -> None:
-    for seed in range(3):
-        graph = draw(pattern, variant, SIZES, seed)
-        if VARIANTS[pattern][variant] is not None:
-            assert is_fused(pattern, graph) == VARIANTS[pattern][variant]
+    expected = VARIANTS[pattern][variant]
+    found = is_fused(pattern, draw(pattern, variant, SIZES, 0))
+    assert expected is None or found == expected
 
 
 @pytest.mark.parametrize("pattern", list(VARIANTS))
