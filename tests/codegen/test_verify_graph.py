@@ -10,6 +10,7 @@ from flynet_tiny.codegen.contracts import CONTRACTS, broken_clause
 from flynet_tiny.codegen.ir import ClampAttrs, FusedAttrs, FusedPattern, Graph, NoAttrs, Op, OpKind
 from flynet_tiny.codegen.passes.fuse_gates import fuse_mul_depthwise
 from flynet_tiny.codegen.passes.fuse_mean_variance import fuse_mean_variance
+from flynet_tiny.codegen.passes.fuse_shift_max import fuse_shift_max
 from flynet_tiny.codegen.verify_graph import GraphError, verify_graph
 
 from .passes.near_misses import Sizes, draw
@@ -75,6 +76,39 @@ def test_kind_and_attributes_belong_together() -> None:
     for wrong in (replace(fused, kind=OpKind.MUL), replace(fused, attrs=NoAttrs()), replace(fused, outputs=())):
         with pytest.raises(GraphError):
             verify_graph(with_op(graph, wrong))
+
+
+@pytest.mark.parametrize(
+    ("step", "inputs", "clause"),
+    [
+        (0, ("s00",), "first input must be s00"),
+        (1, ("moved", "s00"), "p00 must be a product of x"),
+        (1, ("s00", "x"), "p00 must be a map times one coefficient"),
+        (3, ("p00", "p00"), "nobody reads p01"),
+        (3, ("p00", "p11"), "nobody reads p01"),
+        (6, ("p10", "p01"), "nobody reads p11"),
+        (6, ("p11", "p11"), "nobody reads p10"),
+        (7, ("y0", "y0"), "nobody reads y1"),
+        (7, ("y0", "p11"), "nobody reads y1"),
+    ],
+)
+def test_each_step_of_shift_max_reads_what_its_kernel_takes_it_to_read(step: int, inputs: tuple[str, ...], clause: str) -> None:
+    graph = verify_graph(fuse_shift_max(draw("SHIFT_MAX", "the chain", SIZES, 0)))
+    (fused,) = graph.ops
+    body = list(fused.attrs.body)  # type: ignore[union-attr]
+    body[step] = replace(body[step], inputs=inputs)
+    assert clause in str(broken_clause(replace(fused, attrs=FusedAttrs(FusedPattern.SHIFT_MAX, tuple(body))), graph))
+
+
+def test_sums_of_shift_max_are_not_of_each_others_products() -> None:
+    """All products are read, each by the other sum: the order of the steps says which the kernel pairs."""
+    graph = verify_graph(fuse_shift_max(draw("SHIFT_MAX", "the chain", SIZES, 0)))
+    (fused,) = graph.ops
+    body = list(fused.attrs.body)  # type: ignore[union-attr]
+    for step, inputs in ((3, ("p00", "p11")), (6, ("p10", "p01"))):
+        body[step] = replace(body[step], inputs=inputs)
+    broken = broken_clause(replace(fused, attrs=FusedAttrs(FusedPattern.SHIFT_MAX, tuple(body))), graph)
+    assert broken == "y0 must be the sum of the two products before it"
 
 
 def test_a_fused_operator_in_another_is_refused() -> None:

@@ -309,9 +309,10 @@ def _shift_max(d: Draft, s: Sizes, variant: str) -> Graph:
             scale = scale or _scale(d, source, f"s{k}{j}", variant if is_last else "")
             operands = (scale, source) if variant == "swapped" and is_last else (source, scale)
             d.binary(OpKind.MUL, *operands, f"p{k}{j}", CLAMP if variant == "clamped products" else OPEN)
+    for k in range(sums):
         order = (f"p{k}1", f"p{k}0") if variant == "sums in the other order" else (f"p{k}0", f"p{k}1")
         if variant == "sums across":
-            order = (f"p{k}0", "p01" if k else "p00")
+            order = (f"p{k}0", f"p{1 - k}1")
         kind = OpKind.SUB if variant == "a difference" and k == sums - 1 else OpKind.ADD
         d.binary(kind, *order, f"y{k}", CLAMP if variant == "clamped sums" else OPEN)
     if sums == 2:
@@ -323,9 +324,6 @@ def _shift_max(d: Draft, s: Sizes, variant: str) -> Graph:
     extra = {"the moved map an output": ("moved",), "a product an output": ("p00",), "a sum an output": ("y1",)}
     if variant == "the moved map read twice":
         d.table("moved", "again")
-        return d.graph(output, "again")
-    if variant == "sums across":
-        d.table("p11", "again")
         return d.graph(output, "again")
     return d.graph(output, *extra.get(variant, ()))
 
@@ -451,7 +449,7 @@ VARIANTS: Mapping[str, Mapping[str, bool | None]] = {
         "sums in the other order": True,
         "rows are gathered": None,  # of one row nothing is moved, and it is one channel's worth
         "one channel is gathered": None,
-        "sums across": False,
+        "sums across": True,
         "a difference": False,
         "a sum at the end": False,
         "the moved map an output": False,

@@ -67,11 +67,9 @@ def require_equal_c(graphs: Sequence[Graph], names: Sequence[str]) -> None:
                 assert np.array_equal(found.reshape(-1), expected[name].reshape(-1)), f"{which}: {name}"
 
 
-@pytest.mark.parametrize(("pattern", "variant"), LISTED)
+@pytest.mark.parametrize(("pattern", "variant"), [(p, v) for p, v in LISTED if VARIANTS[p][v] is not None])
 def test_exactly_the_chain_is_fused(pattern: str, variant: str) -> None:
-    expected = VARIANTS[pattern][variant]
-    found = is_fused(pattern, draw(pattern, variant, SIZES, 0))
-    assert expected is None or found == expected
+    assert is_fused(pattern, draw(pattern, variant, SIZES, 0)) == VARIANTS[pattern][variant]
 
 
 @pytest.mark.parametrize("pattern", list(VARIANTS))
