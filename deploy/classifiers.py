@@ -19,6 +19,7 @@ from ..verify.litert_judge import LiteRtOrTwin
 from ..verify.onnx_qdq import ORT_ERRORS
 from ..verify.qemu import run_emulated
 from ..verify.toolchain import Tool, require_tools
+from .extras import require_torch
 from .network import Floats, quantize_images
 from .revisit import built_firmware, revisit
 
@@ -62,6 +63,7 @@ def open_classifier(model: Path, runtime: str | None) -> Iterator[Classifier]:
 
 @contextmanager
 def _checkpoint(model: Path) -> Iterator[Classifier]:
+    require_torch()
     import torch
 
     from ..flynet.checkpoint import load_checkpoint
@@ -82,7 +84,7 @@ def _checkpoint(model: Path) -> Iterator[Classifier]:
 
 @contextmanager
 def _onnx(model: Path) -> Iterator[Classifier]:
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

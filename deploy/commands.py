@@ -13,6 +13,7 @@ from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from ..verify.firmware_text import firmware_names
 from .console import Reporter
+from .extras import require_torch
 from .network import NetworkRequest, inputs_for_any_model, prepare_network
 from .output_folder import output_folder, require_replaceable
 from .quantizing import quantize_network
@@ -35,6 +36,7 @@ def export_network(
     plan = Plan(get_target(target_name), emulate, request.seed, optimize)
     if request.checkpoint is None:
         request.config()  # bad options are refused before anything is loaded
+    require_torch()
     if emit is None:
         _prepare(plan, out)
     reporter = Reporter()

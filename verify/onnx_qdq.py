@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # type: ignore[import-untyped]
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from ..codegen.ir import (
     ClampAttrs,
