@@ -126,7 +126,7 @@ def test_accuracy_is_counted_in_the_c_on_the_host_and_on_the_emulated_board(tmp_
     assert report["accuracy"] == {"images": 4, "int8": 0.75, "emulated": 0.75, "float": 0.5}
 
 
-def test_a_board_that_gives_another_score_is_no_accuracy(changed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_board_that_gives_another_score_is_no_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the images that accuracy is measured on the board's outputs must be the host's, whatever the labels say."""
     run: Callable[..., Any] = road.run_emulated
     changed = 2
