@@ -7,6 +7,7 @@ Anything that is not a `FlynetError` is a bug of ours and exits with 1.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -47,6 +48,12 @@ class BadData(FlynetError):
 
 class Diverged(BadData):
     """A training whose loss or weights are no longer numbers; to go on with it would only repeat that."""
+
+
+# what the operating system says of a place that cannot be written: full, read-only, forbidden, broken, its name too long
+CANNOT_WRITE = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP)
+)
 
 
 class OutputFailed(FlynetError):

@@ -7,9 +7,12 @@ from pathlib import Path
 from ..codegen.targets import get_target
 from ..codegen.tflite_reader import read_tflite
 from ..deploy.console import Reporter
+from ..deploy.manifest import Kind
 from ..deploy.network import NetworkRequest, prepare_network
+from ..deploy.output_folder import output_folder, require_replaceable
 from ..deploy.quantizing import quantize_network
-from ..errors import BadModel, OutputFailed
+from ..errors import BadModel
+from ..quoting import visible
 from ..verify.toolchain import Tool, require_tools
 from .measure import Measured, measure, measure_layers, measure_mobilenet
 from .present import as_chart, as_json, as_table
@@ -26,6 +29,8 @@ def bench(target_name: str, model: Path | None, layers_only: bool, out: Path | N
     """Measure the peers' layers and whole networks (or one model) and return a table or JSON; `out` gets JSON and a chart."""
     target = get_target(target_name)
     require_tools(Tool.CROSS_COMPILER, Tool.MAKE, Tool.EMULATOR)
+    if out is not None:
+        require_replaceable(out, Kind.BENCH)
     reporter = Reporter()
     reporter.title(f"flynet-tiny bench on {target.name}, emulated {target.machine}: instructions, not cycles")
     layers: list[Measured] = []
@@ -53,15 +58,8 @@ def bench(target_name: str, model: Path | None, layers_only: bool, out: Path | N
                     step.say(name)
     text = as_json(target.name, layers, networks)
     if out is not None:
-        _write(out, text, as_chart([*layers, *networks]))
-        reporter.line("written", f"{out}/bench.json, {out}/bench.svg")
+        with output_folder(out, Kind.BENCH) as folder:
+            (folder / "bench.json").write_text(text, encoding="utf-8")
+            (folder / "bench.svg").write_text(as_chart([*layers, *networks]), encoding="utf-8")
+        reporter.line("written", visible(f"{out}/bench.json, {out}/bench.svg"))
     return text if json_wanted else as_table([*layers, *networks])
-
-
-def _write(folder: Path, text: str, chart: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "bench.json").write_text(text, encoding="utf-8")
-        (folder / "bench.svg").write_text(chart, encoding="utf-8")
-    except OSError as error:
-        raise OutputFailed(f"cannot write {folder}: {error.strerror}") from error

@@ -11,8 +11,10 @@ from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
+from ..quoting import visible
 from ..verify.firmware_text import firmware_names
 from .console import Reporter
+from .manifest import Kind
 from .network import NetworkRequest, inputs_for_any_model, prepare_network
 from .output_folder import output_folder, require_replaceable
 from .quantizing import quantize_network
@@ -40,8 +42,11 @@ def export_network(
     reporter = Reporter()
     reporter.title(f"flynet-tiny export for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     network = prepare_network(request, reporter)
+    out = out or Path(f"{network.name}-{plan.target.name}")
+    if emit is None:
+        require_replaceable(out, Kind.NETWORK)
     subject = quantize_network(network, reporter)
-    return _finish(subject, plan, out or Path(f"{network.name}-{plan.target.name}"), emit, as_json, reporter)
+    return _finish(subject, plan, out, emit, as_json, reporter)
 
 
 def compile_model(
@@ -61,14 +66,13 @@ def compile_model(
     data = _read(model)
     c_name = _c_name(name if name is not None else model.stem, is_given=name is not None)
     graph = read_tflite(data, c_name)
+    out = out or Path(f"{c_name}-{plan.target.name}")
     if emit is None:
         _prepare(plan, out)
     reporter = Reporter()
     reporter.title(f"flynet-tiny compile {model.name} for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     inputs = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, seed)
-    return _finish(
-        Subject(c_name, c_name, data, inputs, None), plan, out or Path(f"{c_name}-{plan.target.name}"), emit, as_json, reporter
-    )
+    return _finish(Subject(c_name, c_name, data, inputs, None), plan, out, emit, as_json, reporter)
 
 
 def print_report(folder: Path, as_json: bool) -> str:
@@ -85,15 +89,15 @@ def _prepare(plan: Plan, out: Path | None) -> None:
     """Fail before any work when a program is missing or the output folder is taken."""
     require_road_tools(plan)
     if out is not None:
-        require_replaceable(out.absolute())
+        require_replaceable(out, Kind.NETWORK)
 
 
 def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: bool, reporter: Reporter) -> str:
     if emit is not None:
         return _emitted(subject, plan, emit)
-    with output_folder(out) as folder:
+    with output_folder(out, Kind.NETWORK) as folder:
         verdict = walk(subject, plan, folder, reporter)
-    reporter.line("written", str(out))
+    reporter.line("written", visible(str(out)))
     text = verdict.report.to_json()
     if verdict.over_budget is not None:
         if as_json:
