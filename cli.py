@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from . import __version__
-from .errors import FlynetError
+from .errors import NO_ROOM, FlynetError, Interrupted, OutputFailed
 from .quoting import for_terminal
 
 
@@ -41,7 +41,8 @@ def cli() -> None:
     emulated Cortex-M.
 
     Exit codes: 0 done; 1 a bug of ours; 2 usage; 3 bad or unsafe model or data; 4 unsupported operator; 5 over budget; 6 numbers
-    differ; 7 a needed external tool is missing; 130 interrupted.
+    differ; 7 a needed external tool is missing; 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP, each with everything
+    cleaned up.
     """
 
 
@@ -455,7 +456,10 @@ def ops() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script: our errors and click's become one line and their exit code; anything else is a bug (exit 1)."""
+    from .deploy import interruption
+
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads of torch spin otherwise
+    interruption.install()
     try:
         code = cli.main(args=arguments, prog_name="flynet-tiny", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -464,9 +468,13 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         code = _fail(error.format_message(), error.exit_code)
     except FlynetError as error:
-        code = _fail(str(error), error.exit_code)
-    except click.Abort:
-        code = _fail("interrupted; nothing was kept", 130)
+        code = _fail(str(error), interruption.exit_code() if isinstance(error, Interrupted) else error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        code = _fail("interrupted; nothing was left half-written", interruption.exit_code())
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        code = _fail(f"cannot write {error.filename or 'a file'}: {error.strerror}", OutputFailed.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -50,10 +50,9 @@ class Diverged(BadData):
     """A training whose loss or weights are no longer numbers; to go on with it would only repeat that."""
 
 
-# what the operating system says of a place that cannot be written: full, read-only, forbidden, broken, its name too long
-CANNOT_WRITE = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP)
-)
+# what the operating system says of a place that is full or read-only, and of one that cannot be written for any other reason
+NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS))
+CANNOT_WRITE = NO_ROOM | {errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class OutputFailed(FlynetError):

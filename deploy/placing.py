@@ -74,7 +74,7 @@ class Placing:
             raise OutputFailed(f"{self.name} appeared while it was written; choose another --out") from error
 
     def _exchange(self) -> bool:
-        """Old and new change places in one step, and the old folder is removed; False, and nothing done, if that is impossible."""
+        """Old and new change places in one step, and the old folder is removed; False where that is impossible."""
         swap = self.scratch / "swap"
         _dress(self.new, self.place.stat())
         self.new.rename(swap)
