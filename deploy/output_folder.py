@@ -61,6 +61,9 @@ def require_replaceable(destination: Path, kind: Kind) -> None:
 
 def _resolved(destination: Path) -> Path:
     """Absolute; links in the way are followed, the last part is kept as it is."""
+    dangling = next((parent for parent in destination.parents if parent.is_symlink() and not _exists(parent.resolve())), None)
+    if dangling is not None:
+        raise OutputFailed(f"cannot write {shown(destination)}: {shown(dangling)} is a link to nowhere; choose another --out")
     try:
         if destination.name in ("", ".."):
             return Path(os.path.realpath(destination))

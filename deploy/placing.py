@@ -115,7 +115,7 @@ def claim(place: Path, name: str, cleanup: contextlib.ExitStack) -> Placing:
 
     Raises `OutputFailed` when another process writes there.
     """
-    _make_parents(place, cleanup)
+    _make_parents(place, name, cleanup)
     is_there = place.is_dir()
     if is_there:
         cleanup.callback(_lock(place, name).close)
@@ -156,7 +156,7 @@ def require_idle(place: Path, name: str) -> None:
             _lock(folder, name).close()
 
 
-def _make_parents(place: Path, cleanup: contextlib.ExitStack) -> None:
+def _make_parents(place: Path, name: str, cleanup: contextlib.ExitStack) -> None:
     """Make the folders above the destination; those that stay empty go again."""
     missing = [parent for parent in place.parents if not os.path.lexists(parent)]
 
@@ -166,7 +166,10 @@ def _make_parents(place: Path, cleanup: contextlib.ExitStack) -> None:
                 parent.rmdir()
 
     cleanup.callback(remove)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # of the kernel's own file systems
+        raise OutputFailed(f"cannot write {name}: no folder can be made there; choose another --out") from error
 
 
 def _lock(folder: Path, name: str) -> FolderLock:

@@ -13,7 +13,8 @@ from ..codegen.c_library import CLibrary
 from ..errors import EmulationFailed
 from .firmware_text import write_rendered
 from .harness import InputSet, Request, SetResult, read_result, write_request
-from .toolchain import Tool, find_tool, start_tool
+from .scratch import ScratchFolder
+from .toolchain import Tool, find_tool, require_room, start_tool
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 _WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -29,8 +30,8 @@ class HostLibrary:
     def __init__(self, library: CLibrary, cflags: Sequence[str] = (), sanitize: bool = False):
         self.library = library
         self.name = "C on the host"
-        self._scratch = tempfile.TemporaryDirectory(prefix="flynet-tiny-")
-        folder = Path(self._scratch.name)
+        self._scratch = ScratchFolder()
+        folder = self._scratch.path
         for name, text in library.files.items():
             (folder / name).write_text(text, encoding="utf-8")
         values = {
@@ -55,7 +56,7 @@ class HostLibrary:
     def close(self) -> None:
         """Remove the compiled program."""
         self._compiler.kill()
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def run(self, inputs: InputSet) -> SetResult:
         """Every tensor that the C materialises from one set of inputs."""
@@ -72,12 +73,13 @@ class HostLibrary:
             except subprocess.TimeoutExpired as error:
                 raise EmulationFailed(f"{self.library.name} on the host did not end within {timeout_s:g} s") from error
             if done.returncode != 0:
+                require_room(done.returncode, done.stderr)
                 raise EmulationFailed(f"{self.library.name} on the host failed ({done.returncode}): {_last_words(done.stderr)}")
             return read_result(folder, self.library, len(inputs), request)
 
     @contextmanager
     def _run_folder(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="run-", dir=self._scratch.name) as folder:
+        with tempfile.TemporaryDirectory(prefix="run-", dir=self._scratch.path) as folder:
             yield Path(folder)
 
 

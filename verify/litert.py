@@ -75,6 +75,8 @@ class LiteRtProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None and not isinstance(error, Exception):  # interrupted: it need not finish what it computes
+            self._process.kill()
         self.close()
 
     def _ask(self, request: Mapping[str, object], *payloads: bytes) -> bytes:
@@ -158,7 +160,8 @@ class LiteRt:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        if self._is_owner:
+            self._process.__exit__(kind, error, trace)
 
 
 def _bad_model(message: str) -> Exception:

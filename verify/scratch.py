@@ -14,6 +14,7 @@ import shutil
 import stat
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -109,6 +110,12 @@ class ScratchFolder:
 
     def __init__(self) -> None:
         _sweep_once()
+        self.path: Path
+        self._lock: FolderLock
+        self._make()
+        self._removal = weakref.finalize(self, _remove, self.path, self._lock)  # where nobody comes to `close`
+
+    def _make(self) -> None:
         while True:
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
             try:
@@ -122,15 +129,19 @@ class ScratchFolder:
 
     def close(self) -> None:
         """Remove it with everything in it."""
-        if self.path.exists():
-            remove_marked(self.path)
-        self._lock.close()
+        self._removal()
 
     def __enter__(self) -> Path:
         return self.path
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _remove(path: Path, lock: FolderLock) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        remove_marked(path)
+    lock.close()
 
 
 def _sweep_once() -> None:

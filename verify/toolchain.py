@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
-from ..errors import MissingTool
+from ..errors import MissingTool, OutputFailed
+from .scratch import ScratchFolder
 
 
 class Tool(Enum):
@@ -35,6 +40,23 @@ class Tool(Enum):
         return f"apt-get install {packages[self]}"
 
 
+# how tools say that their files do not fit: compilers and linkers, the C library's and the shell's words, our own harnesses'
+_NO_ROOM = re.compile(
+    r"No space left on device|File too large|File size limit exceeded|Disk quota exceeded|Read-only file system"
+    r"|the result could not be written|the host took less than the result"
+)
+
+
+def require_room(code: int, output: str) -> None:
+    """Raise `OutputFailed` when a program failed because its files, temporary or not, could not be written."""
+    found = _NO_ROOM.search(output)
+    if code == -signal.SIGXFSZ or (code != 0 and found is not None):
+        reason = "File too large" if found is None else found.group()
+        raise OutputFailed(
+            f"a tool cannot write its files: {reason}; make room there and in {tempfile.gettempdir()} (or set TMPDIR)"
+        )
+
+
 class ToolFailedError(RuntimeError):
     """A program that ended with an error: a bug of ours, since users write none of its input."""
 
@@ -55,32 +77,41 @@ def require_tools(*tools: Tool) -> None:
 
 
 class RunningTool:
-    """A program that was started, and speaks English.
+    """A program that was started, and speaks English. What it starts in turn ends with it; its temporary files go with it.
 
     `wait` returns what it printed, or raises `ToolFailedError` with that, also when called again.
     """
 
     def __init__(self, command: Sequence[str | Path], folder: Path):
         self._name = Path(str(command[0])).name
-        self._process = subprocess.Popen(
-            [str(word) for word in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace",
-            env={**os.environ, "LC_ALL": "C"},
-        )  # fmt: skip
+        self._scratch = ScratchFolder()
+        try:
+            self._process = subprocess.Popen(
+                [str(word) for word in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
+                env={**os.environ, "LC_ALL": "C", "TMPDIR": str(self._scratch.path)},
+            )  # fmt: skip
+        except BaseException:
+            self._scratch.close()
+            raise
         self._output: str | None = None
 
     def wait(self, timeout_s: float = 600) -> str:
         if self._output is None:
             self._output, _ = self._process.communicate(timeout=timeout_s)
+            self._scratch.close()
         if self._process.returncode != 0:
+            require_room(self._process.returncode, self._output)
             raise ToolFailedError(f"{self._name} failed ({self._process.returncode}):\n{self._output}".rstrip())
         return self._output
 
     def kill(self) -> None:
-        """End it if it still runs."""
+        """End it if it still runs, with all that it started."""
         if self._output is None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._output, _ = self._process.communicate()
+            self._scratch.close()
 
 
 def start_tool(command: Sequence[str | Path], folder: Path) -> RunningTool:
