@@ -101,9 +101,9 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path, number:
 # What is the user's.
 
 
-def refused(folder: Path, words: str) -> None:
+def refused(folder: Path, words: str, root: Path | None = None) -> None:
     """Before the work, and after it, and nothing is touched."""
-    root = next(parent for parent in folder.parents if parent.is_dir())
+    root = root or folder.parent
     before = tree(root)
     with pytest.raises(OutputFailed, match=words):
         require_replaceable(folder, Kind.NETWORK)
@@ -184,10 +184,10 @@ def test_a_file_a_link_and_a_dangling_link_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "file", "no folder")
     refused(tmp_path / "link", "symbolic link")
     refused(tmp_path / "dangling", "symbolic link")
-    refused(tmp_path / "file" / "deep" / "out", "file is no folder")
-    refused(tmp_path / "dangling" / "out", "link to nowhere")
+    refused(tmp_path / "file" / "deep" / "out", "file is no folder", tmp_path)
+    refused(tmp_path / "dangling" / "out", "link to nowhere", tmp_path)
     refused(tmp_path / ("n" * 300), "File name too long")
-    refused(tmp_path / "/".join(["n" * 200] * 30), "File name too long")
+    refused(tmp_path / "/".join(["n" * 200] * 30), "File name too long", tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ def test_a_manifest_that_is_a_pipe_or_a_folder_is_one_line(tmp_path: Path) -> No
         write(place)
         (place / MANIFEST).unlink()
         make(place / MANIFEST)
-        with pytest.raises(OutputFailed, match="no regular file|Is a directory"):
+        with pytest.raises(OutputFailed, match=r"no regular file|Is a directory"):
             write(place)
 
 
@@ -507,6 +507,6 @@ def test_a_file_that_was_swapped_out_with_the_old_folder_is_never_swept(tmp_path
     (tmp_path / "out").rename(leftover / "swap")
     (leftover / "swap" / "thesis.tex").write_text("years of work")
     for name in ("neighbour", "out"):
-        with pytest.raises(OutputFailed, match="thesis.tex") if name == "out" else contextlib.nullcontext():
+        with pytest.raises(OutputFailed, match=r"thesis\.tex") if name == "out" else contextlib.nullcontext():
             write(tmp_path / name)
     assert (leftover / "swap" / "thesis.tex").read_text() == "years of work"
