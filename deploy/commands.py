@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 from ..codegen.compiler import compile_tflite
@@ -12,16 +13,20 @@ from ..codegen.text import format_graph, format_plan
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from ..quoting import visible
+from ..report.read_report import read_report
 from ..verify.firmware_text import firmware_names
 from .console import Reporter
 from .manifest import Kind
 from .network import NetworkRequest, inputs_for_any_model, prepare_network
 from .output_folder import output_folder, require_replaceable
+from .ownership import shown
 from .quantizing import quantize_network
+from .regular_file import read_regular
 from .road import REAL_INPUTS, require_road_tools, walk
 from .subject import Plan, Subject
 from .verdict import format_report
 
+_MOST_REPORT_BYTES = 64 << 20
 # of C and of its libraries: a header of ours with such a name would be found in place of theirs
 _STANDARD_HEADERS = (
     "alloca assert complex ctype endian errno features fenv float inttypes iso646 limits locale malloc math newlib sched setjmp "
@@ -77,12 +82,16 @@ def compile_model(
 
 def print_report(folder: Path, as_json: bool) -> str:
     """`flynet-tiny report`: the verdict of an output folder."""
-    text = _read(folder / "report.json").decode("utf-8", "replace")
+    path = folder / "report.json"
     try:
-        report = json.loads(text)
-        return text if as_json else format_report(report)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadData(f"{folder / 'report.json'} is damaged: {error}") from error
+        content = read_regular(path, _MOST_REPORT_BYTES)
+    except OSError as error:
+        raise BadData(f"cannot read {shown(path)}: {error.strerror}") from error
+    report = read_report(content, shown(path))
+    try:
+        return content.decode() if as_json else format_report(asdict(report))
+    except ArithmeticError as error:  # budgets of zero bytes
+        raise BadData(f"{shown(path)} is damaged: {error}") from error
 
 
 def _prepare(plan: Plan, out: Path | None) -> None:

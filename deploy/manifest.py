@@ -105,7 +105,11 @@ def find_manifest(folder: Path) -> Manifest | None:
 def survey(folder: Path, manifest: Manifest, but: str | None = None) -> Survey:
     """Look at everything in a folder, without following links; `but` names one entry of it to leave out."""
     ours = {str(parent) for path in manifest.files for parent in PurePosixPath(path).parents}
-    owned, folders, foreign, changed, rebuilt = [], [], [], [], []
+    owned: list[str] = []
+    folders: list[str] = []
+    foreign: list[str] = []
+    changed: list[str] = []
+    rebuilt: list[str] = []
     seen = set()
 
     def is_ours(path: str) -> bool:
