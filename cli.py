@@ -456,7 +456,7 @@ def ops() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script: our errors and click's become one line and their exit code; anything else is a bug (exit 1)."""
-    from .deploy import interruption
+    from .verify import interruption
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads of torch spin otherwise
     interruption.install()

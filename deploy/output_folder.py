@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import CANNOT_WRITE, OutputFailed
-from .interruption import shielded
+from ..verify.interruption import shielded
 from .manifest import Kind, write_manifest
 from .ownership import require_ours, shown
 from .placing import claim, recover, require_idle, scratch_name

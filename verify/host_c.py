@@ -14,7 +14,7 @@ from ..errors import EmulationFailed
 from .firmware_text import write_rendered
 from .harness import InputSet, Request, SetResult, read_result, write_request
 from .scratch import ScratchFolder
-from .toolchain import Tool, find_tool, require_room, start_tool
+from .toolchain import Tool, child_process, find_tool, require_room, start_tool
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 _WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -68,13 +68,17 @@ class HostLibrary:
         request = Request(trace=trace)
         with self._run_folder() as folder:
             write_request(folder, self.library, inputs, request)
-            try:
-                done = subprocess.run([self._program], cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False)
-            except subprocess.TimeoutExpired as error:
-                raise EmulationFailed(f"{self.library.name} on the host did not end within {timeout_s:g} s") from error
-            if done.returncode != 0:
-                require_room(done.returncode, done.stderr)
-                raise EmulationFailed(f"{self.library.name} on the host failed ({done.returncode}): {_last_words(done.stderr)}")
+            with child_process(
+                [self._program], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                errors="replace",
+            ) as process:  # fmt: skip
+                try:
+                    said, _ = process.communicate(timeout=timeout_s)
+                except subprocess.TimeoutExpired as error:
+                    raise EmulationFailed(f"{self.library.name} on the host did not end within {timeout_s:g} s") from error
+            if process.returncode != 0:
+                require_room(process.returncode, said)
+                raise EmulationFailed(f"{self.library.name} on the host failed ({process.returncode}): {_last_words(said)}")
             return read_result(folder, self.library, len(inputs), request)
 
     @contextmanager

@@ -41,9 +41,12 @@ class LiteRtProcess:
 
     def __init__(self) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
-        )
+        from .interruption import shielded  # not at the top: the child runs this file alone, outside the package
+
+        with shielded():
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
+            )
 
     @property
     def is_alive(self) -> bool:

@@ -16,7 +16,7 @@ from .board import ICOUNT_SHIFT, Board
 from .firmware import BuiltFirmware
 from .harness import RESULT, InputSet, Request, SetResult, header_bytes, read_result, set_bytes, write_request
 from .scratch import ScratchFolder
-from .toolchain import Tool, find_tool, require_room
+from .toolchain import Tool, child_process, find_tool, require_room
 
 Progress = Callable[[int, int], None]
 _POLL_S = 0.05
@@ -139,21 +139,18 @@ def _run_qemu(elf: Path, board: Board, folder: Path, timeout_s: float, count: bo
         command += ["-icount", f"shift={ICOUNT_SHIFT}"]
     deadline = time.monotonic() + timeout_s
     log = folder / "qemu.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            while True:
-                try:
-                    code = process.wait(_POLL_S)
-                    break
-                except subprocess.TimeoutExpired:
-                    poll()
-                if time.monotonic() > deadline:
-                    raise EmulationFailed(f"the emulated board did not end within {timeout_s:g} s")
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+    with (
+        log.open("wb") as output,
+        child_process(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
+        while True:
+            try:
+                code = process.wait(_POLL_S)
+                break
+            except subprocess.TimeoutExpired:
+                poll()
+            if time.monotonic() > deadline:
+                raise EmulationFailed(f"the emulated board did not end within {timeout_s:g} s")
     text = log.read_text(errors="replace")
     require_room(code, text)
     return code, text

@@ -201,7 +201,7 @@ def test_a_truncated_elf_is_named(folder: Path, elf: str) -> None:
     content = path.read_bytes()
     require_whole_elf(content, "it")
     for size in (*range(100), len(content) // 2, len(content) - 1):
-        with pytest.raises(BadData, match="it is (cut short|no ELF)"):
+        with pytest.raises(BadData, match=r"it is (cut short|no ELF)"):
             require_whole_elf(content[:size], "it")
     path.write_bytes(content[:-1])
     refused(folder, rf"firmware/{elf} is cut short", "verify emulate")
