@@ -42,8 +42,9 @@ lint: setup ## ruff and mypy
 	mkdir -p build/lint && ln -sfn ../.. build/lint/flynet_tiny
 	MYPYPATH=build/lint $(BIN)/mypy -p flynet_tiny.quoting -p flynet_tiny.codegen -p flynet_tiny.verify -p flynet_tiny.report -p flynet_tiny.deploy -p flynet_tiny.bench
 
-bench: setup ## instructions of the peers' layers and of whole networks -> build/bench
+bench: setup ## instructions of the peers' layers and of whole networks -> build/bench; MODELS=DIR: of that folder's .tflite files
 	$(BIN)/flynet-tiny bench --target stm32f412 --out build/bench
+	$(if $(MODELS),$(BIN)/flynet-tiny bench --target stm32f412 --models "$(MODELS)" --out build/bench-models)
 
 models: setup ## measure flash and SRAM of every network that --model names (10 to 20 minutes)
 	$(BIN)/flynet-tiny models --measure

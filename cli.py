@@ -428,22 +428,31 @@ def models(as_json: bool, measure: bool, only: tuple[str, ...]) -> None:
     examples="""
     flynet-tiny bench --target stm32f412 --layers-only
     flynet-tiny bench --target stm32h743 --model person_detect.tflite
+    flynet-tiny bench --models mlperf-tiny/
     flynet-tiny bench --target stm32f412 --out build/bench
     """,
 )
 @click.option("--target", default="stm32f412", show_default=True, metavar="CHIP", help="Microcontroller whose core is emulated.")
 @click.option("--model", type=click.Path(path_type=Path), metavar="FILE.tflite", help="Measure this model only.")
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Measure every .tflite of a folder; public files are known by their sha256 and stand beside the peers' figures.",
+)
 @click.option("--layers-only", is_flag=True, help="Leave out the whole networks.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write bench.json and the bar chart bench.svg there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-def bench(target: str, model: Path | None, layers_only: bool, out: Path | None, as_json: bool) -> None:
+def bench(target: str, model: Path | None, models: Path | None, layers_only: bool, out: Path | None, as_json: bool) -> None:
     """Count emulated instructions of the peers' layers and of whole networks, beside the peers' figures.
 
     The counts are exact to the instruction and the same on every run; they are no cycles.
     """
     from .bench.command import bench as run_bench
 
-    _print(run_bench(target, model, layers_only, out, as_json), nl=False)
+    if sum((model is not None, models is not None, layers_only)) > 1:
+        raise click.UsageError("--model, --models and --layers-only exclude each other")
+    _print(run_bench(target, model, models, layers_only, out, as_json), nl=False)
 
 
 @cli.command()

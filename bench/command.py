@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from ..codegen.targets import get_target
@@ -11,11 +12,11 @@ from ..deploy.manifest import Kind
 from ..deploy.network import NetworkRequest, prepare_network
 from ..deploy.output_folder import output_folder, require_replaceable
 from ..deploy.quantizing import quantize_network
-from ..errors import BadModel
 from ..quoting import visible
 from ..verify.toolchain import Tool, require_tools
 from .measure import Measured, measure, measure_layers, measure_mobilenet
-from .present import as_chart, as_json, as_table
+from .present import as_chart, as_json, as_table, files_as_table
+from .public_files import Refused, measure_files, read_model
 
 # name, network, and the chip where it is not the one that was asked for
 FLYNETS = (
@@ -25,8 +26,13 @@ FLYNETS = (
 )
 
 
-def bench(target_name: str, model: Path | None, layers_only: bool, out: Path | None, json_wanted: bool) -> str:
-    """Measure the peers' layers and whole networks (or one model) and return a table or JSON; `out` gets JSON and a chart."""
+def bench(
+    target_name: str, model: Path | None, models: Path | None, layers_only: bool, out: Path | None, json_wanted: bool
+) -> str:
+    """Measure the peers' layers and whole networks, or one model, or the files of a folder; return a table or JSON.
+
+    out  gets the JSON and a bar chart
+    """
     target = get_target(target_name)
     require_tools(Tool.CROSS_COMPILER, Tool.MAKE, Tool.EMULATOR)
     if out is not None:
@@ -35,14 +41,19 @@ def bench(target_name: str, model: Path | None, layers_only: bool, out: Path | N
     reporter.title(f"flynet-tiny bench on {target.name}, emulated {target.machine}: instructions, not cycles")
     layers: list[Measured] = []
     networks: list[Measured] = []
+    refused: list[Refused] = []
+    rows: list[Measured | Refused] = []
     if model is not None:
-        try:
-            data = model.read_bytes()
-        except OSError as error:
-            raise BadModel(f"cannot read {model}: {error.strerror}") from error
+        data = read_model(model)
         with reporter.step("model") as step:
-            networks.append(measure(model.stem, read_tflite(data, "model"), target))
+            networks.append(measure(model.name, read_tflite(data, "model"), target, hashlib.sha256(data).hexdigest()))
             step.say(str(model))
+    elif models is not None:
+        with reporter.step("models") as step:
+            rows = measure_files(models, target, step.progress)
+            networks = [row for row in rows if isinstance(row, Measured)]
+            refused = [row for row in rows if isinstance(row, Refused)]
+            step.say(f"{len(networks)} files, outputs equal to the reference; {len(refused)} without figures")
     else:
         with reporter.step("layers") as step:
             layers = measure_layers(target, step.progress)
@@ -56,10 +67,12 @@ def bench(target_name: str, model: Path | None, layers_only: bool, out: Path | N
                 with reporter.step("flynet") as step:
                     networks.append(measure(name, read_tflite(subject.tflite, "flynet"), get_target(other) if other else target))
                     step.say(name)
-    text = as_json(target.name, layers, networks)
+    text = as_json(target.name, layers, networks, refused)
     if out is not None:
         with output_folder(out, Kind.BENCH) as folder:
             (folder / "bench.json").write_text(text, encoding="utf-8")
             (folder / "bench.svg").write_text(as_chart([*layers, *networks]), encoding="utf-8")
         reporter.line("written", visible(f"{out}/bench.json, {out}/bench.svg"))
-    return text if json_wanted else as_table([*layers, *networks])
+    if json_wanted:
+        return text
+    return files_as_table(rows) if rows else as_table([*layers, *networks])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..verify.qemu import run_emulated
 from ..verify.scratch import ScratchFolder
 from .layers import LAYERS
 from .networks import mobilenet_v1
+from .peers import peers_of_file, peers_of_layer
 
 Progress = Callable[[int, int], None]
 INPUT_SEED = 7
@@ -30,6 +31,8 @@ class Measured:
     elements       of the output: the unit of layers without multiplications
     code_bytes     of the kernels and the invocation;  constant_bytes  weights, requantization and tables
     scratch_bytes  the most that one kernel needs beside its tensors
+    flash_bytes    of a whole firmware around it
+    sha256         of the file that was measured; empty for a layer or network of ours
     """
 
     name: str
@@ -40,6 +43,15 @@ class Measured:
     constant_bytes: int
     scratch_bytes: int
     arena_bytes: int
+    flash_bytes: int
+    sha256: str = ""
+
+    @property
+    def peers(self) -> Mapping[str, int]:
+        """The peers' instructions for the same layer or the same file."""
+        if self.sha256:
+            return {peer: figures["instructions"] for peer, figures in peers_of_file(self.sha256).items()}
+        return peers_of_layer(self.name)
 
     @property
     def per_unit(self) -> float:
@@ -47,7 +59,7 @@ class Measured:
         return self.instructions / (self.macs or self.elements)
 
 
-def measure(name: str, graph: Graph, target: Target) -> Measured:
+def measure(name: str, graph: Graph, target: Target, sha256: str = "") -> Measured:
     """Build a graph for a chip, run it emulated on noise, compare its outputs with the reference, and count."""
     compiled = compile_graph(graph, "0" * 64, target.name)
     library = compiled.library
@@ -72,6 +84,8 @@ def measure(name: str, graph: Graph, target: Target) -> Measured:
         fitted.elf_info.weights_bytes,
         max((call.scratch_bytes for call in compiled.calls), default=0),
         library.arena_bytes,
+        fitted.elf_info.flash_bytes,
+        sha256,
     )
 
 
@@ -86,5 +100,5 @@ def measure_layers(target: Target, progress: Progress) -> list[Measured]:
 
 
 def measure_mobilenet(target: Target) -> Measured:
-    """MobileNetV1 0.25 at 96x96, the peers' whole network."""
-    return measure("mobilenet_v1_0.25_96", mobilenet_v1(), target)
+    """MobileNetV1 0.25 at 96x96 with seeded weights: it guards what the kernels have reached, and is compared with nobody."""
+    return measure("mobilenet_v1 0.25 96 random", mobilenet_v1(), target)

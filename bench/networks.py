@@ -1,6 +1,7 @@
 """Whole networks for the benchmark, as graphs with seeded weights.
 
-MobileNetV1 0.25 at 96x96x3 with 2 classes is the network of MLPerf Tiny's visual wake words (7.49 M MACs).
+MobileNetV1 0.25 at 96x96x3 with 2 classes has the shapes of MLPerf Tiny's visual wake words (7.49 M MACs), but random weights:
+the public file needs more instructions, since one weight of -128 changes how a layer is stored.
 """
 
 from __future__ import annotations

@@ -7,42 +7,14 @@ collected before one error is raised.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from ..quoting import ForeignText
+from ..errors import BadModel
 from . import fixed_point
-from .ir import DType, Quantization, Tensor
-
-
-@dataclass(frozen=True)
-class FileOp:
-    """An operator as the file has it: checked against bounds, not yet understood."""
-
-    index: int
-    opcode: str
-    inputs: tuple[Tensor | None, ...]
-    outputs: tuple[Tensor, ...]
-    options: Mapping[str, int | float]
-
-    @property
-    def label(self) -> str:
-        name = self.outputs[0].source_name if self.outputs else ForeignText("nothing")
-        return f"op {self.index} {self.opcode} -> {name!r}"
-
-    def input(self, i: int) -> Tensor:
-        tensor = self.inputs[i] if i < len(self.inputs) else None
-        if tensor is None:
-            raise LookupError(f"input {i} is missing")
-        return tensor
-
-    @property
-    def output(self) -> Tensor:
-        if not self.outputs:
-            raise LookupError("an output is missing")
-        return self.outputs[0]
-
+from .ir import Quantization
+from .reading.file_model import FileOp
+from .reading.schema import ElementType
 
 Constraint = Callable[[FileOp], bool]
 
@@ -58,12 +30,12 @@ def one_output(op: FileOp) -> bool:
 
 def int8_activations(op: FileOp) -> bool:
     """Data inputs and outputs are int8."""
-    return op.input(0).dtype is DType.INT8 and op.output.dtype is DType.INT8
+    return op.input(0).type is ElementType.INT8 and op.output.type is ElementType.INT8
 
 
 def int8_operands(op: FileOp) -> bool:
     """Both operands are int8."""
-    return op.input(1).dtype is DType.INT8
+    return op.input(1).type is ElementType.INT8
 
 
 def known_activation(op: FileOp) -> bool:
@@ -85,13 +57,13 @@ def batch_of_one(op: FileOp) -> bool:
 def constant_weights(op: FileOp) -> bool:
     """The weights are constant int8 with zero point 0, quantized as a whole or along the output channels."""
     w = op.input(1)
-    return w.is_constant and w.dtype is DType.INT8 and w.quantization is not None and not any(w.quantization.zero_points)
+    return w.is_constant and w.type is ElementType.INT8 and w.quantization is not None and not any(w.quantization.zero_points)
 
 
 def constant_bias(op: FileOp) -> bool:
     """The bias, if any, is constant int32."""
     bias = op.inputs[2] if len(op.inputs) > 2 else None
-    return bias is None or (bias.is_constant and bias.dtype is DType.INT32)
+    return bias is None or (bias.is_constant and bias.type is ElementType.INT32)
 
 
 def whole_groups(op: FileOp) -> bool:
@@ -108,18 +80,18 @@ def plain_weights_format(op: FileOp) -> bool:
 def constant_second_input(op: FileOp) -> bool:
     """The second input (axes, paddings, begins, indices) is constant int32."""
     t = op.input(1)
-    return t.is_constant and t.dtype is DType.INT32
+    return t.is_constant and t.type is ElementType.INT32
 
 
 def constant_third_input(op: FileOp) -> bool:
     """The third input (sizes or ends) is constant int32."""
     t = op.input(2)
-    return t.is_constant and t.dtype is DType.INT32
+    return t.is_constant and t.type is ElementType.INT32
 
 
 def same_scales(op: FileOp) -> bool:
     """Every int8 input has the output's scale and zero point."""
-    return all(_same(t.quantization, op.output.quantization) for t in op.inputs if t is not None and t.dtype is DType.INT8)
+    return all(_same(t.quantization, op.output.quantization) for t in op.inputs if t is not None and t.type is ElementType.INT8)
 
 
 def unit_output(op: FileOp) -> bool:
@@ -251,7 +223,7 @@ def problems(op: FileOp) -> list[str]:
     for constraint in constraints:
         try:
             holds = constraint(op)
-        except (LookupError, ValueError):
+        except (BadModel, ValueError, IndexError):
             holds = False
         if not holds:
             found.append(f"{op.label}: not true: {(constraint.__doc__ or '').strip().rstrip('.')}")

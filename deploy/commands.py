@@ -77,7 +77,7 @@ def compile_model(
     reporter = Reporter()
     reporter.title(f"flynet-tiny compile {model.name} for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     inputs = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, seed)
-    return _finish(Subject(c_name, c_name, data, inputs, None), plan, out, emit, as_json, reporter)
+    return _finish(Subject(c_name, model.stem, data, inputs, None), plan, out, emit, as_json, reporter)
 
 
 def print_report(folder: Path, as_json: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..codegen.compiler import Compiled, compile_tflite
 from ..codegen.ir import Graph, Tensor, macs
 from ..codegen.targets import Target
 from ..errors import NumbersDiffer, OverBudget
+from ..report.layers import layers_of
 from ..report.page import render_page
 from ..report.schema import (
     Accuracy,
@@ -21,7 +23,7 @@ from ..report.schema import (
     Instructions,
     ModelFacts,
     NotDone,
-    OpInstructions,
+    Port,
     Ram,
     Report,
     TargetFacts,
@@ -29,7 +31,7 @@ from ..report.schema import (
 from ..verify.firmware import FittedFirmware
 from ..verify.host_c import HostLibrary
 from ..verify.onnx_twin import build_twin
-from ..verify.qemu import EmulatedRun, SelfTest, run_emulated, run_self_test
+from ..verify.qemu import SelfTest, run_emulated, run_self_test
 from ..verify.toolchain import Tool, require_tools
 from .building import REAL_ADDRESS_BOARDS, copy_elf, link, tidy, write_library
 from .console import Reporter
@@ -96,9 +98,16 @@ def _prove(
     if judgement.emulated is not None:
         with reporter.step("emulate") as step:
             self_test = run_self_test(linked.firmware, count=False)
-            instructions = _instructions(compiled, judgement.emulated)
+            counts = judgement.emulated.instructions_per_op
+            assert counts is not None
+            instructions = Instructions(sum(counts))
             stack = max(judgement.emulated.stack_bytes, self_test.stack_bytes)
-            report = replace(report, instructions=instructions, ram=replace(report.ram, stack_measured_bytes=stack))
+            report = replace(
+                report,
+                instructions=instructions,
+                layers=layers_of(compiled, counts),
+                ram=replace(report.ram, stack_measured_bytes=stack),
+            )
             per_mac = f", {instructions.total / report.model.macs:.2f} per MAC" if report.model.macs else ""
             if not self_test.passed:
                 raise NumbersDiffer(f"the firmware's self-test fails on the emulated board: {self_test.output.strip()[-200:]}")
@@ -162,15 +171,6 @@ def _accuracy(
     return Accuracy(len(sets), float(np.mean(on_host == labelled.labels)), emulated, labelled.float_accuracy)
 
 
-def _instructions(compiled: Compiled, run: EmulatedRun) -> Instructions:
-    counts = run.instructions_per_op
-    assert counts is not None
-    per_op = tuple(
-        OpInstructions(op.kind, op.name, op.macs, count) for op, count in zip(compiled.library.ops, counts, strict=True)
-    )
-    return Instructions(sum(counts), per_op)
-
-
 def _write_models(subject: Subject, compiled: Compiled, folder: Path) -> None:
     (folder / "model.tflite").write_bytes(subject.tflite)
     if subject.onnx is not None:
@@ -181,7 +181,7 @@ def _write_models(subject: Subject, compiled: Compiled, folder: Path) -> None:
 
 def _write_report(report: Report, compiled: Compiled, folder: Path) -> None:
     (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
-    (folder / "report.html").write_text(render_page(report, compiled.plan), encoding="utf-8")
+    (folder / "report.html").write_text(render_page(report, compiled), encoding="utf-8")
 
 
 def _link_line(linked: FittedFirmware, target: Target) -> str:
@@ -216,6 +216,9 @@ def _report(
         len(subject.tflite),
         tuple(_resolution(graph.tensor(name)) for name in graph.outputs),
         subject.class_names,
+        _constant_bytes(graph),
+        _ports(graph, graph.inputs),
+        _ports(graph, graph.outputs),
     )
     arena = compiled.plan.arena_bytes
     if linked is None:
@@ -243,7 +246,13 @@ def _report(
         sqnr=subject.sqnr,
         over_budget=over_budget,
         fine_tuning=subject.fine_tuning,
+        layers=layers_of(compiled, None),
     )
+
+
+def _ports(graph: Graph, names: Sequence[str]) -> tuple[Port, ...]:
+    tensors = [graph.tensor(name) for name in names]
+    return tuple(Port(t.source_name.raw or t.name, t.shape, t.scale, t.zero_point) for t in tensors)
 
 
 def _resolution(tensor: Tensor) -> tuple[int, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ..quoting import shorten
 
 _NAME = 14
 
@@ -24,7 +26,7 @@ def format_report(report: Mapping[str, Any]) -> str:
         *_accuracy(report["accuracy"]),
         *_fine_tuning(report.get("fine_tuning"), report["accuracy"]),
         *_rounding(report["accumulated_rounding"]),
-        *_instructions(report["instructions"], model["macs"]),
+        *_instructions(report["instructions"], report["layers"], model["macs"]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -108,13 +110,15 @@ def _rounding_text(found: Mapping[str, Any]) -> str:
     return f"{share:.2f} % of outputs differ, by up to {found['max_lsb']} LSB, argmax agrees in {agreement:.1f} %"
 
 
-def _instructions(found: Mapping[str, Any], macs: int) -> list[str]:
+def _instructions(found: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], macs: int) -> list[str]:
     if "not_done" in found:
         return [_row("instructions", f"not counted: {found['not_done']}")]
     per_mac = f", {found['total'] / macs:.2f} per MAC" if macs else ""
     rows = [_row("instructions", f"{found['total']:,} for one inference{per_mac} (emulated; not cycles)")]
-    top = sorted(found["per_op"], key=lambda op: -op["instructions"])[:5]
-    return rows + [
-        _row("", f"{op['instructions']:>11,}  {100 * op['instructions'] / found['total']:5.1f} %  {op['op']} {op['name']}")
-        for op in top
-    ]
+    top = sorted(layers, key=lambda layer: -layer["instructions"])[:5]
+    return rows + [_row("", _layer(layer, found["total"])) for layer in top]
+
+
+def _layer(layer: Mapping[str, Any], total: int) -> str:
+    count = layer["instructions"]
+    return f"{count:>11,}  {100 * count / total:5.1f} %  {layer['op']} {shorten(layer['title'], 50)}"

@@ -44,7 +44,7 @@ def c_string(text: str | ForeignText) -> str:
 
 
 def make_word(text: str | ForeignText) -> str:
-    """A file's name as one word of a makefile and of the shell that its recipes run; `ValueError` where there is no spelling for it.
+    """A file's name as one word of a makefile and of the shell of its recipes; `ValueError` where there is no spelling for it.
 
     Make splits words at blanks and has no quoting that all its functions respect; `#`, `$`, `%`, `:`, quotes and the like mean
     something to it or to the shell. So only names of plain characters pass.

@@ -12,11 +12,22 @@ Share = float  # of 1; an alias, since a field below is called `float`
 
 
 @dataclass(frozen=True)
+class Port:
+    """An input or output: real = scale * (stored - zero_point), stored as int8 in NHWC order; `name` is the file's."""
+
+    name: str
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """The network. `trained` is None for a foreign `.tflite`; `params` counts weights and biases; `macs` convolutions and fc.
 
     outputs      the shape of each output without its batch; `classes` is the first one's last dimension
     class_names  in the order of the scores; empty where they are not known
+    parameter_bytes  of all constants as the model stores them
     """
 
     name: str
@@ -29,6 +40,9 @@ class ModelFacts:
     tflite_bytes: int
     outputs: tuple[tuple[int, ...], ...]
     class_names: tuple[str, ...] = ()
+    parameter_bytes: int = 0
+    input_ports: tuple[Port, ...] = ()
+    output_ports: tuple[Port, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,19 +99,32 @@ class Verification:
 
 
 @dataclass(frozen=True)
-class OpInstructions:
-    """One kernel call; `instructions` is exact, counted in the emulator."""
+class Layer:
+    """One kernel call.
+
+    title            what the network's maker calls it;  name  its output in the IR
+    kernel           the C function without the library's prefix
+    parameter_bytes  weights, biases and other constants as the model has them
+    weights_bytes    as flash holds them: packed, with the requantization factors;  tables_bytes  lookup tables
+    instructions     exact, counted in the emulator; None where it did not run
+    """
 
     op: str
     name: str
+    title: str
+    kernel: str
     macs: int
-    instructions: int
+    parameter_bytes: int
+    weights_bytes: int
+    tables_bytes: int
+    instructions: int | None
 
 
 @dataclass(frozen=True)
 class Instructions:
+    """Of one inference, all kernel calls together; `layers` has each one's."""
+
     total: int
-    per_op: tuple[OpInstructions, ...]
 
 
 @dataclass(frozen=True)
@@ -182,6 +209,7 @@ class Report:
     sqnr: tuple[LayerSqnr, ...] | NotDone = field(default_factory=lambda: NotDone("no float network to compare with"))
     over_budget: str | None = None
     fine_tuning: FineTuning | None = None
+    layers: tuple[Layer, ...] = ()
 
     def to_json(self) -> str:
         """The file's text; the same report gives the same text."""

@@ -28,9 +28,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 SHARED = {"export": {("codegen", "fixed_point")}}
 
 CODEGEN_FLOORS = [
-    {"flatbuffer", "fixed_point", "targets"},
+    {"fixed_point", "targets"},
     {"ir"},
-    {"verify_graph", "supported_ops"},
+    {"verify_graph"},
+    {"reading", "supported_ops"},
     {"tflite_reader", "reference", "passes", "kernels"},
     {"lifetimes"},
     {"plan_memory"},

@@ -69,8 +69,8 @@ class HostLibrary:
         with self._run_folder() as folder:
             write_request(folder, self.library, inputs, request)
             with child_process(
-                [self._program], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                errors="replace",
+                [self._program], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                text=True, errors="replace",
             ) as process:  # fmt: skip
                 try:
                     said, _ = process.communicate(timeout=timeout_s)

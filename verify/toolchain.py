@@ -92,6 +92,9 @@ def child_process(command: Sequence[str | Path], **options: Any) -> Iterator[sub
     finally:
         if process is not None:
             end_group(process)
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
 
 
 def end_group(process: subprocess.Popen[Any]) -> None:

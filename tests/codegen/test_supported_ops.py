@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flynet_tiny.codegen.ir import DType, OpKind, Quantization, Tensor
-from flynet_tiny.codegen.supported_ops import NEAREST, SUPPORTED, FileOp, as_markdown, no_wrap_of_products, no_wrap_of_sums
+from flynet_tiny.codegen.ir import OpKind, Quantization
+from flynet_tiny.codegen.reading.file_model import FileOp, FileTensor
+from flynet_tiny.codegen.reading.schema import ElementType
+from flynet_tiny.codegen.supported_ops import NEAREST, SUPPORTED, as_markdown, no_wrap_of_products, no_wrap_of_sums
+from flynet_tiny.quoting import ForeignText
 
 
 def test_the_document_is_current() -> None:
@@ -28,15 +31,15 @@ def test_no_alternative_is_given_for_what_is_supported() -> None:
 @pytest.mark.parametrize(("output_scale", "holds"), [(0.01, True), (0.01 / (1 << 14), True), (0.01 / (1 << 15), False)])
 def test_sums_that_litert_would_wrap_are_refused(output_scale: float, holds: bool) -> None:
     """4 weights of 127 give 129,540 at most: 17 bits, 14 more fit beside the sign."""
-    x = Tensor("x", (1, 1, 1, 4), DType.INT8, Quantization((0.5,), (0,)))
+    x = FileTensor(None, ForeignText("x"), (1, 1, 1, 4), ElementType.INT8, Quantization((0.5,), (0,)))
     weights = np.full((1, 1, 1, 4), 127, np.int8)
-    w = Tensor("w", weights.shape, DType.INT8, Quantization((0.01,), (0,), 0), weights)
-    y = Tensor("y", (1, 1, 1, 1), DType.INT8, Quantization((output_scale,), (0,)))
+    w = FileTensor(None, ForeignText("w"), weights.shape, ElementType.INT8, Quantization((0.01,), (0,), 0), weights)
+    y = FileTensor(None, ForeignText("y"), (1, 1, 1, 1), ElementType.INT8, Quantization((output_scale,), (0,)))
     assert no_wrap_of_sums(FileOp(0, "CONV_2D", (x, w), (y,), {})) is holds
 
 
 @pytest.mark.parametrize(("output_scale", "holds"), [(0.25, True), (0.25 / (1 << 13), True), (0.25 / (1 << 16), False)])
 def test_products_that_litert_would_wrap_are_refused(output_scale: float, holds: bool) -> None:
-    a, b = (Tensor(name, (1, 4), DType.INT8, Quantization((0.5,), (0,))) for name in "ab")
-    y = Tensor("y", (1, 4), DType.INT8, Quantization((output_scale,), (0,)))
+    a, b = (FileTensor(None, ForeignText(name), (1, 4), ElementType.INT8, Quantization((0.5,), (0,))) for name in "ab")
+    y = FileTensor(None, ForeignText("y"), (1, 4), ElementType.INT8, Quantization((output_scale,), (0,)))
     assert no_wrap_of_products(FileOp(0, "MUL", (a, b), (y,), {})) is holds

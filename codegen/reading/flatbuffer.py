@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import BadModel
+from ...errors import BadModel
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""A model as its file has it: checked against bounds, not yet understood. All frozen; a rewriting makes new ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import BadModel
+from ...quoting import ForeignText
+from ..ir import Quantization
+from .schema import ElementType
+
+
+@dataclass(frozen=True, eq=False)
+class FileTensor:
+    """A tensor of any element type; `data` is a read-only view of the file's bytes, None for what is computed at run time.
+
+    index  in the file; None for a tensor that a rewriting made
+    """
+
+    index: int | None
+    source_name: ForeignText
+    shape: tuple[int, ...]
+    type: ElementType
+    quantization: Quantization | None = None
+    data: npt.NDArray[np.generic] | None = None
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return f"tensor {self.source_name!r}" if self.index is None else f"tensor {self.index} {self.source_name!r}"
+
+    @property
+    def num_elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def is_constant(self) -> bool:
+        return self.data is not None
+
+    def constant(self) -> npt.NDArray[np.generic]:
+        """The data of a constant; `BadModel` for any other tensor."""
+        if self.data is None:
+            raise BadModel(f"{self.label} must be constant")
+        return self.data
+
+    @property
+    def scale(self) -> float:
+        """The one scale; `BadModel` where there is none or one for each channel."""
+        return self._per_tensor().scale
+
+    @property
+    def zero_point(self) -> int:
+        """The one zero point; `BadModel` where there is none or one for each channel."""
+        return self._per_tensor().zero_point
+
+    def _per_tensor(self) -> Quantization:
+        if self.quantization is None:
+            raise BadModel(f"{self.label} has no scale")
+        if self.quantization.axis is not None:
+            raise BadModel(f"{self.label} has {len(self.quantization.scales)} scales where one is needed")
+        return self.quantization
+
+
+@dataclass(frozen=True, eq=False)
+class FileOp:
+    """An operator; an input that the file leaves out is None. `options` are those that `schema.OPTIONS` names."""
+
+    index: int
+    opcode: str
+    inputs: tuple[FileTensor | None, ...]
+    outputs: tuple[FileTensor, ...]
+    options: Mapping[str, int | float]
+
+    @property
+    def label(self) -> str:
+        """How messages name it: its place, kind and output."""
+        return (
+            f"op {self.index} {self.opcode} -> {self.outputs[0].source_name!r}"
+            if self.outputs
+            else f"op {self.index} {self.opcode}"
+        )
+
+    def input(self, i: int) -> FileTensor:
+        """Operand i; `BadModel` where the file leaves it out."""
+        tensor = self.inputs[i] if i < len(self.inputs) else None
+        if tensor is None:
+            raise BadModel(f"{self.label}: input {i} is missing")
+        return tensor
+
+    def optional(self, i: int) -> FileTensor | None:
+        """Operand i, or None."""
+        return self.inputs[i] if i < len(self.inputs) else None
+
+    @property
+    def output(self) -> FileTensor:
+        if not self.outputs:
+            raise BadModel(f"{self.label}: an output is missing")
+        return self.outputs[0]
+
+
+@dataclass(frozen=True, eq=False)
+class FileModel:
+    """The main subgraph: operators in order, and the tensors that go in and come out."""
+
+    ops: tuple[FileOp, ...]
+    inputs: tuple[FileTensor, ...]
+    outputs: tuple[FileTensor, ...]

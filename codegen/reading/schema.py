@@ -1,0 +1,94 @@
+"""Numbers of TFLite's schema, version 3: element types, builtin operators, slots of option tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+
+class ElementType(Enum):
+    """Element types of a `.tflite`; the value is the schema's code."""
+
+    FLOAT32 = 0
+    FLOAT16 = 1
+    INT32 = 2
+    UINT8 = 3
+    INT64 = 4
+    STRING = 5
+    BOOL = 6
+    INT16 = 7
+    COMPLEX64 = 8
+    INT8 = 9
+    FLOAT64 = 10
+    COMPLEX128 = 11
+    UINT64 = 12
+    RESOURCE = 13
+    VARIANT = 14
+    UINT32 = 15
+    UINT16 = 16
+    INT4 = 17
+    BFLOAT16 = 18
+    UNKNOWN = -1
+
+    @classmethod
+    def of(cls, code: int) -> ElementType:
+        """The type of a code; UNKNOWN for one that the schema does not have."""
+        return cls(code) if code in cls._value2member_map_ else cls.UNKNOWN
+
+    @property
+    def numpy(self) -> str | None:
+        """NumPy's little-endian name; None where an element is no whole number of bytes or no number."""
+        return _NUMPY.get(self)
+
+
+_NUMPY: Mapping[ElementType, str] = {
+    ElementType.FLOAT32: "<f4",
+    ElementType.FLOAT16: "<f2",
+    ElementType.FLOAT64: "<f8",
+    ElementType.INT8: "<i1",
+    ElementType.INT16: "<i2",
+    ElementType.INT32: "<i4",
+    ElementType.INT64: "<i8",
+    ElementType.UINT8: "<u1",
+    ElementType.UINT16: "<u2",
+    ElementType.UINT32: "<u4",
+    ElementType.UINT64: "<u8",
+    ElementType.BOOL: "?",
+}
+
+ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6")
+
+OPCODES: Mapping[int, str] = {
+    0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 9: "FULLY_CONNECTED",
+    14: "LOGISTIC", 17: "MAX_POOL_2D", 18: "MUL", 19: "RELU", 21: "RELU6", 22: "RESHAPE", 25: "SOFTMAX", 34: "PAD",
+    36: "GATHER", 39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 45: "STRIDED_SLICE", 55: "MAXIMUM", 65: "SLICE",
+    82: "REDUCE_MAX", 99: "SQUARED_DIFFERENCE", 114: "QUANTIZE", 117: "HARD_SWISH",
+}  # fmt: skip
+
+OptionSlot = tuple[str, int, str, float]  # name, slot, struct's letter of its type, default
+_CONV: tuple[OptionSlot, ...] = (("padding", 0, "b", 0), ("stride_w", 1, "i", 0), ("stride_h", 2, "i", 0))
+_POOL: tuple[OptionSlot, ...] = (*_CONV, ("filter_w", 3, "i", 0), ("filter_h", 4, "i", 0), ("fused_activation", 5, "b", 0))
+_ACTIVATION_ONLY: tuple[OptionSlot, ...] = (("fused_activation", 0, "b", 0),)
+OPTIONS: Mapping[str, tuple[OptionSlot, ...]] = {
+    "CONV_2D": (*_CONV, ("fused_activation", 3, "b", 0), ("dilation_w", 4, "i", 1), ("dilation_h", 5, "i", 1)),
+    "DEPTHWISE_CONV_2D": (*_CONV, ("fused_activation", 4, "b", 0), ("dilation_w", 5, "i", 1), ("dilation_h", 6, "i", 1)),
+    "AVERAGE_POOL_2D": _POOL,
+    "MAX_POOL_2D": _POOL,
+    "FULLY_CONNECTED": (*_ACTIVATION_ONLY, ("weights_format", 1, "b", 0)),
+    "SOFTMAX": (("beta", 0, "f", 0.0),),
+    "CONCATENATION": (("axis", 0, "i", 0), ("fused_activation", 1, "b", 0)),
+    "ADD": _ACTIVATION_ONLY,
+    "SUB": _ACTIVATION_ONLY,
+    "MUL": _ACTIVATION_ONLY,
+    "GATHER": (("axis", 0, "i", 0), ("batch_dims", 1, "i", 0)),
+    "MEAN": (("keep_dims", 0, "?", 0),),
+    "REDUCE_MAX": (("keep_dims", 0, "?", 0),),
+    "STRIDED_SLICE": (
+        ("begin_mask", 0, "i", 0),
+        ("end_mask", 1, "i", 0),
+        ("ellipsis_mask", 2, "i", 0),
+        ("new_axis_mask", 3, "i", 0),
+        ("shrink_axis_mask", 4, "i", 0),
+        ("offset", 5, "?", 0),
+    ),
+}
