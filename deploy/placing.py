@@ -96,9 +96,11 @@ class Placing:
         return True
 
     def _move_in(self) -> None:
-        """Everything old moves into the scratch folder, everything new out of it, the manifest last both times."""
+        """Everything old moves into the scratch folder, everything new out of it; a manifest never lies beside half a folder."""
         old, placing = self.scratch / "old", self.scratch / "placing"
         old.mkdir()
+        if (self.place / MANIFEST).exists():
+            os.rename(self.place / MANIFEST, old / MANIFEST)
         _move_all(self.place, old, but=self.scratch.name)
         try:
             require_ours(old, self.name)

@@ -408,6 +408,9 @@ while True:
     if how in ("fresh", "exchange"):
         assert found in (old, files_of("new")), (point, found)
         states.add("old" if found == old else "new")
+    elif (place / "manifest.json").exists():
+        whole = {path: text for path, text in found.items() if not path.startswith(".flynet")}
+        assert whole in (old, files_of("new")), (point, found)
     write("next")
     assert files() == files_of("next"), (point, files())
     hidden = [p for p in place.parent.rglob("*") if ".flynet" in p.name]
