@@ -6,6 +6,7 @@ The folder may have been edited, cut short or made by somebody else: whatever is
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -194,7 +195,7 @@ def _elf(found: Contents, path: str, goal: str) -> Path:
     elf = found.folder / path
     if not elf.is_file():
         project = elf.parent if "/" in path else found.folder / FIRMWARE_FOLDER
-        raise BadData(f"{shown(elf)} is missing; build it with: make -C {shown(project)} {goal}")
+        raise BadData(f"{shown(elf)} is missing; build it with: make -C {shlex.quote(shown(project))} {goal}")
     require_whole_elf(found.read(path), shown(elf))
     return elf
 

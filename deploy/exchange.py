@@ -47,7 +47,7 @@ def is_same_mount(one: Path, other: Path) -> bool:
 
 def _mount(folder: Path) -> tuple[int, int]:
     """(device, the kernel's number of the mount, or 0 where it does not tell)."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(folder, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         device = os.fstat(descriptor).st_dev
         try:

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flynet_tiny.bench.command import bench
 from flynet_tiny.deploy import exchange, placing
+from flynet_tiny.deploy.evaluating import evaluate_model
 from flynet_tiny.deploy.manifest import MANIFEST, Kind
 from flynet_tiny.deploy.output_folder import output_folder, require_replaceable
 from flynet_tiny.deploy.placing import scratch_name
@@ -174,6 +176,16 @@ def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
 def test_one_kind_of_folder_never_replaces_another(tmp_path: Path) -> None:
     write(tmp_path / "out", kind=Kind.EVALUATION)
     refused(tmp_path / "out", "not ours to replace")
+
+
+def test_bench_and_evaluate_refuse_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputFailed, match="thesis"):
+        bench("stm32f412", None, None, True, tmp_path / "out", False)
+    with pytest.raises(OutputFailed, match="thesis"):
+        evaluate_model(tmp_path / "none.pt", "digits", None, None, tmp_path / "out", False)
+    assert tree(tmp_path / "out") == {"thesis.tex": "years of work"}
 
 
 def test_a_file_a_link_and_a_dangling_link_are_refused(tmp_path: Path) -> None:
