@@ -432,7 +432,7 @@ print(point, sorted(states))
 """
 
 
-@pytest.mark.parametrize("how", ["fresh", "exchange", "move", "inside"])
+@pytest.mark.parametrize("how", ["fresh", "exchange", pytest.param("move", marks=pytest.mark.slow), "inside"])
 def test_kill_at_any_point_leaves_the_old_or_the_new_and_the_next_run_nothing_hidden(tmp_path: Path, how: str) -> None:
     place = tmp_path if how == "fresh" else tmp_path / "out"
     run = subprocess.run([sys.executable, "-c", CHILD, how, str(place)], capture_output=True, text=True, timeout=120, check=False)
