@@ -101,3 +101,12 @@ class EmulationFailed(FlynetError):
     """The emulated board faulted, hung or ran out of stack; the message names the fault."""
 
     exit_code = 6
+
+
+class MissingExtra(FlynetError):
+    """Packages are not installed that only some commands need; the message names the extra that brings them."""
+
+    exit_code = 7
+
+    def __init__(self, packages: Sequence[str], extra: str):
+        super().__init__(f"this command needs {', '.join(packages)}: pip install 'flynet-tiny[{extra}]'")

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..codegen.targets import get_target
 from ..codegen.tflite_reader import read_tflite
 from ..deploy.console import Reporter
+from ..deploy.extras import require_torch
 from ..deploy.manifest import Kind
 from ..deploy.network import NetworkRequest, prepare_network
 from ..deploy.output_folder import output_folder, require_replaceable
@@ -34,6 +35,8 @@ def bench(
     out  gets the JSON and a bar chart
     """
     target = get_target(target_name)
+    if model is None and models is None and not layers_only:
+        require_torch()  # for the FlyNets
     require_tools(Tool.CROSS_COMPILER, Tool.MAKE, Tool.EMULATOR)
     if out is not None:
         require_replaceable(out, Kind.BENCH)

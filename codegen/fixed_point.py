@@ -328,11 +328,6 @@ _ACTIVATION_TABLES: Mapping[str, Callable[[PerTensor, PerTensor], Int8]] = {
 }
 
 
-def is_table_activation(kind: Enum) -> bool:
-    """Whether an OpKind is a function of one int8 value."""
-    return kind.name in _ACTIVATION_TABLES
-
-
 def activation_table(kind: Enum, source: PerTensor, result: PerTensor) -> Int8:
     """int8[256]: what an OpKind of one int8 value gives; entry `x + 128` belongs to the stored value x.
 

@@ -91,10 +91,6 @@ class Quantization:
             raise ValueError("a per-tensor quantization has one scale")
 
     @property
-    def is_per_channel(self) -> bool:
-        return self.axis is not None
-
-    @property
     def scale(self) -> float:
         """The scale of a per-tensor quantization."""
         if len(self.scales) != 1:

@@ -238,12 +238,6 @@ def place(target: Target, arena_bytes: int, stack_bytes: int, static_bytes: int)
     return min(candidates, key=_preference)
 
 
-def require_flash(target: Target, used_bytes: int) -> None:
-    """Raise `OverBudget` when code, weights and initial data do not fit the target's flash."""
-    if used_bytes > target.flash_bytes:
-        raise too_much_flash(target, used_bytes)
-
-
 def too_much_flash(target: Target, used_bytes: int) -> OverBudget:
     """What to say of code, weights and initial data that do not fit."""
     return OverBudget(

@@ -19,6 +19,7 @@ from ..verify.qemu import run_emulated
 from ..verify.toolchain import Tool, require_tools
 from .console import Reporter
 from .contents import built_firmware, host_library, read_contents, require_firmware
+from .extras import require_torch
 from .network import Floats, quantize_images
 
 Scores = npt.NDArray[Any]
@@ -59,6 +60,7 @@ def open_classifier(model: Path, runtime: str | None) -> Iterator[Classifier]:
 
 @contextmanager
 def _checkpoint(model: Path) -> Iterator[Classifier]:
+    require_torch()
     import torch
 
     from ..flynet.checkpoint import load_checkpoint
@@ -79,7 +81,7 @@ def _checkpoint(model: Path) -> Iterator[Classifier]:
 
 @contextmanager
 def _onnx(model: Path) -> Iterator[Classifier]:
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

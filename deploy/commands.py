@@ -16,6 +16,7 @@ from ..quoting import visible
 from ..report.read_report import read_report
 from ..verify.firmware_text import firmware_names
 from .console import Reporter
+from .extras import require_torch
 from .manifest import Kind
 from .network import NetworkRequest, inputs_for_any_model, prepare_network
 from .output_folder import output_folder, require_replaceable
@@ -42,6 +43,7 @@ def export_network(
     plan = Plan(get_target(target_name), emulate, request.seed, optimize)
     if request.checkpoint is None:
         request.config()  # bad options are refused before anything is loaded
+    require_torch()
     if emit is None:
         _prepare(plan, out)
     reporter = Reporter()

@@ -28,6 +28,7 @@ from ..verify.scratch import ScratchFolder
 from ..verify.toolchain import Tool, require_tools
 from .building import write_library
 from .console import Reporter
+from .extras import require_torch
 from .subject import Plan
 
 _PACKAGE = __package__.rpartition(".")[0]
@@ -53,6 +54,7 @@ class Sizes:
 def measure_models(names: Sequence[str]) -> str:
     """`flynet-tiny models --measure`: export, compile and link these networks (all if none), and keep what they need."""
     chosen = [preset(name) for name in names] or list(PRESETS.values())
+    require_torch()
     require_tools(Tool.CROSS_COMPILER, Tool.MAKE)
     _require_writable(STORE)
     reporter = Reporter()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..codegen.targets import get_target
 from ..flynet.config import FlyNetConfig
 from ..flynet.presets import PRESETS, Preset, Printed
+from .extras import require_torch
 from .measured_sizes import CORE_OF, read_store, sources_hash
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class ListedModel:
 
 def models_table(as_json: bool) -> str:
     """`flynet-tiny models`: every preset with its counts, measured sizes and the paper's figures."""
+    require_torch()
     rows = list_models()
     if as_json:
         return json.dumps([asdict(row) for row in rows], indent=2) + "\n"

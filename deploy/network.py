@@ -22,6 +22,7 @@ from ..flynet.detector_config import DetectorConfig
 from ..flynet.networks import NetworkConfig
 from ..flynet.presets import preset
 from ..flynet.stream import FolderStream
+from ..verify.pictures import drawn_pictures
 from .console import Reporter
 
 if TYPE_CHECKING:
@@ -107,7 +108,6 @@ class PreparedNetwork:
     """
 
     name: str
-    config: NetworkConfig
     onnx: bytes
     trained: bool
     params: int
@@ -158,7 +158,6 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
     held_out = _held_out(request, config, dataset, class_names) if request.checkpoint and not request.backbone else None
     return PreparedNetwork(
         name,
-        config,
         onnx,
         request.checkpoint is not None,
         counts.params,
@@ -238,13 +237,9 @@ def quantize_images(images: Floats, tensor: Tensor) -> Int8:
 
 
 def inputs_for_any_model(tensor: Tensor, count: int, seed: int = 0) -> Int8:
-    """[count, *shape without batch]: crops of photos over the whole int8 range where the input is an image, else noise."""
+    """[count, *shape without batch]: drawn pictures over the whole int8 range where the input is a picture, else noise."""
     shape = tensor.shape
     if len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3) and min(shape[1:3]) >= 8:
-        side = max(shape[1:3])
-        crops = source("photos", side, shape[3], count, seed).images[:, :, : shape[1], : shape[2]]
-        low, high = crops.min(), crops.max()
-        stored = np.rint((crops - low) / (high - low) * 255 - 128).astype(np.int8)
-        return np.ascontiguousarray(np.transpose(stored, (0, 2, 3, 1)))
+        return drawn_pictures(count, *shape[1:], seed)
     noise: Int8 = np.random.default_rng(seed).integers(-128, 128, (count, math.prod(shape)), np.int8)
     return noise.reshape(count, *shape[1:]) if shape and shape[0] == 1 else noise.reshape(count, *shape)

@@ -90,7 +90,7 @@ def _float_accuracy(onnx: bytes, images: ImageSet | None) -> float | None:
     """The share of images that a float network classifies right, None where they have no labels."""
     if images is None or images.labels is None:
         return None
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # one small image at a time: more threads only wait for each other

@@ -13,6 +13,7 @@ from ..flynet.presets import preset
 from ..flynet.recipe import Recipe, paper_recipe, small_recipe
 from ..flynet.stream import FolderStream
 from .detecting import COCO, detector_training
+from .extras import require_torch
 from .training_run import Training, TrainingRequest, require_same, run_training
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ DIGITS = "digits"
 def train_network(request: TrainingRequest) -> None:
     """Train on the request's data, print what was reached, and write the checkpoint whole or not at all."""
     asked = request.network.config()  # bad options, before anything is loaded
+    require_torch()
     prepare = detector_training if request.data.startswith(COCO) else _classifier_training
     run_training(request, partial(prepare, request, asked))
 
@@ -98,7 +100,7 @@ def _teacher(name: str, config: NetworkConfig) -> nn.Module:
     """A checkpoint of ours, or `torchvision:NAME` with its own weights."""
     if name.startswith("torchvision:"):
         try:
-            from torchvision.models import get_model  # type: ignore[import-not-found, import-untyped, unused-ignore]
+            from torchvision.models import get_model
         except (ImportError, RuntimeError) as error:  # RuntimeError: a build for another torch cannot register its operators
             raise MissingTool(f"torchvision ({str(error).splitlines()[0]})", "pip install 'flynet-tiny[detection]'") from error
         try:

@@ -183,7 +183,7 @@ def _tie(graph: FloatGraph, groups: _Groups) -> FloatGraph:
     tensors = dict(graph.tensors)
     ops: list[FloatOp] = []
     for op in graph.ops:
-        inputs = []
+        inputs: list[str] = []
         for name in op.inputs:
             if op.kind in _JOINS and groups.find(name) != groups.find(op.output):
                 members = groups.members(name)

@@ -32,7 +32,7 @@ def _expand_global_pool(node: Node, graph: OnnxGraph, constants: dict[str, Array
 def _expand_sum(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> list[Node] | None:
     if reduced_size(node, graph) < 1:
         return None
-    count = add_constant(constants, f"{node.output}/count", np.float32(reduced_size(node, graph)))
+    count = add_constant(constants, f"{node.output}/count", np.array(reduced_size(node, graph), np.float32))
     mean = f"{node.output}/mean"
     return [replace(node, op="ReduceMean", outputs=(mean,)), replace(node, op="Mul", inputs=(mean, count), attrs={})]
 
@@ -46,10 +46,10 @@ def _expand_square(node: Node, graph: OnnxGraph, constants: dict[str, Array]) ->
 
 def _expand_hard_sigmoid(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> list[Node]:
     """clip(alpha * x + beta, 0, 1): the product and the sum go into the layer before."""
-    alpha = add_constant(constants, f"{node.output}/alpha", np.float32(node.attrs.get("alpha", 0.2)))
-    beta = add_constant(constants, f"{node.output}/beta", np.float32(node.attrs.get("beta", 0.5)))
-    low = add_constant(constants, f"{node.output}/low", np.float32(0))
-    high = add_constant(constants, f"{node.output}/high", np.float32(1))
+    alpha = add_constant(constants, f"{node.output}/alpha", np.array(node.attrs.get("alpha", 0.2), np.float32))
+    beta = add_constant(constants, f"{node.output}/beta", np.array(node.attrs.get("beta", 0.5), np.float32))
+    low = add_constant(constants, f"{node.output}/low", np.array(0, np.float32))
+    high = add_constant(constants, f"{node.output}/high", np.array(1, np.float32))
     scaled, shifted = f"{node.output}/scaled", f"{node.output}/shifted"
     return [
         replace(node, op="Mul", inputs=(node.inputs[0], alpha), outputs=(scaled,), attrs={}),

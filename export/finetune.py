@@ -79,7 +79,7 @@ def fine_tune(
             if recipe.distillation > 0:
                 loss = loss + recipe.distillation * _divergence(logits, teacher(stored), recipe.temperature)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             seen += len(labels)
             loss_sum += float(loss.detach()) * len(labels)

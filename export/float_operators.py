@@ -21,7 +21,7 @@ def convolve(op: FloatOp, x: Tensor, weights: Tensor) -> Tensor:
     stride, dilation = _pair(op, "strideH", "strideW"), _pair(op, "dilationHFactor", "dilationWFactor")
     maps = F.pad(maps, _same_padding(op, maps, kernel.shape[2:], stride, dilation))
     found = F.conv2d(maps, kernel, None, stride, dilation=dilation, groups=maps.shape[1] // kernel.shape[1])
-    return found.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+    return _nhwc(found, x)
 
 
 def pool_sums(op: FloatOp, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,7 +31,7 @@ def pool_sums(op: FloatOp, x: Tensor) -> tuple[Tensor, Tensor]:
     pads = _same_padding(op, maps, window, stride)
     sums = F.avg_pool2d(F.pad(maps, pads), window, stride, divisor_override=1)
     counts = F.avg_pool2d(F.pad(torch.ones_like(maps[:1, :1]), pads), window, stride, divisor_override=1)
-    return sums.permute(0, 2, 3, 1).unflatten(0, x.shape[:2]), counts.permute(0, 2, 3, 1)[None]
+    return _nhwc(sums, x), counts.permute(0, 2, 3, 1)[None]
 
 
 def activated(op: FloatOp, value: Tensor) -> Tensor:
@@ -46,6 +46,12 @@ def activated(op: FloatOp, value: Tensor) -> Tensor:
 def _maps(x: Tensor) -> Tensor:
     """[N, 1, H, W, C] as torch's [N, C, H, W]."""
     return x.flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def _nhwc(maps: Tensor, like: Tensor) -> Tensor:
+    """The way back from `_maps`: [N, 1, H, W, C]; the first two sizes are those of `like`."""
+    found: Tensor = maps.permute(0, 2, 3, 1).unflatten(0, like.shape[:2])
+    return found
 
 
 def _pair(op: FloatOp, height: str, width: str) -> tuple[int, int]:
@@ -90,8 +96,7 @@ def _max_pool(op: FloatOp, inputs: list[Tensor], shape: tuple[int, ...]) -> Tens
     window, stride = _pair(op, "filterHeight", "filterWidth"), _pair(op, "strideH", "strideW")
     maps = _maps(inputs[0])
     padded = F.pad(maps, _same_padding(op, maps, window, stride), value=-float("inf"))
-    found = F.max_pool2d(padded, window, stride).permute(0, 2, 3, 1)
-    return activated(op, found.unflatten(0, inputs[0].shape[:2]))
+    return activated(op, _nhwc(F.max_pool2d(padded, window, stride), inputs[0]))
 
 
 def _slice(op: FloatOp, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor:

@@ -54,7 +54,7 @@ class _Folding:
             constant = self._constant(other)
             if constant is None or self.graph.shapes[value] != self.graph.shapes[node.output]:
                 continue
-            c, one, zero = constant.astype(np.float64), np.float64(1.0), np.float64(0.0)
+            c, one, zero = constant.astype(np.float64), np.array(1.0), np.array(0.0)
             if node.op == "Mul":
                 return value, c, zero
             if node.op == "Add":

@@ -60,8 +60,8 @@ class Layout:
         channels = source.axes[1]
         factor = shape[1] // math.prod(channels)
         atoms = (*channels, factor) if factor > 1 else channels
-        axes = tuple((size,) if size > 1 else () for size in shape)
-        axes = (axes[0], atoms, *axes[2:])
+        sizes: list[tuple[int, ...]] = [(size,) if size > 1 else () for size in shape]
+        axes = (sizes[0], atoms, *sizes[2:])
         first, last = _atom_numbers(source.axes)[1], _atom_numbers(axes)[1]
         ordered = [last[first.index(atom)] for atom in source.memory if atom in first]
         around = [atom for axis in channels_last_order(len(shape))[:-1] for atom in _atom_numbers(axes)[axis]]
@@ -177,10 +177,6 @@ class Layout:
         """A logical array's elements in memory order, flat."""
         flat = [size for atoms in self.axes for size in atoms]
         return np.ascontiguousarray(logical.reshape(flat).transpose(self.memory)).reshape(-1)
-
-    def from_memory(self, stored: Array) -> Array:
-        """The logical array of elements in memory order."""
-        return stored.reshape(self.sizes).transpose(np.argsort(self.memory)).reshape(self.shape)
 
 
 def channels_last_order(rank: int) -> tuple[int, ...]:

@@ -146,9 +146,9 @@ def _mul(b: Builder, node: Node) -> None:
     left, right = node.inputs
     difference = b.producers.get(left)
     if left == right and difference is not None and difference.op == "Sub" and left not in b.graph.constants:
-        operands = difference.inputs
-        if not any(name in b.graph.constants for name in operands):
-            _emit_binary(b, node, Kind.SQUARED_DIFFERENCE, *operands, node.output, {})
+        a, c = difference.inputs
+        if a not in b.graph.constants and c not in b.graph.constants:
+            _emit_binary(b, node, Kind.SQUARED_DIFFERENCE, a, c, node.output, {})
             return
     _binary(Kind.MUL)(b, node)
 
@@ -157,7 +157,8 @@ def _maximum(b: Builder, node: Node) -> None:
     bound = scalar_operand(node, b.graph)
     if bound is not None:
         raise CannotLowerError(f"the maximum with the constant {bound[1]:g}")
-    _emit_binary(b, node, Kind.MAXIMUM, *node.inputs, node.output, {})
+    left, right = node.inputs
+    _emit_binary(b, node, Kind.MAXIMUM, left, right, node.output, {})
 
 
 def _softmax(b: Builder, node: Node) -> None:
@@ -311,12 +312,11 @@ def _slice(b: Builder, node: Node) -> None:
     for axis, dim in where.items():
         shape[dim], first[dim], step_of[dim] = b.shape(node.output)[axis], begin[axis], stride[axis]
         layout = layout.without([axis]) if shape[dim] == 1 else layout.resize(axis, shape[dim])
-    if set(step_of) == {1}:
-        kind, parameters = Kind.SLICE, (np.array(first, np.int32), np.array(shape, np.int32))
-    else:
+    kind, bounds = Kind.SLICE, [first, shape]
+    if set(step_of) != {1}:
         last = [f + (n - 1) * s + 1 for f, n, s in zip(first, shape, step_of, strict=True)]
-        kind, parameters = Kind.STRIDED_SLICE, tuple(np.array(part, np.int32) for part in (first, last, step_of))
-    b.emit(kind, node, [tensor], node.output, shape, layout, parameters=parameters)
+        kind, bounds = Kind.STRIDED_SLICE, [first, last, step_of]
+    b.emit(kind, node, [tensor], node.output, shape, layout, parameters=tuple(np.array(part, np.int32) for part in bounds))
 
 
 def _gather(b: Builder, node: Node) -> None:

@@ -83,9 +83,9 @@ def _identity_of(node: Node, graph: OnnxGraph) -> str | None:
         return _neutral_operand(node, graph)
     if node.op in ("Reshape", "Expand") or (node.op in ("Concat", "Max") and len(node.inputs) == 1):
         return first
-    if node.op == "Slice" and _all_constant(node, 4, graph, lambda steps: (steps > 0).all(), if_absent=True):
+    if node.op == "Slice" and _all_constant(node, 4, graph, lambda steps: bool((steps > 0).all()), if_absent=True):
         return first
-    if node.op == "Pad" and _all_constant(node, 1, graph, lambda pads: not pads.any()):
+    if node.op == "Pad" and _all_constant(node, 1, graph, lambda pads: not bool(pads.any())):
         return first
     if node.op in ("ReduceMean", "ReduceMax", "ReduceSum") and reduced_size(node, graph) == 1:
         return first
@@ -101,7 +101,7 @@ def _all_constant(node: Node, index: int, graph: OnnxGraph, holds: Callable[[Arr
     if len(node.inputs) <= index or not node.inputs[index]:
         return if_absent
     constant = graph.constants.get(node.inputs[index])
-    return constant is not None and bool(holds(constant))
+    return constant is not None and holds(constant)
 
 
 def _neutral_operand(node: Node, graph: OnnxGraph) -> str | None:

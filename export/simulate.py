@@ -161,7 +161,7 @@ class _StraightThrough(torch.autograd.Function):
 
 def straight_through(value: Tensor, instead: Tensor, low: float = -np.inf, high: float = np.inf) -> Tensor:
     """`instead`, with the gradient of `value` where that lies in [low, high], and none outside."""
-    found: Tensor = _StraightThrough.apply(value, instead, low, high)
+    found: Tensor = _StraightThrough.apply(value, instead, low, high)  # type: ignore[no-untyped-call]
     return found
 
 

@@ -100,4 +100,5 @@ def _overlaps(one: Boxes, other: Boxes, is_crowd: bool) -> Doubles:
     shared = np.maximum(sides, 0).prod(2)
     area, other_area = (a[..., 2:] - a[..., :2]).prod(2), (b[..., 2:] - b[..., :2]).prod(2)
     whole = area + np.zeros_like(other_area) if is_crowd else area + other_area - shared
-    return shared / np.maximum(whole, 1e-12)
+    overlaps: Doubles = shared / np.maximum(whole, 1e-12)
+    return overlaps

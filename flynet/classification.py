@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import BadData
 from .data import Floats, Indices
 from .distributed import rank, summed, world_size
+from .model import FlyNet
 from .networks import NetworkConfig, build_network
 from .recipe import Distillation, Recipe
 from .train import Batch, Outcome, ahead, to_device, train
@@ -151,7 +152,7 @@ class _Classification:
 
     def prepare(self, model: nn.Module, progress: float) -> None:
         self._temperature = self._annealing.at(progress)
-        if hasattr(model, "set_temperature"):
+        if isinstance(model, FlyNet):
             model.set_temperature(self._temperature)
 
     def outcome(self, forward: nn.Module, images: Tensor, targets: Any) -> Outcome:

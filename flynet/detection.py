@@ -123,8 +123,10 @@ class _Detection:
         """A detector keeps its backbone's temperature: it is fine-tuned from a trained classifier."""
 
     def outcome(self, forward: nn.Module, images: Tensor, targets: Any) -> Outcome:
-        on_device = [tuple(torch.from_numpy(of).to(images.device) for of in (found.boxes, found.labels)) for found in targets]
-        loss, objects = self._model.loss(*forward(images), on_device)
+        arrays = [(torch.from_numpy(found.boxes), torch.from_numpy(found.labels)) for found in targets]
+        on_device = [(boxes.to(images.device), labels.to(images.device)) for boxes, labels in arrays]
+        logits, deltas = forward(images)
+        loss, objects = self._model.loss(logits, deltas, on_device)
         (all_objects,) = summed([objects], images.device)
         return Outcome(loss * world_size() / max(all_objects, 1))  # the processes' gradients are averaged
 

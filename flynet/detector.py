@@ -37,9 +37,8 @@ class RetinaNet(nn.Module):
         super().__init__()
         self.config = config
         self.pyramid = FlyNetPyramid(FlyNetBackbone(FlyNet(config.backbone)), config.pyramid_channels, FIRST, EXTRA)
-        self.classify = _head(config.pyramid_channels, ANCHORS_PER_PLACE * config.classes)
+        self.classify = _head(config.pyramid_channels, ANCHORS_PER_PLACE * config.classes, -math.log((1 - PRIOR) / PRIOR))
         self.regress = _head(config.pyramid_channels, ANCHORS_PER_PLACE * 4)
-        nn.init.constant_(self.classify[-1].bias, -math.log((1 - PRIOR) / PRIOR))
         self.anchors: Tensor
         self.register_buffer("anchors", _anchors(config.resolution), persistent=False)
 
@@ -100,8 +99,8 @@ def torchvision_detector(kind: str, backbone: FlyNetBackbone, classes: int, out_
     MissingTool without torchvision (the extra `detection`); its compiled operators must be of the installed torch's kind.
     """
     try:
-        from torchvision.models.detection import FasterRCNN, RetinaNet  # type: ignore[import-not-found]
-        from torchvision.models.detection.anchor_utils import AnchorGenerator  # type: ignore[import-not-found]
+        from torchvision.models.detection import FasterRCNN, RetinaNet
+        from torchvision.models.detection.anchor_utils import AnchorGenerator
     except (ImportError, RuntimeError) as error:  # RuntimeError: a build for another torch cannot register its operators
         raise MissingTool(f"torchvision ({str(error).splitlines()[0]})", "pip install 'flynet-tiny[detection]'") from error
     if kind not in ("faster-rcnn", "retinanet"):
@@ -130,16 +129,16 @@ def _anchors(side: int) -> Tensor:
     return anchors(sizes, PYRAMID_STRIDES)
 
 
-def _head(channels: int, out_channels: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for _ in range(HEAD_CONVOLUTIONS):
-        layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()]
-    layers.append(nn.Conv2d(channels, out_channels, 3, padding=1))
-    for layer in layers:
-        if isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-    return nn.Sequential(*layers)
+def _head(channels: int, out_channels: int, bias: float = 0.0) -> nn.Sequential:
+    """`bias` is where every output begins."""
+    sizes = [channels] * HEAD_CONVOLUTIONS + [out_channels]
+    convolutions = [nn.Conv2d(channels, size, 3, padding=1) for size in sizes]
+    for layer in convolutions:
+        assert layer.bias is not None
+        nn.init.normal_(layer.weight, std=0.01)
+        nn.init.constant_(layer.bias, bias if layer is convolutions[-1] else 0.0)
+    *inner, last = convolutions
+    return nn.Sequential(*(layer for convolution in inner for layer in (convolution, nn.ReLU())), last)
 
 
 def _by_anchor(x: Tensor, values: int) -> Tensor:

@@ -152,5 +152,5 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def _sum_over_processes(x: Tensor) -> Tensor:
-    found: Tensor = _SumOverProcesses.apply(x)
+    found: Tensor = _SumOverProcesses.apply(x)  # type: ignore[no-untyped-call]
     return found

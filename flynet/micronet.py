@@ -44,6 +44,7 @@ class DynamicShiftMax(nn.Module):
         self.coefficients = nn.ModuleList(nn.Linear(squeezed, channels) for _ in range(2 * len(terms)))
         self.starts = [start for term in terms for start in term]
         shifted = torch.arange(channels).view(groups, channels // groups).roll((-1, -1), (0, 1)).reshape(-1)
+        self.shifted: Tensor
         self.register_buffer("shifted", shifted, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import ECA_KERNEL, ConvNorm, Eca, EcaSigmoid, EcaSoftmax, HeadReduction, MdwConv, bridge, low_residual
-from .config import Activation, BlockConfig, FlyNetConfig, HeadAttention, Statistics
+from .config import Activation, BlockConfig, FlyNetConfig, HeadAttention, Reduction, Statistics
 from .micronet import DynamicShiftMax
 from .networks import NetworkConfig, build_network
 from .noise import QuantizationNoise
@@ -113,7 +113,8 @@ class FlyNet(nn.Module):
                 nn.init.normal_(module.weight, 0.0, 0.01)
                 nn.init.constant_(module.bias, 0.0)
         for module in self.modules():
-            if isinstance(module, HeadReduction) and hasattr(module, "combine"):
+            if isinstance(module, HeadReduction) and module.kind is Reduction.AFFINE_RELU:
+                assert module.combine.bias is not None
                 nn.init.ones_(module.combine.weight)
                 nn.init.zeros_(module.combine.bias)
 

@@ -79,9 +79,11 @@ class Recipe:
 
     def changed(self, epochs: int | None = None, batch: int | None = None, learning_rate: float | None = None) -> Recipe:
         """With what is given in place of its own; the milestones keep their places in the whole."""
-        asked = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
-        given = replace(self, **{name: value for name, value in asked.items() if value is not None})
-        return replace(given, milestones=tuple(round(at * given.epochs / self.epochs) for at in self.milestones))
+        epochs = self.epochs if epochs is None else epochs
+        batch = self.batch if batch is None else batch
+        learning_rate = self.learning_rate if learning_rate is None else learning_rate
+        milestones = tuple(round(at * epochs / self.epochs) for at in self.milestones)
+        return replace(self, epochs=epochs, batch=batch, learning_rate=learning_rate, milestones=milestones)
 
     def as_dict(self) -> Mapping[str, Any]:
         """Plain values, for a checkpoint."""

@@ -94,7 +94,7 @@ def train(
     device = device or torch.device("cpu")
     size, steps = min(recipe.batch, len(task)), max(1, len(task) // recipe.batch)
     set_bn_momentum(model, recipe.bn_momentum)
-    model.to(device, memory_format=torch.channels_last if device.type == "cuda" else torch.preserve_format)
+    model.to(device, memory_format=torch.channels_last if device.type == "cuda" else torch.preserve_format)  # type: ignore[call-overload]
     optimization = Optimization(model, recipe, steps, device, mixed_precision)
     history: list[Mapping[str, float]] = []
     if resume is not None:

@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
 # Set up a fresh Debian or Ubuntu machine: the system packages (through apt, as root or with sudo), then a virtual environment
-# in .venv with the project and its pinned dependencies. Does nothing when all is there.
+# in .venv with the project, its pinned dependencies and the extras of pyproject.toml that are named, by default
+# torch,test,lint. What is there stays and nothing is run twice. The extra `lint` needs no compiler and no emulator.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "$*" >&2; }
 
+IFS=, read -ra EXTRAS <<<"${1:-torch,test,lint}"
+
 PACKAGES=()
 need() { command -v "$1" >/dev/null 2>&1 || PACKAGES+=("$2"); }
-need arm-none-eabi-gcc gcc-arm-none-eabi
-need qemu-system-arm qemu-system-arm
-need cc build-essential
 need make make
-if command -v dpkg-query >/dev/null 2>&1; then
-  dpkg-query -W libnewlib-arm-none-eabi >/dev/null 2>&1 || PACKAGES+=(libnewlib-arm-none-eabi)
+if [ "${EXTRAS[*]}" != lint ]; then
+  need arm-none-eabi-gcc gcc-arm-none-eabi
+  need qemu-system-arm qemu-system-arm
+  need cc build-essential
+  if command -v dpkg-query >/dev/null 2>&1; then
+    dpkg-query -W libnewlib-arm-none-eabi >/dev/null 2>&1 || PACKAGES+=(libnewlib-arm-none-eabi)
+  fi
 fi
 PYTHON=${PYTHON:-python3.11}
 command -v "$PYTHON" >/dev/null 2>&1 || PACKAGES+=(python3.11)
@@ -33,12 +38,16 @@ if [ ${#PACKAGES[@]} -gt 0 ]; then
   "${SUDO[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${PACKAGES[@]}" >&2
 fi
 
-EXTRAS=${EXTRAS:-test}
-STAMP=".venv/.ready-$EXTRAS"
+# One stamp an extra, so that one more extra adds what it needs and no more.
 WANTED=$(sha256sum pyproject.toml | cut -d' ' -f1)
-if [ "$(cat "$STAMP" 2>/dev/null || true)" != "$WANTED" ]; then
+MISSING=()
+for EXTRA in "${EXTRAS[@]}"; do
+  [ "$(cat ".venv/.ready-$EXTRA" 2>/dev/null || true)" = "$WANTED" ] || MISSING+=("$EXTRA")
+done
+if [ ${#MISSING[@]} -gt 0 ]; then
   [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
-  say "installing Python packages into .venv (the first time takes a few minutes)"
-  .venv/bin/python -m pip install -q --disable-pip-version-check --editable ".[$EXTRAS]"
-  printf '%s\n' "$WANTED" >"$STAMP"
+  NAMES=$(IFS=,; printf '%s' "${MISSING[*]}")
+  say "installing Python packages into .venv for: $NAMES (the first time takes a few minutes)"
+  .venv/bin/python -m pip install -q --disable-pip-version-check --editable ".[$NAMES]"
+  for EXTRA in "${MISSING[@]}"; do printf '%s\n' "$WANTED" >".venv/.ready-$EXTRA"; done
 fi

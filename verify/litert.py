@@ -215,7 +215,7 @@ def _serve() -> None:
 
 
 def _load(request: Mapping[str, Any], model: bytes) -> Any:
-    from ai_edge_litert import interpreter as litert  # type: ignore[import-untyped]
+    from ai_edge_litert import interpreter as litert
 
     interpreter = litert.Interpreter(
         model_content=model,

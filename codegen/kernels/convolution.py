@@ -45,11 +45,6 @@ class Convolution:
         assert isinstance(self.op.attrs, ConvAttrs)
         return self.op.attrs
 
-    @property
-    def is_clamped(self) -> bool:
-        """Whether the activation bounds are narrower than int8."""
-        return (self.activation_min, self.activation_max) != (-128, 127)
-
 
 def convolution(op: Op, graph: Graph) -> Convolution:
     """Take apart a convolution, alone or as a step of a fused operator: the first, but behind a gate."""

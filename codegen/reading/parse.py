@@ -115,7 +115,7 @@ def _operators(subgraph: Table, model: Table, tensors: _Tensors) -> tuple[FileOp
 
 def _builtin_name(code: int) -> str:
     """The schema's name of an operator that we do not support, for the message."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator  # type: ignore[import-untyped]
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     names = {value: key for key, value in vars(BuiltinOperator).items() if isinstance(value, int)}
     return str(names.get(code, f"BUILTIN_{code}"))

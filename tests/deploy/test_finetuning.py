@@ -36,9 +36,8 @@ def network() -> PreparedNetwork:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(72, 10)).eval()
     train, held_out = digits(8, 1)
-    config = FlyNetConfig(resolution=8, classes=10, channels=1)
     onnx = export_onnx(model, (1, 1, 8, 8))
-    return PreparedNetwork("net", config, onnx, True, 1, train, held_out, False, 3, train, 0.0, class_names=train.class_names)
+    return PreparedNetwork("net", onnx, True, 1, train, held_out, False, 3, train, 0.0, class_names=train.class_names)
 
 
 def test_learned_weights_reach_the_file_and_the_report(network: PreparedNetwork, tmp_path: Path) -> None:
