@@ -104,6 +104,7 @@ def test_a_signal_cleans_up_and_ends_the_tools(work: Path, tool: str, number: si
     wait_for(lambda: not any(is_running(pid) for pid in pids))
 
 
+@pytest.mark.slow
 def test_a_signal_that_was_to_be_ignored_is_ignored(work: Path) -> None:
     """As under nohup."""
     note = work.parent / "started"
@@ -166,6 +167,7 @@ def test_a_folder_of_an_odd_name_is_written_verified_and_reported(work: Path) ->
     assert "\x1b[31m" not in refusal
 
 
+@pytest.mark.slow
 def test_the_working_folder_is_filled(work: Path) -> None:
     (work / "out").mkdir()
     process = start(work / "out", "compile", "../net.tflite", "--target", "stm32f412", "--out", ".", "--no-emulate")
