@@ -92,8 +92,8 @@ def print_report(folder: Path, as_json: bool) -> str:
     report = read_report(content, shown(path))
     try:
         return content.decode() if as_json else format_report(asdict(report))
-    except ArithmeticError as error:  # budgets of zero bytes
-        raise BadData(f"{shown(path)} is damaged: {error}") from error
+    except (ArithmeticError, TypeError) as error:  # values of the right types: a budget of 0, a null that another value forbids
+        raise BadData(f"{shown(path)} is damaged: its figures contradict each other ({error})") from error
 
 
 def _prepare(plan: Plan, out: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -218,7 +219,7 @@ def paths(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 WRONG = st.sampled_from((None, True, -1, 0, 1 << 80, 1e300, "text", "\x1b[31m", [], {}, [1], {"a": 1}, [[[]]], "x" * 5000))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_any_damage_to_the_report_is_survived(
     original: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -244,6 +245,23 @@ def test_any_damage_to_the_report_is_survived(
     except BadData as error:
         told = str(error)
     assert not told or ("damaged" in told and len(told) < 500)
+
+
+@pytest.mark.parametrize("value", [None, 0, ...])
+def test_any_value_of_the_report_may_be_null_zero_or_missing(original: Path, value: object) -> None:
+    folder = original.parent / "damaged"
+    folder.mkdir(exist_ok=True)
+    text = (original / "report.json").read_text()
+    for path in paths(json.loads(text))[1:]:
+        report = place = json.loads(text)
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        if value is ...:
+            del place[path[-1]]
+        (folder / "report.json").write_text(json.dumps(report))
+        with contextlib.suppress(BadData):
+            assert print_report(folder, as_json=False)
 
 
 @pytest.mark.parametrize("key", ["ram", "fits"])
