@@ -2,8 +2,10 @@
 
 Any order in which every operator follows its inputs computes the same bytes. `best_order` searches the orders for the one whose
 most crowded moment is the least crowded. What is live depends on the set of operators done, not on their order, so a search that
-goes set by set and keeps the best BEAM of each size finds it, or nearly. Where a depthwise convolution, a Max-out or a channel
-shuffle is that moment, its striped form lets its output follow the input through the same memory, for a little more work.
+goes set by set and keeps the best BEAM of each size finds it, or nearly. Where very many operators are ready at a time, only the
+nearest are tried: those that the last ones made ready, and the first of the given order. Where a depthwise convolution, a Max-out
+or a channel shuffle is the most crowded moment, its striped form lets its output follow the input through the same memory, for a
+little more work. Searches end at fixed numbers of steps, never by the clock.
 
 Nothing here is trusted: the plan of the result is checked like any other, and the arrangement as it came is kept where it is no
 worse.
@@ -13,15 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import islice
+from operator import or_
 
 from .ir import Graph, Op
 from .kernels import select_kernel
 from .kernels.base import KernelCall, RowSchedule
 from .kernels.effort import Effort
-from .lifetimes import is_free, lifetimes, views
-from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan, plan_memory
+from .lifetimes import Lifetimes, is_free, lifetimes, views, views_of
+from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan, lower_bound_bytes, plan_memory
 
 BEAM = 24
+ORDER_STEPS = 120_000  # one search for an order may try about so many next operators; networks need less
+SEARCH_STEPS = 1_000_000  # and all searches of an arrangement after the first two
+PLAN_STEPS = 64  # what the plan of each kernel call counts for
+LEAST_READY = 4
 STRIPES = (2, 3, 4, 6, 8)
 WORTH, WORTH_BYTES = 0.98, 2048  # stripes cost instructions: they must save two percent of the arena, and as many bytes
 
@@ -41,21 +50,31 @@ def arrange(graph: Graph, effort: Effort) -> Arrangement:
     calls = _Calls.of(graph, effort)
     best = _planned(graph, calls)
     order = best_order(graph, calls.by_output)
-    ordered = _planned(_in_order(graph, order.ops), calls)
-    if ordered.plan.arena_bytes < best.plan.arena_bytes:
-        best = ordered
-    while order.crowded is not None:
-        striped = _with_stripes(calls, order)
+    if order.ops != best.ops:
+        ordered = _planned(_in_order(graph, order.ops), calls)
+        if ordered.plan.arena_bytes < best.plan.arena_bytes:
+            best = ordered
+    budget = _Budget(SEARCH_STEPS)
+    while order.crowded is not None and budget.left > 0:
+        striped = _with_stripes(calls, order, budget)
         if striped is None:
             break
         calls, order = striped
         wanted = min(WORTH * best.plan.arena_bytes, best.plan.arena_bytes - WORTH_BYTES)
-        found = _planned(_in_order(graph, order.ops), calls)
-        if found.plan.lower_bound_bytes <= wanted:
-            found, calls = _with_stripes_from_end(found, calls)
-        if found.plan.arena_bytes <= wanted:
-            best = found
+        in_order = _in_order(graph, order.ops)
+        if lower_bound_bytes(_lifetimes(in_order, calls)) <= wanted:
+            budget.left -= PLAN_STEPS * len(calls.by_output)
+            found, calls = _with_stripes_from_end(_planned(in_order, calls), calls, budget)
+            if found.plan.arena_bytes <= wanted:
+                best = found
     return best
+
+
+@dataclass
+class _Budget:
+    """What is left of the steps that a search may take."""
+
+    left: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +95,20 @@ class _Calls:
         return _Calls(self.graph, {**self.by_output, op.output: call}, {**self.efforts, op.output: effort})
 
 
+def _calls_in_order(graph: Graph, calls: _Calls) -> tuple[KernelCall, ...]:
+    return tuple(calls.by_output[op.output] for op in graph.ops if not is_free(op.kind))
+
+
+def _lifetimes(graph: Graph, calls: _Calls) -> Lifetimes:
+    return lifetimes(graph, _calls_in_order(graph, calls))
+
+
 def _planned(graph: Graph, calls: _Calls) -> Arrangement:
     ops = tuple(op for op in graph.ops if not is_free(op.kind))
-    in_order = tuple(calls.by_output[op.output] for op in ops)
-    return Arrangement(graph, ops, in_order, plan_memory(lifetimes(graph, in_order)))
+    return Arrangement(graph, ops, _calls_in_order(graph, calls), plan_memory(_lifetimes(graph, calls)))
 
 
-def _with_stripes(calls: _Calls, order: Order) -> tuple[_Calls, Order] | None:
+def _with_stripes(calls: _Calls, order: Order, budget: _Budget) -> tuple[_Calls, Order] | None:
     """More stripes in the most crowded operator, as few as save about the most; None: that is of no use."""
     op = order.crowded
     assert op is not None
@@ -92,17 +118,19 @@ def _with_stripes(calls: _Calls, order: Order) -> tuple[_Calls, Order] | None:
         tried = calls.changed(op, replace(now, stripes=stripes))
         if tried.by_output[op.output].shape.get("is_striped"):
             found.append((tried, best_order(calls.graph, tried.by_output)))
+            budget.left -= found[-1][1].steps
     least = min((tried.peak_bytes for _, tried in found), default=order.peak_bytes)
     return None if least >= order.peak_bytes else next(pair for pair in found if WORTH * pair[1].peak_bytes <= least)
 
 
-def _with_stripes_from_end(best: Arrangement, calls: _Calls) -> tuple[Arrangement, _Calls]:
+def _with_stripes_from_end(best: Arrangement, calls: _Calls, budget: _Budget) -> tuple[Arrangement, _Calls]:
     """Some stripes in the other direction: operators that each lie below the one before would need room below them all."""
     for op in best.ops:
         effort, plan = calls.efforts[op.output], best.plan
-        if effort.stripes > 1 and plan.arena_bytes >= plan.lower_bound_bytes + ARENA_ALIGN_BYTES:
+        if effort.stripes > 1 and plan.arena_bytes >= plan.lower_bound_bytes + ARENA_ALIGN_BYTES and budget.left > 0:
             tried = calls.changed(op, replace(effort, stripes_from_end=not effort.stripes_from_end))
             found = _planned(best.graph, tried)
+            budget.left -= PLAN_STEPS * len(best.ops)
             if found.plan.arena_bytes < best.plan.arena_bytes:
                 best, calls = found, tried
     return best, calls
@@ -110,11 +138,12 @@ def _with_stripes_from_end(best: Arrangement, calls: _Calls) -> tuple[Arrangemen
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """Operators in order; the most bytes that are live at one time, and the operator at that time."""
+    """Operators in order; the most bytes that are live at one time, the operator at that time, and the steps that it took."""
 
     ops: tuple[Op, ...]
     peak_bytes: int
     crowded: Op | None
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -139,14 +168,17 @@ def best_order(graph: Graph, calls: Mapping[str, KernelCall]) -> Order:
     """The order of the operators that need a kernel with the least crowded peak; near the given one where that is no worse."""
     problem = _Problem(graph, calls)
     beam = [problem.start()]
+    affordable, steps = ORDER_STEPS // max(1, len(problem.ops)), 0
     for _ in problem.ops:
         reached: dict[int, _State] = {}
+        most_ready = max(LEAST_READY, affordable // len(beam))
         for state in beam:
-            for index in _bits(state.ready):
+            for index in problem.candidates(state, most_ready):
                 found = problem.after(state, index)
                 known = reached.get(found.done)
                 if known is None or found.key < known.key:
                     reached[found.done] = found
+                steps += 1
         beam = sorted(reached.values(), key=lambda state: state.key)[:BEAM]
     last: _State | None = beam[0]
     assert last is not None
@@ -155,7 +187,7 @@ def best_order(graph: Graph, calls: Mapping[str, KernelCall]) -> Order:
     while last is not None and last.last >= 0:
         order.append(problem.ops[last.last])
         last = last.before
-    return Order(tuple(reversed(order)), peak, problem.ops[crowded] if crowded >= 0 else None)
+    return Order(tuple(reversed(order)), peak, problem.ops[crowded] if crowded >= 0 else None, steps)
 
 
 def _bits(mask: int) -> Iterator[int]:
@@ -163,6 +195,11 @@ def _bits(mask: int) -> Iterator[int]:
     while mask:
         yield (mask & -mask).bit_length() - 1
         mask &= mask - 1
+
+
+def _lowest(mask: int, count: int) -> int:
+    """The mask with only its lowest `count` ones."""
+    return sum(1 << index for index in islice(_bits(mask), count))
 
 
 class _Problem:
@@ -187,12 +224,27 @@ class _Problem:
         kept = {root.get(name, name) for name in graph.outputs}
         self._is_kept = {name: name in kept for name in self._size}
         self._needs = [sum({1 << producer[name] for name in names if name in producer}) for names in self._inputs]
+        self._followers = [reduce(or_, (self._readers[name] for name in call.outputs), 0) for call in self._calls]
         self._input_bytes = sum(self._size[name] for name in graph.inputs)
 
     def start(self) -> _State:
         """Nothing is done, the graph's inputs are live."""
         ready = sum(1 << index for index, needs in enumerate(self._needs) if not needs)
         return _State(0, ready, self._input_bytes, 0, -1, 0, None, -1)
+
+    def candidates(self, state: _State, most: int) -> list[int]:
+        """The operators that may come next, all of them or the `most` nearest, in the given order."""
+        if state.ready.bit_count() <= most:
+            return list(_bits(state.ready))
+        chosen = 0
+        behind: _State | None = state
+        for _ in range(most):  # half of them may be readers of what was written last
+            if behind is None or behind.last < 0 or chosen.bit_count() >= most // 2:
+                break
+            chosen |= _lowest(self._followers[behind.last] & state.ready & ~chosen, most // 2 - chosen.bit_count())
+            behind = behind.before
+        chosen |= _lowest(state.ready & ~chosen, most - chosen.bit_count())
+        return list(_bits(chosen))
 
     def after(self, state: _State, index: int) -> _State:
         """The state behind one more operator."""
@@ -205,10 +257,7 @@ class _Problem:
         live = state.live_bytes + outputs - unread - sum(self._size[name] for name in dying)
         skipped = (~done & ((1 << index) - 1)).bit_count()
         peak, crowded = (crowd, index) if crowd > state.peak_bytes else (state.peak_bytes, state.crowded)
-        followers = 0
-        for name in call.outputs:
-            followers |= self._readers[name]
-        freed = sum(1 << user for user in _bits(followers) if self._needs[user] & done == self._needs[user])
+        freed = sum(1 << user for user in _bits(self._followers[index]) if self._needs[user] & done == self._needs[user])
         return _State(done, state.ready & ~(1 << index) | freed, live, peak, crowded, state.disorder + skipped, state, index)
 
     def _saved(self, index: int, source: str) -> int:
@@ -220,16 +269,9 @@ class _Problem:
 
 def _in_order(graph: Graph, order: Sequence[Op]) -> Graph:
     """The graph with its operators in this order; each free one follows its input at once."""
-    free = [op for op in graph.ops if is_free(op.kind)]
-    ops: list[Op] = []
-
-    def follow(names: Sequence[str]) -> None:
-        for view in [op for op in free if op.inputs[0] in names]:
-            ops.append(view)
-            follow(view.outputs)
-
-    follow(graph.inputs)
+    shown = views_of(graph)
+    ops = [view for name in graph.inputs for view in shown.get(name, ())]
     for op in order:
         ops.append(op)
-        follow(op.outputs)
+        ops += (view for name in op.outputs for view in shown.get(name, ()))
     return graph.with_ops(tuple(ops))

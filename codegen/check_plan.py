@@ -22,12 +22,13 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
     an input only in the way that the kernel promised, which is replayed step by step.
     """
     owner: dict[str, tuple[int, int]] = {}
-    alias = {op.output: op.inputs[0] for op in graph.ops if is_free(op.kind)}
+    roots: dict[str, str] = {}
+    for op in graph.ops:
+        if is_free(op.kind):
+            roots[op.output] = roots.get(op.inputs[0], op.inputs[0])
 
     def root(name: str) -> str:
-        while name in alias:
-            name = alias[name]
-        return name
+        return roots.get(name, name)
 
     def write(name: str, size: int, offset: int, index: int) -> None:
         if offset < 0 or offset + size > plan.arena_bytes:

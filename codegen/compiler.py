@@ -11,6 +11,7 @@ from .emit import emit, model_sha256
 from .ir import Graph, Op
 from .kernels.base import KernelCall
 from .kernels.effort import BALANCED, Effort
+from .least_memory import may_lack_memory, require_memory
 from .passes.pipeline import run_passes
 from .plan_memory import MemoryPlan
 from .tflite_reader import read_tflite
@@ -30,13 +31,23 @@ class Compiled:
 
 
 def compile_tflite(data: bytes, name: str, target: str = "any", effort: Effort = BALANCED) -> Compiled:
-    """Read, check, optimise, plan and emit a model file; raises `BadModel` or `UnsupportedOperators`."""
+    """Read, check, optimise, plan and emit a model file; raises `BadModel`, `UnsupportedOperators` or `OverBudget`."""
     return compile_graph(read_tflite(data, name), model_sha256(data), target, effort)
 
 
+def require_possible(source: Graph, target: str) -> None:
+    """Raise the `OverBudget` of `compile_graph` at once, where a look at the tensors' sizes is enough to fear it."""
+    if may_lack_memory(source):
+        require_memory(source, run_passes(source), target)
+
+
 def compile_graph(source: Graph, sha256: str, target: str = "any", effort: Effort = BALANCED) -> Compiled:
-    """Optimise, plan and emit a verified graph; `sha256` is that of the file which it came from."""
+    """Optimise, plan and emit a verified graph; `sha256` is that of the file which it came from.
+
+    Raises `OverBudget` before any work on numbers where the network fits the memory of no chip.
+    """
     graph = run_passes(source)
+    require_memory(source, graph, target)
     made = arrange(graph, effort)
     check_plan(made.plan, made.graph, made.calls)
     library = emit(made.graph, made.ops, made.calls, made.plan, sha256, target)

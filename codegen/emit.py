@@ -6,6 +6,7 @@ Python decides names, sizes and order; the templates hold layout. The same input
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from . import c_format
 from .c_library import CLibrary, EmittedOp, TraceRecord
 from .ir import Graph, Op, Tensor, macs
 from .kernels.base import KernelCall, ShapeValue
-from .lifetimes import is_free, scratch_name
+from .lifetimes import scratch_name, views_of
 from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan
 
 _Signature = tuple[tuple[str, str], ...]
@@ -169,6 +170,7 @@ def emit(graph: Graph, ops: Sequence[Op], calls: Sequence[KernelCall], plan: Mem
         "prefix": prefix,
         "macro": macro,
         "version": __version__,
+        "version_number": version_number(__version__),
         "sha256": sha256,
         "target": target,
         "arena_bytes": plan.arena_bytes,
@@ -202,6 +204,12 @@ def emit(graph: Graph, ops: Sequence[Op], calls: Sequence[KernelCall], plan: Mem
     )
 
 
+def version_number(version: str) -> int:
+    """1.2.3 as 10203, for comparisons in the preprocessor; what follows the third number (`.dev1`, `rc1`) does not count."""
+    major, minor, patch = (int(part) for part in re.findall(r"\d+", version)[:3])
+    return 10_000 * major + 100 * minor + patch
+
+
 def model_sha256(data: bytes) -> str:
     """The hash that ties a generated library to its model file."""
     return hashlib.sha256(data).hexdigest()
@@ -218,7 +226,7 @@ def _layer(index: int, op: Op, call: KernelCall, graph: Graph, plan: MemoryPlan,
     pointers = [f"{names.constant(a.values, f'{data_name}_{a.field}')}" for a in call.arrays]
     fields = [*(a.field for a in call.arrays), *call.scalars]
     values = [*pointers, *(c_format.c_integer(v) for v in call.scalars.values())]
-    initialisers = tuple(f".{field} = {value}" for field, value in zip(fields, values, strict=True))
+    initialisers = tuple(f"/* {field} */ {value}" for field, value in zip(fields, values, strict=True))  # C++17 lacks designators
 
     spans = {name: (plan.tensor_offset(name), graph.tensor(name).size_bytes) for name in (*call.inputs, *call.outputs)}
     arguments = [f"&{data_name}"] if struct else []
@@ -256,18 +264,10 @@ def _comment(index: int, op: Op, call: KernelCall, graph: Graph, spans: Mapping[
 
 def _trace(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> tuple[TraceRecord, ...]:
     """Every tensor that exists in the arena, by the call after which it is complete; free RESHAPEs beside their source."""
-    reshaped: dict[str, list[str]] = {}
-    for op in graph.ops:
-        if is_free(op.kind):
-            reshaped.setdefault(op.inputs[0], []).append(op.output)
-
-    def records(name: str, index: int) -> list[TraceRecord]:
-        found = [TraceRecord(index, name, plan.tensor_offset(name), graph.tensor(name).size_bytes)]
-        for alias in reshaped.get(name, []):
-            found += records(alias, index)
-        return found
-
-    trace = [record for name in graph.inputs for record in records(name, -1)]
-    for index, call in enumerate(calls):
-        trace += [record for name in call.outputs for record in records(name, index)]
+    shown = views_of(graph)
+    trace = []
+    for index, names in ((-1, graph.inputs), *((index, call.outputs) for index, call in enumerate(calls))):
+        for name in names:
+            for there in (name, *(op.output for op in shown.get(name, ()))):
+                trace.append(TraceRecord(index, there, plan.tensor_offset(there), graph.tensor(there).size_bytes))
     return tuple(trace)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .ir import Graph, OpKind
+from .ir import Graph, Op, OpKind
 from .kernels.base import KernelCall, Sharing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Buffer:
     """`size_bytes` that are live from kernel call `first` to kernel call `last`, both included."""
 
@@ -21,10 +21,6 @@ class Buffer:
     size_bytes: int
     first: int
     last: int
-
-    def meets(self, other: Buffer) -> bool:
-        """Whether the two are live at a common time."""
-        return self.first <= other.last and other.first <= self.last
 
 
 @dataclass(frozen=True)
@@ -61,6 +57,27 @@ def views(graph: Graph) -> Mapping[str, str]:
     for op in graph.ops:
         if is_free(op.kind):
             found[op.output] = found.get(op.inputs[0], op.inputs[0])
+    return found
+
+
+def views_of(graph: Graph) -> Mapping[str, tuple[Op, ...]]:
+    """Of each tensor that free operators show again, at once or through others: these operators, each behind its source.
+
+    Depth first: the first operator that reads the tensor, all that follows from it, then the second.
+    """
+    root = views(graph)
+    readers: dict[str, list[Op]] = {}
+    for op in graph.ops:
+        if is_free(op.kind):
+            readers.setdefault(op.inputs[0], []).append(op)
+    found: dict[str, tuple[Op, ...]] = {}
+    for name in readers:
+        if name not in root:
+            ordered, waiting = [], readers[name][::-1]
+            while waiting:
+                ordered.append(waiting.pop())
+                waiting += readers.get(ordered[-1].output, [])[::-1]
+            found[name] = tuple(ordered)
     return found
 
 

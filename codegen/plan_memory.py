@@ -3,7 +3,8 @@
 Buffers are placed one after the other at the lowest offset that conflicts with none of those placed before. The order
 decides: several natural orders are tried, then the buffers that end at the top of the arena are moved forward, until the arena
 is as small as the most bytes live at one time (no plan can be smaller) or the tries are spent; first with the large buffers
-alone, then with all. `check_plan` proves the result without trusting this file.
+alone, then with all. A placement of a large program costs much, so fewer are tried. `check_plan` proves the result without
+trusting this file.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from .lifetimes import Buffer, Lifetimes, Sharable
 ARENA_ALIGN_BYTES = 16
 LARGE_SHARE = 100  # what takes a hundredth of the arena decides its size; it is searched alone first
 LARGE_TRIES, TRIES = 500, 50
+WORK = 6_000_000  # what the placements of one search may cost, in pairs of buffers looked at: about a second
+BUFFER_WORK = 8  # a buffer's own part of a placement, in pairs
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class MemoryPlan:
 
 def plan_memory(lifetimes: Lifetimes) -> MemoryPlan:
     """The smallest plan found; the same for the same input."""
-    bound = _lower_bound_bytes(lifetimes)
+    bound = lower_bound_bytes(lifetimes)
     large = [b for b in lifetimes.buffers if b.size_bytes * LARGE_SHARE >= bound]
     small = sorted((b for b in lifetimes.buffers if b.size_bytes * LARGE_SHARE < bound), key=_NATURAL_ORDERS[0])
     of_large = _smallest(large, lifetimes.sharable, bound, LARGE_TRIES)
@@ -70,9 +73,10 @@ def _smallest(
     orders = [sorted(buffers, key=key) for key in _NATURAL_ORDERS]
     orders += [_outputs_first(order, sharable) for order in orders]
     if known:
-        orders.append(list(known))
-    best = min(filter(None, map(problem.place, orders)), key=lambda placed: placed.size_bytes)
-    for _ in range(tries):
+        orders.insert(0 if problem.affordable < len(orders) + 1 else len(orders), list(known))
+    affordable = max(1, problem.affordable)
+    best = min(filter(None, map(problem.place, orders[:affordable])), key=lambda placed: placed.size_bytes)
+    for _ in range(min(tries, affordable - len(orders))):
         if _aligned(best.size_bytes) <= _aligned(bound):
             break
         best = problem.place(_moved_forward(best, rng), best.size_bytes) or best
@@ -105,9 +109,13 @@ def _aligned(size_bytes: int) -> int:
     return -(-size_bytes // ARENA_ALIGN_BYTES) * ARENA_ALIGN_BYTES
 
 
-def _lower_bound_bytes(lifetimes: Lifetimes) -> int:
+def lower_bound_bytes(lifetimes: Lifetimes) -> int:
     """The most bytes that must be live at one time, with the best saving that each call's sharing allows."""
     by_name = {b.name: b for b in lifetimes.buffers}
+    changes: dict[int, int] = {}  # of the live bytes from one time to the next
+    for buffer in lifetimes.buffers:
+        changes[buffer.first] = changes.get(buffer.first, 0) + buffer.size_bytes
+        changes[buffer.last + 1] = changes.get(buffer.last + 1, 0) - buffer.size_bytes
     saved: dict[int, int] = {}
     for pair in lifetimes.sharable:
         output, source = by_name[pair.output], by_name[pair.source]
@@ -115,35 +123,49 @@ def _lower_bound_bytes(lifetimes: Lifetimes) -> int:
         together = max(output.size_bytes, distance + source.size_bytes)
         saving = max(0, output.size_bytes + source.size_bytes - together)
         saved[output.first] = saved.get(output.first, 0) + saving
-    times = {b.first for b in lifetimes.buffers}
-    return max(
-        (sum(b.size_bytes for b in lifetimes.buffers if b.first <= t <= b.last) - saved.get(t, 0) for t in times), default=0
-    )
+    born = {b.first for b in lifetimes.buffers}
+    most = live = 0
+    for time in sorted(changes):
+        live += changes[time]
+        if time in born:
+            most = max(most, live - saved.get(time, 0))
+    return most
 
 
 class _Problem:
-    """The pairs of buffers that meet, and how close each pair may lie."""
+    """The pairs of buffers that meet, and how close each pair may lie.
+
+    affordable  how many placements the search may try
+    """
 
     def __init__(self, buffers: Sequence[Buffer], sharable: Sequence[Sharable]):
-        sharings = {(p.output, p.source): p.sharing for p in sharable}
-
-        def apart(buffer: Buffer, other: Buffer) -> tuple[str, int, int, bool]:
-            is_output = (buffer.name, other.name) in sharings
-            sharing = sharings.get((buffer.name, other.name) if is_output else (other.name, buffer.name))
-            return other.name, *_forbidden(buffer, other, sharing, is_output)
-
-        self._apart = {
-            buffer.name: [apart(buffer, other) for other in buffers if other is not buffer and buffer.meets(other)]
-            for buffer in buffers
-        }
+        self._meeting = _meeting(buffers)
+        self._closer: dict[str, list[tuple[str, int, int, bool]]] = {buffer.name: [] for buffer in buffers}
+        by_name = {buffer.name: buffer for buffer in buffers}
+        sharing: dict[str, set[str]] = {}
+        for pair in sharable:
+            if pair.output in by_name and pair.source in by_name:
+                output, source = by_name[pair.output], by_name[pair.source]
+                for buffer, other, is_output in ((output, source, True), (source, output, False)):
+                    self._closer[buffer.name].append((other.name, *_forbidden(buffer, other, pair.sharing, is_output)))
+                    sharing.setdefault(buffer.name, set()).add(other.name)
+        for name, partners in sharing.items():
+            self._meeting[name] = [entry for entry in self._meeting[name] if entry[0] not in partners]
+        pairs = sum(map(len, self._meeting.values()))
+        self.affordable = WORK // (pairs + BUFFER_WORK * len(buffers) + 1)
 
     def place(self, order: Sequence[Buffer], limit_bytes: int = sys.maxsize) -> _Placed | None:
         """Offsets by first fit in the given order; None as soon as a buffer ends above the limit."""
         offsets: dict[str, int] = {}
         size_bytes = 0
         for buffer in order:
-            forbidden: list[tuple[int, int, int]] = []  # open intervals of offsets, each but for one of them (-1: for none)
-            for other, low, high, is_same_free in self._apart[buffer.name]:
+            below = -buffer.size_bytes
+            forbidden = [  # open intervals of offsets, each but for one of them (-1: for none)
+                (offsets[other] + below, offsets[other] + size, -1)
+                for other, size in self._meeting[buffer.name]
+                if other in offsets
+            ]
+            for other, low, high, is_same_free in self._closer[buffer.name]:
                 at = offsets.get(other)
                 if at is not None:
                     forbidden.append((at + low, at + high, at if is_same_free else -1))
@@ -165,14 +187,29 @@ class _Problem:
         return _Placed(tuple(order), offsets, size_bytes)
 
 
-def _forbidden(buffer: Buffer, other: Buffer, sharing: Sharing | None, is_output: bool) -> tuple[int, int, bool]:
+def _meeting(buffers: Sequence[Buffer]) -> dict[str, list[tuple[str, int]]]:
+    """Of each buffer: the name and the size of all others that are live at a common time."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    live: list[Buffer] = []
+    entries = {buffer.name: (buffer.name, buffer.size_bytes) for buffer in buffers}  # one for all lists: there may be millions
+    for buffer in sorted(buffers, key=lambda b: b.first):
+        live = [other for other in live if other.last >= buffer.first]
+        entry = entries[buffer.name]
+        for other in live:
+            found[other.name].append(entry)
+        found[buffer.name] = [entries[other.name] for other in live]
+        live.append(buffer)
+    return found
+
+
+def _forbidden(buffer: Buffer, other: Buffer, sharing: Sharing, is_output: bool) -> tuple[int, int, bool]:
     """The open interval of offsets that `buffer` may not take, and whether the very same is free, all from the other's offset.
 
     is_output   whether `buffer` is the output of the two that share
     """
     low, high = -buffer.size_bytes, other.size_bytes
     if not isinstance(sharing, RowSchedule):
-        return low, high, sharing is not None
+        return low, high, True
     distance = sharing.min_distance_bytes
     if sharing.from_end:  # between the ends, of which the output's is the upper one
         distance += (other.size_bytes - buffer.size_bytes) * (1 if is_output else -1)

@@ -96,10 +96,10 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
     for name in op.outputs:
         _require(name not in written and not graph.tensor(name).is_constant, f"{op.label}: {name} is written twice")
     if isinstance(op.attrs, FusedAttrs):
-        inner = set(written)
         for step in op.attrs.body:
-            _verify_op(step, graph, inner)
-        _require(set(op.outputs) <= inner, f"{op.label}: its body does not write its outputs")
+            _verify_op(step, graph, written)
+        _require(written.issuperset(op.outputs), f"{op.label}: its body does not write its outputs")
+        written.difference_update(name for step in op.attrs.body for name in step.outputs)  # the others stay inside
         needed = {n for step in op.attrs.body for n in step.inputs} - {n for step in op.attrs.body for n in step.outputs}
         _require(needed == set(op.inputs), f"{op.label}: its body reads {sorted(needed)}, its inputs are {sorted(op.inputs)}")
     else:

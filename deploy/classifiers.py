@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.ir import Graph
+from ..codegen.least_memory import require_host_memory
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from ..verify.litert import LiteRt
@@ -112,6 +113,7 @@ def _onnx(model: Path) -> Iterator[Classifier]:
 def _tflite(model: Path) -> Iterator[Classifier]:
     data = _read(model)
     graph = read_tflite(data, model.stem)
+    require_host_memory(graph)
     resolution, channels, classes = _facts(model, graph)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
     with LiteRt(graph, data, all_tensors=False) as litert:

@@ -16,6 +16,7 @@ from .. import __version__
 from ..codegen.c_library import CLibrary
 from ..codegen.compiler import Compiled, compile_tflite
 from ..codegen.kernels.effort import EFFORTS
+from ..codegen.stack_bytes import without_stack_bytes
 from ..codegen.targets import Placement, Target, get_target, place
 from ..errors import BadData, OverBudget, UnknownTarget
 from ..quoting import visible
@@ -178,7 +179,7 @@ def _own_library(folder: Path, made: CLibrary, found: Survey) -> CLibrary:
             files[name] = _read(folder, name).decode()
         except UnicodeDecodeError as error:
             raise BadData(f"{shown(folder)}/{name} is no text any more; {_ANOTHER}") from error
-        if files[name] != text and name not in found.changed:
+        if without_stack_bytes(files[name]) != text and name not in found.changed:
             raise BadData(
                 f"{shown(folder)} was made by another build of flynet-tiny {__version__} or of another model: nobody changed "
                 f"{name}, and this build writes it otherwise; {_ANOTHER}"

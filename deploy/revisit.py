@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from ..codegen.ir import Graph, Tensor
 from ..errors import BadData, EmulationFailed, FlynetError, NumbersDiffer
-from ..flynet.data import centre_crop, normalise, read_image
-from ..quoting import visible
+from ..flynet.data import centre_crop, normalise
+from ..flynet.picture_file import read_image
+from ..quoting import ForeignText, visible
 from ..verify.firmware import BuiltFirmware
 from ..verify.onnx_twin import OnnxTwin
 from ..verify.qemu import run_emulated, run_self_test
@@ -72,7 +73,8 @@ def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:
         classes = class_names if len(class_names) == stored.size else ()
         for i in order:
             real = (stored[i] - tensor.zero_point) * tensor.scale
-            lines.append(f"  {i:>6}  {real:>12.5f}  (int8 {stored[i]})" + (f"  {classes[i]}" if classes else ""))
+            known = f"  {ForeignText(str(classes[i]))}" if classes else ""
+            lines.append(f"  {i:>6}  {real:>12.5f}  (int8 {stored[i]}){known}")
     return "\n".join(lines) + "\n"
 
 

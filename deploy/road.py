@@ -33,9 +33,10 @@ from ..verify.host_c import HostLibrary
 from ..verify.onnx_twin import build_twin
 from ..verify.qemu import SelfTest, run_emulated, run_self_test
 from ..verify.toolchain import Tool, require_tools
-from .building import REAL_ADDRESS_BOARDS, copy_elf, link, tidy, write_library
+from .building import REAL_ADDRESS_BOARDS, copy_elf, link, tidy, write_library, write_stack_bytes
 from .console import Reporter
 from .judging import Progress, judge, ordinary_runtimes, test_inputs
+from .network import inputs_for_any_model
 from .subject import Plan, Subject
 
 REAL_INPUTS = 16
@@ -68,6 +69,7 @@ def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verd
         try:
             with reporter.step("link") as step:
                 linked = link(compiled.library, plan, folder, host)
+                write_stack_bytes(compiled.library, linked, folder)
                 step.say(_link_line(linked, plan.target))
         except OverBudget as error:
             report = _report(subject, compiled, plan, None, NotDone("the network does not fit"), str(error))
@@ -84,7 +86,11 @@ def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verd
 def _prove(
     subject: Subject, compiled: Compiled, plan: Plan, linked: FittedFirmware, host: HostLibrary, reporter: Reporter
 ) -> Report:
-    inputs = test_inputs(compiled, subject.real_inputs, REAL_INPUTS, plan.seed)
+    graph = compiled.source_graph
+    real = subject.real_inputs
+    if real is None:
+        real = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, plan.seed)
+    inputs = test_inputs(compiled, real, REAL_INPUTS, plan.seed)
     with reporter.step("verify") as step:
         firmware = linked.firmware if plan.emulate else None
         judgement = judge(compiled, subject.tflite, host, firmware, inputs, step.progress)

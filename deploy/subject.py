@@ -28,7 +28,7 @@ class Subject:
     """A quantized model to be compiled, proven and reported.
 
     name         C identifier of the library;  title  what the report calls the network
-    real_inputs  [N, ...] int8, what the first input sees in use (photos, digits; noise where the input is no image)
+    real_inputs  [N, ...] int8, what the first input sees in use (photos, digits); None: made once the network is known to fit
     params       float parameters, or for a foreign file its weights and biases
     class_names  in the order of the scores; empty where they are not known
     """
@@ -36,7 +36,7 @@ class Subject:
     name: str
     title: str
     tflite: bytes
-    real_inputs: Int8
+    real_inputs: Int8 | None
     trained: bool | None
     params: int | None = None
     onnx: bytes | None = None

@@ -17,7 +17,7 @@ from .scratch import ScratchFolder
 from .toolchain import Tool, child_process, find_tool, require_room, start_tool
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
-_WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+_WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror")
 
 
 class HostLibrary:

@@ -19,6 +19,8 @@ Int64 = npt.NDArray[np.int64]
 INT8_VALUES: Int64 = np.arange(-128, 128, dtype=np.int64)
 MAX_RIGHT = 22  # a zero point shifted left by this, half a step and a value together fit 32 bits
 _LIMIT = 1 << 31
+_FARTHEST = 1 << 30  # an offset that no value bounds
+_UNBOUNDED = 1 << 60
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,46 @@ def fit_affine(expected: Int64, real0: float, real1: float, low: int, high: int,
     The bias is free in an interval; where that is empty the factors are moved by a few units.
     """
     clamped = np.clip(expected, low, high)
-    reach = 2.0 * max(float(np.abs(expected).max()), 256.0)
+    reach = 2.0 * max(float(expected.max()), -float(expected.min()), 256.0)
     shift = min(30 - math.ceil(math.log2(reach)), 22 - math.ceil(math.log2(max(abs(real0), abs(real1), 0.5))))
     if shift < 8:
         return None
+    scaled0, scaled1 = (round(real * (1 << (shift + fraction))) for real in (real0, real1))
+    bounds = _OffsetBounds(clamped, shift, low, high)
     for nudge0, nudge1 in _NUDGES if fraction else _SINGLE_NUDGES:
-        factor0, factor1 = (round(real * (1 << (shift + fraction))) + nudge for real, nudge in ((real0, nudge0), (real1, nudge1)))
-        candidate = Affine(factor0, factor1, 0, shift, fraction)
-        scaled = candidate.terms(0)[:, np.newaxis] + candidate.terms(1)[np.newaxis, :]
-        first, last = offset_interval(scaled, clamped, shift, low, high)
+        candidate = Affine(scaled0 + nudge0, scaled1 + nudge1, 0, shift, fraction)
+        first, last = bounds.interval(candidate)
         if first <= last:
             candidate = replace(candidate, bias=(first + last) // 2)
             return candidate if _fits_32_bits(candidate) else None
     return None
+
+
+class _OffsetBounds:
+    """Which bias makes a formula equal to what is expected, for formulas that differ in their factors only.
+
+    Each pair of values bounds the bias by what is expected, less both terms. The bounds over all second operands are kept for
+    each second factor, so that a first factor costs 256 comparisons, not 65,536.
+    """
+
+    def __init__(self, expected: Int64, shift: int, low: int, high: int) -> None:
+        shifted = expected << shift
+        self._least = np.where(expected > low, shifted, -_UNBOUNDED)
+        self._most = np.where(expected < high, np.add(shifted, 1 << shift, out=shifted), _UNBOUNDED)
+        self._work = shifted  # pages that are ours already: large arrays cost more to be given than to be filled
+        self._by_second: dict[int, tuple[Int64, Int64]] = {}
+
+    def interval(self, formula: Affine) -> tuple[int, int]:
+        """The first and the last bias that a formula may have; none when first > last."""
+        if formula.factor1 not in self._by_second:
+            second = formula.terms(1)
+            self._by_second[formula.factor1] = (
+                np.subtract(self._least, second, out=self._work).max(axis=1),
+                np.subtract(self._most, second, out=self._work).min(axis=1),
+            )
+        least, most = self._by_second[formula.factor1]
+        first = formula.terms(0)
+        return max(int((least - first).max()), -_FARTHEST), min(int((most - first).min()), _FARTHEST) - 1
 
 
 def _nudges(steps: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -77,10 +106,10 @@ def _fits_32_bits(formula: Affine) -> bool:
     return all(-_LIMIT <= value < _LIMIT for value in (*partial, *sums, *factors))
 
 
-def offset_interval(scaled: Int64, expected: Int64, shift: int, low: int = -128, high: int = 127) -> tuple[int, int]:
+def offset_interval(scaled: Int64, expected: Int64, shift: int) -> tuple[int, int]:
     """The first and the last offset with clamp((scaled + offset) >> shift) == expected everywhere; none when first > last."""
-    first = int(((expected << shift) - scaled)[expected > low].max(initial=-(1 << 30)))
-    last = int((((expected + 1) << shift) - scaled)[expected < high].min(initial=1 << 30)) - 1
+    first = int(((expected << shift) - scaled)[expected > -128].max(initial=-_FARTHEST))
+    last = int((((expected + 1) << shift) - scaled)[expected < 127].min(initial=_FARTHEST)) - 1
     return first, last
 
 

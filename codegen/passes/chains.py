@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 from ..ir import FusedAttrs, FusedPattern, Graph, Op, OpKind
 
@@ -59,15 +60,23 @@ def fuse(graph: Graph, pattern: FusedPattern, find: Callable[[Op, Readers], Chai
 
 def _in_dependency_order(ops: list[Op], graph: Graph) -> list[Op]:
     """The operators in their given order, but each as late as its inputs need (a chain's first output may be read early)."""
-    written = set(graph.inputs) | {name for name, tensor in graph.tensors.items() if tensor.is_constant}
+    written_by = {name: place for place, op in enumerate(ops) for name in op.outputs}
+    needs = [{written_by[name] for name in op.inputs if name in written_by} for op in ops]
+    readers: list[list[int]] = [[] for _ in ops]
+    for place, needed in enumerate(needs):
+        for writer in needed:
+            readers[writer].append(place)
+    ready = [place for place, needed in enumerate(needs) if not needed]  # ascending, so it is a heap
+    missing = [len(needed) for needed in needs]
     ordered: list[Op] = []
-    waiting = list(ops)
-    while waiting:
-        ready = next((op for op in waiting if written.issuperset(op.inputs)), None)
-        assert ready is not None, "the fused graph has a cycle"
-        waiting.remove(ready)
-        ordered.append(ready)
-        written.update(ready.outputs)
+    while ready:
+        place = heappop(ready)
+        ordered.append(ops[place])
+        for reader in readers[place]:
+            missing[reader] -= 1
+            if not missing[reader]:
+                heappush(ready, reader)
+    assert len(ordered) == len(ops), f"the fused graph {graph.name} has a cycle"
     return ordered
 
 

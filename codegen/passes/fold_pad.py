@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..ir import ConvAttrs, Graph, Op, OpKind, PadAttrs
+from .chains import Readers
 
 
 def fold_pad(graph: Graph) -> Graph:
@@ -14,8 +15,9 @@ def fold_pad(graph: Graph) -> Graph:
     """
     ops: list[Op] = []
     pads: dict[str, Op] = {}
+    readers = Readers(graph)
     for op in graph.ops:
-        if _is_spatial_pad(op) and _only_reader_is_conv(op, graph):
+        if _is_spatial_pad(op) and _only_convs_read(op, graph, readers):
             pads[op.output] = op
         elif op.inputs[0] in pads:
             ops.append(_with_padding(op, pads[op.inputs[0]]))
@@ -31,10 +33,10 @@ def _is_spatial_pad(op: Op) -> bool:
     return not any(outer)
 
 
-def _only_reader_is_conv(op: Op, graph: Graph) -> bool:
-    readers = graph.consumers(op.output)
+def _only_convs_read(op: Op, graph: Graph, readers: Readers) -> bool:
+    found = readers.all(op.output)
     convs = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D)
-    return bool(readers) and all(r.kind in convs for r in readers) and op.output not in graph.outputs
+    return bool(found) and all(r.kind in convs for r in found) and op.output not in graph.outputs
 
 
 def _with_padding(conv: Op, pad: Op) -> Op:
