@@ -185,8 +185,12 @@ def _lock(folder: Path, name: str) -> FolderLock:
 def _claim_scratch(scratch: Path, place: Path, name: str) -> FolderLock:
     """Make a scratch folder, or take that of a dead process and put right what it left; locked and marked."""
     while True:
-        with contextlib.suppress(FileExistsError):
+        try:
             scratch.mkdir(0o700)
+        except FileExistsError:
+            pass
+        except FileNotFoundError as error:  # the kernel's own file systems, or the folder above has gone
+            raise OutputFailed(f"cannot write {name}: no folder can be made there; choose another --out") from error
         if not stat.S_ISDIR(scratch.lstat().st_mode):
             raise OutputFailed(f"{shown(scratch)} is in the way and not ours; move it away")
         try:

@@ -205,6 +205,8 @@ def test_a_file_a_link_and_a_dangling_link_are_refused(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputFailed, match="cannot write"):
         write(Path("/proc/nowhere/out"))
+    with pytest.raises(OutputFailed, match="cannot write"):
+        write(Path("/proc/out"))
     monkeypatch.setattr("os.access", lambda *_: False)  # whoever runs the tests may be allowed everything
     with pytest.raises(OutputFailed, match="cannot write in"):
         require_replaceable(tmp_path / "deep" / "out", Kind.NETWORK)
