@@ -15,14 +15,14 @@ from ..codegen.ir import Graph
 from ..codegen.least_memory import require_host_memory
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
-from ..verify.host_c import HostLibrary
 from ..verify.litert_judge import LiteRtOrTwin
 from ..verify.onnx_qdq import ORT_ERRORS
 from ..verify.qemu import run_emulated
 from ..verify.toolchain import Tool, require_tools
+from .console import Reporter
+from .contents import built_firmware, host_library, read_contents, require_firmware
 from .extras import require_torch
 from .network import Floats, quantize_images
-from .revisit import built_firmware, revisit
 
 Scores = npt.NDArray[Any]
 EMULATION_TIMEOUT_S = 600
@@ -129,14 +129,15 @@ def _tflite(model: Path) -> Iterator[Classifier]:
 
 @contextmanager
 def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
-    found = revisit(folder)
+    found = read_contents(folder)
+    found.say_changed(Reporter())
+    class_names = found.report.model.class_names
     graph, library = found.compiled.source_graph, found.compiled.library
     resolution, channels, classes = _facts(folder, graph)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
     if runtime == "emulated":
         require_tools(Tool.EMULATOR)
-        if not found.report["fits"]:
-            raise BadData(f"{folder} holds no firmware: the network does not fit {found.target.name}")
+        require_firmware(found)
         firmware = built_firmware(found)
 
         def emulated(images: Floats) -> Scores:
@@ -144,16 +145,16 @@ def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
             run = run_emulated(firmware, library, sets, trace=False, count=False, timeout_s=EMULATION_TIMEOUT_S)
             return np.stack([result.outputs[output].reshape(-1) for result in run.sets])
 
-        yield Classifier("generated C, emulated board", resolution, channels, classes, 32, emulated, found.class_names)
+        yield Classifier("generated C, emulated board", resolution, channels, classes, 32, emulated, class_names)
         return
     require_tools(Tool.HOST_COMPILER)
-    with HostLibrary(library) as host:
+    with host_library(found) as host:
 
         def on_host(images: Floats) -> Scores:
             sets = [{tensor.name: image} for image in quantize_images(images, tensor)]
             return np.stack([result.outputs[output].reshape(-1) for result in host.run_many(sets, trace=False)])
 
-        yield Classifier("generated C, host", resolution, channels, classes, 32, on_host, found.class_names)
+        yield Classifier("generated C, host", resolution, channels, classes, 32, on_host, class_names)
 
 
 def _facts(model: Path, graph: Graph) -> tuple[int, int, int]:

@@ -79,8 +79,8 @@ def _shaped(graph: Graph, results: Iterable[SetResult]) -> Iterator[Mapping[str,
 class _KeepsOutputs(OnnxTwin):
     """The golden model, which also keeps the graph's outputs of every run, and all tensors of the latest."""
 
-    def __init__(self, graph: Graph):
-        super().__init__(graph)
+    def __init__(self, graph: Graph, model: bytes | None):
+        super().__init__(graph, model)
         self._graph_outputs = graph.outputs
         self.outputs: list[Mapping[str, Int8]] = []
         self.latest: Mapping[str, Int8] = {}
@@ -111,10 +111,12 @@ def judge(
     firmware: BuiltFirmware | None,
     inputs: Sequence[NamedInputs],
     progress: Progress,
+    golden_model: bytes | None = None,
 ) -> Judgement:
     """Compare every tensor that each runtime materialises, for every input; raises `NumbersDiffer` at the first difference.
 
     progress  called with (steps done, steps in all): one step an input on the emulated board, one an input in the other judges
+    golden_model  the golden ONNX twin, where one exists already
     """
     values = [named.values for named in inputs]
     steps = len(inputs) * (2 if firmware is not None else 1)
@@ -132,7 +134,7 @@ def judge(
         done += 1
         progress(done, steps)
 
-    golden = _KeepsOutputs(graph)
+    golden = _KeepsOutputs(graph, golden_model)
     with LiteRtJudge(graph, tflite, exact=lambda _: golden.latest) as litert:
         results = compare_judges(graph, golden, [litert, *recorded], inputs, on_input)
     require_equal(results)

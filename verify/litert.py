@@ -41,9 +41,12 @@ class LiteRtProcess:
 
     def __init__(self) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
-        )
+        from .interruption import shielded  # not at the top: the child runs this file alone, outside the package
+
+        with shielded():
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
+            )
 
     @property
     def is_alive(self) -> bool:
@@ -75,6 +78,8 @@ class LiteRtProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None and not isinstance(error, Exception):  # interrupted: it need not finish what it computes
+            self._process.kill()
         self.close()
 
     def _ask(self, request: Mapping[str, object], *payloads: bytes) -> bytes:
@@ -160,7 +165,8 @@ class LiteRt:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        if self._is_owner:
+            self._process.__exit__(kind, error, trace)
 
 
 def _bad_model(message: str) -> Exception:
