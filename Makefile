@@ -9,7 +9,7 @@ DEMO := build/demo
 CHECKPOINT := $(DEMO)/digits.pt
 DEMO_OUT := $(DEMO)/stm32f412
 
-.PHONY: help setup demo test test-slow test-tensorflow lint bench models ablation rounding golden docs clean
+.PHONY: help setup demo test test-slow test-tensorflow fuzz lint bench models ablation rounding golden docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -35,6 +35,9 @@ test-slow: setup ## the long sweeps
 test-tensorflow: ## cross-check with TensorFlow (installs it, 1.3 GB)
 	@EXTRAS=test,tensorflow scripts/setup.sh
 	$(BIN)/python -m pytest -m tensorflow
+
+fuzz: setup ## 200,000 broken files for the reader, 1,000 drawn graphs through all judges (an hour on 2 cores)
+	$(BIN)/python -m tests.fuzz
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

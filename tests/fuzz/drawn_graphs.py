@@ -213,8 +213,6 @@ class _Drawing:
         c = shape[3]
         order = np.roll(np.arange(c), 1 + self.below(c)) if self.below(3) else self.rng.permutation(c)
         shifted = self.op("GATHER", (source, self.s.const(self.new(), order)), self.s.like(self.new(), source, shape), axis=3)
-        quantization = self.s.act(self.new(), shape)
-        del self.s.tensors[quantization]
         sums = []
         like = None
         for _ in range(1 + self.below(2)):
@@ -245,11 +243,8 @@ class _Drawing:
         if kind == 1:
             begin = [0, self.below(h), self.below(w), self.below(c)]
             new = (1, *(1 + self.below(d - b) for d, b in zip(shape[1:], begin[1:], strict=True)))
-            return self.op(
-                "SLICE",
-                (source, self.s.const(self.new(), begin), self.s.const(self.new(), new)),
-                self.s.like(self.new(), source, new),
-            )
+            bounds = (self.s.const(self.new(), begin), self.s.const(self.new(), new))
+            return self.op("SLICE", (source, *bounds), self.s.like(self.new(), source, new))
         if kind == 2:
             strides = [1, 1 + self.below(2), 1 + self.below(2), 1]
             new = tuple(-(-d // t) for d, t in zip(shape, strides, strict=True))

@@ -1,4 +1,4 @@
-"""Broken `.tflite` files from good ones, and what the reader makes of them: a graph, or one of our errors; nothing else is allowed."""
+"""Broken `.tflite` files from good ones, and what the reader makes of them: a graph or one of our errors, nothing else."""
 
 from __future__ import annotations
 
@@ -284,6 +284,6 @@ def _subgraphs(model: Any, rng: Rng) -> None:
 
 
 _FIELDS = (
-    _type, _shape, _shape, _scale, _scale, _zero_point, _axis, _buffer, _data, _data, _operands, _operands, _ends, _opcode, _options,
-    _options, _options, _names, _order, _subgraphs,
+    _type, _shape, _shape, _scale, _scale, _zero_point, _axis, _buffer, _data, _data, _operands, _operands, _ends, _opcode,
+    _options, _options, _options, _names, _order, _subgraphs,
 )  # fmt: skip
