@@ -61,6 +61,7 @@ _OPTIMIZE = click.option(
     show_default=True,
     help="What flash may be spent on: unrolled code and weights stored wider. speed spends RAM too, for fewer instructions.",
 )
+_NAME_HELP = "Name of the C library: files, functions and macros begin with it."
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")
 _NO_EMULATE = click.option("--no-emulate", is_flag=True, help="Do not run the emulated board.")
 _SEED = click.IntRange(0, 2**32 - 1)
@@ -117,6 +118,7 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
 @_TARGET
 @_OUT
 @_OPTIMIZE
+@click.option("--name", metavar="ID", help=f"{_NAME_HELP}  [default: the network's, flynet_h3_0_4x]")
 @click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of untrained weights, crops and test inputs.")
 @_JSON
 @_EMIT
@@ -136,6 +138,7 @@ def export(
     target: str,
     out: Path | None,
     optimize: str,
+    name: str | None,
     seed: int,
     as_json: bool,
     emit: str | None,
@@ -152,7 +155,8 @@ def export(
     request = NetworkRequest(
         width, heads, resolution, classes, channels, checkpoint, calibration, seed, model, backbone, qat_epochs, distillation
     )
-    _print(export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize), nl=False)
+    text = export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize, name=name)
+    _print(text, nl=False)
 
 
 @cli.command(
@@ -167,7 +171,7 @@ def export(
 @_TARGET
 @_OUT
 @_OPTIMIZE
-@click.option("--name", metavar="ID", help="Name of the C library.  [default: the file's]")
+@click.option("--name", metavar="ID", help=f"{_NAME_HELP}  [default: the file's]")
 @click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of the test inputs.")
 @_JSON
 @_EMIT
@@ -241,7 +245,7 @@ def compile_command(
 )
 @click.option("--teacher-weight", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Its share of the loss.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on the CPU.")
+@click.option("--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on a processor that has it; else float32.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that decode pictures.  [default: one a core, 16 at most]")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write the metrics there too.")
 @click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of weights, order and augmentation.")
@@ -271,8 +275,9 @@ def train(
 ) -> None:
     """Train a network, and write a checkpoint for 'export'; beside it the metrics (.jsonl) and the learning curve (.svg).
 
-    After each epoch everything is kept in FILE.resume, so that a killed run loses one epoch at most. Over several processes:
-    torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
+    FILE is the network after the last epoch. Where an earlier one scored higher on the held-out images, it is written as
+    STEM.best.pt. After each epoch everything is kept in FILE.resume, so that a killed run loses one epoch at most. Over several
+    processes: torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
     """
     from .deploy.network import NetworkRequest
     from .deploy.training import train_network

@@ -103,6 +103,12 @@ class MissingTool(FlynetError):
         super().__init__(f"{program} is not installed; install it with: {install}")
 
 
+class MismatchedTool(FlynetError):
+    """What is installed does not fit together; the message says what to install instead."""
+
+    exit_code = 7
+
+
 class EmulationFailed(FlynetError):
     """The emulated board faulted, hung or ran out of stack; the message names the fault."""
 

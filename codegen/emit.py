@@ -6,6 +6,7 @@ Python decides names, sizes and order; the templates hold layout. The same input
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -172,6 +173,7 @@ def emit(graph: Graph, ops: Sequence[Op], calls: Sequence[KernelCall], plan: Mem
         "prefix": prefix,
         "macro": macro,
         "version": __version__,
+        "version_number": version_number(__version__),
         "sha256": sha256,
         "target": target,
         "arena_bytes": plan.arena_bytes,
@@ -205,6 +207,12 @@ def emit(graph: Graph, ops: Sequence[Op], calls: Sequence[KernelCall], plan: Mem
     )
 
 
+def version_number(version: str) -> int:
+    """1.2.3 as 10203, for comparisons in the preprocessor; what follows the third number (`.dev1`, `rc1`) does not count."""
+    major, minor, patch = (int(part) for part in re.findall(r"\d+", version)[:3])
+    return 10_000 * major + 100 * minor + patch
+
+
 def model_sha256(data: bytes) -> str:
     """The hash that ties a generated library to its model file."""
     return hashlib.sha256(data).hexdigest()
@@ -224,7 +232,7 @@ def _layer(index: int, op: Op, call: KernelCall, graph: Graph, plan: MemoryPlan,
     pointers = [f"{names.constant(a.values, f'{data_name}_{a.field}')}" for a in call.arrays]
     fields = [*(a.field for a in call.arrays), *call.scalars]
     values = [*pointers, *(c_format.c_integer(v) for v in call.scalars.values())]
-    initialisers = tuple(f".{field} = {value}" for field, value in zip(fields, values, strict=True))
+    initialisers = tuple(f"/* {field} */ {value}" for field, value in zip(fields, values, strict=True))  # C++17 lacks designators
 
     spans = {name: (plan.tensor_offset(name), graph.tensor(name).size_bytes) for name in (*call.inputs, *call.outputs)}
     arguments = [f"&{data_name}"] if struct else []

@@ -6,13 +6,16 @@ collected before one error is raised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from . import fixed_point
+from .reading.constant_arithmetic import FOLDED
 from .reading.file_model import FileOp, FileTensor
+from .reading.float_ends import LEFT_TO_CALLER, MOVES
 from .reading.operands import SIGNATURES, unsupported_operands
+from .reading.reshape_kinds import MOVES_NOTHING
 from .reading.schema import ACTIVATIONS, ElementType
 from .verify_graph import same_quantization
 
@@ -308,4 +311,28 @@ def as_markdown() -> str:
     for opcode, constraints in sorted(SUPPORTED.items()):
         lines += [f"## {opcode}", "", *(f"- {line}" for line in SIGNATURES[opcode].as_lines())]
         lines += [*(f"- {(c.__doc__ or '').strip()}" for c in constraints), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_rewritten_as_lines()])
+
+
+def _rewritten_as_lines() -> list[str]:
+    """What converters write besides these operators, and what becomes of it before the rules are asked."""
+
+    def listed(opcodes: Iterable[str]) -> str:
+        return ", ".join(sorted(opcodes))
+
+    return [
+        "## Rewritten before these rules",
+        "",
+        f"- Computed, where every operand is constant (SHAPE and RANK of any tensor are): {listed(FOLDED)}.",
+        f"- A RESHAPE, where it moves nothing: {listed(MOVES_NOTHING)}.",
+        "- A dilated convolution: SPACE_TO_BATCH_ND, convolutions of stride 1 without padding, with elementwise operators "
+        "and axes of size 1 between, BATCH_TO_SPACE_ND.",
+        "- Scale and zero point in the header: the QUANTIZE behind a float32 input, the DEQUANTIZE before a float32 output, "
+        f"and the moves between the end and them ({listed(MOVES)}); the same for uint8 ends with the scale of the int8 tensor.",
+        f"- Left to the caller, where it computes no int8 output: {listed(LEFT_TO_CALLER)} at the end.",
+        "- Constant int64 indices, axes, shapes and paddings are int32; biases of any shape are flat; weights have their scales "
+        "along the output channels, whatever axis the file names.",
+        "- Outputs may be inputs, constants, inner tensors, or one tensor twice. Inputs that nothing reads keep their place, "
+        "float ones are left out.",
+        "",
+    ]

@@ -67,8 +67,13 @@ def _require_kernels(model: FileModel, unknown: tuple[FileOp, ...]) -> None:
     if not elsewhere and all(has_kernel(op) for op in model.ops):
         return
     is_int8 = not_int8(model) is None
-    judged = [op for op in model.ops if not has_kernel(op) or (is_int8 and malformed(op) is None)]
-    raise UnsupportedOperators([problem for op in (*judged, *elsewhere) for problem in problems(op)], kind_of(model))
+    found = []
+    for op in (*model.ops, *elsewhere):
+        if has_kernel(op) and any(t.type is ElementType.FLOAT32 for t in op.outputs):
+            found.append(f"{op.label} computes in float")
+        elif not has_kernel(op) or (is_int8 and malformed(op) is None):
+            found += problems(op)
+    raise UnsupportedOperators(found, kind_of(model))
 
 
 def _require_sound(model: FileModel) -> None:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from ..codegen.c_library import CLibrary
+from ..codegen.stack_bytes import with_stack_bytes
 from ..verify.board import NETDUINOPLUS2, Board
 from ..verify.firmware import FittedFirmware, fit_firmware, output_hash, self_test_inputs
 from ..verify.host_c import HostLibrary
@@ -41,6 +42,13 @@ def link(library: CLibrary, plan: Plan, folder: Path, host: HostLibrary, board: 
     except BaseException:
         shutil.rmtree(project, ignore_errors=True)
         raise
+
+
+def write_stack_bytes(library: CLibrary, linked: FittedFirmware, folder: Path) -> None:
+    """Complete the header in `folder` with what linking has found out; the code stays the same."""
+    header = f"{library.name}.h"
+    completed = with_stack_bytes(library, linked.invoke_stack_bytes, linked.built_with)
+    (folder / header).write_text(completed.files[header], encoding="utf-8")
 
 
 def tidy(linked: FittedFirmware) -> None:

@@ -7,7 +7,7 @@ to read it.
 from __future__ import annotations
 
 import json
-import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,10 @@ from ..codegen.compiler import compile_tflite, require_possible
 from ..codegen.least_memory import require_flash_for_weights
 from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
-from ..errors import BadData, BadModel, UsageError
-from ..verify.firmware_text import firmware_names
+from ..errors import BadData, BadModel
+from ..quoting import visible
 from .extras import require_torch
+from .library_name import given_library_name, library_name
 from .model_file import open_tflite
 from .output_folder import output_folder, require_replaceable
 from .subject import Plan, Subject
@@ -27,18 +28,20 @@ if TYPE_CHECKING:
     from .console import Reporter
     from .network import NetworkRequest
 
-# of C and of its libraries: a header of ours with such a name would be found in place of theirs
-_STANDARD_HEADERS = (
-    "alloca assert complex ctype endian errno features fenv float inttypes iso646 limits locale malloc math newlib sched setjmp "
-    "signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings tgmath threads time uchar "
-    "unistd wchar wctype"
-)
-
 
 def export_network(
-    request: NetworkRequest, target_name: str, out: Path | None, emit: str | None, *, emulate: bool, as_json: bool, optimize: str
+    request: NetworkRequest,
+    target_name: str,
+    out: Path | None,
+    emit: str | None,
+    *,
+    emulate: bool,
+    as_json: bool,
+    optimize: str,
+    name: str | None = None,
 ) -> str:
-    """`flynet-tiny export`: a FlyNet to a folder with a verdict."""
+    """`flynet-tiny export`: a FlyNet to a folder with a verdict; `name` is the C library's, without one the network's own."""
+    given = None if name is None else given_library_name(name)
     plan = Plan(get_target(target_name), emulate, request.seed, optimize)
     if request.checkpoint is None:
         request.config()  # bad options are refused before anything is loaded
@@ -53,6 +56,8 @@ def export_network(
     reporter.title(f"flynet-tiny export for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     network = prepare_network(request, reporter)
     subject = quantize_network(network, reporter)
+    if given is not None:
+        subject = replace(subject, name=given)
     return _finish(subject, plan, out or Path(f"{network.name}-{plan.target.name}"), emit, as_json, reporter)
 
 
@@ -70,7 +75,7 @@ def compile_model(
 ) -> str:
     """`flynet-tiny compile`: any int8 `.tflite` to a folder with a verdict."""
     plan = Plan(get_target(target_name), emulate, seed, optimize)
-    c_name = _c_name(name if name is not None else model.stem, is_given=name is not None)
+    c_name = library_name(model.stem) if name is None else given_library_name(name)
     data, graph = open_tflite(model, c_name)
     require_possible(graph, plan.target.name)
     if emit is None:
@@ -79,7 +84,8 @@ def compile_model(
     from .console import Reporter
 
     reporter = Reporter()
-    reporter.title(f"flynet-tiny compile {model.name} for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
+    chip = f"{plan.target.name} ({plan.target.part}, {plan.target.core.value})"
+    reporter.title(f"flynet-tiny compile {visible(model.name)} for {chip}")
     return _finish(
         Subject(c_name, model.stem, data, None, None),
         plan,
@@ -116,7 +122,7 @@ def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: 
 
     with output_folder(out) as folder:
         verdict = walk(subject, plan, folder, reporter)
-    reporter.line("written", str(out))
+    reporter.line("written", visible(str(out)))
     text = verdict.report.to_json()
     if verdict.over_budget is not None:
         if as_json:
@@ -139,14 +145,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BadModel(f"cannot read {path}: {error.strerror}") from error
-
-
-def _c_name(name: str, is_given: bool) -> str:
-    """A C prefix: the given one must be an identifier, a file's name is made one; names of other C files are taken."""
-    if is_given and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
-        raise UsageError(f"--name {name!r} must be a C identifier of at most 40 characters")
-    cleaned = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_").lower()[:40]
-    is_taken = cleaned in {*_STANDARD_HEADERS.split(), *firmware_names()}
-    if is_given and is_taken:
-        raise UsageError(f"--name {name} is taken: a header of C or a file of the firmware has this name; try net_{name}")
-    return cleaned if cleaned and cleaned[0].isalpha() and not is_taken else f"net_{cleaned}".rstrip("_")

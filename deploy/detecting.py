@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ from ..flynet.config import FlyNetConfig
 from ..flynet.detector_config import DetectorConfig
 from ..flynet.networks import NetworkConfig
 from ..flynet.recipe import Recipe, paper_detection_recipe, small_detection_recipe
-from .training_run import Training, TrainingRequest, require_same
+from .console import Reporter
+from .training_run import Training, TrainingRequest, check_in_first_process, require_same
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,24 +24,33 @@ COCO = "coco:"
 SMALL_DATA_PICTURES = 2000  # fewer pictures are trained with the recipe for small data
 
 
-def detector_training(request: TrainingRequest, asked: NetworkConfig) -> Training:
+def detector_training(request: TrainingRequest, asked: NetworkConfig, reporter: Reporter) -> Training:
     """A RetinaNet on the pictures of a COCO folder, judged by COCO's average precision."""
     if not isinstance(asked, FlyNetConfig):
         raise UsageError(f"detection needs a FlyNet's backbone; {asked.name} is none")
     if request.teacher is not None:
         raise UsageError("--teacher is for classifiers; a detector begins with a trained classifier: --start")
     root = Path(request.data.removeprefix(COCO))
-    train_set, held_out = load_coco(root, "train"), load_coco(root, "val")
-    if train_set.class_names != held_out.class_names:
-        raise BadData(f"{root}: the training and the validation pictures do not have the same categories")
+    with reporter.step("data") as step, ThreadPoolExecutor(request.decoding_threads) as pool:
+        train_set, held_out = load_coco(root, "train"), load_coco(root, "val")
+        if train_set.class_names != held_out.class_names:
+            raise BadData(f"{root}: the training and the validation pictures do not have the same categories")
+        odd = check_in_first_process([partial(part.check, pool) for part in (train_set, held_out)], step)
+        step.say(f"{len(train_set):,} and {len(held_out):,} held-out pictures of {len(train_set.class_names)} categories", *odd)
     config = DetectorConfig(asked, len(train_set.class_names))
-    from ..flynet.detection import train_detector
+    from ..flynet.detection import DetectionMetrics, train_detector
 
     recipe = _recipe(request, train_set)
-    train = partial(train_detector, config, train_set, held_out, recipe=recipe, workers=request.decoding_threads)
-    shown = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
-    pictures = f"{len(held_out)} held-out pictures"
-    return Training(config, recipe, train_set.class_names, pictures, shown, train, partial(_start, request.start, config))
+    return Training(
+        config,
+        recipe,
+        train_set.class_names,
+        f"{len(held_out)} held-out pictures",
+        {"ap": "AP", "ap50": "AP50", "ap75": "AP75"},
+        partial(train_detector, config, train_set, held_out, recipe=recipe, workers=request.decoding_threads),
+        lambda epoch: DetectionMetrics.after(epoch, len(held_out)),
+        partial(_start, request.start, config),
+    )
 
 
 def _recipe(request: TrainingRequest, train_set: CocoSet) -> Recipe:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import BadData, UsageError
-from ..flynet.data import centre_crop, digits, normalise, read_image
+from ..flynet.data import centre_crop, digits, normalise
+from ..flynet.picture_check import describe
+from ..flynet.picture_file import Oddity, inspect, read_image
 from ..flynet.picture_folder import Pictures, list_pictures
 from ..flynet.pixels import OURS, Pixels
+from ..quoting import ForeignText
 from ..report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text
 from .classifiers import Classifier, open_classifier
 from .console import Reporter
@@ -37,7 +41,7 @@ def evaluate_model(
     if pixels is not None and model.suffix.lower() == ".pt":
         raise UsageError(f"{model} was trained here and gets the pixels of its training; leave --pixels, --mean and --std out")
     reporter = Reporter()
-    with open_classifier(model, runtime) as classifier, reporter.step("evaluate") as step:
+    with reporter.step("evaluate") as step, open_classifier(model, runtime) as classifier:
         wanted = (pixels or OURS[classifier.channels]).for_channels(classifier.channels)
         images = _images(data, classifier, limit, wanted)
         _require_agreement(model, classifier, data, images.class_names)
@@ -50,7 +54,9 @@ def evaluate_model(
         found = Evaluation(
             model.name, classifier.runtime, data, images.class_names, tally.confusion, tally.top5_right, wanted.as_dict()
         )
-        step.say(f"{found.top1:.2%} of {found.images} images right in {classifier.runtime}")
+        odd = describe([images.oddities])
+        notes = (f"pictures: {odd}",) if odd else ()
+        step.say(f"{found.top1:.2%} of {found.images} images right in {classifier.runtime}", *notes)
     text = evaluation_json(found)
     if out is not None:
         with output_folder(out, MARKER) as folder:
@@ -62,7 +68,7 @@ def evaluate_model(
 
 @dataclass(frozen=True, eq=False)
 class _Images:
-    """Labelled images, either loaded [N, C, H, W] or read from their files batch by batch."""
+    """Labelled images, either loaded [N, C, H, W] or read from their files batch by batch, which counts the odd ones."""
 
     source: Floats | Pictures
     labels: Labels
@@ -70,12 +76,14 @@ class _Images:
     resolution: int
     channels: int
     pixels: Pixels
+    oddities: Counter[Oddity] = field(default_factory=Counter)
 
     def batches(self, size: int) -> Iterator[tuple[Floats, Labels]]:
         for start in range(0, len(self.labels), size):
             labels = self.labels[start : start + size]
             if isinstance(self.source, Pictures):
-                files = (self.source.file(index) for index in range(start, start + len(labels)))
+                files = [self.source.file(index) for index in range(start, start + len(labels))]
+                self.oddities.update(oddity for file in files for oddity in inspect(file).oddities)
                 pixels = np.stack([centre_crop(read_image(file), self.resolution) for file in files])
                 yield normalise(pixels, self.channels, self.pixels), labels
             else:
@@ -101,4 +109,5 @@ def _require_agreement(model: Path, classifier: Classifier, data: str, names: tu
         raise BadData(f"{model} knows {classifier.classes} classes, {data} holds {len(names)}; they must be the same ones")
     if classifier.class_names and classifier.class_names != names:
         at = next(i for i, (one, other) in enumerate(zip(classifier.class_names, names, strict=True)) if one != other)
-        raise BadData(f"class {at} is {classifier.class_names[at]!r} in {model} and {names[at]!r} in {data}")
+        known, given = ForeignText(classifier.class_names[at]), ForeignText(names[at])
+        raise BadData(f"class {at} is {known!r} in {model} and {given!r} in {data}")

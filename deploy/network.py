@@ -22,6 +22,7 @@ from ..flynet.detector_config import DetectorConfig
 from ..flynet.networks import NetworkConfig
 from ..flynet.presets import preset
 from ..flynet.stream import FolderStream
+from ..quoting import ForeignText
 from ..verify.pictures import drawn_pictures
 from .console import Reporter
 
@@ -209,7 +210,8 @@ def training_images(request: NetworkRequest, config: NetworkConfig, class_names:
         )
     for known, given in zip(class_names, found.class_names, strict=False):
         if known != given:
-            raise BadData(f"the checkpoint's class {known!r} is {given!r} in the calibration images; they must be the same")
+            names = f"class {ForeignText(known)!r} is {ForeignText(given)!r}"
+            raise BadData(f"the checkpoint's {names} in the calibration images; they must be the same")
     return found
 
 

@@ -13,6 +13,7 @@ from ..flynet.data import ImageSet
 from ..report.schema import LayerSqnr
 from .console import Reporter
 from .finetuning import fine_tune_network, share_right
+from .library_name import library_name
 from .network import CALIBRATION_BATCH, PreparedNetwork, quantize_images
 from .road import REAL_INPUTS
 from .subject import LabelledInputs, Subject
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..export.tflite_export import ExportResult
 
 SQNR_IMAGES = 8
-NETWORK_NAME = "flynet"
+_GRAPH_NAME = "network"  # of the graph in the making; the C library has a name of its own
 
 
 def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
@@ -33,12 +34,12 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
         calibrated = calibrate_network(
             network.onnx, network.calibration.batches(CALIBRATION_BATCH), progress=lambda done: step.progress(done, count)
         )
-        result = write_network(calibrated, NETWORK_NAME)
+        result = write_network(calibrated, _GRAPH_NAME)
         step.say(f"model.tflite, {len(result.tflite):,} bytes, int8, calibrated on {count} images")
     tuned = fine_tune_network(network, calibrated, reporter) if network.qat_epochs else None
     if tuned is not None:
         result = tuned.result
-    graph = read_tflite(result.tflite, NETWORK_NAME)
+    graph = read_tflite(result.tflite, _GRAPH_NAME)
     tensor = graph.tensor(graph.inputs[0])
     sqnr = _noise(network, result, reporter)
     fine_tuning, onnx = None, network.onnx
@@ -46,7 +47,7 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
         fine_tuning = replace(tuned.facts, float_before=_float_accuracy(network.onnx, network.held_out))
         onnx = tuned.onnx
     return Subject(
-        NETWORK_NAME,
+        library_name(network.name),
         network.name,
         result.tflite,
         quantize_images((network.held_out or network.calibration).images[:REAL_INPUTS], tensor),

@@ -15,7 +15,9 @@ from ..codegen.compiler import Compiled, compile_tflite
 from ..codegen.ir import Tensor
 from ..codegen.targets import Target, get_target, place
 from ..errors import BadData
-from ..flynet.data import centre_crop, normalise, read_image
+from ..flynet.data import centre_crop, normalise
+from ..flynet.picture_file import read_image
+from ..quoting import ForeignText
 from ..verify.board import board_for
 from ..verify.firmware import BuiltFirmware
 from ..verify.host_c import HostLibrary
@@ -92,7 +94,7 @@ def verify_folder(folder: Path, count: int, seed: int, *, emulate: bool) -> str:
         f"{p.pair}: {p.inputs} inputs, {p.tensors} tensors, {p.bytes:,} bytes compared, {p.differing} bytes differing"
         for p in judgement.pairs
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *judgement.notes]) + "\n"
 
 
 def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:
@@ -115,7 +117,8 @@ def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:
         classes = found.class_names if len(found.class_names) == stored.size else ()
         for i in order:
             real = (stored[i] - tensor.zero_point) * tensor.scale
-            lines.append(f"  {i:>6}  {real:>12.5f}  (int8 {stored[i]})" + (f"  {classes[i]}" if classes else ""))
+            known = f"  {ForeignText(str(classes[i]))}" if classes else ""
+            lines.append(f"  {i:>6}  {real:>12.5f}  (int8 {stored[i]}){known}")
     return "\n".join(lines) + "\n"
 
 

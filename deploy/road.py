@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from ..codegen.compiler import Compiled, compile_tflite
-from ..codegen.ir import Graph, Tensor, macs
+from ..codegen.ir import FileEnd, Graph, Tensor, file_inputs, file_outputs, macs
 from ..codegen.targets import Target
 from ..errors import NumbersDiffer, OverBudget
 from ..report.layers import layers_of
@@ -33,7 +33,7 @@ from ..verify.host_c import HostLibrary
 from ..verify.onnx_twin import build_twin
 from ..verify.qemu import SelfTest, run_emulated, run_self_test
 from ..verify.toolchain import Tool, require_tools
-from .building import REAL_ADDRESS_BOARDS, copy_elf, link, tidy, write_library
+from .building import REAL_ADDRESS_BOARDS, copy_elf, link, tidy, write_library, write_stack_bytes
 from .console import Reporter
 from .judging import Progress, judge, ordinary_runtimes, test_inputs
 from .network import inputs_for_any_model
@@ -70,6 +70,7 @@ def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verd
         try:
             with reporter.step("link") as step:
                 linked = link(compiled.library, plan, folder, host)
+                write_stack_bytes(compiled.library, linked, folder)
                 step.say(_link_line(linked, plan.target))
         except OverBudget as error:
             report = _report(subject, compiled, plan, None, NotDone("the network does not fit"), str(error))
@@ -224,8 +225,9 @@ def _report(
         tuple(_resolution(graph.tensor(name)) for name in graph.outputs),
         subject.class_names,
         _constant_bytes(graph),
-        _ports(graph, graph.inputs),
-        _ports(graph, graph.outputs),
+        _ports(graph, graph.inputs, file_inputs(graph)),
+        _ports(graph, graph.outputs, file_outputs(graph)),
+        graph.notes,
     )
     arena = compiled.plan.arena_bytes
     if linked is None:
@@ -257,9 +259,10 @@ def _report(
     )
 
 
-def _ports(graph: Graph, names: Sequence[str]) -> tuple[Port, ...]:
+def _ports(graph: Graph, names: Sequence[str], ends: Sequence[FileEnd]) -> tuple[Port, ...]:
     tensors = [graph.tensor(name) for name in names]
-    return tuple(Port(t.source_name.raw or t.name, t.shape, t.scale, t.zero_point) for t in tensors)
+    named = zip(tensors, ends, strict=True)
+    return tuple(Port(end.name.raw or t.name, t.shape, t.scale, t.zero_point) for t, end in named)
 
 
 def _resolution(tensor: Tensor) -> tuple[int, ...]:

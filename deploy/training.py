@@ -7,14 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BadCheckpoint, BadData, MissingTool, UsageError
+from ..errors import BadCheckpoint, BadData, UsageError
 from ..flynet.data import digits
 from ..flynet.presets import preset
 from ..flynet.recipe import Recipe, paper_recipe, small_recipe
 from ..flynet.stream import FolderStream
+from ..quoting import ForeignText
+from .console import Reporter
 from .detecting import COCO, detector_training
 from .extras import require_torch
-from .training_run import Training, TrainingRequest, require_same, run_training
+from .training_run import Training, TrainingRequest, check_in_first_process, require_same, run_training
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,10 +35,20 @@ def train_network(request: TrainingRequest) -> None:
     run_training(request, partial(prepare, request, asked))
 
 
-def _classifier_training(request: TrainingRequest, asked: NetworkConfig) -> Training:
-    train_set, held_out = _images(request, asked.resolution, asked.channels)
+def _classifier_training(request: TrainingRequest, asked: NetworkConfig, reporter: Reporter) -> Training:
+    with reporter.step("data") as step:
+        train_set, held_out = _images(request, asked.resolution, asked.channels)
+        odd = check_in_first_process([part.check for part in (train_set, held_out) if isinstance(part, FolderStream)], step)
+        step.say(f"{len(train_set):,} and {len(held_out):,} held-out images of {len(train_set.class_names)} classes", *odd)
+    with reporter.step("network") as step:
+        found = _prepared(request, asked, train_set, held_out)
+        step.say(f"{found.config.name}, {found.recipe.epochs} epochs in batches of {found.recipe.batch}")
+    return found
+
+
+def _prepared(request: TrainingRequest, asked: NetworkConfig, train_set: LabelledImages, held_out: LabelledImages) -> Training:
     config = replace(request.network, classes=len(train_set.class_names)).config()
-    from ..flynet.classification import train_classifier
+    from ..flynet.classification import Metrics, train_classifier
     from ..flynet.model import count_params
     from ..flynet.networks import build_network
 
@@ -45,10 +57,15 @@ def _classifier_training(request: TrainingRequest, asked: NetworkConfig) -> Trai
     train = partial(
         train_classifier, config, train_set, held_out, recipe=recipe, teacher=teacher, distillation=request.distillation
     )
-    shown = {"accuracy": "right"}
-    names = train_set.class_names
     return Training(
-        config, recipe, names, f"{len(held_out)} held-out images", shown, train, partial(_start, request.start, config)
+        config,
+        recipe,
+        train_set.class_names,
+        f"{len(held_out)} held-out images",
+        {"accuracy": "right"},
+        train,
+        lambda epoch: Metrics.after(epoch, len(held_out)),
+        partial(_start, request.start, config),
     )
 
 
@@ -68,9 +85,9 @@ def _images(request: TrainingRequest, resolution: int, channels: int) -> tuple[L
         (only, *others) = sorted(set(train_set.class_names) ^ set(held_out.class_names))
         split = "train" if only in train_set.class_names else "val"
         more = f" (and {len(others)} more)" if others else ""
-        raise BadData(f"{root}: train and val must hold the same classes; {only!r} is in {split} alone{more}")
+        raise BadData(f"{root}: train and val must hold the same classes; {ForeignText(only)!r} is in {split} alone{more}")
     if len(train_set.class_names) < 2:
-        raise BadData(f"{root} holds one class, {train_set.class_names[0]!r}; a classifier needs at least two")
+        raise BadData(f"{root} holds one class, {ForeignText(train_set.class_names[0])!r}; a classifier needs at least two")
     return train_set, held_out
 
 
@@ -99,12 +116,11 @@ def _start(file: Path | None, config: NetworkConfig) -> nn.Module | None:
 def _teacher(name: str, config: NetworkConfig) -> nn.Module:
     """A checkpoint of ours, or `torchvision:NAME` with its own weights."""
     if name.startswith("torchvision:"):
+        from ..flynet.torchvision_import import import_torchvision
+
+        models = import_torchvision("models")
         try:
-            from torchvision.models import get_model
-        except (ImportError, RuntimeError) as error:  # RuntimeError: a build for another torch cannot register its operators
-            raise MissingTool(f"torchvision ({str(error).splitlines()[0]})", "pip install 'flynet-tiny[detection]'") from error
-        try:
-            found: nn.Module = get_model(name.removeprefix("torchvision:"), weights="DEFAULT")
+            found: nn.Module = models.get_model(name.removeprefix("torchvision:"), weights="DEFAULT")
         except (ValueError, OSError) as error:
             raise UsageError(f"--teacher {name}: {str(error).splitlines()[0]}") from error
         _require_scores(name, found, config)

@@ -2,10 +2,14 @@
 
 While the training runs, all that it needs to go on lies in FILE.resume; it is removed at the end. What an interrupted training
 has left there becomes FILE.resume.old when another begins.
+
+FILE is the network after the last epoch. Where an earlier one did better on the held-out images, its network is written beside,
+as STEM.best.pt: an epoch that is chosen by these images looks better on them than it is.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import time
@@ -16,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadData, Diverged, Interrupted, MissingTool, OutputFailed, UsageError
 from ..flynet.networks import NetworkConfig, config_to_dict
+from ..flynet.picture_check import Oddities, describe
 from ..flynet.recipe import Distillation, Recipe
 from ..report.learning_curve import learning_curve
 from .console import Reporter, Step
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ..flynet.checkpoint import Metadata
     from ..flynet.training_state import Progress, TrainingState
 
 MOST_DECODING_THREADS = 16
@@ -65,9 +71,10 @@ class TrainingRequest:
 class Training:
     """What is trained, once the data are known.
 
-    train  (seed, start, resume, device, mixed_precision, on_step, on_epoch) -> (network, a dataclass of metrics)
-    start  the network to begin with, if one was asked for
-    shown  of the metrics: name -> what the user reads; shares of 1
+    train    (seed, start, resume, device, mixed_precision, on_step, on_epoch) -> (network, a dataclass of metrics)
+    metrics  the same dataclass from a line of the history
+    start    the network to begin with, if one was asked for
+    shown    of the metrics: name -> what the user reads; shares of 1
     """
 
     config: NetworkConfig
@@ -76,26 +83,33 @@ class Training:
     held_out: str
     shown: Mapping[str, str]
     train: Callable[..., tuple[nn.Module, Any]]
+    metrics: Callable[[Mapping[str, float]], Any]
     start: Callable[[], nn.Module | None]
 
 
-def run_training(request: TrainingRequest, prepare: Callable[[], Training]) -> None:
+def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Training]) -> None:
     """Train, print what was reached, and write the checkpoint whole or not at all. Bad options are refused before."""
     require_writable(request.out)
     is_first = int(os.environ.get("RANK", "0")) == 0
     reporter = Reporter(quiet=not is_first)
-    training = prepare()
+    training = prepare(reporter)
     from ..flynet.checkpoint import Metadata, save_checkpoint
     from ..flynet.distributed import process_group
+    from ..flynet.precision import half_precision
 
     device = _device(request.device)
+    if request.mixed_precision and half_precision(device) is None:
+        reporter.line("", "--amp: this processor does not compute bfloat16 itself, so the training is in float32")
     with process_group(device), reporter.step("train") as step:
         start, resume = _interrupted_training(request, training) if request.resume else (training.start(), None)
         metadata = Metadata(training.config, {}, training.class_names, request.data)
         writer = _tensorboard(request.tensorboard) if is_first else None
         bar = _Bar(step, training.recipe.batch, 0 if resume is None else resume.epoch)
+        kept = resume
 
         def on_epoch(model: nn.Module, state: TrainingState) -> None:
+            nonlocal kept
+            kept = state
             _write_metrics(request.out, state.history)
             resume_file = _resume_file(request.out)
             if state.epoch == 1 and resume_file.is_file():
@@ -104,7 +118,7 @@ def run_training(request: TrainingRequest, prepare: Callable[[], Training]) -> N
             save_checkpoint(resume_file, model, metadata, {"options": _options(request), **state.as_dict()})
             bar.epoch = state.epoch + 1
             last = state.history[-1]
-            reporter.line("", _epoch_line(state.epoch, last))
+            reporter.line("", _epoch_line(state.epoch, last, state.steps))
             if writer is not None:
                 for name, value in last.items():
                     writer.add_scalar(name, value, state.epoch)
@@ -121,10 +135,49 @@ def run_training(request: TrainingRequest, prepare: Callable[[], Training]) -> N
         except BadData as error:
             raise BadData(f"{error}; {_kept(bar.epoch)}" if bar.epoch > 1 else str(error)) from error
         if is_first:
+            assert kept is not None
             save_checkpoint(request.out, model, replace(metadata, metrics=asdict(metrics)))
+            better = _write_best(request, training, model, metadata, kept)
             _resume_file(request.out).unlink(missing_ok=True)
-            shares = ", ".join(f"{label} {getattr(metrics, name):.2%}" for name, label in training.shown.items())
-            step.say(f"{training.config.name}, {shares} of {training.held_out} -> {request.out}")
+            shares = f"{_shares(training, metrics)} of {training.held_out}"
+            step.say(f"{training.config.name}, last epoch, {shares} -> {request.out}", *better)
+
+
+def _write_best(
+    request: TrainingRequest, training: Training, model: nn.Module, metadata: Metadata, state: TrainingState
+) -> tuple[str, ...]:
+    """The network of the best epoch beside FILE, and a line about it; nothing where the last epoch is the best.
+
+    An older training's is removed then: it would be taken for this one's.
+    """
+    from ..flynet.checkpoint import save_checkpoint
+
+    file, best = best_file(request.out), state.best
+    if best.epoch == state.epoch:
+        file.unlink(missing_ok=True)
+        return ()
+    metrics = training.metrics(state.history[best.epoch - 1])
+    chosen = copy.deepcopy(model)
+    chosen.load_state_dict(best.weights)
+    save_checkpoint(file, chosen, replace(metadata, metrics=asdict(metrics)))
+    return (f"the best epoch, {best.epoch}, {_shares(training, metrics)} of the same -> {file}",)
+
+
+def best_file(out: Path) -> Path:
+    """Where the best epoch's network lies: net.best.pt beside net.pt."""
+    return out.with_name(f"{out.stem}.best{out.suffix}")
+
+
+def _shares(training: Training, metrics: object) -> str:
+    return ", ".join(f"{label} {getattr(metrics, name):.2%}" for name, label in training.shown.items())
+
+
+def check_in_first_process(checks: Sequence[Callable[[Callable[[int, int], None]], Oddities]], step: Step) -> tuple[str, ...]:
+    """Look at the pictures before the training, in the first of several processes; a line about the odd ones, if any are."""
+    if int(os.environ.get("RANK", "0")):
+        return ()
+    said = describe([check(lambda done, total: step.progress(done, total, "pictures looked at")) for check in checks])
+    return (f"pictures: {said}",) if said else ()
 
 
 def require_same(file: Path, found: NetworkConfig, asked: NetworkConfig, advice: str, but: Sequence[str] = ()) -> None:
@@ -166,10 +219,12 @@ class _Bar:
         self._step.progress(done, progress.epochs * progress.steps, text)
 
 
-def _epoch_line(epoch: int, figures: Mapping[str, float]) -> str:
+def _epoch_line(epoch: int, figures: Mapping[str, float], steps: int) -> str:
     labels = {"train_accuracy": "training", "held_out_accuracy": "held out", "ap": "AP", "ap50": "AP50"}
     shares = "".join(f"{label} {figures[name]:.2%}  " for name, label in labels.items() if name in figures)
-    return f"epoch {epoch:>3}  loss {figures['loss']:.3f}  {shares}{figures['images_per_s']:.0f} images/s"
+    skipped = int(figures["skipped_steps"])
+    passed_over = f"  {skipped} of {steps} steps skipped: their gradients were not finite" if skipped else ""
+    return f"epoch {epoch:>3}  loss {figures['loss']:.3f}  {shares}{figures['images_per_s']:.0f} images/s{passed_over}"
 
 
 def _device(name: str) -> torch.device:

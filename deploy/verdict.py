@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..quoting import shorten
+from ..quoting import shorten, visible
 
 _NAME = 14
 
@@ -17,7 +17,7 @@ def format_report(report: Mapping[str, Any]) -> str:
     outputs = ", ".join("x".join(str(d) for d in output) for output in model["outputs"])
     state = {True: "trained", False: "UNTRAINED", None: "as given"}[model["trained"]]
     lines = [
-        f"{model['name']} on {target['name']} ({target['core']})",
+        visible(f"{model['name']} on {target['name']} ({target['core']})"),
         _row("model", f"{shape} -> {outputs}, {model['params']:,} parameters, {model['macs']:,} MACs, {state}"),
         _row("flash", _flash(report["flash"])),
         *_ram(report["ram"]),
@@ -33,7 +33,8 @@ def format_report(report: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, text: str) -> str:
-    return f"  {name:<{_NAME}}{text}"
+    """One line, also where a name in the text has several."""
+    return f"  {name:<{_NAME}}{visible(text)}"
 
 
 def _share(used: int, of: int) -> str:

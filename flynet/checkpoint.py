@@ -17,10 +17,12 @@ from typing import Any
 import torch
 
 from ..errors import BadCheckpoint, OutputFailed, UsageError
+from ..quoting import ForeignText, shorten, visible
 from .networks import NetworkConfig, build_network, config_from_dict, config_to_dict
 
 FORMAT = "flynet-tiny checkpoint"
 VERSION = 2
+_SHOWN_CHARACTERS = 200  # of what torch or a configuration says about a file
 
 _UNREADABLE = (
     OSError,
@@ -99,7 +101,8 @@ def _network(path: Path | str, content: Mapping[str, Any]) -> tuple[torch.nn.Mod
     try:
         config = config_from_dict(content["config"])
         weights = content["weights"]
-        metadata = Metadata(config, dict(content["metrics"]), tuple(content["class_names"]), str(content["dataset"]))
+        metrics, names = _metrics(content["metrics"]), _class_names(content["class_names"], config)
+        metadata = Metadata(config, metrics, names, _text(content["dataset"]))
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise BadCheckpoint(f"{path} is a checkpoint, but its content is damaged: {_line(error)}") from error
     model = build_network(config, seed=0)
@@ -123,26 +126,30 @@ def _read(path: Path) -> dict[str, Any]:
         why = _line(error) if isinstance(error, (OSError, RuntimeError)) else "it is damaged, or of another program"
         raise BadCheckpoint(f"{path} is not a whole checkpoint ({path.stat().st_size} bytes): {why}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = f"keys {', '.join(map(str, list(content)[:3]))}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        first = ", ".join(str(_shown(key)) for key in list(content)[:3]) if isinstance(content, dict) else ""
+        found = f"keys {first}" if first else f"a {type(content).__name__}"
         raise BadCheckpoint(f"{path} is not a flynet-tiny checkpoint: found {found}")
     if content.get("version") != VERSION:
-        raise BadCheckpoint(f"{path} has checkpoint version {content.get('version')}, this program reads {VERSION}; train again")
+        version = _shown(content.get("version"))
+        raise BadCheckpoint(f"{path} has checkpoint version {version}, this program reads {VERSION}; train again")
     return content
 
 
 def _check_weights(path: Path | str, name: str, model: torch.nn.Module, weights: object) -> None:
-    if not isinstance(weights, Mapping):
+    if not (isinstance(weights, Mapping) and all(isinstance(key, str) for key in weights)):
         raise BadCheckpoint(f"{path} holds no weights")
     expected = model.state_dict()
     for missing in sorted(set(expected) - set(weights)):
         raise BadCheckpoint(f"{path} says {name}, but has no tensor {missing!r}: its weights are of another network")
     for extra in sorted(set(weights) - set(expected)):
-        raise BadCheckpoint(f"{path} says {name}, but has a tensor {extra!r}: its weights are of another network")
+        raise BadCheckpoint(f"{path} says {name}, but has a tensor {ForeignText(extra)!r}: its weights are of another network")
     for key, tensor in expected.items():
         found = weights[key]
-        if not isinstance(found, torch.Tensor) or found.shape != tensor.shape or found.dtype != tensor.dtype:
-            shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-            raise BadCheckpoint(f"{path}: tensor {key!r} is {shape}, {name} needs {tuple(tensor.shape)}")
+        if not isinstance(found, torch.Tensor) or found.layout is not torch.strided or found.device.type != "cpu":
+            kind = f"{found.layout} on {found.device}" if isinstance(found, torch.Tensor) else type(found).__name__
+            raise BadCheckpoint(f"{path}: tensor {key!r} is no plain tensor but {kind}")
+        if found.shape != tensor.shape or found.dtype != tensor.dtype:
+            raise BadCheckpoint(f"{path}: tensor {key!r} is {_kind(found)}, {name} needs {_kind(tensor)}")
         if found.is_floating_point() and not bool(found.isfinite().all()):
             raise BadCheckpoint(f"{path}: tensor {key!r} holds values that are not finite")
 
@@ -152,10 +159,44 @@ def _digest(weights: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in weights.items():
         digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
+        digest.update(tensor.detach().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
 def _line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+    return shorten(visible(text[0]), _SHOWN_CHARACTERS) if text else type(error).__name__
+
+
+def _shown(value: object) -> ForeignText:
+    """A value of the file for a message; the text of a large object is not asked for."""
+    return ForeignText(str(value) if isinstance(value, str | float | bool) else _small(value))
+
+
+def _small(value: object) -> str:
+    return str(value) if isinstance(value, int) and abs(value) < 2**64 else f"a {type(value).__name__}"
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    return f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _class_names(value: object, config: NetworkConfig) -> tuple[str, ...]:
+    """One for each class, or none at all."""
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise TypeError("its class names are no list of texts")
+    if value and len(value) != config.classes:
+        raise ValueError(f"it has {len(value)} class names for {config.classes} classes")
+    return tuple(value)
+
+
+def _metrics(value: object) -> dict[str, Scalar]:
+    if not isinstance(value, Mapping) or not all(isinstance(k, str) and isinstance(v, Scalar) for k, v in value.items()):
+        raise TypeError("its metrics are no plain values by name")
+    return dict(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("the name of its data is no text")
+    return value

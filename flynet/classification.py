@@ -49,6 +49,11 @@ class Metrics:
     epochs: int
     images: int
 
+    @classmethod
+    def after(cls, epoch: Mapping[str, float], images: int) -> Metrics:
+        """Those of a line of the history."""
+        return cls(epoch["held_out_accuracy"], epoch["train_accuracy"], epoch["loss"], int(epoch["epoch"]), images)
+
 
 def train_classifier(
     config: NetworkConfig,
@@ -84,9 +89,7 @@ def train_classifier(
         task, model, recipe, seed=seed, resume=resume, device=device, mixed_precision=mixed_precision, on_step=on_step,
         on_epoch=on_epoch,
     )  # fmt: skip
-    last = history[-1]
-    accuracy = evaluate_classifier(model, held_out)
-    return model, Metrics(accuracy, last["train_accuracy"], last["loss"], recipe.epochs, len(held_out))
+    return model, Metrics.after(history[-1], len(held_out))
 
 
 def evaluate_classifier(model: nn.Module, data: LabelledImages) -> float:
@@ -143,6 +146,7 @@ class _Classification:
         self._data, self._labels, self._held_out = data, labels, held_out
         self._annealing, self._teacher = annealing, teacher
         self._temperature = annealing.first
+        self.score = "held_out_accuracy"
 
     def __len__(self) -> int:
         return len(self._data)
@@ -152,8 +156,7 @@ class _Classification:
 
     def prepare(self, model: nn.Module, progress: float) -> None:
         self._temperature = self._annealing.at(progress)
-        if isinstance(model, FlyNet):
-            model.set_temperature(self._temperature)
+        _set_temperature(model, self._temperature)
 
     def outcome(self, forward: nn.Module, images: Tensor, targets: Any) -> Outcome:
         labels = targets.to(images.device)
@@ -163,8 +166,20 @@ class _Classification:
             loss = self._teacher.loss(images, logits, loss)
         return Outcome(loss, int((logits.argmax(1) == labels).sum()))
 
+    def finish(self, model: nn.Module) -> None:
+        """A checkpoint's temperature is the configuration's, whenever it was written."""
+        _set_temperature(model, self._annealing.last)
+
+    def figures(self) -> Mapping[str, float]:
+        return {"temperature": self._temperature}
+
     def measure(self, model: nn.Module) -> Mapping[str, float]:
-        return {"held_out_accuracy": evaluate_classifier(model, self._held_out), "temperature": self._temperature}
+        return {"held_out_accuracy": evaluate_classifier(model, self._held_out)}
+
+
+def _set_temperature(model: nn.Module, temperature: float) -> None:
+    if isinstance(model, FlyNet):
+        model.set_temperature(temperature)
 
 
 def _check(config: NetworkConfig, data: LabelledImages, held_out: LabelledImages) -> Tensor:

@@ -6,12 +6,8 @@ colour with ImageNet's means and deviations.
 
 from __future__ import annotations
 
-import re
-import struct
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +15,20 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..errors import BadData, UsageError
+from .picture_file import read_image
 from .picture_folder import list_pictures
 from .pixels import OURS, Pixels
+from .sklearn_files import digits_of_sklearn, photos_of_sklearn
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, Image.DecompressionBombError)
-# what matters is whether the pixels decode: (action, message, category, module, line) as `warnings` keeps its filters
-_ODD_METADATA = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 DIGITS_COUNT = 1797
 DIGITS_HELD_OUT = 450  # the split is fixed, whatever the seed
 DIGITS_SPLIT_SEED = 0
 PHOTO_COUNT = 64
+LONGEST_RATIO = 16  # of a picture that is longer, the ends are cut off before it is scaled
 EVAL_ZOOM = 266 / 224  # evaluation resizes the shorter side to this times the resolution, then crops the centre
 
 
@@ -112,12 +108,10 @@ def digits_split() -> tuple[Indices, Indices]:
 
 
 def _digits(chosen: Indices, resolution: int, channels: int, how: Pixels | None = None) -> ImageSet:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    grey = (bunch.images[chosen] * (255 / 16)).round().astype(np.uint8)
+    images, labels = digits_of_sklearn()
+    grey = (images[chosen] * (255 / 16)).round().astype(np.uint8)
     scaled = np.stack([_resize(Image.fromarray(image), resolution, resolution) for image in grey])
-    return ImageSet(normalise(scaled, channels, how), bunch.target[chosen].astype(np.int64), tuple("0123456789"))
+    return ImageSet(normalise(scaled, channels, how), labels[chosen], tuple("0123456789"))
 
 
 def photos(resolution: int, channels: int = 3, count: int = PHOTO_COUNT, seed: int = 0) -> ImageSet:
@@ -126,7 +120,7 @@ def photos(resolution: int, channels: int = 3, count: int = PHOTO_COUNT, seed: i
     A crop is at least a quarter of the photo's shorter side.
     """
     random = np.random.default_rng(seed)
-    sources = _sample_photos()
+    sources = photos_of_sklearn()
     made = []
     for index in range(count):
         source = sources[index % len(sources)]
@@ -148,19 +142,12 @@ def folder(path: Path | str, resolution: int, channels: int = 3, split: str | No
     return ImageSet(normalise(pixels, channels), pictures.labels, pictures.class_names)
 
 
-def read_image(file: Path) -> Image.Image:
-    """The whole picture in colour, decoded; BadData with the file's name when it cannot be."""
-    if _ODD_METADATA not in warnings.filters:  # once for the process: `catch_warnings` is not for threads
-        warnings.filterwarnings("ignore", module=_ODD_METADATA[3].pattern)
-    try:
-        with Image.open(file) as image:
-            return image.convert("RGB")
-    except _UNREADABLE as error:
-        raise BadData(f"cannot read picture {file}: {str(error).splitlines()[0] if str(error) else 'corrupt'}") from error
-
-
 def centre_crop(image: Image.Image, resolution: int) -> Bytes:
     """[resolution, resolution, 3]: shorter side scaled to 266/224 of the resolution, then the centre."""
+    if max(image.size) > LONGEST_RATIO * min(image.size):  # a strip of one pixel by a million would be scaled to gigabytes
+        kept = [min(side, LONGEST_RATIO * min(image.size)) for side in image.size]
+        left, top = ((side - part) // 2 for side, part in zip(image.size, kept, strict=True))
+        image = image.crop((left, top, left + kept[0], top + kept[1]))
     scale = round(resolution * EVAL_ZOOM) / min(image.size)
     width, height = (max(resolution, round(side * scale)) for side in image.size)
     pixels = _resize(image, height, width)
@@ -203,13 +190,6 @@ def source(name: str, resolution: int, channels: int, count: int = PHOTO_COUNT, 
     if name == "digits":
         return augmented(_digits(digits_split()[0][:count], resolution, channels), count, seed)
     return folder(name, resolution, channels, split="train", limit=count)
-
-
-@lru_cache(maxsize=1)
-def _sample_photos() -> Sequence[Bytes]:
-    from sklearn.datasets import load_sample_images
-
-    return tuple(load_sample_images().images)
 
 
 def _resize(image: Image.Image, height: int, width: int) -> Bytes:

@@ -38,6 +38,11 @@ class DetectionMetrics:
     epochs: int
     images: int
 
+    @classmethod
+    def after(cls, epoch: Mapping[str, float], images: int) -> DetectionMetrics:
+        """Those of a line of the history."""
+        return cls(epoch["ap"], epoch["ap50"], epoch["ap75"], epoch["loss"], int(epoch["epoch"]), images)
+
 
 def train_detector(
     config: DetectorConfig,
@@ -73,8 +78,7 @@ def train_detector(
             task, model, recipe, seed=seed, resume=resume, device=device, mixed_precision=mixed_precision, on_step=on_step,
             on_epoch=on_epoch,
         )  # fmt: skip
-        found = _evaluate(model, held_out, pool)
-    return model, DetectionMetrics(**asdict(found), loss=history[-1]["loss"], epochs=recipe.epochs, images=len(held_out))
+    return model, DetectionMetrics.after(history[-1], len(held_out))
 
 
 def evaluate_detector(model: RetinaNet, data: CocoSet, workers: int = 2) -> AveragePrecision:
@@ -105,6 +109,7 @@ class _Detection:
 
     def __init__(self, model: RetinaNet, data: CocoSet, held_out: CocoSet, pool: ThreadPoolExecutor):
         self._model, self._data, self._held_out, self._pool = model, data, held_out, pool
+        self.score = "ap"
 
     def __len__(self) -> int:
         return len(self._data)
@@ -130,8 +135,15 @@ class _Detection:
         (all_objects,) = summed([objects], images.device)
         return Outcome(loss * world_size() / max(all_objects, 1))  # the processes' gradients are averaged
 
+    def finish(self, model: nn.Module) -> None:
+        """Its weights are all that it has."""
+
+    def figures(self) -> Mapping[str, float]:
+        return {}
+
     def measure(self, model: nn.Module) -> Mapping[str, float]:
-        return asdict(_evaluate(self._model, self._held_out, self._pool))
+        assert isinstance(model, RetinaNet)
+        return asdict(_evaluate(model, self._held_out, self._pool))
 
 
 def _begin_with(model: RetinaNet, start: nn.Module) -> None:

@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import MissingTool, UsageError
+from ..errors import UsageError
 from .backbone import STRIDES, FlyNetBackbone, FlyNetPyramid
 from .boxes import ANCHORS_PER_PLACE, anchors, decode, encode, match, suppress
 from .detector_config import DetectorConfig
 from .model import FlyNet
 from .objects import Detections
+from .torchvision_import import import_torchvision
 
 FIRST, EXTRA = 1, 2
 PYRAMID_STRIDES = (*STRIDES[FIRST:], 64, 128)
@@ -98,11 +99,8 @@ def torchvision_detector(kind: str, backbone: FlyNetBackbone, classes: int, out_
 
     MissingTool without torchvision (the extra `detection`); its compiled operators must be of the installed torch's kind.
     """
-    try:
-        from torchvision.models.detection import FasterRCNN, RetinaNet
-        from torchvision.models.detection.anchor_utils import AnchorGenerator
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a build for another torch cannot register its operators
-        raise MissingTool(f"torchvision ({str(error).splitlines()[0]})", "pip install 'flynet-tiny[detection]'") from error
+    detection = import_torchvision("models.detection")
+    anchor_utils = import_torchvision("models.detection.anchor_utils")
     if kind not in ("faster-rcnn", "retinanet"):
         raise UsageError(f"unknown detector {kind!r}; torchvision's faster-rcnn and retinanet are known")
     is_retinanet = kind == "retinanet"
@@ -110,11 +108,11 @@ def torchvision_detector(kind: str, backbone: FlyNetBackbone, classes: int, out_
     strides = PYRAMID_STRIDES if is_retinanet else STRIDES
     scales = (4.0, 4 * 2 ** (1 / 3), 4 * 2 ** (2 / 3)) if is_retinanet else (8.0,)
     sizes = tuple(tuple(round(stride * scale) for scale in scales) for stride in strides)
-    generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
+    generator = anchor_utils.AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
     if is_retinanet:
-        detector: nn.Module = RetinaNet(pyramid, classes, anchor_generator=generator, **options)
+        detector: nn.Module = detection.RetinaNet(pyramid, classes, anchor_generator=generator, **options)
     else:
-        detector = FasterRCNN(pyramid, classes, rpn_anchor_generator=generator, **options)
+        detector = detection.FasterRCNN(pyramid, classes, rpn_anchor_generator=generator, **options)
     return detector
 
 

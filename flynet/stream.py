@@ -14,7 +14,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..errors import BadData
-from .data import Bytes, Floats, Indices, centre_crop, normalise, read_image
+from .data import Bytes, Floats, Indices, centre_crop, normalise
+from .picture_check import Oddities, check_pictures
+from .picture_file import inspect, read_image
 from .picture_folder import list_pictures
 
 CROP_AREA = (0.08, 1.0)  # share of the picture's area, and the crop's width over its height: "Going Deeper with Convolutions"
@@ -36,6 +38,10 @@ class FolderStream:
 
     def __len__(self) -> int:
         return len(self._pictures)
+
+    def check(self, progress: Callable[[int, int], None]) -> Oddities:
+        """Look at the heads of the pictures; BadData of one that cannot be read."""
+        return check_pictures(lambda index: inspect(self._pictures.file(index)), len(self), self._pool, progress)
 
     def training_batch(self, chosen: Indices, mine: slice, seed: int, epoch: int) -> Floats:
         """The pictures of `chosen[mine]`, augmented."""

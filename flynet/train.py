@@ -1,11 +1,13 @@
 """The training loop, for any task: any recipe, one process or several, continued where it was stopped.
 
 Everything random depends on the seed, the epoch and the images' indices, so that a resumed run and a run over several processes
-see the same batches. BN statistics are estimated again at the end: running averages lag behind the weights.
+see the same batches. After each epoch a copy of the network is finished as if training ended there: BN statistics are estimated
+anew, since running averages lag behind the weights. Such copies are measured on held-out images, and kept as best and last.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,11 +25,14 @@ from .data import Floats, Indices
 from .distributed import distribute, my_share, rank, summed, undistribute
 from .optimization import Optimization
 from .recipe import Recipe
-from .training_state import Progress, TrainingState
+from .training_state import Best, Progress, TrainingState
 
-STATISTICS_IMAGES = 10_000  # enough for BN statistics
+# Enough for BN statistics: "Rethinking 'Batch' in BatchNorm" finds no gain from more than some thousand images
+STATISTICS_IMAGES = 4096
 # a batch of few images has less variance than all images have: a detector trained in eights lost half its AP to such statistics
 STATISTICS_BATCH = 64
+# Steps without finite gradients that are passed over: the scale of float16 begins at 2^16, and each halves it
+MOST_SKIPPED_IN_A_ROW = 20
 
 T = TypeVar("T")
 
@@ -49,7 +54,13 @@ class Outcome:
 
 
 class Task(Protocol):
-    """What a network is trained to do, and on which images."""
+    """What a network is trained to do, and on which images.
+
+    score  which figure of `measure` says how good an epoch is
+    """
+
+    @property
+    def score(self) -> str: ...
 
     def __len__(self) -> int:
         """How many images there are to train on."""
@@ -67,8 +78,16 @@ class Task(Protocol):
         """The mean over the processes of their losses is that of the whole batch."""
         ...
 
+    def finish(self, model: nn.Module) -> None:
+        """Give a copy of the network what it will have after the last step, besides weights."""
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """What else the history should hold of the epoch under way."""
+        ...
+
     def measure(self, model: nn.Module) -> Mapping[str, float]:
-        """How well the network does on held-out images, and what else the history should hold. All processes call it."""
+        """How well a finished network does on held-out images. All processes call it."""
         ...
 
 
@@ -87,7 +106,7 @@ def train(
     """Train `model`, and leave it in inference mode: a line of figures for each epoch. Same seed and threads, same weights.
 
     resume    what `on_epoch` was given after an epoch; `model` has the weights of then
-    on_epoch  called by rank 0 after each epoch
+    on_epoch  called by rank 0 after each epoch, with the model as it trains on
     """
     if len(task) < 2:
         raise BadData("training needs at least 2 images")
@@ -97,35 +116,78 @@ def train(
     model.to(device, memory_format=torch.channels_last if device.type == "cuda" else torch.preserve_format)  # type: ignore[call-overload]
     optimization = Optimization(model, recipe, steps, device, mixed_precision)
     history: list[Mapping[str, float]] = []
+    best: Best | None = None
     if resume is not None:
         resume.require(recipe, seed, steps)
+        resume.best.require(model)
         optimization.restore(resume.optimization)
-        history = list(resume.history)
+        history, best = list(resume.history), resume.best
     forward = distribute(model)
+    skipped = _Skipped()
+    finished: nn.Module | None = None
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         began, mean = time.monotonic(), _Mean(epoch)
         torch.manual_seed(int(np.random.default_rng((seed, epoch, rank())).integers(2**32)))  # Dropout
         model.train()
+        skipped.in_epoch = 0
         for step, batch in enumerate(_batches(task, size, steps, seed, epoch), 1):
             task.prepare(model, (epoch - 1 + step / steps) / recipe.epochs)
             with optimization.precision():
                 outcome = task.outcome(forward, to_device(batch.images, device), batch.targets)
-            optimization.step(outcome.loss)
+            skipped.count(optimization.step(outcome.loss), epoch)
             mean.add(outcome, len(batch.images))
             if on_step is not None:
                 on_step(Progress(epoch, recipe.epochs, step, steps, mean.loss, mean.accuracy))
         _require_numbers(model, epoch)
         mean.over_all_processes(device)
         seconds = time.monotonic() - began
-        figures = {"epoch": epoch, **mean.figures(), **task.measure(model)}
+        finished = _finished(task, model, seed, epoch)
+        measured = task.measure(finished)
+        best = _better(best, finished, epoch, measured[task.score])
+        figures = {"epoch": epoch, **mean.figures(), "skipped_steps": skipped.in_epoch, **measured, **task.figures()}
         history.append({**figures, "learning_rate": optimization.learning_rate, "images_per_s": mean.images / seconds})
         if on_epoch is not None and rank() == 0:
-            state = TrainingState(epoch, recipe.as_dict(), seed, steps, optimization.state(), tuple(history))
+            state = TrainingState(epoch, recipe.as_dict(), seed, steps, optimization.state(), tuple(history), best)
             on_epoch(model, state)
     undistribute(model)
-    estimate_bn_statistics(model, _statistics_images(task, seed))  # the same in every process
-    _require_numbers(model, recipe.epochs)
+    if sum(line["skipped_steps"] for line in history) == len(history) * steps:
+        raise _diverged(recipe.epochs, "no step had finite gradients")
+    finished = finished or _finished(task, model, seed, recipe.epochs)
+    model.load_state_dict(finished.state_dict())
+    task.finish(model)
+    model.eval()
     return tuple(history)
+
+
+def _finished(task: Task, model: nn.Module, seed: int, epoch: int) -> nn.Module:
+    """What would be saved if training ended here, as a network of its own; the same in every process."""
+    made = copy.deepcopy(model)
+    undistribute(made)
+    task.finish(made)
+    estimate_bn_statistics(made, _statistics_images(task, seed))
+    _require_numbers(made, epoch)
+    return made
+
+
+def _better(best: Best | None, finished: nn.Module, epoch: int, score: float) -> Best:
+    """Of equals the later: it has been trained longer."""
+    if best is not None and score < best.score:
+        return best
+    weights = {name: values.detach().cpu().clone() for name, values in finished.state_dict().items()}
+    return Best(epoch, float(score), weights)
+
+
+class _Skipped:
+    """Counts the steps that were passed over, in the epoch and in a row."""
+
+    def __init__(self) -> None:
+        self.in_epoch, self._in_a_row = 0, 0
+
+    def count(self, taken: bool, epoch: int) -> None:
+        self.in_epoch += not taken
+        self._in_a_row = 0 if taken else self._in_a_row + 1
+        if self._in_a_row == MOST_SKIPPED_IN_A_ROW:
+            raise _diverged(epoch, f"{MOST_SKIPPED_IN_A_ROW} steps in a row had gradients that are not finite")
 
 
 def to_device(images: Floats, device: torch.device) -> Tensor:

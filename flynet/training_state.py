@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadCheckpoint
 from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,29 @@ class Progress:
     steps: int
     loss: float
     accuracy: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The network after the epoch that did best on held-out images: finished weights, as a checkpoint holds them."""
+
+    epoch: int
+    score: float
+    weights: Mapping[str, Tensor]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "score": self.score, "weights": dict(self.weights)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Best:
+        return cls(int(values["epoch"]), float(values["score"]), dict(values["weights"]))
+
+    def require(self, model: nn.Module) -> None:
+        """BadCheckpoint when these are the weights of another network."""
+        wanted = {name: (values.shape, values.dtype) for name, values in model.state_dict().items()}
+        found = {name: (getattr(v, "shape", None), getattr(v, "dtype", None)) for name, v in self.weights.items()}
+        if wanted != found:
+            raise BadCheckpoint("the interrupted training's best epoch is of another network")
 
 
 @dataclass(frozen=True)
@@ -35,16 +61,17 @@ class TrainingState:
     steps: int
     optimization: Mapping[str, Mapping[str, Any]]
     history: tuple[Mapping[str, float], ...]
+    best: Best
 
     def as_dict(self) -> dict[str, Any]:
-        return {**vars(self), "history": [dict(epoch) for epoch in self.history]}
+        return {**vars(self), "history": [dict(epoch) for epoch in self.history], "best": self.best.as_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingState:
         """The state that `as_dict` wrote; BadCheckpoint when it is none."""
         try:
-            return cls(**{**values, "history": tuple(values["history"])})
-        except (KeyError, TypeError) as error:
+            return cls(**{**values, "history": tuple(values["history"]), "best": Best.from_dict(values["best"])})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadCheckpoint(f"the interrupted training's state is damaged: {error}") from error
 
     def require(self, recipe: Recipe, seed: int, steps: int) -> None:

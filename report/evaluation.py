@@ -11,12 +11,13 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 
-from ..quoting import markup_finalize
+from ..quoting import markup_finalize, shorten, visible
 
 SCHEMA = 1
 _CELL, _MARGIN = 26, 110
 MOST_CLASSES = 40  # of more, the picture shows those that are confused most
 _WORST_SHOWN = 10
+_NAME_CHARACTERS, _LABEL_CHARACTERS, _TITLE_CHARACTERS = 20, 14, 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ def evaluation_json(found: Evaluation) -> str:
 def evaluation_text(found: Evaluation) -> str:
     """A few lines: the shares, then the classes from the worst on."""
     lines = [
-        f"{found.model} ({found.runtime}) on {found.images:,} images of {found.data}",
+        f"{_shown(found.model)} ({found.runtime}) on {found.images:,} images of {_shown(found.data)}",
         f"  top-1  {found.top1:7.2%}",
         f"  top-5  {found.top5:7.2%}",
     ]
@@ -101,8 +102,9 @@ def evaluation_text(found: Evaluation) -> str:
     for share, i in sorted(shares)[:_WORST_SHOWN]:
         row = found.confusion[i].copy()
         row[i] = 0
-        taken = f", most often taken for {found.class_names[int(row.argmax())]}" if row.any() else ""
-        lines.append(f"  {found.class_names[i]:<20} {share:7.2%} of {int(found.confusion[i].sum()):,}{taken}")
+        taken = f", most often taken for {_shown(found.class_names[int(row.argmax())], _NAME_CHARACTERS)}" if row.any() else ""
+        name = _shown(found.class_names[i], _NAME_CHARACTERS)
+        lines.append(f"  {name:<{_NAME_CHARACTERS}} {share:7.2%} of {int(found.confusion[i].sum()):,}{taken}")
     if len(shares) > _WORST_SHOWN:
         lines.append(f"  and {len(shares) - _WORST_SHOWN} classes that do better")
     return "\n".join(lines) + "\n"
@@ -126,19 +128,28 @@ def confusion_svg(found: Evaluation) -> str:
         }
         for row, column in np.argwhere(confusion > 0)
     ]
-    labels = [{"name": found.class_names[c][:14], "at": _MARGIN + i * _CELL + _CELL / 2} for i, c in enumerate(shown)]
+    labels = [
+        {"name": _shown(found.class_names[c], _LABEL_CHARACTERS), "at": _MARGIN + i * _CELL + _CELL / 2}
+        for i, c in enumerate(shown)
+    ]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__ or "report", "."), undefined=jinja2.StrictUndefined, autoescape=True,
         finalize=markup_finalize,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     part = "" if len(shown) == len(found.class_names) else f"; the {len(shown)} most confused of {len(found.class_names)} classes"
+    of = f"of {_shown(found.data)}{part}"
     view = {
-        "title": f"{found.model} ({found.runtime}): {found.top1:.2%} of {found.images} images of {found.data}{part}",
+        "title": f"{_shown(found.model)} ({found.runtime}): {found.top1:.2%} of {found.images} images {of}",
         "cells": cells, "labels": labels, "cell": _CELL, "margin": _MARGIN, "side": len(shown) * _CELL,
         "width": max(_MARGIN + len(shown) * _CELL + 20, 460),
     }  # fmt: skip
     return environment.get_template("confusion.svg.j2").render(view)
+
+
+def _shown(name: str, limit: int = _TITLE_CHARACTERS) -> str:
+    """A stranger's name in one line of a table or a picture: nothing in it acts, and it is not longer than its place."""
+    return shorten(visible(name), limit)
 
 
 def most_confused(confusion: npt.NDArray[np.int64]) -> list[int]:

@@ -36,7 +36,7 @@ CODEGEN_FLOORS = [
     {"lifetimes"},
     {"plan_memory", "least_memory"},
     {"check_plan", "arrange", "c_format", "c_library"},
-    {"emit"},
+    {"emit", "stack_bytes"},
     {"compiler"},
     {"text"},
 ]

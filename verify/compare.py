@@ -78,7 +78,7 @@ class Comparison:
         ends = zip(graph.inputs, file_inputs(graph), strict=True)
         changed = {name for name, end in ends if end.element != "int8"}  # by the file's QUANTIZE: it must give our values
         given = [name for name in graph.inputs if name in changed or name in graph.outputs]
-        self._places |= {name: "graph input" for name in given} | {name: "constant" for name in graph.constant_outputs()}
+        self._places |= dict.fromkeys(given, "graph input") | dict.fromkeys(graph.constant_outputs(), "constant")
         self._order = [*given, *graph.constant_outputs(), *(name for op in graph.ops for name in _written(op))]
         self._inputs = self._tensors = self._bytes = self._differing = 0
         self._first: TensorDifference | None = None

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.c_library import CLibrary
+from ..codegen.kernels.effort import BALANCED
 from ..codegen.targets import Placement, Target, place, too_much_flash
 from ..errors import OverBudget
 from ..report.elf import ElfInfo, read_elf
@@ -29,7 +30,7 @@ from .firmware_text import write_if_changed, write_rendered
 from .stack import stack_bound_bytes
 from .toolchain import Tool, ToolFailedError, find_tool, require_tools, run_tool
 
-OPTIMIZATION = "-O3"
+OPTIMIZATION = BALANCED.compiler_flag
 SELF_TEST_SEED = 1
 _HARNESS_STACK_BYTES = 16 * 1024
 _DRAFT_STACK_BYTES = 64
@@ -56,11 +57,17 @@ class BuiltFirmware:
 
 @dataclass(frozen=True)
 class FittedFirmware:
-    """A firmware whose placement reserves what its ELF needs: the stack's static bound, and the statics as linked."""
+    """A firmware whose placement reserves what its ELF needs: the stack's static bound, and the statics as linked.
+
+    invoke_stack_bytes  the part of the stack's bound that `<name>_invoke` takes, with all that it calls
+    built_with          the compiler and the flags that decide over stack and code
+    """
 
     firmware: BuiltFirmware
     elf_info: ElfInfo
     stack_bound_bytes: int
+    invoke_stack_bytes: int
+    built_with: str
 
     @property
     def placement(self) -> Placement:
@@ -181,6 +188,12 @@ def build_firmware(folder: Path, library: CLibrary, placement: Placement, board:
     return BuiltFirmware(elf, folder / "verify.elf" if verify else None, folder / "build", board, placement)
 
 
+def _built_with(target: Target, optimization: str, folder: Path) -> str:
+    compiler = find_tool(Tool.CROSS_COMPILER)
+    version = run_tool([compiler, "-dumpfullversion"], folder).strip()
+    return " ".join((Tool.CROSS_COMPILER.value, version, *target.gcc_flags, optimization))
+
+
 def _overflow(messages: str, target: Target) -> OverBudget | None:
     """The linker's "region `FLASH' overflowed by 12 bytes", in our words."""
     found = re.search(r"region [`'](\w+)' overflowed by (\d+) bytes", messages)
@@ -219,9 +232,10 @@ def fit_firmware(
         return build_firmware(folder, library, placement, board, verify=verify)
 
     draft = build(_DRAFT_STACK_BYTES, 0, 0)
-    stack_bytes, static_bytes = stack_bound_bytes(draft), read_elf(draft.elf).static_bytes
+    stack_bytes, invoke_bytes = stack_bound_bytes(draft, f"{library.name}_invoke")
+    static_bytes = read_elf(draft.elf).static_bytes
     for elf in (draft.elf, draft.verify_elf):  # they must not be taken for the firmware when that does not fit
         if elf is not None:
             elf.unlink()
     fitted = build(stack_bytes, static_bytes, expected_hash if isinstance(expected_hash, int) else expected_hash())
-    return FittedFirmware(fitted, read_elf(fitted.elf), stack_bytes)
+    return FittedFirmware(fitted, read_elf(fitted.elf), stack_bytes, invoke_bytes, _built_with(target, optimization, folder))

@@ -16,7 +16,7 @@ from .harness import InputSet, Request, SetResult, read_result, write_request
 from .toolchain import Tool, find_tool, start_tool
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
-_WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+_WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror")
 
 
 class HostLibrary:

@@ -139,7 +139,7 @@ class _Stored:
         values = np.frombuffer(payload, self.element).reshape(self.shape)
         if self.element == "float32":
             stored = np.rint(values.astype(np.float64) / self.scale) + self.zero_point
-            return np.clip(stored, -128, 127).astype(np.int8)
+            values = np.clip(stored, -128, 127).astype(np.int8)
         decoded: Int8 = (values ^ np.uint8(128)).view(np.int8) if self.element == "uint8" else values.astype(np.int8, copy=False)
         return decoded
 
@@ -174,7 +174,7 @@ class LiteRt:
         for name, end in zip(graph.outputs, file_outputs(graph), strict=True):
             if name not in self._read:
                 if end.left_to_caller and resolver is Resolver.XNNPACK:
-                    raise _bad_model(f"its output {end.name!r} is behind {end.left_to_caller[0]}, whose input XNNPACK does not keep")
+                    raise _bad_model(f"{end.name!r} is behind a float {end.left_to_caller[0]}, whose input it does not keep")
                 all_tensors = all_tensors or bool(end.left_to_caller)
                 self._read[name] = _Stored.of(end, graph.tensor(name))
         self._given = {name: _Stored.of(e, graph.tensor(name)) for name, e in zip(graph.inputs, file_inputs(graph), strict=True)}

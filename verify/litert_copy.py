@@ -3,7 +3,7 @@
 LiteRT's loader wants as many scales as the quantized axis has elements; its kernels take the n-th scale for the n-th output
 channel and never read a bias' scales. TensorFlow 1's converter wrote biases with the axis of the weights, and its files (the
 person detector of TFLite Micro) no longer load. Some kernels want int32 where their neighbours take int64, and some files name
-a version of an operator that LiteRT does not know.
+a version of an operator that LiteRT does not know, or hold subgraphs that nothing calls with operators that it does not know.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema  # type: ignore[import-untyped]
+from ai_edge_litert import schema_py_generated as schema
 
 from ..codegen.reading.channel_axes import CHANNEL_AXIS
 
@@ -26,6 +26,13 @@ def for_litert(model: bytes, refusal: str) -> tuple[bytes, str] | None:
     try:
         copy = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
         graph = copy.subgraphs[0]
+        if len(copy.subgraphs) > 1:  # nothing calls them, or the rules would have refused the model
+            copy.subgraphs, copy.signatureDefs = [graph], None
+            used = sorted({op.opcodeIndex for op in graph.operators})
+            copy.operatorCodes = [copy.operatorCodes[i] for i in used]
+            for op in graph.operators:
+                op.opcodeIndex = used.index(op.opcodeIndex)
+            return _packed(copy, len(model)), "the main subgraph alone"
         unknown = re.search(r"builtin opcode '(\w+)' version '(\d+)'", refusal)
         if unknown is not None:
             version = int(unknown[2]) // 2

@@ -84,12 +84,11 @@ class Linked(Protocol):
     def objects(self) -> Path: ...
 
 
-def stack_bound(firmware: Linked) -> StackBound:
+def stack_bound(graph: CallGraph) -> StackBound:
     """The bound of a whole firmware: its run from reset to exit with one exception's frame on top, so that a fault is named.
 
     The fault handler starts over at the top of the stack.
     """
-    graph = read_call_graph(firmware.elf, firmware.objects)
     run, fault = graph.bound("reset"), graph.bound("fault_report")
     if run.bound_bytes is None or fault.bound_bytes is None:
         return run if run.bound_bytes is None else fault
@@ -97,11 +96,13 @@ def stack_bound(firmware: Linked) -> StackBound:
     return max(run, fault, key=lambda bound: bound.bound_bytes or 0)
 
 
-def stack_bound_bytes(firmware: Linked) -> int:
-    """`stack_bound` of a firmware that we generated: having none would be a bug of ours."""
-    bound = stack_bound(firmware)
-    assert bound.bound_bytes is not None, f"the generated firmware has no stack bound: {bound.problem}"
-    return bound.bound_bytes
+def stack_bound_bytes(firmware: Linked, function: str) -> tuple[int, int]:
+    """`stack_bound` of a firmware that we generated, and the bound of one function of it; having none would be a bug of ours."""
+    graph = read_call_graph(firmware.elf, firmware.objects)
+    bounds = stack_bound(graph), graph.bound(function)
+    for bound in bounds:
+        assert bound.bound_bytes is not None, f"the generated firmware has no stack bound: {bound.problem}"
+    return bounds[0].bound_bytes or 0, bounds[1].bound_bytes or 0
 
 
 def read_call_graph(elf: Path, objects: Path) -> CallGraph:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import BadModel
 from .. import fixed_point
 from .file_model import FileOp, FileTensor
 from .operands import MAX_INDICES
@@ -66,7 +67,7 @@ def evaluate(evaluation: Evaluation) -> list[Array]:
     try:
         with np.errstate(all="ignore"):
             found = evaluator(evaluation)
-    except (ValueError, IndexError, OverflowError, TypeError) as error:
+    except (ValueError, IndexError, OverflowError, TypeError, BadModel) as error:
         raise NotFoldable from error
     results = found if isinstance(found, list) else [found]
     if len(results) != len(op.outputs):
@@ -74,6 +75,8 @@ def evaluate(evaluation: Evaluation) -> list[Array]:
     for result, output in zip(results, op.outputs, strict=True):
         if output.type.numpy is None or result.dtype != np.dtype(output.type.numpy):
             raise NotFoldable
+        if not result.size and (output.type is ElementType.INT8 or result.ndim > 1):
+            raise NotFoldable  # an empty list of axes is one, an empty tensor of weights is none
     return results
 
 
@@ -106,7 +109,7 @@ def _quantize(e: Evaluation) -> Array:
     source, result = e.op.input(0), e.op.output
     if source.type is not ElementType.INT8:
         return quantized(e.value(0), result)
-    if source.quantization is None or result.quantization is None or source.quantization.axis or result.quantization.axis:
+    if any(t.quantization is None or t.quantization.axis is not None for t in (source, result)):
         raise NotFoldable
     table: Array = fixed_point.quantize_table(source, result)[e.value(0).astype(np.int64) + 128]
     return table
@@ -193,19 +196,28 @@ def _operands(e: Evaluation) -> list[Array]:
     return [e.value(i) for i in range(len(e.values))]
 
 
+def _together(e: Evaluation) -> list[Array]:
+    """The operands of one that joins them; together they have as many elements as the file declares."""
+    values = _operands(e)
+    e.declared((sum(v.size for v in values),))
+    return values
+
+
 def _pack(e: Evaluation) -> Array:
-    return np.stack(_operands(e), e.option("axis"))
+    return np.stack(_together(e), e.option("axis"))
 
 
 def _unpack(e: Evaluation) -> list[Array]:
     axis = e.option("axis")
+    if e.value(0).shape[axis] != len(e.op.outputs):
+        raise NotFoldable
     return [np.take(e.value(0), i, axis) for i in range(e.value(0).shape[axis])]
 
 
 def _concatenation(e: Evaluation) -> Array:
     if e.option("fused_activation"):
         raise NotFoldable
-    return np.concatenate(_operands(e), e.option("axis"))
+    return np.concatenate(_together(e), e.option("axis"))
 
 
 def _gather(e: Evaluation) -> Array:
@@ -233,7 +245,9 @@ def strided_index(op: FileOp, begins: list[int], ends: list[int], strides: list[
         raise NotFoldable
     index: list[Any] = []
     for i, (begin, end, stride) in enumerate(zip(begins, ends, strides, strict=True)):
-        masked = {name: int(op.options[f"{name}_mask"]) >> i & 1 for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")}
+        masked = {
+            name: int(op.options[f"{name}_mask"]) >> i & 1 for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
+        }
         if masked["ellipsis"]:
             index.append(...)
         elif masked["new_axis"]:

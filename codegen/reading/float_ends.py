@@ -18,29 +18,38 @@ from .schema import ElementType
 
 MOVES = frozenset({"RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "GATHER", "PAD", "CONCATENATION"})
 LEFT_TO_CALLER = frozenset({"SOFTMAX", "LOG_SOFTMAX", "LOGISTIC", "ARG_MAX"})
+MAX_CONSTANT_ELEMENTS = 1 << 20  # of floats that are joined to an input before its QUANTIZE
 _FOREIGN = (ElementType.FLOAT32, ElementType.UINT8)
 
 
 def float_ends(model: FileModel) -> FileModel:
-    """The model between its int8 tensors, its ends noted in `file_inputs` and `file_outputs`; the same where all ends are int8."""
-    if all(t.type is ElementType.INT8 for t in (*model.inputs, *model.outputs)):
+    """The model between its int8 tensors, its ends noted in `file_inputs` and `file_outputs`; the same where all are int8."""
+    ends_are_int8 = all(t.type is ElementType.INT8 for t in (*model.inputs, *model.outputs))
+    if ends_are_int8 and not any(op.opcode == "DEQUANTIZE" for op in model.ops):
         return model
     return _Ends(model).moved()
 
 
 @dataclass
 class _Ends:
-    """int8_of: of a float or uint8 tensor, the int8 tensor with the same values. behind: what is left to the caller, from where."""
+    """One pass over a model.
+
+    int8_of  of a float or uint8 tensor, the int8 tensor with the same values
+    behind   of a tensor that is left to the caller, from which one on, and by which operators
+    moved_to of what a move makes in int8, the file's own tensor that a QUANTIZE would make of it, if there is one
+    """
 
     model: FileModel
     int8_of: dict[FileTensor, FileTensor] = field(default_factory=dict)
     behind: dict[FileTensor, tuple[FileTensor, tuple[str, ...]]] = field(default_factory=dict)
+    moved_to: dict[FileTensor, FileTensor | None] = field(default_factory=dict)
+    constant_elements: int = 0
 
     def moved(self) -> FileModel:
         model = self.model
         wanted = _wanted_quantizations(model)
         self._stand_in_for_inputs(wanted)
-        ops = tuple(new for op in model.ops for new in self._moved(op, wanted))
+        ops = tuple(self._in_files_own(new) for new in [n for op in model.ops for n in self._moved(op, wanted)])
         read = {*model.outputs, *(t for op in ops for t in op.inputs)}
         inputs = [t for t in model.inputs if t in self.int8_of or t.type is ElementType.INT8 or t in read]
         dropped = [t for t in model.inputs if not (t in self.int8_of or t.type is ElementType.INT8 or t in read)]
@@ -78,9 +87,14 @@ class _Ends:
         source, output = op.inputs[0], op.output
         if op.opcode == "QUANTIZE" and source.type in _FOREIGN:
             found = self.int8_of.get(source)
-            if found is None or wanted.get(source) is None or not _fits(source, output):
+            if found is None or found.quantization != output.quantization or not _fits(source, output):
                 return [op]
-            return [] if found is output else [replace(op, opcode="RESHAPE", inputs=(found,), options={})]
+            if found is output:
+                return []
+            if found in self.moved_to and found.shape == output.shape and self.moved_to[found] is None:
+                self.moved_to[found] = output
+                return []
+            return [replace(op, opcode="RESHAPE", inputs=(found,), options={})]
         if op.opcode in ("DEQUANTIZE", "QUANTIZE") and output.type in _FOREIGN and source.type is ElementType.INT8:
             if source.quantization is not None and _fits(output, source):
                 self.int8_of[output] = source
@@ -100,6 +114,9 @@ class _Ends:
         for tensor in data:
             if tensor is not None and tensor.data is not None and tensor not in self.int8_of and quantization is not None:
                 constant = _int8(tensor, quantization)
+                self.constant_elements += tensor.data.size
+                if self.constant_elements > MAX_CONSTANT_ELEMENTS:
+                    return []
                 try:
                     self.int8_of[tensor] = replace(constant, data=quantized(tensor.data, constant))
                 except NotFoldable:
@@ -110,12 +127,21 @@ class _Ends:
         if found[0] is None or found[0].quantization is None:
             return []
         self.int8_of[op.output] = _int8(op.output, found[0].quantization)
+        self.moved_to[self.int8_of[op.output]] = None
         return [replace(op, inputs=(*found, *op.inputs[len(data) :]), outputs=(self.int8_of[op.output],))]
+
+    def _in_files_own(self, op: FileOp) -> FileOp:
+        def own(tensor: FileTensor | None) -> FileTensor | None:
+            return tensor if tensor is None else self.moved_to.get(tensor) or tensor
+
+        outputs = tuple(self.moved_to.get(t) or t for t in op.outputs)
+        return replace(op, inputs=tuple(map(own, op.inputs)), outputs=outputs)
 
     def _output(self, tensor: FileTensor) -> tuple[FileTensor, FileEnd]:
         base, names = self.behind.get(tensor, (tensor, ()))
         end = as_it_is(base)
-        return self.int8_of.get(base, base), replace(end, name=tensor.source_name, left_to_caller=names)
+        found = self.int8_of.get(base, base)
+        return self.moved_to.get(found) or found, replace(end, name=tensor.source_name, left_to_caller=names)
 
 
 def _int8(tensor: FileTensor, quantization: Quantization) -> FileTensor:

@@ -15,12 +15,13 @@ from .file_model import FileModel, FileOp, FileTensor
 from .schema import ElementType
 from .shapes import true_shape
 
-BUDGET_BYTES, BUDGET_FACTOR = 1 << 20, 16  # a DEQUANTIZE makes four times the bytes, and some moves may follow it
+BUDGET_BYTES, BUDGET_FACTOR = 1 << 20, 32  # read and made: a DEQUANTIZE makes four times the bytes, and moves may follow it
+MAX_INDICES = 1 << 16
 
 _TAKE_INDICES = frozenset(
     {
-        "RESHAPE", "EXPAND_DIMS", "MEAN", "REDUCE_MAX", "SLICE", "STRIDED_SLICE", "GATHER", "TRANSPOSE", "PAD", "SPACE_TO_BATCH_ND",
-        "BATCH_TO_SPACE_ND",
+        "RESHAPE", "EXPAND_DIMS", "MEAN", "REDUCE_MAX", "SLICE", "STRIDED_SLICE", "GATHER", "TRANSPOSE", "PAD",
+        "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND",
     }
 )  # fmt: skip
 
@@ -36,7 +37,9 @@ def fold_constants(model: FileModel, file_bytes: int) -> FileModel:
         try:
             if declared > budget:
                 raise NotFoldable
-            values = evaluate(_with_values(given))
+            known_operands = _with_values(given)
+            budget -= sum(v.nbytes for v in known_operands.values if v is not None)
+            values = evaluate(known_operands)
         except NotFoldable:
             has_new_input = any(old is not new for old, new in zip(op.inputs, given.inputs, strict=True))
             shape = true_shape(given, has_new_input)
@@ -71,7 +74,13 @@ def narrow_indices(model: FileModel) -> FileModel:
     narrowed: dict[FileTensor, FileTensor] = {}
     for op in model.ops:
         for tensor in op.inputs[1:] if op.opcode in _TAKE_INDICES else ():
-            if tensor is None or tensor.type is not ElementType.INT64 or tensor.data is None or tensor in narrowed:
+            if (
+                tensor is None
+                or tensor.type is not ElementType.INT64
+                or tensor.data is None
+                or tensor in narrowed
+                or tensor.data.size > MAX_INDICES
+            ):
                 continue
             data = tensor.data.astype(np.int32)
             if np.array_equal(data, tensor.data):

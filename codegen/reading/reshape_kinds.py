@@ -23,7 +23,7 @@ def reshape_kinds(model: FileModel) -> FileModel:
 
 
 def _reshaped(op: FileOp) -> FileOp:
-    rule = _MOVES_NOTHING.get(op.opcode)
+    rule = MOVES_NOTHING.get(op.opcode)
     if rule is None or len(op.outputs) != 1 or not op.inputs:
         return op
     data = op.optional(1 if op.opcode == "SPLIT" else 0)
@@ -103,7 +103,7 @@ def _blocks_of_one(op: FileOp, data: FileTensor) -> bool:
     return data.shape == op.output.shape and set(_integers(op, 1)) == {1} and not any(_integers(op, 2))
 
 
-_MOVES_NOTHING: Mapping[str, Callable[[FileOp, FileTensor], bool]] = {
+MOVES_NOTHING: Mapping[str, Callable[[FileOp, FileTensor], bool]] = {
     "EXPAND_DIMS": _always,
     "SQUEEZE": _always,
     "RESHAPE": _is_known_shape,

@@ -29,7 +29,7 @@ def true_shape(op: FileOp, has_new_input: bool) -> Shape | None:
         return None
     try:
         shape = rule(op)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, ZeroDivisionError):
         return None
     return shape if shape is not None and min(shape, default=1) > 0 and math.prod(shape) <= MAX_ELEMENTS else None
 

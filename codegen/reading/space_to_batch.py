@@ -48,7 +48,8 @@ def _chain(start: FileOp, readers: dict[FileTensor, list[FileOp]], kept: set[Fil
     """The operators from SPACE_TO_BATCH_ND to BATCH_TO_SPACE_ND, each the only reader of the one before; empty for none."""
     chain = [start]
     while chain[-1].opcode != "BATCH_TO_SPACE_ND":
-        if len(chain[-1].outputs) != 1 or chain[-1].output in kept:
+        made = chain[-1].outputs
+        if len(made) != 1 or len(made[0].shape) < 2 or made[0] in kept or len(chain) > MAX_CHAIN:
             return []
         following = readers.get(chain[-1].output, [])
         if len(following) != 1 or following[0].opcode == "SPACE_TO_BATCH_ND" or following[0].opcode not in _KNOWN:
@@ -57,6 +58,7 @@ def _chain(start: FileOp, readers: dict[FileTensor, list[FileOp]], kept: set[Fil
     return chain if len(chain[-1].outputs) == 1 else []
 
 
+MAX_CHAIN = 64
 _KNOWN = frozenset({*_CONVOLUTIONS, *_ELEMENTWISE_UNARY, *_ELEMENTWISE_BINARY, "RESHAPE", "BATCH_TO_SPACE_ND"})
 
 
@@ -209,7 +211,9 @@ def _reshape(op: FileOp, state: _Full, batches: int) -> FileOp | None:
         return None
     if len(source) != len(state.blocks):
         return None
-    kept = [(d, state.tensor.shape[i], state.blocks[i]) for i, d in enumerate(source) if i > 0 and (d != 1 or state.blocks[i] > 1)]
+    kept = [
+        (d, state.tensor.shape[i], state.blocks[i]) for i, d in enumerate(source) if i > 0 and (d != 1 or state.blocks[i] > 1)
+    ]
     if source[-1] == 1:
         return None  # which axis is the channels' would be a guess
     shape, blocks = [1], [1]

@@ -29,7 +29,8 @@
 #define STACK_NEAR_BYTES 0x10000u /* an access this close below the stack is its overflow */
 
 extern uint32_t stack_base[];
-_Noreturn void fault_report(uint32_t pc, uint32_t ipsr, uint32_t sp);
+/* `used`: called from assembly only, which link-time optimization does not see. */
+__attribute__((used)) _Noreturn void fault_report(uint32_t pc, uint32_t ipsr, uint32_t sp);
 
 void faults_enable(void) {
   SCB_SHCSR |= SHCSR_MEMORY_BUS_USAGE;

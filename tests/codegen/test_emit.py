@@ -7,9 +7,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flynet_tiny.codegen.compiler import Compiled, compile_tflite
+from flynet_tiny.codegen.emit import version_number
+from flynet_tiny.codegen.reference import run
+from flynet_tiny.codegen.stack_bytes import with_stack_bytes, without_stack_bytes
 
 from .. import one_op_models as ops
 from ..small_models import Sketch, attention_block, mdw_max_out
@@ -84,38 +88,123 @@ def test_equal_constants_are_one_array() -> None:
     s.op("RELU", ("a",), "y")
     files = compiled(s.file(("x",), ("y",))).library.files
     assert files["net_weights.h"].count("extern") == 1
-    assert files["net.c"].count("= net_op0_") == 2
+    assert files["net.c"].count(" */ net_op0_") == 2
 
 
-@pytest.mark.parametrize("defines", [(), ("-DNET_TRACE",)])
+C11 = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror", "-c")
+CPP17 = ("-xc++", "-std=c++17", *C11[1:])
+CORTEX_M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")
+
+
+def write(data: bytes, folder: Path) -> None:
+    for name, text in compiled(data).library.files.items():
+        (folder / name).write_text(text)
+
+
+def build(folder: Path, *command: str) -> None:
+    subprocess.run(command, cwd=folder, check=True, timeout=120)
+
+
+@pytest.mark.parametrize("defines", [(), ("-DNET_TRACE",)], ids=["plain", "traced"])
 @pytest.mark.parametrize(
     "compiler",
     [
-        ("cc", "-O2"),
-        ("arm-none-eabi-gcc", "-O3", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
-        ("arm-none-eabi-gcc", "-Os", "-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-d16", "-mfloat-abi=hard"),
+        ("cc", "-O2", *C11),
+        ("cc", "-O0", "-funsigned-char", "-fshort-enums", "-fno-builtin", *C11),
+        ("g++", "-O1", *CPP17),
+        ("arm-none-eabi-gcc", "-O3", *CORTEX_M4, *C11),
+        ("arm-none-eabi-gcc", "-O0", *CORTEX_M4, *C11),
+        ("arm-none-eabi-gcc", "-Os", "-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-d16", "-mfloat-abi=hard", *C11),
+        ("arm-none-eabi-gcc", "-O2", "-mcpu=cortex-m0", "-mthumb", *C11),
+        ("arm-none-eabi-g++", "-O2", *CORTEX_M4, *CPP17),
     ],
+    ids=" ".join,
 )
 def test_emitted_c_compiles_without_a_warning(tmp_path: Path, compiler: tuple[str, ...], defines: tuple[str, ...]) -> None:
-    for name, text in compiled(attention_block(seed=5)).library.files.items():
-        (tmp_path / name).write_text(text)
-    flags = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", *defines, "-c")
-    subprocess.run([*compiler, *flags, "net.c", "net_weights.c"], cwd=tmp_path, check=True, timeout=120)
+    write(attention_block(seed=5), tmp_path)
+    build(tmp_path, *compiler, *defines, "net.c", "net_weights.c")
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_every_kernel_is_c_plus_plus_too(tmp_path: Path, name: str) -> None:
+    write(SMALL[name](), tmp_path)
+    build(tmp_path, "arm-none-eabi-g++", *CORTEX_M4, *CPP17, "-fsyntax-only", "net.c", "net_weights.c")
+
+
+def test_a_core_that_traps_unaligned_access_gets_plain_c(tmp_path: Path) -> None:
+    write(attention_block(seed=5), tmp_path)
+    assembly = {}
+    for flag in ("-munaligned-access", "-mno-unaligned-access"):
+        build(tmp_path, "arm-none-eabi-gcc", "-O2", *CORTEX_M4, flag, *C11[:-1], "-S", "net.c")
+        assembly[flag] = (tmp_path / "net.s").read_text()
+    assert "smlad" in assembly["-munaligned-access"]
+    assert "smlad" not in assembly["-mno-unaligned-access"]
+
+
+def test_the_library_refuses_a_big_endian_core(tmp_path: Path) -> None:
+    write(mdw_max_out(), tmp_path)
+    command = ["arm-none-eabi-gcc", "-mbig-endian", *CORTEX_M4, *C11, "net.c"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "little-endian" in done.stderr
 
 
 @pytest.mark.parametrize("defines", [(), ("-DNET_TRACE",)])
 def test_a_network_without_a_kernel_compiles_without_a_warning(tmp_path: Path, defines: tuple[str, ...]) -> None:
-    for name, text in compiled(ops.reshape()).library.files.items():
-        (tmp_path / name).write_text(text)
-    flags = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", *defines, "-c")
-    subprocess.run(["cc", *flags, "net.c", "net_weights.c"], cwd=tmp_path, check=True, timeout=60)
+    write(ops.reshape(), tmp_path)
+    build(tmp_path, "cc", *C11, *defines, "net.c", "net_weights.c")
 
 
-def test_header_serves_c_plus_plus(tmp_path: Path) -> None:
-    for name, text in compiled(mdw_max_out()).library.files.items():
-        (tmp_path / name).write_text(text)
-    (tmp_path / "user.cc").write_text('#include "net.h"\nint run(net_context *c) { return net_invoke(c); }\n')
-    subprocess.run(["g++", "-Wall", "-Wextra", "-Werror", "-c", "user.cc"], cwd=tmp_path, check=True, timeout=60)
+USER = """
+#include "net.h"
+static uint8_t arena[NET_ARENA_BYTES] NET_ARENA_ATTRIBUTE;
+static_assert(NET_VERSION_NUMBER >= 100 && sizeof NET_VERSION > 5, "a version");
+int main() {
+  net_context net;
+  if (net_init(&net, arena, sizeof arena) != NET_OK) return 1;
+  for (unsigned i = 0; i < NET_INPUT0_BYTES; ++i) net_input(&net, 0)[i] = static_cast<int8_t>(i * 37 % 256 - 128);
+  if (net_invoke(&net) != NET_OK) return 2;
+  unsigned hash = 1;
+  for (unsigned i = 0; i < NET_OUTPUT0_BYTES; ++i) hash = hash * 31 + static_cast<uint8_t>(net_output(&net, 0)[i]);
+  return static_cast<int>(hash % 251) == EXPECTED ? 0 : 3;
+}
+"""
+
+
+@pytest.mark.parametrize("library", ["c", "c++"])
+def test_a_program_of_c_plus_plus_runs_it(tmp_path: Path, library: str) -> None:
+    data = mdw_max_out()
+    made = compiled(data)
+    write(data, tmp_path)
+    (tmp_path / "user.cc").write_text(USER)
+    graph = made.source_graph
+    (source,), (result,) = graph.inputs, graph.outputs
+    shape = graph.tensor(source).shape
+    values = (np.arange(graph.tensor(source).size_bytes) * 37 % 256 - 128).astype(np.int8).reshape(shape)
+    expected = 1
+    for value in run(graph, {source: values})[result].reshape(-1):
+        expected = (expected * 31 + (int(value) & 255)) % 2**32
+    compiler = ("cc", *C11) if library == "c" else ("g++", *CPP17)
+    build(tmp_path, *compiler, "net.c", "net_weights.c")
+    flags = ("-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-DEXPECTED={expected % 251}")
+    build(tmp_path, "g++", *flags, "user.cc", "net.o", "net_weights.o", "-o", "user")
+    build(tmp_path, "./user")
+
+
+def test_the_stack_bound_completes_the_header_and_nothing_else() -> None:
+    library = compiled(mdw_max_out()).library
+    first = with_stack_bytes(library, 240, "arm-none-eabi-gcc 12 -O2")
+    again = with_stack_bytes(first, 248, "arm-none-eabi-gcc 13 -Os */")
+    assert "#define NET_STACK_BYTES 240u\n" in first.files["net.h"]
+    assert "240u" not in again.files["net.h"]
+    assert again.files["net.h"].count("NET_STACK_BYTES") == 1
+    assert without_stack_bytes(again.files["net.h"]) == without_stack_bytes(library.files["net.h"]) == library.files["net.h"]
+    assert {name for name in library.files if library.files[name] != first.files[name]} == {"net.h"}
+
+
+@pytest.mark.parametrize(("version", "number"), [("0.1.0", 100), ("1.2.3", 10_203), ("2.10.4.dev1", 21_004)])
+def test_the_version_is_a_number_too(version: str, number: int) -> None:
+    assert version_number(version) == number
 
 
 MISUSE = """

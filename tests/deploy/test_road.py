@@ -89,6 +89,13 @@ def test_the_same_model_gives_the_same_files(deployed: Path, tmp_path: Path) -> 
             assert (tmp_path / "out" / path.relative_to(deployed)).read_bytes() == path.read_bytes(), path.name
 
 
+def test_the_header_says_how_deep_the_invocation_goes(deployed: Path, report: dict) -> None:
+    header = (deployed / "net.h").read_text()
+    found = re.search(r"as built by arm-none-eabi-gcc \d.* -O2;\n.*\n#define NET_STACK_BYTES (\d+)u\n", header)
+    assert found
+    assert 0 < int(found.group(1)) < report["ram"]["stack_bound_bytes"]
+
+
 def test_page_shows_the_verdict(deployed: Path, report: dict) -> None:
     page = (deployed / "report.html").read_text()
     assert "Fits." in page
@@ -142,13 +149,13 @@ def layer_data(folder: Path, op_index: int) -> str:
 def test_one_changed_number_is_found_and_its_tensor_named(tmp_path: Path, op_index: int, field: str, tensor: str) -> None:
     deploy(attention_block(seed=3), tmp_path, emulate=False)
     folder = tmp_path / "out"
-    pointer = re.search(rf"\.{field} = (net_\w+)", layer_data(folder, op_index))
+    pointer = re.search(rf"/\* {field} \*/ (net_\w+)", layer_data(folder, op_index))
     if pointer:
         # The weights' words hold several packed numbers: a change of 2^22 moves one of them, whatever the word holds.
         amount = 64 if field == "table" else 1 << 22
         change(folder / "net_weights.c", rf"\b{pointer.group(1)}\[\d+\] = \{{\s*(-?\d+)", amount)
     else:
-        change(folder / "net.c", rf"net_op{op_index} = \{{[^}}]*\.{field} = (-?\d+)", 1 << 24)
+        change(folder / "net.c", rf"net_op{op_index} = \{{[^}}]*/\* {field} \*/ (-?\d+)", 1 << 24)
     with pytest.raises(NumbersDiffer, match=rf"C on the host fails: {tensor}\[.*op \d+ ") as caught:
         verify_folder(folder, 2, 1, emulate=False)
     assert caught.value.exit_code == 6

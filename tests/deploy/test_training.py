@@ -16,13 +16,16 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from flynet_tiny.deploy.console import Step
+from flynet_tiny.deploy.evaluating import evaluate_model
 from flynet_tiny.deploy.network import NetworkRequest, _held_out
 from flynet_tiny.deploy.training import _recipe, train_network
-from flynet_tiny.deploy.training_run import TrainingRequest
-from flynet_tiny.errors import BadCheckpoint, BadData, Diverged, FlynetError, Interrupted, MissingTool, UsageError
+from flynet_tiny.deploy.training_run import TrainingRequest, best_file
+from flynet_tiny.errors import BadCheckpoint, BadData, Diverged, FlynetError, Interrupted, MismatchedTool, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
+from flynet_tiny.flynet.optimization import Optimization
 
 from ..flynet.pictures import write_pictures
 
@@ -268,7 +271,7 @@ def test_a_teacher_of_torchvision_must_know_the_students_classes(
     assert (tmp_path / "net.pt").is_file()
 
 
-def test_a_torchvision_that_cannot_be_loaded_is_a_missing_tool(
+def test_a_torchvision_that_cannot_be_loaded_is_a_mismatched_tool(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build for another torch says RuntimeError when its operators are registered."""
@@ -281,7 +284,7 @@ def test_a_torchvision_that_cannot_be_loaded_is_a_missing_tool(
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    with pytest.raises(MissingTool, match="nms does not exist"):
+    with pytest.raises(MismatchedTool, match=r"does not match torch .*nms does not exist"):
         train_network(request(pictures, tmp_path / "net.pt", teacher="torchvision:resnet18"))
 
 
@@ -304,3 +307,76 @@ def test_a_teacher_and_mixed_precision_train(pictures: Path, uninterrupted: Path
     assert done.returncode == 0, done.stderr
     assert history(out) != history(uninterrupted)[:2]
     assert load_checkpoint(out)[1].class_names == ("bright", "dark")
+
+
+def test_the_best_epoch_is_written_beside_the_last(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def measured(*shares: float) -> None:
+        left = iter(shares)
+        monkeypatch.setattr("flynet_tiny.flynet.classification.evaluate_classifier", lambda *_: next(left))
+
+    out, best = tmp_path / "net.pt", tmp_path / "net.best.pt"
+    measured(0.25, 0.875, 0.5)
+    train_network(request(pictures, out))
+    said = capfd.readouterr().err
+    assert "last epoch, right 50.00% of 8 held-out images -> " in said
+    assert f"the best epoch, 2, right 87.50% of the same -> {best}" in said
+    (network, of_last), (chosen, of_best) = load_checkpoint(out), load_checkpoint(best)
+    assert (of_last.metrics["accuracy"], of_last.metrics["epochs"]) == (0.5, 3)
+    assert (of_best.metrics["accuracy"], of_best.metrics["epochs"]) == (0.875, 2)
+    assert of_best.metrics["loss"] == history(out)[1]["loss"]
+    assert not torch.equal(network.state_dict()["stem.conv.weight"], chosen.state_dict()["stem.conv.weight"])
+    measured(0.25, 0.5, 0.875)
+    train_network(request(pictures, out))
+    assert "best epoch" not in capfd.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.jsonl", "net.pt", "net.svg"]
+
+
+def test_the_figure_of_an_epoch_is_that_of_its_file(pictures: Path, uninterrupted: Path) -> None:
+    """What is written scores what was said; at the first steps too, when running averages say nothing."""
+    found = json.loads(evaluate_model(uninterrupted, str(pictures), None, None, None, as_json=True))
+    assert found["top1"] == history(uninterrupted)[-1]["held_out_accuracy"]
+    best = best_file(uninterrupted)
+    if best.is_file():
+        shares = [epoch["held_out_accuracy"] for epoch in history(uninterrupted)]
+        assert json.loads(evaluate_model(best, str(pictures), None, None, None, as_json=True))["top1"] == max(shares)
+
+
+def test_pictures_are_looked_at_first_and_said_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pictures = write_pictures(tmp_path / "pictures")
+    for name in ("0", "1"):
+        Image.new("RGBA", (20, 20), (9, 9, 9, 0)).save(pictures / "train" / "dark" / f"{name}.png")
+    Image.new("I;16", (20, 20), 40000).save(pictures / "val" / "bright" / "0.png")
+    (pictures / "val" / "bright" / "1.png").write_bytes(b"")
+    with pytest.raises(BadData, match=r"bright/1\.png: it is empty$"):  # no epoch is lost to it
+        train_network(request(pictures, tmp_path / "net.pt"))
+    (pictures / "val" / "bright" / "1.png").unlink()
+    capfd.readouterr()
+    train_network(request(pictures, tmp_path / "net.pt", epochs=1))
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "pictures: " in line]
+    assert line.strip() == "pictures: 1 of more than 8 bits scaled to 8; 2 transparent, put on white"
+
+
+def test_mixed_precision_without_native_bfloat16_is_said_and_float32(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
+    train_network(request(pictures, tmp_path / "amp.pt", epochs=1, mixed_precision=True, device="cpu"))
+    assert capfd.readouterr().err.count("--amp: this processor does not compute bfloat16 itself") == 1
+    train_network(request(pictures, tmp_path / "plain.pt", epochs=1, device="cpu"))
+    assert "--amp" not in capfd.readouterr().err
+    assert history(tmp_path / "amp.pt") == history(tmp_path / "plain.pt")
+
+
+def test_skipped_steps_are_said(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    step, seen = Optimization.step, iter(range(10**6))
+
+    def spoiled(self: Optimization, loss: torch.Tensor) -> bool:
+        return step(self, loss * (float("inf") if next(seen) == 1 else 1.0))
+
+    monkeypatch.setattr(Optimization, "step", spoiled)
+    train_network(request(pictures, tmp_path / "net.pt", epochs=2))
+    said = [line for line in capfd.readouterr().err.splitlines() if "epoch   " in line]
+    assert ["1 of 3 steps skipped: their gradients were not finite" in line for line in said] == [True, False]
+    assert [epoch["skipped_steps"] for epoch in history(tmp_path / "net.pt")] == [1, 0]

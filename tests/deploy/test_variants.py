@@ -123,7 +123,7 @@ def test_a_backbone_gives_four_maps_on_the_emulated_board(tmp_path: Path) -> Non
     assert [pair["differing"] for pair in report["verification"]] == [0, 0, 0]
     graph = read_tflite((out / "model.tflite").read_bytes(), "net")
     assert len(graph.outputs) == 4
-    header = (out / "flynet.h").read_text()
+    header = (out / "flynet_h2_0_3x_backbone.h").read_text()
     for index, size in enumerate((512, 128, 64, 32)):
-        assert f"FLYNET_OUTPUT{index}_BYTES {size}" in " ".join(header.split())
+        assert f"FLYNET_H2_0_3X_BACKBONE_OUTPUT{index}_BYTES {size}" in " ".join(header.split())
     assert report["accuracy"] == {"not_done": "the network is UNTRAINED"}

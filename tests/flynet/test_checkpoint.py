@@ -117,13 +117,68 @@ def test_weights_of_another_network_are_refused(saved):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"config": {"width": 9}}, {"config": {"colour": 1}}, {"config": 3}, {"weights": 3}, {"metrics": None}, {"class_names": 3}],
-    ids=str,
+    [
+        {"config": {"width": 9}},
+        {"config": {"colour": 1}},
+        {"config": {"network": "x" * 5000}},
+        {"config": {"network": "\x1b[31m"}},
+        {"config": 3},
+        {"weights": 3},
+        {"weights": {7: torch.zeros(1)}},
+        {"weights": {"\x1b" * 5000: torch.zeros(1)}},
+        {"metrics": None},
+        {"metrics": {"accuracy": torch.zeros(2)}},
+        {"metrics": {7: 1.0}},
+        {"class_names": 3},
+        {"class_names": "abc"},
+        {"class_names": ["a", "b"]},
+        {"class_names": ["a", "b", 7]},
+        {"class_names": [["a"], "b", "c"]},
+        {"class_names": {"a": 1, "b": 2, "c": 3}},
+        {"class_names": [b"a", "b", "c"]},
+        {"class_names": ["a"] * 100_000},
+        {"dataset": 7},
+        {"dataset": ["digits"]},
+        {"version": "9" * 5000},
+        {"format": "\x1b" * 5000},
+        {"sha256": 7},
+    ],
+    ids=lambda changes: str(changes)[:40],
 )
 def test_damaged_content_is_refused(saved, changes):
     path, _ = saved
     rewrite(path, **changes)
-    refused(path)
+    message = refused(path)
+    assert message.isprintable()
+    assert len(message) < len(str(path)) + 300
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda tensor: tensor.to_sparse(),
+        lambda tensor: tensor.to("meta"),
+        lambda tensor: tensor.double(),
+        lambda tensor: tensor.reshape(-1),
+        lambda tensor: tensor.tolist(),
+    ],
+    ids=["sparse", "meta", "double", "flat", "list"],
+)
+def test_weights_of_another_kind_are_refused(saved, make):
+    path, model = saved
+    weights = dict(model.state_dict())
+    rewrite(path, weights={**weights, "stem.conv.weight": make(weights["stem.conv.weight"])})
+    assert "'stem.conv.weight'" in refused(path)
+
+
+def test_parameters_are_weights_too(saved):
+    """Of a file that was written by hand: their digest is that of their values."""
+    path, model = saved
+    rewrite(path, weights=dict(model.named_parameters()) | dict(model.named_buffers()))
+    assert "not those that were saved" in refused(path)  # in another order
+    weights = {name: torch.nn.Parameter(v) if v.is_floating_point() else v for name, v in model.state_dict().items()}
+    rewrite(path, weights=weights)
+    assert torch.equal(load_checkpoint(path)[0].state_dict()["stem.conv.weight"], model.state_dict()["stem.conv.weight"])
 
 
 @pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9])

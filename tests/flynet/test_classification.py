@@ -1,5 +1,6 @@
 """Training learns, repeats itself, and leaves BN statistics that fit the weights."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from flynet_tiny.errors import BadData, Diverged, UsageError
+from flynet_tiny.errors import BadCheckpoint, BadData, Diverged, UsageError
 from flynet_tiny.flynet import train as loop
 from flynet_tiny.flynet.blocks import EcaSoftmax
 from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
@@ -16,6 +17,7 @@ from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.data import ImageSet, digits
 from flynet_tiny.flynet.model import build
 from flynet_tiny.flynet.recipe import Distillation, Recipe
+from flynet_tiny.flynet.training_state import TrainingState
 
 CONFIG = FlyNetConfig(width=0.3, heads=2, resolution=16, classes=10, channels=1)
 
@@ -65,11 +67,11 @@ def test_the_temperature_falls_to_the_configurations(small_digits):
     assert {module.temperature for module in model.modules() if isinstance(module, EcaSoftmax)} == {1.0}
 
 
-@pytest.mark.parametrize(("recipe", "epoch"), [(Recipe(epochs=1, batch=64), 1), (Recipe(epochs=9, batch=64), 2)])
-def test_weights_that_are_no_numbers_are_no_result(small_digits, recipe, epoch):
+@pytest.mark.parametrize("recipe", [Recipe(epochs=1, batch=64), Recipe(epochs=9, batch=64)])
+def test_weights_that_are_no_numbers_are_no_result(small_digits, recipe):
     """The very last step is followed by no loss that would tell."""
     few = small_digits[0].first(64), small_digits[1].first(20)
-    with pytest.raises(Diverged, match=f"diverged in epoch {epoch} .*lower learning rate"):
+    with pytest.raises(Diverged, match=r"diverged in epoch 1 .*lower learning rate"):
         train_classifier(CONFIG, *few, recipe=replace(recipe, learning_rate=1e30))
 
 
@@ -163,3 +165,88 @@ def test_a_student_that_agrees_with_its_teacher_has_only_the_labels_loss(small_d
     logits = torch.arange(40.0).reshape(4, 10)
     other = Teacher(lambda _: logits.roll(1, dims=1) * 9, Distillation(temperature=1.0, alpha=1.0)).loss(images, logits, hard)
     assert float(other.detach()) > 1e-3
+
+
+def lagging(images, count):
+    """Few steps with a momentum that needs hundreds: running averages say nothing about the weights yet."""
+    return images.first(count), Recipe(epochs=3, batch=64, bn_momentum=0.01)
+
+
+def test_each_epochs_figure_is_of_the_network_that_would_be_saved(small_digits):
+    """As if training had ended there: statistics that fit the weights, and the configuration's temperature."""
+    few, recipe = lagging(small_digits[0], 256)
+    recipe = replace(recipe, temperature_start=5.0)
+    states, models = [], []
+
+    def keep(model, state):
+        states.append(state)
+        models.append(copy.deepcopy(model))
+
+    trained, metrics = train_classifier(CONFIG, few, small_digits[1], recipe=recipe, on_epoch=keep)
+    for state, model in zip(states, models, strict=True):
+        temperatures = {module.temperature for module in model.modules() if isinstance(module, EcaSoftmax)}
+        assert (temperatures == {1.0}) == (state.epoch == 3)  # it is measured with the one of inference all the same
+        under_way = {name: values.clone() for name, values in model.state_dict().items()}
+        model.set_temperature(1.0)
+        order = np.random.default_rng((0, 0)).permutation(len(few))
+        estimate_bn_statistics(
+            model, [few.training_batch(order[i : i + 64], slice(None), 0, 0) for i in range(0, len(order), 64)]
+        )
+        figure = state.history[-1]["held_out_accuracy"]
+        assert figure == evaluate_classifier(model, small_digits[1])
+        if state.best.epoch == state.epoch:
+            assert figure == state.best.score
+            assert all(torch.equal(values, state.best.weights[name]) for name, values in model.state_dict().items())
+        model.load_state_dict(under_way)  # with the averages that lag, it would have been another
+        assert evaluate_classifier(model, small_digits[1]) < figure
+    for name, parameter in trained.named_parameters():
+        assert torch.equal(parameter, models[-1].get_parameter(name))
+    assert metrics.accuracy == states[-1].history[-1]["held_out_accuracy"] == evaluate_classifier(trained, small_digits[1])
+
+
+def test_the_best_epoch_is_kept_the_later_of_equals(small_digits, monkeypatch):
+    scores = iter([0.2, 0.9, 0.5, 0.9, 0.1])
+    monkeypatch.setattr("flynet_tiny.flynet.classification.evaluate_classifier", lambda *_: next(scores))
+    few = small_digits[0].first(64), small_digits[1].first(5)
+    best = []
+    train_classifier(CONFIG, *few, recipe=Recipe(epochs=5), on_epoch=lambda _, state: best.append(state.best))
+    assert [(one.epoch, one.score) for one in best] == [(1, 0.2), (2, 0.9), (2, 0.9), (4, 0.9), (4, 0.9)]
+    assert best[1].weights is best[2].weights
+    assert not torch.equal(best[1].weights["stem.conv.weight"], best[4].weights["stem.conv.weight"])
+
+
+@pytest.mark.parametrize("stopped", [1, 2, 3])
+def test_a_resumed_training_has_the_best_epoch_of_an_uninterrupted_one(small_digits, stopped):
+    """Measuring changes nothing of what trains on; also where the interruption came after the last epoch."""
+    few, recipe = lagging(small_digits[0], 128)
+    kept = []
+
+    def keep(model, state):
+        kept.append((copy.deepcopy(model), TrainingState.from_dict(copy.deepcopy(state.as_dict()))))
+
+    whole, metrics = train_classifier(CONFIG, few, small_digits[1], recipe=recipe, on_epoch=keep)
+    start, resume = kept[stopped - 1]
+    resumed, again = train_classifier(CONFIG, few, small_digits[1], recipe=recipe, start=start, resume=resume, on_epoch=keep)
+    assert again == metrics
+    assert all(torch.equal(resumed.state_dict()[name], values) for name, values in whole.state_dict().items())
+    first, last = kept[2][1].best, kept[-1][1].best
+    assert (first.epoch, first.score) == (last.epoch, last.score)
+    assert all(torch.equal(last.weights[name], values) for name, values in first.weights.items())
+
+
+def test_a_best_epoch_of_another_network_is_refused(small_digits):
+    few, recipe = lagging(small_digits[0], 64)
+    kept = []
+    model, _ = train_classifier(CONFIG, few, small_digits[1], recipe=recipe, on_epoch=lambda m, s: kept.append(s.as_dict()))
+    for damage in (
+        lambda best: best["weights"].pop("stem.conv.weight"),
+        lambda best: best["weights"].update({"stem.conv.weight": torch.zeros(1)}),
+        lambda best: best["weights"].update({"stem.conv.weight": 3}),
+    ):
+        values = copy.deepcopy(kept[0])
+        damage(values["best"])
+        with pytest.raises(BadCheckpoint, match="best epoch is of another network"):
+            train_classifier(CONFIG, few, small_digits[1], recipe=recipe, start=model, resume=TrainingState.from_dict(values))
+    for best in (None, {}, {"epoch": "x", "score": 1, "weights": {}}, {"epoch": 1, "score": 0.5, "weights": 7}):
+        with pytest.raises(BadCheckpoint, match="state is damaged"):
+            TrainingState.from_dict({**kept[0], "best": best})

@@ -15,6 +15,7 @@ from flynet_tiny.flynet.detection import evaluate_detector, train_detector
 from flynet_tiny.flynet.detector import build_detector
 from flynet_tiny.flynet.detector_config import DetectorConfig
 from flynet_tiny.flynet.model import build, count, count_params
+from flynet_tiny.flynet.precision import half_precision
 from flynet_tiny.flynet.presets import preset
 from flynet_tiny.flynet.recipe import Optimizer, Schedule, paper_detection_recipe, small_detection_recipe
 from flynet_tiny.flynet.training_state import TrainingState
@@ -122,11 +123,12 @@ def test_a_resumed_detector_is_the_uninterrupted_one(drawn):
 
 
 def test_a_detector_trains_in_mixed_precision(drawn):
+    """On a processor that computes bfloat16; on any other in float32, and not in an emulation whose gradients are NaN."""
     config = DetectorConfig(replace(SMALL, resolution=32), 2)
     recipe = small_detection_recipe().changed(epochs=1, batch=12)
     exact, mixed = (train_detector(config, *drawn, recipe=recipe, mixed_precision=on)[1].loss for on in (False, True))
-    assert mixed != exact
     assert mixed == pytest.approx(exact, rel=0.05)
+    assert (mixed == exact) == (half_precision(torch.device("cpu")) is None)
 
 
 def test_another_number_of_classes_is_refused(drawn):

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from flynet_tiny.errors import MissingTool
+from flynet_tiny.errors import MismatchedTool, MissingTool
 from flynet_tiny.flynet.backbone import FlyNetBackbone
 from flynet_tiny.flynet.boxes import suppress
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.detector import torchvision_detector
 from flynet_tiny.flynet.model import build
+from flynet_tiny.flynet.torchvision_import import _install
 
 SMALL = FlyNetConfig(width=0.3, heads=2, resolution=64)
 OURS = torch.library.Library("torchvision", "FRAGMENT")  # lives as long as its operators
@@ -55,7 +56,34 @@ def test_the_backbone_serves_torchvisions_detectors(kind: str) -> None:
     assert set(detector.eval()(images)[0]) == {"boxes", "scores", "labels"}
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("operator torchvision::nms does not exist"),
+        ImportError("libcudart.so.13: cannot open shared object file"),
+        AttributeError("module 'torch' has no attribute 'thing'"),
+        ModuleNotFoundError("No module named 'torch._other'", name="torch._other"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_torchvision_for_another_torch_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fails(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr("flynet_tiny.flynet.torchvision_import.importlib.import_module", fails)
+    with pytest.raises(MismatchedTool) as said:
+        torchvision_detector("retinanet", FlyNetBackbone(build(SMALL, 0)), 3)
+    message = str(said.value)
+    assert message.startswith("torchvision ")
+    assert f"does not match torch {torch.__version__} ({error}); install" in message
+    assert "not installed" not in message
+    assert "--index-url https://download.pytorch.org/whl/cpu" in _install("2.13.0+cpu")
+    assert "--index-url" not in _install("2.13.0")
+
+
 def test_without_torchvision_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torchvision.models.detection", None)
-    with pytest.raises(MissingTool, match="detection"):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(MissingTool, match=r"torchvision is not installed; .*detection"):
         torchvision_detector("retinanet", FlyNetBackbone(build(SMALL, 0)), 3)

@@ -10,12 +10,12 @@ typedef struct {
 } net_add_constant_layer;
 
 static const net_add_constant_layer net_op0 = {
-  .table0 = net_op0_table0,
-  .addends = net_op0_addends,
-  .sum_multiplier = 1271421880,
-  .sum_zero = 65536,
-  .sum_shift = 17,
-  .count = 4,
+  /* table0 */ net_op0_table0,
+  /* addends */ net_op0_addends,
+  /* sum_multiplier */ 1271421880,
+  /* sum_zero */ 65536,
+  /* sum_shift */ 17,
+  /* count */ 4,
 };
 
 /* ---- kernels ---- */
@@ -71,7 +71,7 @@ FT_KERNEL void net_add_constant_1(const net_add_constant_layer *layer, const int
 }
 
 /* ---- inference ---- */
-_Static_assert(4u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(4u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

@@ -32,7 +32,7 @@ FT_KERNEL void net_concatenation_1(const int8_t *input0, const int8_t *input1, i
 }
 
 /* ---- inference ---- */
-_Static_assert(82u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(82u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

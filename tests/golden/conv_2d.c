@@ -6,8 +6,8 @@ typedef struct {
 } net_conv_2d_layer;
 
 static const net_conv_2d_layer net_op0 = {
-  .weights = net_op0_weights,
-  .input_zero_point = -54,
+  /* weights */ net_op0_weights,
+  /* input_zero_point */ -54,
 };
 
 /* ---- kernels ---- */
@@ -15,7 +15,7 @@ static const net_conv_2d_layer net_op0 = {
 /* 3x3 convolution, stride 1x1, [4,4,3] -> [4,4,2]
  * The windows of 4 pixels are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
 FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
-  ft_word *const column = scratch;
+  ft_word *const column = (ft_word *)scratch;
   int8_t *const patch = (int8_t *)(column + 56); /* a window that reaches into the padding */
   int32_t oy = 0, ox = 0;
   int8_t *out = output0;
@@ -66,21 +66,21 @@ FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input
     int8_t *volatile next = out; /* in memory: the sums need the register */
     {
       int32_t both[4], even[4];
-      const ft_word *x = column;
-      ft_packed_4_first(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
-      ft_packed_4(&w, &x, both, even);
+      const ft_word *pairs = column;
+      ft_packed_4_first(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
       int8_t *const to = next;
       {
         const int32_t multiplier = w[0], offset = w[1], shift = w[2];
@@ -105,7 +105,7 @@ FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input
 }
 
 /* ---- inference ---- */
-_Static_assert(315u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(315u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

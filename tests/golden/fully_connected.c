@@ -6,8 +6,8 @@ typedef struct {
 } net_fully_connected_layer;
 
 static const net_fully_connected_layer net_op0 = {
-  .weights = net_op0_weights,
-  .activation_max = -80,
+  /* weights */ net_op0_weights,
+  /* activation_max */ -80,
 };
 
 /* ---- kernels ---- */
@@ -15,7 +15,7 @@ static const net_fully_connected_layer net_op0 = {
 /* fully connected, [2,284] -> [2,14]
  * 2 rows are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
 FT_KERNEL void net_fully_connected_1(const net_fully_connected_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
-  ft_word *const column = scratch;
+  ft_word *const column = (ft_word *)scratch;
   const int8_t *in = input0;
   int8_t *out = output0;
   for (int32_t tile = 0; tile < 1; ++tile) {
@@ -33,40 +33,40 @@ FT_KERNEL void net_fully_connected_1(const net_fully_connected_layer *layer, con
     int8_t *volatile next = out; /* in memory: the sums need the register */
     for (int32_t channels = 0; channels < 7; ++channels) {
       int32_t both[2], even[2];
-      const ft_word *x = column;
-      ft_packed_2_first(&w, &x, both, even);
+      const ft_word *pairs = column;
+      ft_packed_2_first(&w, &pairs, both, even);
       const ft_word *const end = column + 258;
       do {
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-        ft_packed_2(&w, &x, both, even);
-      } while (x != end);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
-      ft_packed_2(&w, &x, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+        ft_packed_2(&w, &pairs, both, even);
+      } while (pairs != end);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
       int8_t *const to = next;
       {
         const int32_t multiplier = w[0], offset = w[1], shift = w[2];
@@ -88,7 +88,7 @@ FT_KERNEL void net_fully_connected_1(const net_fully_connected_layer *layer, con
 }
 
 /* ---- inference ---- */
-_Static_assert(1704u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(1704u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

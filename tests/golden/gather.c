@@ -5,7 +5,7 @@ typedef struct {
 } net_gather_layer;
 
 static const net_gather_layer net_op0 = {
-  .offsets = net_op0_offsets,
+  /* offsets */ net_op0_offsets,
 };
 
 /* ---- kernels ---- */
@@ -26,7 +26,7 @@ FT_KERNEL void net_gather_1(const net_gather_layer *layer, const int8_t *input0,
 }
 
 /* ---- inference ---- */
-_Static_assert(1202u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(1202u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

@@ -19,7 +19,7 @@ FT_KERNEL void net_maximum_1(const int8_t *input0, const int8_t *input1, int8_t 
 }
 
 /* ---- inference ---- */
-_Static_assert(52u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(52u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

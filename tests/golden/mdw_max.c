@@ -6,8 +6,8 @@ typedef struct {
 } net_depthwise_conv_2d_layer;
 
 static const net_depthwise_conv_2d_layer net_op0 = {
-  .weights = net_op0_weights,
-  .input_zero_point = 0,
+  /* weights */ net_op0_weights,
+  /* input_zero_point */ 0,
 };
 
 /* ---- kernels ---- */
@@ -15,7 +15,7 @@ static const net_depthwise_conv_2d_layer net_op0 = {
 /* 3x3 depthwise convolution, stride 1x1, [3,3,2] -> [3,3,2], the largest of 3 filters
  * One channel at a time, widened to int16 with its padding in `plane`. */
 FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
-  ft_half *const plane = scratch;
+  ft_half *const plane = (ft_half *)scratch;
   const ft_word *filter = layer->weights;
   {
     const int32_t zeros = ft_pack_low(layer->input_zero_point, layer->input_zero_point);
@@ -180,7 +180,7 @@ FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer,
 }
 
 /* ---- inference ---- */
-_Static_assert(82u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(82u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

@@ -8,10 +8,10 @@ typedef struct {
 } net_mean_layer;
 
 static const net_mean_layer net_op0 = {
-  .sum_offset = 182,
-  .mean_multiplier = 726250758,
-  .mean_zero = -510,
-  .mean_shift = 2,
+  /* sum_offset */ 182,
+  /* mean_multiplier */ 726250758,
+  /* mean_zero */ -510,
+  /* mean_shift */ 2,
 };
 
 /* ---- kernels ---- */
@@ -63,7 +63,7 @@ FT_KERNEL void net_mean_1(const net_mean_layer *layer, const int8_t *input0, int
 }
 
 /* ---- inference ---- */
-_Static_assert(737u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(737u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

@@ -9,11 +9,11 @@ typedef struct {
 } net_mul_layer;
 
 static const net_mul_layer net_op0 = {
-  .operand = net_op0_operand,
-  .offset0 = 13,
-  .offset1 = 128,
-  .multiplier = 2034275072,
-  .output_offset = 16,
+  /* operand */ net_op0_operand,
+  /* offset0 */ 13,
+  /* offset1 */ 128,
+  /* multiplier */ 2034275072,
+  /* output_offset */ 16,
 };
 
 /* ---- kernels ---- */
@@ -43,7 +43,7 @@ FT_KERNEL void net_mul_1(const net_mul_layer *layer, const int8_t *input0, int8_
 }
 
 /* ---- inference ---- */
-_Static_assert(15u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(15u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

@@ -6,8 +6,8 @@ typedef struct {
 } net_table_layer;
 
 static const net_table_layer net_op0 = {
-  .table = net_op0_table,
-  .count = 128,
+  /* table */ net_op0_table,
+  /* count */ 128,
 };
 
 /* ---- kernels ---- */
@@ -45,7 +45,7 @@ FT_KERNEL void net_table_1(const net_table_layer *layer, const int8_t *input0, i
 }
 
 /* ---- inference ---- */
-_Static_assert(128u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(128u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

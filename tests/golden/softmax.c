@@ -6,8 +6,8 @@ typedef struct {
 } net_softmax_layer;
 
 static const net_softmax_layer net_op0 = {
-  .exponentials = net_op0_exponentials,
-  .rows = 12,
+  /* exponentials */ net_op0_exponentials,
+  /* rows */ 12,
 };
 
 /* ---- kernels ---- */
@@ -47,7 +47,7 @@ FT_KERNEL void net_softmax_1(const net_softmax_layer *layer, const int8_t *input
 }
 
 /* ---- inference ---- */
-_Static_assert(120u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(120u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

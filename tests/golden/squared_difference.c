@@ -9,11 +9,11 @@ typedef struct {
 } net_squared_difference_layer;
 
 static const net_squared_difference_layer net_op0 = {
-  .table0 = net_op0_table0,
-  .table1 = net_op0_table1,
-  .square_multiplier = 1627419985,
-  .square_zero = 65536,
-  .square_shift = 17,
+  /* table0 */ net_op0_table0,
+  /* table1 */ net_op0_table1,
+  /* square_multiplier */ 1627419985,
+  /* square_zero */ 65536,
+  /* square_shift */ 17,
 };
 
 /* ---- kernels ---- */
@@ -55,7 +55,7 @@ FT_KERNEL void net_squared_difference_1(const net_squared_difference_layer *laye
 }
 
 /* ---- inference ---- */
-_Static_assert(18u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(18u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

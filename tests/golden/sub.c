@@ -8,10 +8,10 @@ typedef struct {
 } net_add_layer;
 
 static const net_add_layer net_op0 = {
-  .factor0 = 66873318,
-  .factor1 = -317855470,
-  .bias = -155269514,
-  .count = 4,
+  /* factor0 */ 66873318,
+  /* factor1 */ -317855470,
+  /* bias */ -155269514,
+  /* count */ 4,
 };
 
 /* ---- kernels ---- */
@@ -73,7 +73,7 @@ FT_KERNEL void net_add_1(const net_add_layer *layer, const int8_t *input0, const
 }
 
 /* ---- inference ---- */
-_Static_assert(20u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(20u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

@@ -21,7 +21,7 @@ FT_KERNEL void net_slice_1(const int8_t *input0, int8_t *output0) {
 }
 
 /* ---- inference ---- */
-_Static_assert(6008u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
+FT_STATIC_ASSERT(6008u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
 (net_context *context) {
   if (context == NULL || context->arena == NULL) {

@@ -37,19 +37,29 @@ def link(folder: Path, body: str = "", fault: str = "") -> Linked:
     return Linked(folder / "code.elf", folder)
 
 
+def graph_of(folder: Path, body: str = "") -> CallGraph:
+    linked = link(folder, body)
+    return read_call_graph(linked.elf, linked.objects)
+
+
+def test_one_function_has_a_bound_of_its_own(tmp_path: Path) -> None:
+    whole, shallow = stack_bound_bytes(link(tmp_path), "shallow")
+    assert 40 <= shallow < 40 + 64 < whole
+
+
 def test_the_deepest_chain_counts(tmp_path: Path) -> None:
-    bound = stack_bound(link(tmp_path))
+    bound = stack_bound(graph_of(tmp_path))
     assert bound.path == ("reset", "deep", "use")
     assert bound.bound_bytes is not None
     assert 400 + 8 + 108 <= bound.bound_bytes < 400 + 8 + 108 + 64
 
 
 def test_the_fault_handler_counts_too(tmp_path: Path) -> None:
-    assert stack_bound_bytes(link(tmp_path, fault="volatile uint8_t b[900]; use(b, 900);")) > 900
+    assert stack_bound_bytes(link(tmp_path, fault="volatile uint8_t b[900]; use(b, 900);"), "shallow")[0] > 900
 
 
 def test_functions_of_the_c_library_are_read_from_the_disassembly(tmp_path: Path) -> None:
-    graph = read_call_graph(*vars(link(tmp_path, body="static uint8_t b[99]; clear(b, sizeof b);")).values())
+    graph = graph_of(tmp_path, "static uint8_t b[99]; clear(b, sizeof b);")
     assert "memset" in graph.calls["clear"] | graph.calls["reset"]
     assert graph.frames["memset"] is not None
     assert graph.frames["memset"] > 0, "newlib's memset pushes registers"
@@ -67,7 +77,7 @@ def test_functions_of_the_c_library_are_read_from_the_disassembly(tmp_path: Path
     ],
 )
 def test_what_has_no_bound_says_why(tmp_path: Path, body: str, problem: str) -> None:
-    bound = stack_bound(link(tmp_path, body))
+    bound = stack_bound(graph_of(tmp_path, body))
     assert bound.bound_bytes is None
     assert problem in bound.problem
 

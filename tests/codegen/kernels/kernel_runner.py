@@ -26,7 +26,7 @@ from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule
 
 Int8 = npt.NDArray[np.int8]
 
-WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]
 CORTEX_M4 = [
     "-O3",
     "-mcpu=cortex-m4",
