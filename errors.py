@@ -10,12 +10,20 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Self
+
+_SHOWN_PROBLEMS = 20
 
 
 class FlynetError(Exception):
     """A mistake with one clear line for the user; `exit_code` says which kind."""
 
     exit_code = 3
+
+    def about(self, subject: object) -> Self:
+        """The same error with a message that begins with what it is about: a file's name."""
+        self.args = (f"{subject}: {self}",)
+        return self
 
 
 class UsageError(FlynetError):
@@ -70,14 +78,18 @@ class Interrupted(FlynetError):
 
 
 class UnsupportedOperators(FlynetError):
-    """All operators of a model that no kernel covers, reported at once."""
+    """All operators of a model that no kernel covers, reported at once: `found` has all, the message the first twenty.
+
+    besides  what else keeps the model from being compiled
+    """
 
     exit_code = 4
 
-    def __init__(self, found: Sequence[str]):
+    def __init__(self, found: Sequence[str], besides: str | None = None):
         self.found = tuple(found)
         head = f"{len(self.found)} unsupported operator{'s' if len(self.found) != 1 else ''}: "
-        super().__init__(head + "; ".join(self.found))
+        more = f"; and {len(self.found) - _SHOWN_PROBLEMS} more" if len(self.found) > _SHOWN_PROBLEMS else ""
+        super().__init__(head + "; ".join(self.found[:_SHOWN_PROBLEMS]) + more + (f"; besides, {besides}" if besides else ""))
 
 
 class OverBudget(FlynetError):

@@ -10,6 +10,7 @@ from ..codegen.tflite_reader import read_tflite
 from ..deploy.console import Reporter
 from ..deploy.extras import require_torch
 from ..deploy.manifest import Kind
+from ..deploy.model_file import open_tflite
 from ..deploy.network import NetworkRequest, prepare_network
 from ..deploy.output_folder import output_folder, require_replaceable
 from ..deploy.quantizing import quantize_network
@@ -17,7 +18,7 @@ from ..quoting import visible
 from ..verify.toolchain import Tool, require_tools
 from .measure import Measured, measure, measure_layers, measure_mobilenet
 from .present import as_chart, as_json, as_table, files_as_table
-from .public_files import Refused, measure_files, read_model
+from .public_files import Refused, measure_files
 
 # name, network, and the chip where it is not the one that was asked for
 FLYNETS = (
@@ -47,9 +48,9 @@ def bench(
     refused: list[Refused] = []
     rows: list[Measured | Refused] = []
     if model is not None:
-        data = read_model(model)
+        data, graph = open_tflite(model, "model")
         with reporter.step("model") as step:
-            networks.append(measure(model.name, read_tflite(data, "model"), target, hashlib.sha256(data).hexdigest()))
+            networks.append(measure(model.name, graph, target, hashlib.sha256(data).hexdigest()))
             step.say(str(model))
     elif models is not None:
         with reporter.step("models") as step:

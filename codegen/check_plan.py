@@ -69,7 +69,7 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
                 raise PlanError(f"call {index}: {name} overwrites {missing[0]}")
         owner.pop(scratch_name(index), None)
     for name in graph.outputs:
-        if root(name) not in owner:
+        if root(name) not in owner and not graph.tensor(name).is_constant:
             raise PlanError(f"graph output {name} is overwritten before the end")
 
 

@@ -18,7 +18,7 @@ from .. import __version__
 from ..quoting import c_comment, c_string, code_finalize
 from . import c_format
 from .c_library import CLibrary, EmittedOp, TraceRecord
-from .ir import Graph, Op, Tensor, macs
+from .ir import FileEnd, Graph, Op, Tensor, file_inputs, file_outputs, macs
 from .kernels.base import KernelCall, ShapeValue
 from .lifetimes import scratch_name, views_of
 from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan
@@ -68,13 +68,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Port:
-    """A graph input or output as the header shows it."""
+    """A graph input or output as the header shows it; `constant` names the array in flash of an output that never changes."""
 
     macro: str
     tensor: Tensor
+    end: FileEnd
     offset_bytes: int
     scale: str
     shape: str
+    constant: str = ""
 
 
 class _Names:
@@ -162,8 +164,9 @@ def emit(graph: Graph, ops: Sequence[Op], calls: Sequence[KernelCall], plan: Mem
     environment = template_environment()
     names = _Names(prefix, environment)
     layers = [_layer(i, op, call, graph, plan, names) for i, (op, call) in enumerate(zip(ops, calls, strict=True))]
-    inputs = [_port(f"{macro}_INPUT{i}", graph.tensor(n), plan) for i, n in enumerate(graph.inputs)]
-    outputs = [_port(f"{macro}_OUTPUT{i}", graph.tensor(n), plan) for i, n in enumerate(graph.outputs)]
+    given, made = zip(graph.inputs, file_inputs(graph), strict=True), zip(graph.outputs, file_outputs(graph), strict=True)
+    inputs = [_port(f"{macro}_INPUT{i}", graph.tensor(n), end, plan, names) for i, (n, end) in enumerate(given)]
+    outputs = [_port(f"{macro}_OUTPUT{i}", graph.tensor(n), end, plan, names) for i, (n, end) in enumerate(made)]
     trace = _trace(graph, calls, plan)
     view = {
         "name": graph.name,
@@ -215,9 +218,12 @@ def model_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _port(macro: str, tensor: Tensor, plan: MemoryPlan) -> Port:
-    offset = plan.tensor_offset(tensor.name)
-    return Port(macro, tensor, offset, c_format.c_float(tensor.scale), c_format.shape_text(tensor.shape))
+def _port(macro: str, tensor: Tensor, end: FileEnd, plan: MemoryPlan, names: _Names) -> Port:
+    scale, shape = c_format.c_float(tensor.scale), c_format.shape_text(tensor.shape)
+    if tensor.data is not None:
+        values = tensor.data.astype(np.int8).reshape(-1)
+        return Port(macro, tensor, end, 0, scale, shape, names.constant(values, macro.lower()))
+    return Port(macro, tensor, end, plan.tensor_offset(tensor.name), scale, shape)
 
 
 def _layer(index: int, op: Op, call: KernelCall, graph: Graph, plan: MemoryPlan, names: _Names) -> Layer:

@@ -175,7 +175,7 @@ def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 
     """
     exponent = math.frexp(factor)[1]
     steps = _steps_in_double(factor, max_abs_acc)
-    for bits in range(min(31, 62 + exponent), min(max_bits, 62 - max_abs_acc.bit_length(), 62 + exponent) + 1):
+    for bits in range(max(min(31, 62 + exponent), exponent + 1), min(max_bits, 62 - max_abs_acc.bit_length(), 62 + exponent) + 1):
         total = bits - exponent
         low, high = 1, (1 << bits) - 1
         for k, acc in steps:
@@ -288,6 +288,11 @@ def _int16_multiplier(real: float) -> Multiplier:
     return Multiplier(min((wide.multiplier + (1 << 15)) >> 16, (1 << 15) - 1), wide.shift)
 
 
+def hard_swish_output_multiplier(source: PerTensor, result: PerTensor) -> Multiplier:
+    """The Q15 factor of HARD_SWISH from its input, shifted left by 7 bits, to its output; LiteRT refuses a shift above 0."""
+    return _int16_multiplier(float(np.float32(1 / 128) * np.float32(source.scale) / np.float32(result.scale)))
+
+
 def hard_swish_table(source: PerTensor, result: PerTensor) -> Int8:
     """x * relu6(x + 3) / 6 of every int8 value, in LiteRT's 16-bit fixed point (a float formula differs).
 
@@ -295,7 +300,7 @@ def hard_swish_table(source: PerTensor, result: PerTensor) -> Int8:
     saturation; the product of the two is truncated, then rounded to the output.
     """
     high_resolution_scale = np.float32(1 / 128) * np.float32(source.scale)
-    output = _int16_multiplier(float(high_resolution_scale / np.float32(result.scale)))
+    output = hard_swish_output_multiplier(source, result)
     reluish = _int16_multiplier(float(high_resolution_scale / (np.float32(3) / np.float32(32768))))
     if output.shift > 0:
         raise ValueError(f"HARD_SWISH needs an output scale above {source.scale / 128:g}, not {result.scale:g}")

@@ -320,15 +320,39 @@ class Op:
         return self.kind.value
 
 
+@dataclass(frozen=True)
+class FileEnd:
+    """An input or output as the file has it.
+
+    index           of the file's tensor that holds the values: of an output, before what is left to the caller
+    element         its type: "int8", or what the graph's int8 tensor stands for ("float32": real = scale * (stored - zero point),
+                    "uint8": the byte - 128)
+    left_to_caller  the operators behind an output that are no part of the graph, in order
+    """
+
+    index: int
+    name: ForeignText
+    shape: tuple[int, ...]
+    element: str = "int8"
+    left_to_caller: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Operators in the order of execution, over named tensors."""
+    """Operators in the order of execution, over named tensors. An output may be an input or a constant, and be named twice.
+
+    file_inputs, file_outputs  one for each input and output of a graph that comes from a file
+    notes                      what reading changed of the file's form, each a sentence
+    """
 
     name: str
     tensors: Mapping[str, Tensor]
     ops: tuple[Op, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    file_inputs: tuple[FileEnd, ...] = ()
+    file_outputs: tuple[FileEnd, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def tensor(self, name: str) -> Tensor:
         return self.tensors[name]
@@ -349,6 +373,11 @@ class Graph:
             for name in op.outputs:
                 yield self.tensors[name]
 
+    def constant_outputs(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The outputs that no inference changes, by name."""
+        tensors = (self.tensors[name] for name in self.outputs)
+        return {t.name: t.data for t in tensors if t.data is not None}
+
     def with_ops(self, ops: tuple[Op, ...], new_tensors: Mapping[str, Tensor] | None = None) -> Graph:
         """The same graph with other operators (and more tensors); tensors that nothing mentions are dropped."""
         tensors = {**self.tensors, **(new_tensors or {})}
@@ -356,6 +385,20 @@ class Graph:
         for op in ops:
             used |= _mentioned(op)
         return replace(self, ops=ops, tensors={name: t for name, t in tensors.items() if name in used})
+
+
+def file_inputs(graph: Graph) -> tuple[FileEnd, ...]:
+    """How the file has each input; for a graph made by hand, as the graph has it."""
+    return graph.file_inputs or tuple(_own_end(graph.tensor(name)) for name in graph.inputs)
+
+
+def file_outputs(graph: Graph) -> tuple[FileEnd, ...]:
+    """How the file has each output; for a graph made by hand, as the graph has it."""
+    return graph.file_outputs or tuple(_own_end(graph.tensor(name)) for name in graph.outputs)
+
+
+def _own_end(tensor: Tensor) -> FileEnd:
+    return FileEnd(-1 if tensor.source_index is None else tensor.source_index, tensor.source_name, tensor.shape)
 
 
 def _mentioned(op: Op) -> set[str]:

@@ -96,7 +96,8 @@ def lifetimes(graph: Graph, calls: Sequence[KernelCall]) -> Lifetimes:
         for name in call.inputs:
             last[buffer_of[name]] = index
     for name in graph.outputs:
-        last[buffer_of[name]] = len(calls)
+        if name in buffer_of:  # a constant lies in flash
+            last[buffer_of[name]] = len(calls)
 
     buffers = [Buffer(name, graph.tensor(name).size_bytes, first[name], last[name]) for name in first]
     buffers += [Buffer(scratch_name(i), call.scratch_bytes, i, i) for i, call in enumerate(calls) if call.scratch_bytes]

@@ -39,7 +39,7 @@ Values = dict[str, Int8]
 
 
 def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Int8]:
-    """Every activation tensor of one inference by name, those inside fused operators included."""
+    """Every activation tensor of one inference by name, those inside fused operators and constant outputs included."""
     values: Values = {}
     for name in graph.inputs:
         values[name] = np.asarray(inputs[name])
@@ -47,7 +47,7 @@ def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Int8]:
         assert values[name].shape == graph.tensor(name).shape, f"input {name} has shape {values[name].shape}"
     for op in graph.ops:
         _run_op(op, graph, values)
-    return values
+    return values | {name: data.astype(np.int8) for name, data in graph.constant_outputs().items()}
 
 
 def run_op(op: Op, graph: Graph, inputs: Mapping[str, Int8]) -> dict[str, Int8]:

@@ -6,36 +6,22 @@ collected before one error is raised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from ..errors import BadModel
 from . import fixed_point
-from .ir import Quantization
-from .reading.file_model import FileOp
-from .reading.schema import ElementType
+from .reading.constant_arithmetic import FOLDED
+from .reading.file_model import FileOp, FileTensor
+from .reading.float_ends import LEFT_TO_CALLER, MOVES
+from .reading.operands import SIGNATURES, unsupported_operands
+from .reading.reshape_kinds import MOVES_NOTHING
+from .reading.schema import ACTIVATIONS, ElementType
+from .verify_graph import same_quantization
 
 Constraint = Callable[[FileOp], bool]
 
-
-def _same(a: Quantization | None, b: Quantization | None) -> bool:
-    return a is not None and b is not None and (a.scale, a.zero_point) == (b.scale, b.zero_point)
-
-
-def one_output(op: FileOp) -> bool:
-    """There is exactly one output."""
-    return len(op.outputs) == 1
-
-
-def int8_activations(op: FileOp) -> bool:
-    """Data inputs and outputs are int8."""
-    return op.input(0).type is ElementType.INT8 and op.output.type is ElementType.INT8
-
-
-def int8_operands(op: FileOp) -> bool:
-    """Both operands are int8."""
-    return op.input(1).type is ElementType.INT8
+INT32 = 1 << 31
 
 
 def known_activation(op: FileOp) -> bool:
@@ -48,28 +34,40 @@ def no_activation(op: FileOp) -> bool:
     return op.options["fused_activation"] == 0
 
 
+def bounds_in_int32(op: FileOp) -> bool:
+    """The bound of RELU6 or RELU_N1_TO_1 over the output's scale is inside int32; beyond, LiteRT refuses or wraps around."""
+    activation = ACTIVATIONS.index("RELU6") if op.opcode == "RELU6" else op.options["fused_activation"]
+    bound = {ACTIVATIONS.index("RELU6"): 6.0, ACTIVATIONS.index("RELU_N1_TO_1"): 1.0}.get(int(activation), 0.0)
+    return bound / op.output.scale < INT32 - 256
+
+
 def batch_of_one(op: FileOp) -> bool:
     """The input is [1, height, width, channels]."""
-    shape = op.input(0).shape
-    return len(shape) == 4 and shape[0] == 1
+    return op.input(0).shape[0] == 1
 
 
-def constant_weights(op: FileOp) -> bool:
-    """The weights are constant int8 with zero point 0, quantized as a whole or along the output channels."""
-    w = op.input(1)
-    return w.is_constant and w.type is ElementType.INT8 and w.quantization is not None and not any(w.quantization.zero_points)
+def symmetric_weights(op: FileOp) -> bool:
+    """The weights' zero points are 0."""
+    quantization = op.input(1).quantization
+    return quantization is not None and not any(quantization.zero_points)
 
 
-def constant_bias(op: FileOp) -> bool:
-    """The bias, if any, is constant int32."""
-    bias = op.inputs[2] if len(op.inputs) > 2 else None
-    return bias is None or (bias.is_constant and bias.type is ElementType.INT32)
+def bias_of_each_channel(op: FileOp) -> bool:
+    """The bias, if any, has one value for each output channel."""
+    bias = op.optional(2)
+    return bias is None or bias.num_elements == op.input(1).shape[_channel_axis(op)]
+
+
+def bias_without_zero_point(op: FileOp) -> bool:
+    """The bias's zero points, if it has any, are 0; LiteRT refuses others."""
+    bias = op.optional(2)
+    return bias is None or bias.quantization is None or not any(bias.quantization.zero_points)
 
 
 def whole_groups(op: FileOp) -> bool:
     """The weights' input channels go into the input's without rest; the output channels divide into as many groups."""
     channels, weights = op.input(0).shape[-1], op.input(1).shape
-    return weights[-1] > 0 and channels % weights[-1] == 0 and weights[0] % (channels // weights[-1]) == 0
+    return channels % weights[-1] == 0 and weights[0] % (channels // weights[-1]) == 0
 
 
 def plain_weights_format(op: FileOp) -> bool:
@@ -77,27 +75,19 @@ def plain_weights_format(op: FileOp) -> bool:
     return op.options["weights_format"] == 0
 
 
-def constant_second_input(op: FileOp) -> bool:
-    """The second input (axes, paddings, begins, indices) is constant int32."""
-    t = op.input(1)
-    return t.is_constant and t.type is ElementType.INT32
-
-
-def constant_third_input(op: FileOp) -> bool:
-    """The third input (sizes or ends) is constant int32."""
-    t = op.input(2)
-    return t.is_constant and t.type is ElementType.INT32
-
-
 def same_scales(op: FileOp) -> bool:
-    """Every int8 input has the output's scale and zero point."""
-    return all(_same(t.quantization, op.output.quantization) for t in op.inputs if t is not None and t.type is ElementType.INT8)
+    """Every int8 input has the output's zero point and, to one step of float32, its scale."""
+    return all(same_quantization(t.quantization, op.output.quantization) for t in _int8_inputs(op))
+
+
+def exactly_same_scales(op: FileOp) -> bool:
+    """Every int8 input has exactly the output's scale and zero point; LiteRT refuses anything else."""
+    return all((t.scale, t.zero_point) == (op.output.scale, op.output.zero_point) for t in _int8_inputs(op))
 
 
 def unit_output(op: FileOp) -> bool:
     """The output's scale is 1/256 and its zero point -128."""
-    q = op.output.quantization
-    return q is not None and (q.scale, q.zero_point) == (1 / 256, -128)
+    return (op.output.scale, op.output.zero_point) == (1 / 256, -128)
 
 
 def output_scale_above_square(op: FileOp) -> bool:
@@ -107,41 +97,58 @@ def output_scale_above_square(op: FileOp) -> bool:
 
 
 def output_scale_above_sum(op: FileOp) -> bool:
-    """The output's scale is above max(s1, s2) / 2^19; below it LiteRT aborts the process."""
+    """The output's scale is above max(s1, s2) / 2^19; from there on LiteRT aborts the process (ADD) or computes garbage (SUB)."""
     return 2.0 * max(op.input(0).scale, op.input(1).scale) < (1 << 20) * op.output.scale
 
 
 def no_wrap_of_sums(op: FileOp) -> bool:
-    """Where a channel's multiplier is 1 or more, its largest sum shifted left stays inside int32; beyond, LiteRT wraps around."""
-    weights = op.input(1)
-    bias = op.inputs[2] if len(op.inputs) > 2 else None
-    if not weights.is_constant or weights.quantization is None or (bias is not None and not bias.is_constant):
-        return True  # other rules speak of that
-    values = np.abs(weights.constant().astype(np.int64))
-    axis = 3 if op.opcode == "DEPTHWISE_CONV_2D" else 0
-    sums = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).sum(axis=1) * 255
-    if bias is not None:
-        sums = sums + np.abs(bias.constant().astype(np.int64).reshape(-1))
-    scales = np.broadcast_to(np.array(weights.quantization.scales), sums.shape)
-    factors = [fixed_point.convolution_multiplier(op.input(0).scale, s, op.output.scale) for s in scales.tolist()]
-    return all(int(total) << max(factor.shift, 0) < 1 << 31 for total, factor in zip(sums, factors, strict=True))
+    """Each channel's largest sum, shifted left where its multiplier is 1 or more, stays in int32; beyond, LiteRT wraps around."""
+    reach, scales = _largest_sums(op)
+    factors = [fixed_point.convolution_multiplier(op.input(0).scale, scale, op.output.scale) for scale in scales]
+    return all(total << max(factor.shift, 0) < INT32 for total, factor in zip(reach, factors, strict=True))
+
+
+def no_wrap_of_scaled_sums(op: FileOp) -> bool:
+    """Each channel's largest sum, and that sum on the output's scale, stay inside int32; beyond, LiteRT wraps around."""
+    reach, scales = _largest_sums(op)
+    factors = [fixed_point.convolution_factor(op.input(0).scale, scale, op.output.scale) for scale in scales]
+    return all(total < INT32 and total * factor < INT32 - 256 for total, factor in zip(reach, factors, strict=True))
 
 
 def no_wrap_of_products(op: FileOp) -> bool:
-    """Where the multiplier is 1 or more, the largest product shifted left stays inside int32; beyond, LiteRT wraps around."""
+    """The largest product, shifted left where the multiplier is 1 or more, stays inside int32; beyond, LiteRT wraps around."""
     factor = fixed_point.mul_multiplier(op.input(0).scale, op.input(1).scale, op.output.scale)
-    return (255 * 255) << max(factor.shift, 0) < 1 << 31
+    return (_reach(op.input(0)) * _reach(op.input(1))) << max(factor.shift, 0) < INT32
+
+
+def no_wrap_of_means(op: FileOp) -> bool:
+    """Where the multiplier is 1 or more, the largest sum shifted left stays inside int32; beyond, LiteRT wraps around."""
+    count = max(1, op.input(0).num_elements // op.output.num_elements)
+    factor = fixed_point.mean_multiplier(op.input(0).scale, op.output.scale, count)
+    return factor.shift <= 0 or (_reach(op.input(0)) * count) << factor.shift < INT32
+
+
+def no_wrap_of_values(op: FileOp) -> bool:
+    """The largest value, shifted left where the multiplier is 1 or more, stays inside int32; beyond, LiteRT wraps around."""
+    in_double = op.input(0).scale / op.output.scale  # QUANTIZE; RELU and RELU6 divide in float32
+    shift = max(fixed_point.quantize_multiplier(f).shift for f in (in_double, float(np.float32(in_double))))
+    return _reach(op.input(0)) << max(shift, 0) < INT32
 
 
 def hard_swish_scale(op: FileOp) -> bool:
-    """The output's scale is above 1/128 of the input's; below it LiteRT aborts the process."""
-    source, result = op.input(0).quantization, op.output.quantization
-    return source is not None and result is not None and fixed_point.hard_swish_table(source, result).size == 256
+    """The output's scale is above 1/128 of the input's; LiteRT refuses one below."""
+    return fixed_point.hard_swish_output_multiplier(op.input(0), op.output).shift <= 0
 
 
 def softmax_scale(op: FileOp) -> bool:
-    """The input's scale times beta is above 2^-26."""
-    return op.input(0).scale * op.options["beta"] * (1 << 26) > 1
+    """The input's scale times beta is above 2^-26; below it LiteRT aborts the process."""
+    return float(np.float32(op.options["beta"])) * op.input(0).scale * (1 << 26) > 1
+
+
+def softmax_row(op: FileOp) -> bool:
+    """A row has at most 4,095 elements, so that the sum of its exponentials stays inside int32."""
+    shape = op.input(0).shape
+    return len(shape) > 0 and shape[-1] <= fixed_point.SOFTMAX_MAX_DEPTH
 
 
 def no_batch_dims(op: FileOp) -> bool:
@@ -154,39 +161,69 @@ def no_ellipsis(op: FileOp) -> bool:
     return not (op.options["ellipsis_mask"] or op.options["new_axis_mask"] or op.options["offset"])
 
 
-_INT8: tuple[Constraint, ...] = (one_output, int8_activations)
-_CONV = (*_INT8, batch_of_one, constant_weights, constant_bias, known_activation)
-_BINARY = (*_INT8, int8_operands, known_activation)
-_POOL = (*_INT8, batch_of_one, known_activation, same_scales)
-_REDUCE = (*_INT8, constant_second_input)
+def _int8_inputs(op: FileOp) -> list[FileTensor]:
+    return [t for t in op.inputs if t is not None and t.type is ElementType.INT8]
+
+
+def _reach(tensor: FileTensor) -> int:
+    """The largest distance of an int8 value from the zero point."""
+    return max(127 - tensor.zero_point, 128 + tensor.zero_point)
+
+
+def _channel_axis(op: FileOp) -> int:
+    return 3 if op.opcode == "DEPTHWISE_CONV_2D" else 0
+
+
+def _largest_sums(op: FileOp) -> tuple[list[int], list[float]]:
+    """The largest |accumulator| of each output channel that any int8 input can produce, and the channels' weight scales."""
+    weights, bias, zero_point = op.input(1), op.optional(2), op.input(0).zero_point
+    rows = np.moveaxis(weights.constant(), _channel_axis(op), 0).reshape(weights.shape[_channel_axis(op)], -1)
+    positive = np.maximum(rows, 0).sum(axis=1, dtype=np.int64)
+    negative = positive - rows.sum(axis=1, dtype=np.int64)
+    added = np.zeros(1, np.int64) if bias is None else bias.constant().astype(np.int64).reshape(-1)
+    above, below = 127 - zero_point, 128 + zero_point
+    highest, lowest = positive * above + negative * below + added, positive * below + negative * above - added
+    reach = np.maximum(np.abs(highest), np.abs(lowest))
+    assert weights.quantization is not None
+    scales = weights.quantization.scales
+    return [int(v) for v in reach], list(scales if len(scales) > 1 else scales * len(reach))
+
+
+_CLAMPED = (known_activation, bounds_in_int32)
+_CONV = (*_CLAMPED, batch_of_one, symmetric_weights, bias_of_each_channel, bias_without_zero_point)
+_POOL = (*_CLAMPED, batch_of_one, same_scales)
 
 SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
-    "ADD": (*_BINARY, output_scale_above_sum),
+    "ADD": (*_CLAMPED, output_scale_above_sum),
     "AVERAGE_POOL_2D": _POOL,
-    "CONCATENATION": (*_INT8, no_activation, same_scales),
+    "CONCATENATION": (no_activation, exactly_same_scales),
     "CONV_2D": (*_CONV, whole_groups, no_wrap_of_sums),
     "DEPTHWISE_CONV_2D": (*_CONV, no_wrap_of_sums),
-    "FULLY_CONNECTED": (*_INT8, constant_weights, constant_bias, known_activation, plain_weights_format),
-    "GATHER": (*_INT8, constant_second_input, same_scales, no_batch_dims),
-    "HARD_SWISH": (*_INT8, hard_swish_scale),
-    "LOGISTIC": (*_INT8, unit_output),
-    "MAXIMUM": (*_INT8, int8_operands, same_scales),
+    "FULLY_CONNECTED": (*_CLAMPED, symmetric_weights, bias_of_each_channel, plain_weights_format, no_wrap_of_scaled_sums),
+    "GATHER": (same_scales, no_batch_dims),
+    "HARD_SWISH": (hard_swish_scale,),
+    "LOGISTIC": (unit_output,),
+    "MAXIMUM": (same_scales,),
     "MAX_POOL_2D": _POOL,
-    "MEAN": _REDUCE,
-    "MUL": (*_BINARY, no_wrap_of_products),
-    "PAD": (*_INT8, constant_second_input, same_scales),
-    "QUANTIZE": _INT8,
-    "REDUCE_MAX": (*_REDUCE, same_scales),
-    "RELU": _INT8,
-    "RELU6": _INT8,
-    "RESHAPE": (*_INT8, same_scales),
-    "SLICE": (*_INT8, constant_second_input, constant_third_input, same_scales),
-    "SOFTMAX": (*_INT8, unit_output, softmax_scale),
-    "SQUARED_DIFFERENCE": (*_INT8, int8_operands, output_scale_above_square),
-    "STRIDED_SLICE": (*_INT8, constant_second_input, constant_third_input, same_scales, no_ellipsis),
-    "SUB": (*_BINARY, output_scale_above_sum),
-    "TRANSPOSE": (*_INT8, constant_second_input, same_scales),
+    "MEAN": (no_wrap_of_means,),
+    "MUL": (*_CLAMPED, no_wrap_of_products),
+    "PAD": (same_scales,),
+    "QUANTIZE": (no_wrap_of_values,),
+    "REDUCE_MAX": (exactly_same_scales,),
+    "RELU": (no_wrap_of_values,),
+    "RELU6": (no_wrap_of_values, bounds_in_int32),
+    "RESHAPE": (same_scales,),
+    "SLICE": (same_scales,),
+    "SOFTMAX": (unit_output, softmax_scale, softmax_row),
+    "SQUARED_DIFFERENCE": (output_scale_above_square,),
+    "STRIDED_SLICE": (same_scales, no_ellipsis),
+    "SUB": (*_CLAMPED, output_scale_above_sum),
+    "TRANSPOSE": (same_scales,),
 }
+
+_NO_STATE = "recurrent layers are not compiled yet; convolutions over time (CONV_2D) are"
+_NO_VARIABLES = "variables between calls are not compiled yet; pass the state as an input and an output"
+_NO_FLOW = "control flow is not compiled; unroll it before conversion"
 
 NEAREST: Mapping[str, str] = {
     "LEAKY_RELU": "use RELU or HARD_SWISH",
@@ -210,28 +247,61 @@ NEAREST: Mapping[str, str] = {
     "MIRROR_PAD": "use PAD",
     "REDUCE_MIN": "use REDUCE_MAX of the negated values",
     "SQUARE": "use MUL of the tensor with itself",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _NO_STATE,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": _NO_STATE,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": _NO_STATE,
+    "BIDIRECTIONAL_SEQUENCE_RNN": _NO_STATE,
+    "LSTM": _NO_STATE,
+    "RNN": _NO_STATE,
+    "SVDF": _NO_STATE,
+    "CALL_ONCE": _NO_VARIABLES,
+    "VAR_HANDLE": _NO_VARIABLES,
+    "READ_VARIABLE": _NO_VARIABLES,
+    "ASSIGN_VARIABLE": _NO_VARIABLES,
+    "WHILE": _NO_FLOW,
+    "IF": _NO_FLOW,
+    "CALL": _NO_FLOW,
+    "FAKE_QUANT": "left over from quantization-aware training; convert the trained network to int8 so that it becomes scales",
+    "DENSIFY": "store the weights dense",
+    "LOG_SOFTMAX": "use SOFTMAX, or leave it to the caller",
+    "ARG_MAX": "leave it to the caller",
+    "ARG_MIN": "leave it to the caller",
+    "TOPK_V2": "leave it to the caller",
 }
+_NEAREST_CUSTOM: tuple[tuple[str, str], ...] = (
+    ("CUSTOM 'ethos-u'", "compiled by Vela for an Ethos-U; give the file from before Vela"),
+    ("CUSTOM 'edgetpu", "compiled for an Edge TPU; give the file from before edgetpu_compiler"),
+    ("CUSTOM 'Flex", "an operator of TensorFlow itself; convert without SELECT_TF_OPS"),
+    ("CUSTOM 'TFLite_Detection_PostProcess'", "leave it to the caller: cut the network before it"),
+    ("CUSTOM", "custom operators have no kernel; express it with TFLite's own"),
+)
+
+
+def has_kernel(op: FileOp) -> bool:
+    """Whether the operator's kind is compiled at all."""
+    return op.opcode in SUPPORTED
 
 
 def problems(op: FileOp) -> list[str]:
-    """What keeps an operator from being compiled, each as one phrase with its place; empty when nothing does."""
-    constraints = SUPPORTED.get(op.opcode)
-    if constraints is None:
-        advice = NEAREST.get(op.opcode)
-        return [f"{op.label} has no kernel" + (f" ({advice})" if advice else "")]
-    found = []
-    for constraint in constraints:
-        try:
-            holds = constraint(op)
-        except (BadModel, ValueError, IndexError):
-            holds = False
-        if not holds:
-            found.append(f"{op.label}: not true: {(constraint.__doc__ or '').strip().rstrip('.')}")
-    return found
+    """What keeps an operator from being compiled, each as one phrase with its place; empty when nothing does.
+
+    The operator is not malformed. The rules are asked only when its operands are what they must be: they rely on them.
+    """
+    if not has_kernel(op):
+        return [f"{op.label} has no kernel{_advice(op.opcode)}"]
+    wrong = unsupported_operands(op)
+    if wrong:
+        return [f"{op.label}: {phrase}" for phrase in wrong]
+    return [f"{op.label}: not true: {(rule.__doc__ or '').strip().rstrip('.')}" for rule in SUPPORTED[op.opcode] if not rule(op)]
+
+
+def _advice(opcode: str) -> str:
+    advice = NEAREST.get(opcode) or next((text for start, text in _NEAREST_CUSTOM if opcode.startswith(start)), None)
+    return f" ({advice})" if advice else ""
 
 
 def as_markdown() -> str:
-    """SUPPORTED_OPS.md: every operator with its rules."""
+    """SUPPORTED_OPS.md: every operator with its operands and rules."""
     lines = [
         "# Supported operators",
         "",
@@ -239,5 +309,30 @@ def as_markdown() -> str:
         "",
     ]
     for opcode, constraints in sorted(SUPPORTED.items()):
-        lines += [f"## {opcode}", "", *(f"- {(c.__doc__ or '').strip()}" for c in constraints), ""]
-    return "\n".join(lines)
+        lines += [f"## {opcode}", "", *(f"- {line}" for line in SIGNATURES[opcode].as_lines())]
+        lines += [*(f"- {(c.__doc__ or '').strip()}" for c in constraints), ""]
+    return "\n".join([*lines, *_rewritten_as_lines()])
+
+
+def _rewritten_as_lines() -> list[str]:
+    """What converters write besides these operators, and what becomes of it before the rules are asked."""
+
+    def listed(opcodes: Iterable[str]) -> str:
+        return ", ".join(sorted(opcodes))
+
+    return [
+        "## Rewritten before these rules",
+        "",
+        f"- Computed, where every operand is constant (SHAPE and RANK of any tensor are): {listed(FOLDED)}.",
+        f"- A RESHAPE, where it moves nothing: {listed(MOVES_NOTHING)}.",
+        "- A dilated convolution: SPACE_TO_BATCH_ND, convolutions of stride 1 without padding, with elementwise operators "
+        "and axes of size 1 between, BATCH_TO_SPACE_ND.",
+        "- Scale and zero point in the header: the QUANTIZE behind a float32 input, the DEQUANTIZE before a float32 output, "
+        f"and the moves between the end and them ({listed(MOVES)}); the same for uint8 ends with the scale of the int8 tensor.",
+        f"- Left to the caller, where it computes no int8 output: {listed(LEFT_TO_CALLER)} at the end.",
+        "- Constant int64 indices, axes, shapes and paddings are int32; biases of any shape are flat; weights have their scales "
+        "along the output channels, whatever axis the file names.",
+        "- Outputs may be inputs, constants, inner tensors, or one tensor twice. Inputs that nothing reads keep their place, "
+        "float ones are left out.",
+        "",
+    ]

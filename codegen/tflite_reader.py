@@ -1,7 +1,8 @@
 """The door for an int8 `.tflite` file: its bytes to a verified `Graph`.
 
-The file is untrusted: `reading.parse` checks offsets, indices and lengths, `supported_ops` the operators, `reading.build` and
-`verify_graph` their meaning.
+The file is untrusted. `reading.parse` checks offsets, indices and lengths; then the operators are looked at before anything else
+is judged, since a list of what has no kernel helps more than the first odd shape; `reading.operands` checks every operand once,
+so that the rules of `supported_ops`, `reading.build` and `verify_graph` can rely on them.
 """
 
 from __future__ import annotations
@@ -9,38 +10,90 @@ from __future__ import annotations
 from ..errors import BadModel, UnsupportedOperators
 from .ir import Graph
 from .reading.build import build_graph
-from .reading.file_model import FileModel
-from .reading.parse import parse
+from .reading.file_model import FileModel, FileOp
+from .reading.model_kind import kind_of, not_int8
+from .reading.normalise import normalise
+from .reading.operands import broken_quantization, incomplete, malformed
+from .reading.parse import parse, unknown_operators
 from .reading.schema import ElementType
-from .supported_ops import problems
+from .supported_ops import has_kernel, problems
 from .verify_graph import GraphError
 
 
 def read_tflite(data: bytes, name: str = "model") -> Graph:
     """The verified graph of a model file.
 
-    Raises `BadModel` for a file that is truncated, inconsistent, unsafe or not int8, and `UnsupportedOperators` with every
-    operator that has no kernel.
+    Raises `UnsupportedOperators` with every operator that has no kernel, and `BadModel` for a file that is truncated,
+    inconsistent, unsafe or not int8.
     """
-    model = parse(data)
-    _require_int8(model)
+    unknown = unknown_operators(data)
+    try:
+        model = parse(data)
+        _require_complete(model)
+        model = normalise(model, len(data))
+    except BadModel as error:
+        if unknown:
+            raise UnsupportedOperators([problem for op in unknown for problem in problems(op)]) from error
+        raise
+    _require_kernels(model, unknown)
+    wrong = not_int8(model)
+    if wrong is not None:
+        raise BadModel(wrong)
+    _require_sound(model)
     found = [problem for op in model.ops for problem in problems(op)]
     if found:
         raise UnsupportedOperators(found)
+    _require_int8_ends(model)
     try:
         return build_graph(model, name)
     except GraphError as error:
         raise BadModel(f"the model is inconsistent: {error}") from error
 
 
-def _require_int8(model: FileModel) -> None:
-    """Refuse every tensor that an operator or the model's boundary uses and that is neither int8 nor int32."""
-    used = [*model.inputs, *model.outputs, *(t for op in model.ops for t in (*op.inputs, *op.outputs) if t is not None)]
-    wrong = {t.index: t for t in used if t.type not in (ElementType.INT8, ElementType.INT32)}
-    if wrong:
-        listed = ", ".join(f"{t.source_name!r} ({t.type.name})" for t in list(wrong.values())[:4])
-        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-        raise BadModel(f"not an int8 model: tensors {listed}{more}; quantize it fully, input and output included")
-    for tensor in used:
-        if tensor.type is ElementType.INT8 and tensor.quantization is None:
-            raise BadModel(f"{tensor.label} is int8 without a scale")
+def _require_complete(model: FileModel) -> None:
+    """Refuse operators whose list of operands is wrong, before a rewriting looks at it."""
+    for op in model.ops:
+        gap = incomplete(op) if has_kernel(op) else None
+        if gap is not None:
+            raise BadModel(gap)
+
+
+def _require_kernels(model: FileModel, unknown: tuple[FileOp, ...]) -> None:
+    """Refuse a model with operators that have no kernel: list them, and what else is wrong with the others, in their order.
+
+    unknown  those that parsing found; of subgraphs other than the main one they are all that is known
+    """
+    elsewhere = [op for op in unknown if op.subgraph > 0]
+    if not elsewhere and all(has_kernel(op) for op in model.ops):
+        return
+    is_int8 = not_int8(model) is None
+    found = []
+    for op in (*model.ops, *elsewhere):
+        if has_kernel(op) and any(t.type is ElementType.FLOAT32 for t in op.outputs):
+            found.append(f"{op.label} computes in float")
+        elif not has_kernel(op) or (is_int8 and malformed(op) is None):
+            found += problems(op)
+    raise UnsupportedOperators(found, kind_of(model))
+
+
+def _require_sound(model: FileModel) -> None:
+    """Refuse operands that are missing or mean nothing."""
+    if not model.ops:
+        raise BadModel("the model needs an operator that computes int8 values")
+    for op in model.ops:
+        broken = malformed(op)
+        if broken is not None:
+            raise BadModel(broken)
+
+
+def _require_int8_ends(model: FileModel) -> None:
+    """Refuse ends of the model that are not int8 with one scale."""
+    for tensor in (*model.inputs, *model.outputs):
+        if tensor.type is not ElementType.INT8:
+            raise BadModel(f"{tensor.label} is an input or output of the model and is {tensor.type.name}, INT8 is needed")
+        broken = broken_quantization(tensor)
+        if broken is not None:
+            raise BadModel(broken)
+        q = tensor.quantization
+        if q is not None and q.axis is not None:
+            raise BadModel(f"{tensor.label} is an input or output of the model with {len(q.scales)} scales, one is needed")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from .contracts import broken_clause
 from .ir import (
     ClampAttrs,
@@ -19,6 +21,7 @@ from .ir import (
     OpKind,
     PadAttrs,
     PoolAttrs,
+    Quantization,
     ReduceAttrs,
     SliceAttrs,
     SoftmaxAttrs,
@@ -60,11 +63,24 @@ def verify_graph(graph: Graph) -> Graph:
     for name in sorted(inside & written):
         raise GraphError(f"{name} is inside of an operator and written by another")
     for name in graph.outputs:
-        _require(name in written, f"graph output {name} is never written")
+        is_constant = name in graph.tensors and graph.tensor(name).is_constant
+        _require(name in written or is_constant, f"graph output {name} is never written")
+        _require(graph.tensor(name).dtype is DType.INT8, f"graph output {name} is not int8")
     _require(bool(graph.outputs) and bool(graph.inputs), "a graph needs an input and an output")
     _require(bool(graph.ops), "a graph needs an operator")
     _require(len(set(graph.inputs)) == len(graph.inputs), "a graph input is named twice")
     return graph
+
+
+def same_quantization(a: Quantization | None, b: Quantization | None) -> bool:
+    """Whether two tensors' stored bytes mean the same: equal zero points, scales at most one step of float32 apart.
+
+    Converters compute the two scales of a pool or a move each on its own; LiteRT moves the bytes and looks at neither.
+    """
+    if a is None or b is None or a.axis is not None or b.axis is not None or a.zero_point != b.zero_point:
+        return False
+    low, high = sorted((np.float32(a.scale), np.float32(b.scale)))
+    return bool(high <= np.nextafter(low, np.float32(np.inf)))
 
 
 def _require(holds: bool, broken: str) -> None:
@@ -136,10 +152,9 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
         found = graph.tensor(op.output).shape
         _require(expected == found, f"{op.label}: output has shape {list(found)}, the operator gives {list(expected)}")
         if op.kind in _SAME_QUANTIZATION:
-            out = graph.tensor(op.output)
+            out = graph.tensor(op.output).quantization
             for name in op.inputs:
-                t = graph.tensor(name)
-                same = (t.scale, t.zero_point) == (out.scale, out.zero_point)
+                same = same_quantization(graph.tensor(name).quantization, out)
                 _require(same, f"{op.label}: {name} and its output must have the same scale and zero point")
     written.update(op.outputs)
 

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from ..codegen.ir import Graph
 from ..codegen.least_memory import require_host_memory
-from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel, UsageError
 from ..verify.litert_judge import LiteRtOrTwin
 from ..verify.onnx_qdq import ORT_ERRORS
@@ -22,6 +21,7 @@ from ..verify.toolchain import Tool, require_tools
 from .console import Reporter
 from .contents import built_firmware, host_library, read_contents, require_firmware
 from .extras import require_torch
+from .model_file import open_tflite
 from .network import Floats, quantize_images
 
 Scores = npt.NDArray[Any]
@@ -112,8 +112,7 @@ def _onnx(model: Path) -> Iterator[Classifier]:
 
 @contextmanager
 def _tflite(model: Path) -> Iterator[Classifier]:
-    data = _read(model)
-    graph = read_tflite(data, model.stem)
+    data, graph = open_tflite(model, model.stem)
     require_host_memory(graph)
     resolution, channels, classes = _facts(model, graph)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]

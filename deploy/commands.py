@@ -15,13 +15,13 @@ from ..codegen.compiler import compile_tflite, require_possible
 from ..codegen.least_memory import require_flash_for_weights
 from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
-from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData, BadModel
 from ..quoting import visible
 from ..report.read_report import read_report
 from .extras import require_torch
 from .library_name import given_library_name, library_name
 from .manifest import Kind
+from .model_file import open_tflite
 from .output_folder import output_folder, require_replaceable
 from .ownership import shown
 from .regular_file import read_regular
@@ -84,9 +84,8 @@ def compile_model(
 ) -> str:
     """`flynet-tiny compile`: any int8 `.tflite` to a folder with a verdict."""
     plan = Plan(get_target(target_name), emulate, seed, optimize)
-    data = _read(model)
     c_name = library_name(model.stem) if name is None else given_library_name(name)
-    graph = read_tflite(data, c_name)
+    data, graph = open_tflite(model, c_name)
     require_possible(graph, plan.target.name)
     out = out or Path(f"{c_name}-{plan.target.name}")
     if emit is None:

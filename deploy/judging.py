@@ -34,11 +34,15 @@ EMULATED_JUDGE = "emulated board"
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """All comparisons, each against the golden model in onnxruntime, and the emulated run when there was one."""
+    """All comparisons, each against the golden model in onnxruntime, and the emulated run when there was one.
+
+    notes  what the reader of the verdict must know of a judge, each a sentence
+    """
 
     pairs: tuple[Verification, ...]
     golden_outputs: tuple[Mapping[str, Int8], ...]
     emulated: EmulatedRun | None
+    notes: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -55,7 +59,7 @@ class Judgement:
             lines.append(f"{p.pair}: {counts}")
             if p.left_out:
                 lines.append(left_out_line(p.pair, p.left_out, p.left_out_why))
-        return lines
+        return [*lines, *self.notes]
 
 
 class _Replayed:
@@ -137,8 +141,9 @@ def judge(
     golden = _KeepsOutputs(graph, golden_model)
     with LiteRtJudge(graph, tflite, exact=lambda _: golden.latest) as litert:
         results = compare_judges(graph, golden, [litert, *recorded], inputs, on_input)
+        notes = (litert.note,) if litert.note else ()
     require_equal(results)
-    return Judgement(tuple(_verification(result) for result in results), tuple(golden.outputs), emulated)
+    return Judgement(tuple(_verification(result) for result in results), tuple(golden.outputs), emulated, notes)
 
 
 def _verification(result: PairResult) -> Verification:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from ..codegen.compiler import Compiled, compile_tflite
-from ..codegen.ir import Graph, Tensor, macs
+from ..codegen.ir import FileEnd, Graph, Tensor, file_inputs, file_outputs, macs
 from ..codegen.targets import Target
 from ..errors import NumbersDiffer, OverBudget
 from ..report.layers import layers_of
@@ -64,7 +64,8 @@ def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verd
         write_library(compiled.library, folder)
         step.say(
             f"{len(compiled.source_graph.ops)} operators -> {len(compiled.calls)} kernel calls, arena "
-            f"{compiled.plan.arena_bytes:,} B (most live at one time {compiled.plan.lower_bound_bytes:,} B)"
+            f"{compiled.plan.arena_bytes:,} B (most live at one time {compiled.plan.lower_bound_bytes:,} B)",
+            *compiled.source_graph.notes,
         )
     with HostLibrary(compiled.library) as host:
         try:
@@ -97,7 +98,8 @@ def _prove(
         judgement = judge(compiled, subject.tflite, host, firmware, inputs, step.progress)
         step.say(judgement.summary, *judgement.lines)
     report = _report(subject, compiled, plan, linked, NotDone("--no-emulate"), None)
-    report = replace(report, verification=judgement.pairs)
+    model = replace(report.model, notes=(*report.model.notes, *judgement.notes))
+    report = replace(report, verification=judgement.pairs, model=model)
     if judgement.emulated is not None:
         with reporter.step("emulate") as step:
             self_test = run_self_test(linked.firmware, count=False)
@@ -231,8 +233,9 @@ def _report(
         tuple(_resolution(graph.tensor(name)) for name in graph.outputs),
         subject.class_names,
         _constant_bytes(graph),
-        _ports(graph, graph.inputs),
-        _ports(graph, graph.outputs),
+        _ports(graph, graph.inputs, file_inputs(graph)),
+        _ports(graph, graph.outputs, file_outputs(graph)),
+        graph.notes,
     )
     arena = compiled.plan.arena_bytes
     if linked is None:
@@ -264,9 +267,10 @@ def _report(
     )
 
 
-def _ports(graph: Graph, names: Sequence[str]) -> tuple[Port, ...]:
+def _ports(graph: Graph, names: Sequence[str], ends: Sequence[FileEnd]) -> tuple[Port, ...]:
     tensors = [graph.tensor(name) for name in names]
-    return tuple(Port(t.source_name.raw or t.name, t.shape, t.scale, t.zero_point) for t in tensors)
+    named = zip(tensors, ends, strict=True)
+    return tuple(Port(end.name.raw or t.name, t.shape, t.scale, t.zero_point) for t, end in named)
 
 
 def _resolution(tensor: Tensor) -> tuple[int, ...]:

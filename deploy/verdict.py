@@ -23,6 +23,7 @@ def format_report(report: Mapping[str, Any]) -> str:
         _row("flash", _flash(report["flash"])),
         *_ram(report["ram"]),
         _row("fits", "yes" if report["fits"] else f"NO: {report['over_budget']}"),
+        *(_row("note", note) for note in model.get("notes", ())),
         *_verification(report["verification"]),
         *_accuracy(report["accuracy"]),
         *_fine_tuning(report.get("fine_tuning"), report["accuracy"]),

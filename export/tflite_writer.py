@@ -46,6 +46,20 @@ OPTIONS_TABLES: Mapping[str, str] = {
     "PAD": "PadOptions",
     "RESHAPE": "ReshapeOptions",
     "TRANSPOSE": "TransposeOptions",
+    "EXPAND_DIMS": "ExpandDimsOptions",
+    "SQUEEZE": "SqueezeOptions",
+    "SHAPE": "ShapeOptions",
+    "PACK": "PackOptions",
+    "UNPACK": "UnpackOptions",
+    "SPLIT": "SplitOptions",
+    "CAST": "CastOptions",
+    "FILL": "FillOptions",
+    "RANGE": "RangeOptions",
+    "REDUCE_PROD": "ReducerOptions",
+    "ARG_MAX": "ArgMaxOptions",
+    "LOG_SOFTMAX": "LogSoftmaxOptions",
+    "SPACE_TO_BATCH_ND": "SpaceToBatchNDOptions",
+    "BATCH_TO_SPACE_ND": "BatchToSpaceNDOptions",
 }
 """The options table of each operator; operators that are not listed (LOGISTIC, RELU, RELU6, ...) have none."""
 
@@ -56,6 +70,13 @@ _OP_VERSIONS: Mapping[str, int] = {
     "HARD_SWISH": 1,
     "RESHAPE": 1,
     "QUANTIZE": 1,
+    "EXPAND_DIMS": 1,
+    "SQUEEZE": 1,
+    "SHAPE": 1,
+    "CAST": 1,
+    "FILL": 1,
+    "RANGE": 1,
+    "REDUCE_PROD": 1,
 }
 _INT8_VERSION = 2  # the version in which every other operator learnt int8
 
@@ -166,7 +187,7 @@ def _options(op: OpSpec) -> Any:
             if name not in _ENUMS or value not in vars(_ENUMS[name]):
                 raise ValueError(f"{value!r} is no value of {name}")
             value = vars(_ENUMS[name])[value]
-        setattr(table, name, np.array(value, np.int32) if name == "newShape" else value)
+        setattr(table, name, np.array(value, np.int32) if name in ("newShape", "squeezeDims") else value)
     return table
 
 

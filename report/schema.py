@@ -28,6 +28,7 @@ class ModelFacts:
     outputs      the shape of each output without its batch; `classes` is the first one's last dimension
     class_names  in the order of the scores; empty where they are not known
     parameter_bytes  of all constants as the model stores them
+    notes            what reading changed of the file's form (ends in float32, folded shape arithmetic), and what a judge got
     """
 
     name: str
@@ -43,6 +44,7 @@ class ModelFacts:
     parameter_bytes: int = 0
     input_ports: tuple[Port, ...] = ()
     output_ports: tuple[Port, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..codegen.ir import FusedAttrs, Graph, Op
+from ..codegen.ir import FusedAttrs, Graph, Op, file_inputs
 from ..errors import NumbersDiffer
 from .inputs import NamedInputs
 
@@ -84,8 +84,12 @@ class Comparison:
     def __init__(self, graph: Graph, left_name: str, right_name: str) -> None:
         self._graph = graph
         self._left_name, self._right_name = left_name, right_name
-        self._producers = {name: op for op in graph.ops for name in _written(op)}
-        self._order = [name for op in graph.ops for name in _written(op)]
+        self._places = {name: op.label for op in graph.ops for name in _written(op)}
+        ends = zip(graph.inputs, file_inputs(graph), strict=True)
+        changed = {name for name, end in ends if end.element != "int8"}  # by the file's QUANTIZE: it must give our values
+        given = [name for name in graph.inputs if name in changed or name in graph.outputs]
+        self._places |= dict.fromkeys(given, "graph input") | dict.fromkeys(graph.constant_outputs(), "constant")
+        self._order = [*given, *graph.constant_outputs(), *(name for op in graph.ops for name in _written(op))]
         self._inputs = self._tensors = self._bytes = self._differing = 0
         self._first: TensorDifference | None = None
         self._left_out: list[str] = []
@@ -119,7 +123,7 @@ class Comparison:
         if count and self._first is None:
             index = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
             self._first = TensorDifference(
-                name, self._producers[name].label, index, int(left[index]), int(right[index]),
+                name, self._places[name], index, int(left[index]), int(right[index]),
                 self._left_name, self._right_name, input_name,
             )  # fmt: skip
 

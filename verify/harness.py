@@ -27,7 +27,8 @@ _WORD = 4
 class SetResult:
     """What the C computed from one set of inputs; arrays are flat.
 
-    tensors          every tensor that the C materialises, by IR name, when tracing; else only the outputs
+    tensors          every tensor that the C materialises, by IR name, when tracing (outputs as the caller gets them, at the end);
+                     else only the outputs
     op_instructions  instructions of every kernel call, when counting
     stack_bytes      how deep `<name>_invoke` went; 0 on the host
     """
@@ -97,7 +98,7 @@ def _read_set(reader: _Reader, library: CLibrary, request: Request) -> SetResult
     sizes = zip(library.output_names, library.output_bytes, strict=True)
     outputs = {name: reader.int8(size) for name, size in sizes}
     (stack_bytes,) = reader.words(1)
-    return SetResult(tensors or outputs, outputs, op_instructions, stack_bytes)
+    return SetResult(tensors | outputs, outputs, op_instructions, stack_bytes)
 
 
 class _Reader:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, NoReturn
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from ..codegen.ir import Graph
+    from ..codegen.ir import FileEnd, Graph, Tensor
 
 Int8 = npt.NDArray[np.int8]
 
@@ -56,10 +57,11 @@ class LiteRtProcess:
         """Load a model and allocate its tensors. Raises BadModel with LiteRT's reason when it cannot."""
         self._ask({"resolver": resolver.value, "preserve": preserve_all_tensors}, model)
 
-    def run(self, inputs: Mapping[int, Int8], tensors: list[int]) -> bytes:
+    def run(self, inputs: Mapping[int, npt.NDArray[np.generic]], tensors: list[int]) -> bytes:
         """The bytes of the wanted tensors, one after the other, for one set of inputs by tensor index."""
-        request = {"inputs": list(inputs), "tensors": tensors}
-        return self._ask(request, *(np.ascontiguousarray(inputs[index], np.int8).tobytes() for index in inputs))
+        types = [str(values.dtype) for values in inputs.values()]
+        request = {"inputs": list(inputs), "types": types, "tensors": tensors}
+        return self._ask(request, *(np.ascontiguousarray(values).tobytes() for values in inputs.values()))
 
     def close(self) -> None:
         """End the child."""
@@ -110,11 +112,53 @@ class LiteRtProcess:
         raise LiteRtEnded(f"LiteRT ended its process ({how}) on this model: {told[-1][:300] if told else 'no message'}")
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """How the file's tensor `index` holds the values of an int8 tensor of `shape`: in int8, or in float32 or uint8 at an end."""
+
+    index: int
+    element: str
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+
+    @staticmethod
+    def own(tensor: Tensor) -> _Stored:
+        assert tensor.source_index is not None
+        return _Stored(tensor.source_index, "int8", tensor.shape, tensor.scale, tensor.zero_point)
+
+    @staticmethod
+    def of(end: FileEnd, tensor: Tensor) -> _Stored:
+        return _Stored(end.index, end.element, tensor.shape, tensor.scale, tensor.zero_point)
+
+    @property
+    def size_bytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.element).itemsize
+
+    def encoded(self, values: Int8) -> npt.NDArray[np.generic]:
+        """int8 values as the file's tensor takes them."""
+        if self.element == "float32":
+            return np.float32(self.scale) * (values.astype(np.float32) - np.float32(self.zero_point))
+        return values.view(np.uint8) ^ np.uint8(128) if self.element == "uint8" else values
+
+    def decoded(self, payload: bytes) -> Int8:
+        """The int8 values that the file's tensor stands for."""
+        values = np.frombuffer(payload, self.element).reshape(self.shape)
+        if self.element == "float32":
+            stored = np.rint(values.astype(np.float64) / self.scale) + self.zero_point
+            values = np.clip(stored, -128, 127).astype(np.int8)
+        decoded: Int8 = (values ^ np.uint8(128)).view(np.int8) if self.element == "uint8" else values.astype(np.int8, copy=False)
+        return decoded
+
+
 class LiteRt:
     """One loaded model as a judge; `run` may be called many times. Use it as a context manager.
 
     all_tensors  every activation is read back (the default for BUILTIN_REF, impossible with XNNPACK), else only the outputs
     process      a child to share with other models; by default the model has its own
+
+    Float and uint8 ends of the file are fed with and read as the int8 values that they stand for. `note` says where LiteRT got
+    a patched copy of the file (`litert_copy`), else it is empty.
     """
 
     def __init__(
@@ -129,30 +173,53 @@ class LiteRt:
             all_tensors = resolver is Resolver.BUILTIN_REF
         if all_tensors and resolver is Resolver.XNNPACK:
             raise ValueError("XNNPACK keeps no inner tensors")
+        from ..codegen.ir import file_inputs, file_outputs  # not at the top: the child runs this file alone, outside the package
+
         self.name = "litert" if resolver is Resolver.BUILTIN_REF else "xnnpack"
-        wanted = [t.name for t in graph.activations()] if all_tensors else list(graph.outputs)
-        self._names = {index: name for name in wanted if (index := graph.tensor(name).source_index) is not None}
-        self._shapes = {index: graph.tensor(name).shape for index, name in self._names.items()}
-        self._inputs = {name: index for name in graph.inputs if (index := graph.tensor(name).source_index) is not None}
+        inner = {t.name: t for t in graph.activations() if t.source_index is not None} if all_tensors else {}
+        self._read = {name: _Stored.own(tensor) for name, tensor in inner.items()}
+        for name, end in zip(graph.outputs, file_outputs(graph), strict=True):
+            if name not in self._read:
+                if end.left_to_caller and resolver is Resolver.XNNPACK:
+                    raise _bad_model(f"{end.name!r} is behind a float {end.left_to_caller[0]}, whose input it does not keep")
+                all_tensors = all_tensors or bool(end.left_to_caller)
+                self._read[name] = _Stored.of(end, graph.tensor(name))
+        self._given = {name: _Stored.of(e, graph.tensor(name)) for name, e in zip(graph.inputs, file_inputs(graph), strict=True)}
         self._is_owner = process is None
         self._process = process or LiteRtProcess()
         try:
-            self._process.load(model, resolver, all_tensors)
+            self.note = self._load(model, resolver, all_tensors)
         except BaseException:
             self.close()
             raise
 
+    def _load(self, model: bytes, resolver: Resolver, all_tensors: bool) -> str:
+        """Load the file, or a copy of it that says the same in LiteRT's form; what the copy changed."""
+        from ..errors import BadModel
+        from .litert_copy import for_litert
+
+        changes: list[str] = []
+        while True:
+            try:
+                self._process.load(model, resolver, all_tensors)
+                return f"LiteRT judges a copy with {', '.join(changes)}" if changes else ""
+            except BadModel as error:
+                found = for_litert(model, str(error)) if self._process.is_alive else None
+                if found is None:
+                    raise
+                model, change = found
+                changes.append(change)
+
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
         """Every wanted tensor of one inference, by its name in the graph."""
-        by_index = {index: np.asarray(inputs[name], np.int8) for name, index in self._inputs.items()}
-        payload = np.frombuffer(self._process.run(by_index, list(self._names)), np.int8)
+        by_index = {stored.index: stored.encoded(np.asarray(inputs[name], np.int8)) for name, stored in self._given.items()}
+        payload = self._process.run(by_index, [stored.index for stored in self._read.values()])
         values: dict[str, Int8] = {}
         offset = 0
-        for index, name in self._names.items():
-            size = math.prod(self._shapes[index])
-            values[name] = payload[offset : offset + size].reshape(self._shapes[index])
-            offset += size
-        if offset != payload.size:
+        for name, stored in self._read.items():
+            values[name] = stored.decoded(payload[offset : offset + stored.size_bytes])
+            offset += stored.size_bytes
+        if offset != len(payload):
             raise _bad_model("LiteRT computes tensors of other sizes than the model declares")
         return values
 
@@ -170,7 +237,7 @@ class LiteRt:
 
 
 def _bad_model(message: str) -> Exception:
-    from ..errors import BadModel  # not at the top: the child runs this file alone, outside the package
+    from ..errors import BadModel  # not at the top, for the child
 
     return BadModel(message)
 
@@ -231,8 +298,8 @@ def _load(request: Mapping[str, Any], model: bytes) -> Any:
 
 def _invoke(interpreter: Any, request: Mapping[str, Any], payloads: list[bytes]) -> bytes:
     shapes = {detail["index"]: detail["shape"] for detail in interpreter.get_input_details()}
-    for index, payload in zip(request["inputs"], payloads, strict=True):
-        interpreter.set_tensor(index, np.frombuffer(payload, np.int8).reshape(shapes[index]))
+    for index, dtype, payload in zip(request["inputs"], request["types"], payloads, strict=True):
+        interpreter.set_tensor(index, np.frombuffer(payload, dtype).reshape(shapes[index]))
     interpreter.invoke()
     return b"".join(interpreter.get_tensor(index).tobytes() for index in request["tensors"])
 

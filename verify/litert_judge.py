@@ -50,7 +50,7 @@ class LiteRtJudge:
 
     exact        the exact tensors of the inputs that `run` is given at that moment, to foresee an abort; None foresees nothing
     all_tensors  every activation is read back, else only the outputs
-    A model that LiteRT does not even load raises BadModel.
+    A model that LiteRT does not even load raises BadModel; `note` says where it got a patched copy of the file.
     """
 
     name = "litert"
@@ -61,6 +61,7 @@ class LiteRtJudge:
         self._graph, self._model, self._exact, self._all_tensors = graph, model, exact, all_tensors
         self._deaths = 0
         self._litert: LiteRt | None = self._start()
+        self.note = self._litert.note
 
     def _start(self) -> LiteRt:
         return LiteRt(self._graph, self._model, all_tensors=self._all_tensors)

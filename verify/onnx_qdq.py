@@ -50,7 +50,14 @@ def build_qdq(graph: Graph) -> onnx.ModelProto:
         out.scope = op.output
         emit = _EMITTERS.get(op.kind) or EXACT_EMITTERS[op.kind]  # moves and maxima need no float
         emit(op, out)
-    return out.model([graph.tensor(name) for name in graph.outputs])
+    for name, data in graph.constant_outputs().items():
+        out.node("Identity", out.constant(data, np.int8), output=name)
+    return out.model([graph.tensor(name) for name in _made(graph)])
+
+
+def _made(graph: Graph) -> list[str]:
+    """The outputs that the model computes, each once; an input that is an output is known."""
+    return [name for name in dict.fromkeys(graph.outputs) if name not in graph.inputs]
 
 
 class QdqOnnxRuntime:
@@ -60,7 +67,7 @@ class QdqOnnxRuntime:
 
     def __init__(self, graph: Graph) -> None:
         self._inputs = graph.inputs
-        self._outputs = list(graph.outputs)
+        self._outputs = _made(graph)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         model = build_qdq(graph).SerializeToString(deterministic=True)
@@ -69,7 +76,7 @@ class QdqOnnxRuntime:
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
         """The outputs of one inference by name."""
         feeds = {name: np.asarray(inputs[name], np.int8) for name in self._inputs}
-        return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        return feeds | dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
 
 
 def _dequantized(out: OnnxGraph, value: str, tensor: Tensor) -> str:

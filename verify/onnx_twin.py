@@ -45,7 +45,11 @@ def build_twin(graph: Graph) -> onnx.ModelProto:
     for op in graph.ops:
         out.scope = op.output
         EXACT_EMITTERS[op.kind](op, out)
-    return out.model([graph.tensor(name) for op in graph.ops for name in op.outputs])
+    constants = graph.constant_outputs()
+    for name, data in constants.items():
+        out.node("Identity", out.constant(data, np.int8), output=name)
+    made = [*constants, *(name for op in graph.ops for name in op.outputs)]
+    return out.model([graph.tensor(name) for name in made])
 
 
 class OnnxTwin:

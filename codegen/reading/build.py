@@ -28,8 +28,8 @@ from ..ir import (
     TransposeAttrs,
     Window,
 )
-from ..verify_graph import MAX_SCALE, MIN_SCALE, GraphError, verify_graph
-from .file_model import FileModel, FileOp, FileTensor
+from ..verify_graph import GraphError, verify_graph
+from .file_model import FileModel, FileOp, FileTensor, as_it_is
 from .schema import ACTIVATIONS, ElementType
 
 _DTYPES = {ElementType.INT8: DType.INT8, ElementType.INT32: DType.INT32}
@@ -50,7 +50,7 @@ class _Tensors:
             self._names[tensor] = name
             data = None
             if tensor.data is not None:
-                data = tensor.data.astype(tensor.type.name.lower())
+                data = tensor.data.astype(tensor.type.name.lower(), copy=False)  # one buffer may serve thousands of tensors
                 data.setflags(write=False)
             self.by_name[name] = Tensor(
                 name, tensor.shape, _DTYPES[tensor.type], tensor.quantization, data, tensor.index, tensor.source_name
@@ -94,7 +94,17 @@ def build_graph(model: FileModel, name: str) -> Graph:
         operand_names = tuple(tensors.name(t) for t in operands)
         op = Op(OpKind(file_op.opcode), operand_names, (tensors.name(file_op.output),), attrs, file_op.index)
         ops.extend(_with_shrunk_axes(op, file_op, tensors))
-    graph = Graph(name, tensors.by_name, tuple(ops), inputs, outputs)
+    ends = (tuple(map(as_it_is, model.inputs)), tuple(map(as_it_is, model.outputs)))
+    graph = Graph(
+        name,
+        tensors.by_name,
+        tuple(ops),
+        inputs,
+        outputs,
+        model.file_inputs or ends[0],
+        model.file_outputs or ends[1],
+        model.notes,
+    )
     return verify_graph(graph.with_ops(graph.ops))
 
 
@@ -110,8 +120,6 @@ _Built = tuple[Attrs, list[FileTensor]]
 
 
 def _clamp(op: FileOp) -> tuple[int, int]:
-    if not MIN_SCALE <= op.output.scale <= MAX_SCALE:
-        raise GraphError(f"{op.label}: output scale {op.output.scale:g} is outside {MIN_SCALE:g}..{MAX_SCALE:g}")
     name = ACTIVATIONS[int(op.options["fused_activation"])]
     return fixed_point.activation_bounds(name, op.output.scale, op.output.zero_point)
 
@@ -133,8 +141,6 @@ def _window(op: FileOp, kernel_h: int, kernel_w: int) -> Window:
 
 def _conv(op: FileOp) -> _Built:
     weights = op.input(1).shape
-    if len(weights) != 4:
-        raise GraphError(f"{op.label}: weights have rank {len(weights)}, 4 is needed")
     channels = op.input(0).shape[3]
     multiplier = weights[3] // channels if op.opcode == "DEPTHWISE_CONV_2D" else 0
     return ConvAttrs(_window(op, weights[1], weights[2]), *_clamp(op), multiplier), _weighted(op)
@@ -162,6 +168,17 @@ def _two_inputs(op: FileOp) -> _Built:
 
 
 def _one_input(op: FileOp) -> _Built:
+    return NoAttrs(), [op.input(0)]
+
+
+def _reshape(op: FileOp) -> _Built:
+    wanted = op.optional(1)
+    if wanted is not None:
+        shape, elements = _integers(wanted), op.input(0).num_elements
+        known = math.prod(d for d in shape if d != -1)
+        if shape.count(-1) == 1 and known > 0 and elements % known == 0:
+            shape = tuple(elements // known if d == -1 else d for d in shape)
+        _require_shape(op, shape)
     return NoAttrs(), [op.input(0)]
 
 
@@ -193,7 +210,10 @@ def _concat(op: FileOp) -> _Built:
 
 
 def _slice(op: FileOp) -> _Built:
-    begin = _integers(op.input(1))
+    begin, size, shape = _integers(op.input(1)), _integers(op.input(2)), op.input(0).shape
+    if not len(begin) == len(size) == len(shape):
+        raise GraphError(f"{op.label}: begin {begin} and size {size} for shape {list(shape)}")
+    _require_shape(op, tuple(d - b if n == -1 else n for d, b, n in zip(shape, begin, size, strict=True)))
     return SliceAttrs(begin, (1,) * len(begin)), [op.input(0)]
 
 
@@ -221,7 +241,15 @@ def _strided_slice(op: FileOp) -> tuple[SliceAttrs, tuple[int, ...]]:
     return SliceAttrs(tuple(a[0] for a in axes), tuple(a[1] for a in axes)), tuple(a[2] for a in axes)
 
 
+def _require_shape(op: FileOp, computed: tuple[int, ...]) -> None:
+    """Refuse an output that declares another shape than its operator computes: runtimes go by the latter."""
+    if computed != op.output.shape:
+        raise GraphError(f"{op.label}: output has shape {list(op.output.shape)}, the operator gives {list(computed)}")
+
+
 def _strided_slice_attrs(op: FileOp) -> _Built:
+    counts, shrunk = _strided_slice(op)[1], int(op.options["shrink_axis_mask"])
+    _require_shape(op, tuple(n for axis, n in enumerate(counts) if not shrunk >> axis & 1))
     return _strided_slice(op)[0], [op.input(0)]
 
 
@@ -261,7 +289,7 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "RELU": _one_input,
     "RELU6": _one_input,
     "QUANTIZE": _one_input,
-    "RESHAPE": _one_input,
+    "RESHAPE": _reshape,
     "CONCATENATION": _concat,
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice_attrs,

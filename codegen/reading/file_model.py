@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import BadModel
 from ...quoting import ForeignText
-from ..ir import Quantization
+from ..ir import FileEnd, Quantization
 from .schema import ElementType
 
 
@@ -68,22 +68,25 @@ class FileTensor:
 
 @dataclass(frozen=True, eq=False)
 class FileOp:
-    """An operator; an input that the file leaves out is None. `options` are those that `schema.OPTIONS` names."""
+    """An operator; an input that the file leaves out is None. `options` are those that `schema.OPTIONS` names.
+
+    subgraph  0 is the main one, of which a `FileModel` consists
+    """
 
     index: int
     opcode: str
     inputs: tuple[FileTensor | None, ...]
     outputs: tuple[FileTensor, ...]
     options: Mapping[str, int | float]
+    subgraph: int = 0
 
     @property
     def label(self) -> str:
         """How messages name it: its place, kind and output."""
-        return (
-            f"op {self.index} {self.opcode} -> {self.outputs[0].source_name!r}"
-            if self.outputs
-            else f"op {self.index} {self.opcode}"
+        place = (
+            f"op {self.index} {self.opcode}" if self.subgraph == 0 else f"subgraph {self.subgraph} op {self.index} {self.opcode}"
         )
+        return f"{place} -> {self.outputs[0].source_name!r}" if self.outputs else place
 
     def input(self, i: int) -> FileTensor:
         """Operand i; `BadModel` where the file leaves it out."""
@@ -105,8 +108,24 @@ class FileOp:
 
 @dataclass(frozen=True, eq=False)
 class FileModel:
-    """The main subgraph: operators in order, and the tensors that go in and come out."""
+    """The main subgraph: operators in order, and the tensors that go in and come out.
+
+    file_inputs, file_outputs  the ends as the file has them, where a rewriting moved them; else empty
+    notes                      what the rewritings changed, each a sentence
+    """
 
     ops: tuple[FileOp, ...]
     inputs: tuple[FileTensor, ...]
     outputs: tuple[FileTensor, ...]
+    file_inputs: tuple[FileEnd, ...] = ()
+    file_outputs: tuple[FileEnd, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def noted(self, sentence: str) -> FileModel:
+        """The same model with one more note."""
+        return replace(self, notes=(*self.notes, sentence))
+
+
+def as_it_is(tensor: FileTensor) -> FileEnd:
+    """The end of a model that is the file's own tensor."""
+    return FileEnd(-1 if tensor.index is None else tensor.index, tensor.source_name, tensor.shape, tensor.type.name.lower())

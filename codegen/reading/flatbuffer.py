@@ -7,6 +7,7 @@ anything outside raises `BadModel` with the place. Source of the layout: FlatBuf
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +15,46 @@ import numpy.typing as npt
 
 from ...errors import BadModel
 
+_NUMBERS = {code: struct.Struct("<" + code) for code in "bBhHiIqQfd?"}
+_UINT16, _INT32, _UINT32 = _NUMBERS["H"], _NUMBERS["i"], _NUMBERS["I"]
+
+TFLITE_IDENTIFIER = b"TFL3"
+MAX_STRING_BYTES = 4096  # of a name; the rest is for nobody to read
+
 
 @dataclass(frozen=True)
+class TableList:
+    """A vector of tables, each followed when it is asked for: millions of entries may point to one table."""
+
+    owner: Table
+    start: int
+    length: int
+    what: str
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Table:
+        if not 0 <= index < self.length:
+            raise BadModel(f"{self.what} {index} is meant, but there are {self.length}")
+        return self.owner.follow(self.start + 4 * index, f"{self.what} {index}")
+
+    def __iter__(self) -> Iterator[Table]:
+        return (self[i] for i in range(self.length))
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """A table at `position` of `data`; fields are addressed by their slot in the schema."""
+    """A table at `position` of `data`; fields are addressed by their slot in the schema.
+
+    vtable, num_slots  where the offsets of the fields are, wholly inside the file, and how many
+    """
 
     data: bytes
     position: int
     what: str  # for messages: "operator 3"
+    vtable: int = 0
+    num_slots: int = 0
 
     @staticmethod
     def root(data: bytes, identifier: bytes) -> Table:
@@ -29,44 +62,40 @@ class Table:
         if len(data) < 16:
             raise BadModel(f"the file has {len(data)} bytes; it is truncated or no FlatBuffer at all")
         if data[4:8] != identifier:
-            raise BadModel(f"the file's identifier is {data[4:8]!r}, a TFLite model has {identifier!r}")
-        return Table(data, 0, "file")._follow(0, "model")
+            raise BadModel(f"this is no .tflite file: its identifier is {data[4:8]!r}, not {identifier!r}")
+        return Table(data, 0, "file").follow(0, "model")
 
-    def _unpack(self, code: str, at: int) -> int | float:
-        size = struct.calcsize(code)
-        if at < 0 or at + size > len(self.data):
+    def _unpack(self, number: struct.Struct, at: int) -> int | float:
+        if at < 0 or at + number.size > len(self.data):
             raise BadModel(
                 f"{self.what}: offset {at} lies outside the file of {len(self.data)} bytes; it is truncated or corrupt"
             )
-        value: int | float = struct.unpack_from("<" + code, self.data, at)[0]
+        value: int | float = number.unpack_from(self.data, at)[0]
         return value
 
     def _uint(self, at: int) -> int:
-        return int(self._unpack("I", at))
+        return int(self._unpack(_UINT32, at))
 
-    def _follow(self, at: int, what: str) -> Table:
+    def follow(self, at: int, what: str) -> Table:
         """The table that the offset stored at `at` points to, its vtable checked."""
         position = at + self._uint(at)
-        table = Table(self.data, position, what)
-        vtable = position - int(table._unpack("i", position))
-        size = int(table._unpack("H", vtable))
+        vtable = position - int(self._unpack(_INT32, position))
+        size = int(self._unpack(_UINT16, vtable))
         if size < 4 or size % 2 or vtable + size > len(self.data):
             raise BadModel(f"{what}: its vtable is corrupt")
-        return table
+        return Table(self.data, position, what, vtable, size // 2 - 2)
 
     def _slot(self, slot: int) -> int | None:
         """The absolute position of a field's value, or None when the field is absent."""
-        vtable = self.position - int(self._unpack("i", self.position))
-        entry = 4 + 2 * slot
-        if entry + 2 > int(self._unpack("H", vtable)):
+        if slot >= self.num_slots:
             return None
-        offset = int(self._unpack("H", vtable + entry))
+        offset: int = _UINT16.unpack_from(self.data, self.vtable + 4 + 2 * slot)[0]
         return self.position + offset if offset else None
 
     def number(self, slot: int, code: str, default: float = 0) -> int | float:
         """A scalar field; `code` is struct's letter for its type."""
         at = self._slot(slot)
-        return default if at is None else self._unpack(code, at)
+        return default if at is None else self._unpack(_NUMBERS[code], at)
 
     def integer(self, slot: int, code: str = "i", default: int = 0) -> int:
         """An integer field."""
@@ -75,7 +104,7 @@ class Table:
     def table(self, slot: int, what: str) -> Table | None:
         """A table field, or None."""
         at = self._slot(slot)
-        return None if at is None else self._follow(at, what)
+        return None if at is None else self.follow(at, what)
 
     def _vector(self, slot: int, item_bytes: int) -> tuple[int, int] | None:
         """Start and length of a vector field, wholly inside the file."""
@@ -88,12 +117,12 @@ class Table:
             raise BadModel(f"{self.what}: a list of {length} items runs past the end of the file; it is truncated or corrupt")
         return start + 4, length
 
-    def tables(self, slot: int, what: str) -> list[Table]:
-        """A vector of tables; empty when absent."""
-        span = self._vector(slot, 4)
-        if span is None:
-            return []
-        return [self._follow(span[0] + 4 * i, f"{what} {i}") for i in range(span[1])]
+    def tables(self, slot: int, what: str, limit: int | None = None) -> TableList:
+        """A vector of tables; empty when absent. `BadModel` above the limit."""
+        start, length = self._vector(slot, 4) or (0, 0)
+        if limit is not None and length > limit:
+            raise BadModel(f"{self.what} has {length} {what}s; at most {limit} are read")
+        return TableList(self, start, length, what)
 
     def array(self, slot: int, dtype: str) -> npt.NDArray[np.generic]:
         """A vector of scalars as a read-only array; empty when absent."""
@@ -103,10 +132,13 @@ class Table:
             return np.zeros(0, item)
         return np.frombuffer(self.data, item, count=span[1], offset=span[0])
 
-    def integers(self, slot: int, dtype: str = "i4") -> tuple[int, ...]:
-        """A vector of integers."""
-        return tuple(int(v) for v in self.array(slot, dtype))
+    def integers(self, slot: int, dtype: str = "i4", limit: int = 1 << 16) -> tuple[int, ...]:
+        """A vector of integers; `BadModel` above the limit."""
+        found = self.array(slot, dtype)
+        if found.size > limit:
+            raise BadModel(f"{self.what}: a list of {found.size} numbers, at most {limit} are read")
+        return tuple(int(v) for v in found)
 
     def string(self, slot: int) -> str:
-        """A string field; bytes that are no UTF-8 are replaced."""
-        return self.array(slot, "u1").tobytes().decode("utf-8", "replace")
+        """A string field, its first 4,096 bytes; bytes that are no UTF-8 are replaced."""
+        return self.array(slot, "u1")[:MAX_STRING_BYTES].tobytes().decode("utf-8", "replace")

@@ -1,6 +1,7 @@
 """The bytes of a `.tflite` to a `FileModel`: every offset, index, length and type is checked; nothing is understood yet.
 
-A tensor that no operator and no end of the model mentions is never looked at.
+A tensor that no operator and no end of the model mentions is never looked at. What a file may repeat without end (operators,
+operands, scales, constants that share one buffer) has a limit: a file of some kilobytes must not cost minutes or gigabytes.
 """
 
 from __future__ import annotations
@@ -14,33 +15,110 @@ from ...quoting import ForeignText
 from ..ir import Quantization
 from ..verify_graph import MAX_ELEMENTS, MAX_RANK
 from .file_model import FileModel, FileOp, FileTensor
-from .flatbuffer import Table
+from .flatbuffer import TFLITE_IDENTIFIER, Table, TableList
+from .foreign_formats import describe
+from .operator_names import operator_name
 from .schema import OPCODES, OPTIONS, ElementType
+
+MAX_FILE_BYTES = 1 << 28
+MAX_SUBGRAPHS = 1000
+MAX_OPERATORS = 4000
+MAX_LISTED = 2048  # inputs or outputs of one operator or of the model
+MAX_OPERANDS = 50_000  # of all operators together
+MAX_SCALES = 1 << 20  # of all tensors together
+MAX_CONSTANT_BYTES = 1 << 28  # of all tensors together: a buffer counts for each tensor that shows it
+
+_CALLERS = frozenset({"CALL", "CALL_ONCE", "IF", "WHILE", "STABLEHLO_COMPOSITE", "STABLEHLO_WHILE", "STABLEHLO_CASE"})
 
 
 def parse(data: bytes) -> FileModel:
     """The main subgraph of a file; `BadModel` for one that is truncated, inconsistent or of another format."""
-    model = Table.root(data, b"TFL3")
+    model, subgraphs = _open(data)
+    subgraph = subgraphs[0]  # others are reached through operators that call them, which the rules refuse
+    tensors = _Tensors(subgraph.tables(0, "tensor"), model.tables(4, "buffer"))
+    ops = _operators(subgraph, _Codes(model), tensors)
+    inputs = tuple(tensors.at(i, "subgraph input") for i in subgraph.integers(1, limit=MAX_LISTED))
+    outputs = tuple(tensors.at(i, "subgraph output") for i in subgraph.integers(2, limit=MAX_LISTED))
+    return FileModel(ops, inputs, outputs)
+
+
+def unknown_operators(data: bytes) -> tuple[FileOp, ...]:
+    """The operators that `schema.OPCODES` does not have, without operands: looked for before anything else is judged.
+
+    Those of the main subgraph; where it calls others, those of the others too, as far as their operators are not too many.
+    """
+    model, subgraphs = _open(data)
+    codes = _Codes(model)
+    found: list[FileOp] = []
+    seen = 0
+    for number, subgraph in enumerate(subgraphs):
+        if number > 0 and not any(op.opcode in _CALLERS for op in found):
+            break
+        tensors, operators = subgraph.tables(0, "tensor"), subgraph.tables(3, "operator", MAX_OPERATORS)
+        seen += len(operators)
+        if seen > MAX_OPERATORS:
+            break
+        for index, table in enumerate(operators):
+            opcode, is_known = codes.of(table, index)
+            if not is_known:
+                found.append(FileOp(index, opcode, (), _named_output(table, tensors), {}, number))
+    return tuple(found)
+
+
+def _open(data: bytes) -> tuple[Table, TableList]:
+    """The model's table and its subgraphs; `BadModel` says what a file is that is no `.tflite`."""
+    foreign = describe(data)
+    if foreign is not None:
+        raise BadModel(f"this is no .tflite file but {foreign}")
+    if len(data) > MAX_FILE_BYTES:
+        raise BadModel(f"the file has {len(data)} bytes; at most {MAX_FILE_BYTES} are read, and no microcontroller has as many")
+    model = Table.root(data, TFLITE_IDENTIFIER)
     version = model.integer(0, "I")
     if version != 3:
         raise BadModel(f"the model's schema version is {version}, 3 is supported")
-    subgraphs = model.tables(2, "subgraph")
-    if len(subgraphs) != 1:
-        raise BadModel(f"the model has {len(subgraphs)} subgraphs, exactly 1 is supported")
-    subgraph = subgraphs[0]
-    tensors = _Tensors(subgraph.tables(0, "tensor"), model.tables(4, "buffer"))
-    ops = _operators(subgraph, model, tensors)
-    inputs = tuple(tensors.at(i, "subgraph input") for i in subgraph.integers(1))
-    outputs = tuple(tensors.at(i, "subgraph output") for i in subgraph.integers(2))
-    return FileModel(ops, inputs, outputs)
+    subgraphs = model.tables(2, "subgraph", MAX_SUBGRAPHS)
+    if not subgraphs:
+        raise BadModel("the model has no subgraph")
+    return model, subgraphs
+
+
+class _Codes:
+    """The operators' codes: each table is read when an operator first refers to it."""
+
+    def __init__(self, model: Table) -> None:
+        self._tables = model.tables(1, "operator code")
+        self._read: dict[int, tuple[str, bool]] = {}
+
+    def of(self, operator: Table, index: int) -> tuple[str, bool]:
+        """The operator's name, and whether `schema.OPCODES` has it."""
+        at = operator.integer(0, "I")
+        if at not in self._read:
+            if at >= len(self._tables):
+                raise BadModel(f"operator {index} refers to operator code {at} of {len(self._tables)}")
+            table = self._tables[at]
+            code = max(table.integer(0, "b"), table.integer(3, "i"))
+            known = OPCODES.get(code)
+            self._read[at] = (known or operator_name(code, table.string(1)), known is not None)
+        return self._read[at]
+
+
+def _named_output(operator: Table, tensors: TableList) -> tuple[FileTensor, ...]:
+    """The first output, of which only the name is known; nothing where the file does not say."""
+    outputs = operator.integers(2, limit=MAX_LISTED)
+    if not outputs or not 0 <= outputs[0] < len(tensors):
+        return ()
+    name = ForeignText(tensors[outputs[0]].string(3))
+    return (FileTensor(outputs[0], name, (), ElementType.UNKNOWN),)
 
 
 class _Tensors:
     """The tensors by index, each read when it is first mentioned."""
 
-    def __init__(self, tables: list[Table], buffers: list[Table]):
+    def __init__(self, tables: TableList, buffers: TableList):
         self._tables, self._buffers = tables, buffers
         self._read: dict[int, FileTensor] = {}
+        self._num_scales = 0
+        self._constant_bytes = 0
 
     def at(self, index: int, where: str) -> FileTensor:
         if not 0 <= index < len(self._tables):
@@ -51,12 +129,9 @@ class _Tensors:
 
     def _tensor(self, index: int) -> FileTensor:
         table = self._tables[index]
-        shape, source_name = table.integers(0), ForeignText(table.string(3))
+        source_name = ForeignText(table.string(3))
         where = f"tensor {index} {source_name!r}"
-        if len(shape) > MAX_RANK or any(d <= 0 for d in shape) or math.prod(shape) > MAX_ELEMENTS:
-            raise BadModel(
-                f"{where} has shape {list(shape)}; rank at most {MAX_RANK}, sizes above 0, at most {MAX_ELEMENTS} elements"
-            )
+        shape = _shape(table, where)
         buffer_index = table.integer(2, "I")
         if buffer_index >= len(self._buffers):
             raise BadModel(f"{where} refers to buffer {buffer_index} of {len(self._buffers)}")
@@ -64,58 +139,71 @@ class _Tensors:
         if buffer.integer(1, "Q") > 1:
             raise BadModel(f"{where} keeps its data outside the FlatBuffer, which is not supported")
         element = ElementType.of(table.integer(1, "b"))
-        tensor = FileTensor(index, source_name, shape, element, _quantization(table, shape, where))
+        quantization = self._quantization(table, where)
         raw = buffer.array(0, "u1")
         if not raw.size or element.numpy is None:
-            return tensor
+            return FileTensor(index, source_name, shape, element, quantization)
         item = np.dtype(element.numpy)
-        if raw.size != tensor.num_elements * item.itemsize:
+        if raw.size != math.prod(shape) * item.itemsize:
             raise BadModel(f"{where} has {raw.size} bytes of data for shape {list(shape)} of {element.name.lower()}")
-        return FileTensor(index, source_name, shape, element, tensor.quantization, raw.view(item).reshape(shape))
+        self._constant_bytes += raw.size
+        if self._constant_bytes > MAX_CONSTANT_BYTES:
+            raise BadModel(
+                f"the constants up to {where} have more than {MAX_CONSTANT_BYTES} bytes together, more than any microcontroller"
+            )
+        return FileTensor(index, source_name, shape, element, quantization, raw.view(item).reshape(shape))
+
+    def _quantization(self, table: Table, where: str) -> Quantization | None:
+        q = table.table(4, f"quantization of {where}")
+        if q is None:
+            return None
+        stored = q.array(2, "f4").astype(np.float32, copy=False)
+        self._num_scales += stored.size
+        if self._num_scales > MAX_SCALES:
+            raise BadModel(f"the tensors up to {where} have more than {MAX_SCALES} scales together")
+        if not stored.size:
+            return None
+        zeros = q.array(3, "i8")
+        if zeros.size not in (0, stored.size):
+            raise BadModel(f"{where} has {stored.size} scales and {zeros.size} zero points")
+        if not bool(np.all(np.isfinite(stored) & (stored > 0))):
+            raise BadModel(f"{where} has a scale that is not finite and above 0")
+        scales = tuple(stored.tolist())
+        zero_points = tuple(zeros.tolist()) or (0,) * len(scales)
+        return Quantization(scales, zero_points, q.integer(6) if len(scales) > 1 else None)
 
 
-def _quantization(table: Table, shape: tuple[int, ...], where: str) -> Quantization | None:
-    q = table.table(4, f"quantization of {where}")
-    if q is None:
-        return None
-    scales = tuple(float(s) for s in q.array(2, "f4"))
-    zero_points = q.integers(3, "i8")
-    if not scales:
-        return None
-    if len(zero_points) == 0:
-        zero_points = (0,) * len(scales)
-    if len(scales) != len(zero_points):
-        raise BadModel(f"{where} has {len(scales)} scales and {len(zero_points)} zero points")
-    if not all(math.isfinite(s) and s > 0 for s in scales):
-        raise BadModel(f"{where} has a scale that is not finite and above 0")
-    axis = q.integer(6)
-    if len(scales) > 1 and not (0 <= axis < len(shape) and shape[axis] == len(scales)):
-        raise BadModel(f"{where} has {len(scales)} scales for axis {axis} of shape {list(shape)}")
-    return Quantization(scales, zero_points, axis if len(scales) > 1 else None)
+def _shape(table: Table, where: str) -> tuple[int, ...]:
+    dimensions = table.array(0, "i4")
+    if dimensions.size > MAX_RANK:
+        raise BadModel(f"{where} has rank {dimensions.size}, at most {MAX_RANK} is supported")
+    shape = tuple(int(d) for d in dimensions)
+    if any(d <= 0 for d in shape) or math.prod(shape) > MAX_ELEMENTS:
+        raise BadModel(f"{where} has shape {list(shape)}; sizes must be above 0, with at most {MAX_ELEMENTS} elements")
+    return shape
 
 
-def _operators(subgraph: Table, model: Table, tensors: _Tensors) -> tuple[FileOp, ...]:
-    codes = [max(t.integer(0, "b"), t.integer(3, "i")) for t in model.tables(1, "operator code")]
+def _operators(subgraph: Table, codes: _Codes, tensors: _Tensors) -> tuple[FileOp, ...]:
     ops = []
-    for index, table in enumerate(subgraph.tables(3, "operator")):
-        code_index = table.integer(0, "I")
-        if code_index >= len(codes):
-            raise BadModel(f"operator {index} refers to operator code {code_index} of {len(codes)}")
-        opcode = OPCODES.get(codes[code_index]) or _builtin_name(codes[code_index])
+    num_operands = 0
+    for index, table in enumerate(subgraph.tables(3, "operator", MAX_OPERATORS)):
+        opcode, _ = codes.of(table, index)
         options_table = table.table(4, f"options of operator {index}")
         options = {}
         for name, slot, letter, default in OPTIONS.get(opcode, ()):
             options[name] = default if options_table is None else options_table.number(slot, letter, default)
         where = f"operator {index} {opcode}"
-        inputs = tuple(None if i == -1 else tensors.at(i, where) for i in table.integers(1))
-        outputs = tuple(tensors.at(i, where) for i in table.integers(2))
-        ops.append(FileOp(index, opcode, inputs, outputs, options))
+        inputs, outputs = table.integers(1, limit=MAX_LISTED), table.integers(2, limit=MAX_LISTED)
+        num_operands += len(inputs) + len(outputs)
+        if num_operands > MAX_OPERANDS:
+            raise BadModel(f"the operators up to {where} have more than {MAX_OPERANDS} inputs and outputs together")
+        ops.append(
+            FileOp(
+                index,
+                opcode,
+                tuple(None if i == -1 else tensors.at(i, where) for i in inputs),
+                tuple(tensors.at(i, where) for i in outputs),
+                options,
+            )
+        )
     return tuple(ops)
-
-
-def _builtin_name(code: int) -> str:
-    """The schema's name of an operator that we do not support, for the message."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    names = {value: key for key, value in vars(BuiltinOperator).items() if isinstance(value, int)}
-    return str(names.get(code, f"BUILTIN_{code}"))

@@ -28,6 +28,10 @@ class ElementType(Enum):
     UINT16 = 16
     INT4 = 17
     BFLOAT16 = 18
+    INT2 = 19
+    UINT4 = 20
+    FLOAT8_E4M3FN = 21
+    FLOAT8_E5M2 = 22
     UNKNOWN = -1
 
     @classmethod
@@ -63,6 +67,13 @@ OPCODES: Mapping[int, str] = {
     14: "LOGISTIC", 17: "MAX_POOL_2D", 18: "MUL", 19: "RELU", 21: "RELU6", 22: "RESHAPE", 25: "SOFTMAX", 34: "PAD",
     36: "GATHER", 39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 45: "STRIDED_SLICE", 55: "MAXIMUM", 65: "SLICE",
     82: "REDUCE_MAX", 99: "SQUARED_DIFFERENCE", 114: "QUANTIZE", 117: "HARD_SWISH",
+    # rewritten before the rules are asked
+    6: "DEQUANTIZE", 37: "BATCH_TO_SPACE_ND", 38: "SPACE_TO_BATCH_ND", 42: "DIV", 43: "SQUEEZE", 49: "SPLIT",
+    50: "LOG_SOFTMAX", 53: "CAST", 56: "ARG_MAX", 57: "MINIMUM", 58: "LESS", 59: "NEG", 60: "PADV2", 61: "GREATER",
+    62: "GREATER_EQUAL", 63: "LESS_EQUAL", 69: "TILE", 70: "EXPAND_DIMS", 71: "EQUAL", 72: "NOT_EQUAL", 74: "SUM",
+    77: "SHAPE", 81: "REDUCE_PROD", 83: "PACK", 88: "UNPACK", 89: "REDUCE_MIN", 90: "FLOOR_DIV", 93: "ZEROS_LIKE",
+    94: "FILL", 95: "FLOOR_MOD", 96: "RANGE", 102: "SPLIT_V", 101: "ABS", 110: "RANK", 123: "SELECT_V2",
+    130: "BROADCAST_TO", 145: "BROADCAST_ARGS",
 }  # fmt: skip
 
 OptionSlot = tuple[str, int, str, float]  # name, slot, struct's letter of its type, default
@@ -74,7 +85,7 @@ OPTIONS: Mapping[str, tuple[OptionSlot, ...]] = {
     "DEPTHWISE_CONV_2D": (*_CONV, ("fused_activation", 4, "b", 0), ("dilation_w", 5, "i", 1), ("dilation_h", 6, "i", 1)),
     "AVERAGE_POOL_2D": _POOL,
     "MAX_POOL_2D": _POOL,
-    "FULLY_CONNECTED": (*_ACTIVATION_ONLY, ("weights_format", 1, "b", 0)),
+    "FULLY_CONNECTED": (*_ACTIVATION_ONLY, ("weights_format", 1, "b", 0), ("keep_num_dims", 2, "?", 0)),
     "SOFTMAX": (("beta", 0, "f", 0.0),),
     "CONCATENATION": (("axis", 0, "i", 0), ("fused_activation", 1, "b", 0)),
     "ADD": _ACTIVATION_ONLY,
@@ -83,6 +94,14 @@ OPTIONS: Mapping[str, tuple[OptionSlot, ...]] = {
     "GATHER": (("axis", 0, "i", 0), ("batch_dims", 1, "i", 0)),
     "MEAN": (("keep_dims", 0, "?", 0),),
     "REDUCE_MAX": (("keep_dims", 0, "?", 0),),
+    "REDUCE_MIN": (("keep_dims", 0, "?", 0),),
+    "REDUCE_PROD": (("keep_dims", 0, "?", 0),),
+    "SUM": (("keep_dims", 0, "?", 0),),
+    "DIV": _ACTIVATION_ONLY,
+    "PACK": (("values_count", 0, "i", 0), ("axis", 1, "i", 0)),
+    "UNPACK": (("num", 0, "i", 0), ("axis", 1, "i", 0)),
+    "SPLIT": (("num_splits", 0, "i", 0),),
+    "SPLIT_V": (("num_splits", 0, "i", 0),),
     "STRIDED_SLICE": (
         ("begin_mask", 0, "i", 0),
         ("end_mask", 1, "i", 0),

@@ -28,9 +28,9 @@ def test_no_alternative_is_given_for_what_is_supported() -> None:
     assert not set(NEAREST) & set(SUPPORTED)
 
 
-@pytest.mark.parametrize(("output_scale", "holds"), [(0.01, True), (0.01 / (1 << 14), True), (0.01 / (1 << 15), False)])
+@pytest.mark.parametrize(("output_scale", "holds"), [(0.01, True), (0.01 / (1 << 15), True), (0.01 / (1 << 16), False)])
 def test_sums_that_litert_would_wrap_are_refused(output_scale: float, holds: bool) -> None:
-    """4 weights of 127 give 129,540 at most: 17 bits, 14 more fit beside the sign."""
+    """4 weights of 127 give 65,024 at most: 16 bits, 15 more fit beside the sign (the factor is 0.5 times a power of two)."""
     x = FileTensor(None, ForeignText("x"), (1, 1, 1, 4), ElementType.INT8, Quantization((0.5,), (0,)))
     weights = np.full((1, 1, 1, 4), 127, np.int8)
     w = FileTensor(None, ForeignText("w"), weights.shape, ElementType.INT8, Quantization((0.01,), (0,), 0), weights)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from flynet_tiny.bench.measure import measure
+from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.ir import Graph
 from flynet_tiny.codegen.reference import run
 from flynet_tiny.codegen.targets import get_target
 from flynet_tiny.codegen.tflite_reader import read_tflite
+from flynet_tiny.verify.host_c import HostLibrary
+from flynet_tiny.verify.inputs import extreme_inputs
+from flynet_tiny.verify.litert import LiteRt
 
 from ..one_op_models import CASES
 from ..small_models import attention_block, mdw_max_out
@@ -99,6 +104,70 @@ def test_a_shuffle_unit_of_tensorflow_compiles(tf: Any) -> None:
     expected = run(graph, inputs)
     for tensor, values in all_tensors(tf, data, graph, inputs).items():
         np.testing.assert_array_equal(values, expected[tensor], err_msg=tensor)
+
+
+def keras_networks(tf: Any) -> dict[str, Callable[[], Any]]:
+    """What people build with Keras, on a batch that the converter does not know."""
+    layers = tf.keras.layers
+
+    def in_order(shape: tuple[int, ...], *steps: Any) -> Any:
+        image = x = tf.keras.Input(shape)
+        for step in steps:
+            x = step(x)
+        return tf.keras.Model(image, x)
+
+    def causal() -> Any:
+        signal = x = tf.keras.Input((24, 4))
+        for dilation in (1, 2, 4):
+            x = layers.Add()([x, layers.Conv1D(4, 3, padding="causal", dilation_rate=dilation, activation="relu")(x)])
+        return tf.keras.Model(signal, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling1D()(x)))
+
+    def squeeze_excite() -> Any:
+        image = tf.keras.Input((8, 8, 3))
+        x = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+        gates = layers.Dense(8, activation="sigmoid")(layers.Dense(2, activation="relu")(layers.GlobalAveragePooling2D()(x)))
+        x = layers.Multiply()([x, layers.Reshape((1, 1, 8))(gates)])
+        return tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+
+    return {
+        "conv1d": lambda: in_order((20, 3), layers.Conv1D(4, 5), layers.MaxPooling1D(2), layers.Flatten(), layers.Dense(3)),
+        "causal": causal,
+        "dilated": lambda: in_order(
+            (9, 11, 3), layers.Conv2D(4, 3, padding="same", dilation_rate=2), layers.DepthwiseConv2D(3, dilation_rate=2)
+        ),
+        "reshape": lambda: in_order((48,), layers.Reshape((4, 4, 3)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(2)),
+        "dense": lambda: in_order((5, 6), layers.Dense(8, activation="relu"), layers.Dense(4), layers.Flatten(), layers.Dense(2)),
+        "squeeze_excite": squeeze_excite,
+        "mobilenet_v3": lambda: tf.keras.applications.MobileNetV3Small((32, 32, 3), weights=None, classes=3),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("is_float", [True, False])
+@pytest.mark.parametrize("name", ["conv1d", "causal", "dilated", "reshape", "dense", "squeeze_excite", "mobilenet_v3"])
+def test_what_keras_builds_compiles_and_is_exact(tf: Any, name: str, is_float: bool) -> None:
+    """With the converter's default ends in float32, or int8 ones, and the batch None."""
+    tf.keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    model = keras_networks(tf)[name]()
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    shape = (1, *model.inputs[0].shape[1:])
+    converter.representative_dataset = lambda: ([rng.normal(size=shape).astype(np.float32)] for _ in range(8))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if not is_float:
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    data = converter.convert()
+    compiled = compile_tflite(data, name)
+    graph = compiled.source_graph
+    assert {end.element for end in (*graph.file_inputs, *graph.file_outputs)} == {"float32" if is_float else "int8"}
+    inputs = extreme_inputs(graph, 1)
+    with LiteRt(graph, data) as litert, HostLibrary(compiled.library) as host:
+        for named, c in zip(inputs, host.run_many([n.values for n in inputs]), strict=True):
+            expected = run(graph, named.values)
+            for tensor, values in (*litert.run(named.values).items(), *c.tensors.items()):
+                if tensor in expected:
+                    np.testing.assert_array_equal(values.reshape(-1), expected[tensor].reshape(-1), err_msg=tensor)
 
 
 @pytest.fixture(scope="module")

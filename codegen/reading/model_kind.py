@@ -1,0 +1,82 @@
+"""What kind of model a `.tflite` is, from the types of its tensors: for one line that says why it is not compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .file_model import FileModel, FileTensor
+from .schema import ElementType
+
+_SHOWN = 4
+_FULLY = "convert the float network with full integer quantization (a representative_dataset, TFLITE_BUILTINS_INT8)"
+
+_Types = frozenset[ElementType]
+
+
+def _narrow(constants: _Types, activations: _Types) -> str | None:
+    narrow = (constants | activations) & {ElementType.INT4, ElementType.UINT4, ElementType.INT2}
+    if not narrow:
+        return None
+    names = " and ".join(sorted(t.name for t in narrow))
+    return f"its tensors of type {names} are not supported yet; convert the network with int8 weights"
+
+
+def _wide(constants: _Types, activations: _Types) -> str | None:
+    if ElementType.INT16 not in activations:
+        return None
+    return (
+        "it is quantized with int16 activations (16x8), which are not supported yet; "
+        "convert the network with int8 activations (TFLITE_BUILTINS_INT8)"
+    )
+
+
+def _old(constants: _Types, activations: _Types) -> str | None:
+    if ElementType.UINT8 not in activations | constants:
+        return None
+    if ElementType.INT8 in activations:
+        return (
+            "it is int8 only in part, the rest is uint8; convert the network with int8 for everything, input and output included"
+        )
+    return f"it is quantized to uint8, as older converters did; {_FULLY}"
+
+
+def _floating(constants: _Types, activations: _Types) -> str | None:
+    if not activations & {ElementType.FLOAT32, ElementType.FLOAT16, ElementType.BFLOAT16, ElementType.FLOAT64}:
+        return None
+    if ElementType.INT8 in activations:
+        return f"it is quantized only in part, the rest is float; {_FULLY}"
+    if ElementType.INT8 in constants:
+        return f"only its weights are int8 (dynamic-range quantization), it computes in float; {_FULLY}"
+    if ElementType.FLOAT16 in constants:
+        return f"its weights are float16 and it computes in float; {_FULLY}"
+    return f"it is a float model; {_FULLY}"
+
+
+_KINDS: tuple[Callable[[_Types, _Types], str | None], ...] = (_narrow, _wide, _old, _floating)
+
+
+def kind_of(model: FileModel) -> str | None:
+    """What kind of model it is, if it is one of those that are known not to be all int8."""
+    written = {t for op in model.ops for t in op.outputs} | set(model.inputs)
+    used = _used(model)
+    constants = frozenset(t.type for t in used if t not in written)
+    activations = frozenset(t.type for t in used if t in written)
+    return next((text for of in _KINDS if (text := of(constants, activations)) is not None), None)
+
+
+def not_int8(model: FileModel) -> str | None:
+    """Why a model is not one of int8, with the first tensors that are not; None for one whose tensors are all int8 or int32."""
+    wrong = [t for t in _used(model) if t.type not in (ElementType.INT8, ElementType.INT32)]
+    if not wrong:
+        return None
+    return f"not an int8 model: {kind_of(model) or 'some tensors have types that no kernel takes'} (tensors {_listed(wrong)})"
+
+
+def _used(model: FileModel) -> list[FileTensor]:
+    operands = (t for op in model.ops for t in (*op.inputs, *op.outputs) if t is not None)
+    return list(dict.fromkeys((*model.inputs, *model.outputs, *operands)))
+
+
+def _listed(tensors: list[FileTensor]) -> str:
+    shown = ", ".join(f"{t.source_name!r} ({t.type.name})" for t in tensors[:_SHOWN])
+    return f"{shown} and {len(tensors) - _SHOWN} more" if len(tensors) > _SHOWN else shown

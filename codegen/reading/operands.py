@@ -1,0 +1,192 @@
+"""What each operator takes and gives, operand by operand; checked once, before any rule and before the graph is built.
+
+After `malformed` and `unsupported_operands` found nothing, every operand that an operator's signature names is there, of its
+type and rank, constant where it must be, and has one scale and zero point where one is needed (or one for each channel along the
+axis that the signature allows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ..verify_graph import MAX_RANK, MAX_SCALE, MIN_SCALE
+from .file_model import FileOp, FileTensor
+from .schema import ElementType
+
+MAX_CONCATENATED = 64
+MAX_INDICES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What one input or output must be.
+
+    channel_axis  int8: the axis along which it may have one scale for each index; None where it must have one scale
+    max_elements  of a constant that steers the operator
+    """
+
+    name: str
+    type: ElementType = ElementType.INT8
+    is_constant: bool = False
+    rank: int | None = None
+    channel_axis: int | None = None
+    may_be_missing: bool = False
+    max_elements: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The line of SUPPORTED_OPS.md."""
+        words = [*(["constant"] if self.is_constant else []), self.type.name.lower()]
+        words += [f"of rank {self.rank}"] if self.rank is not None else []
+        if self.type is ElementType.INT8:
+            channel = f", or one for each index of axis {self.channel_axis}" if self.channel_axis is not None else ""
+            words.append(f"with one scale and zero point{channel}")
+        words += [f"of at most {self.max_elements} elements"] if self.max_elements is not None else []
+        return f"{self.name}{' (may be missing)' if self.may_be_missing else ''}: {' '.join(words)}"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The inputs in TFLite's order and the one output; with `repeats` there are as many of the one input as there are."""
+
+    inputs: tuple[Operand, ...]
+    output: Operand
+    repeats: int = 1
+
+    @property
+    def counts(self) -> range:
+        """The allowed numbers of inputs."""
+        least = sum(not o.may_be_missing for o in self.inputs)
+        return range(least, len(self.inputs) * self.repeats + 1)
+
+    def as_lines(self) -> list[str]:
+        """The lines of SUPPORTED_OPS.md."""
+        many = f" (1 to {self.repeats} of them)" if self.repeats > 1 else ""
+        return [*(f"{o.text}{many}" for o in self.inputs), self.output.text]
+
+    def operand(self, i: int) -> Operand:
+        """What input i must be."""
+        return self.inputs[min(i, len(self.inputs) - 1)]
+
+
+_DATA, _OTHER, _OUTPUT = Operand("data"), Operand("second data"), Operand("output")
+_MAP, _OUTPUT_MAP = Operand("data", rank=4), Operand("output", rank=4)
+_BIAS = Operand("bias", ElementType.INT32, is_constant=True, may_be_missing=True)
+
+
+def _steering(name: str, max_elements: int = MAX_RANK, rank: int | None = 1, may_be_missing: bool = False) -> Operand:
+    return Operand(name, ElementType.INT32, True, rank, may_be_missing=may_be_missing, max_elements=max_elements)
+
+
+def _weights(rank: int, channel_axis: int) -> Operand:
+    return Operand("weights", is_constant=True, rank=rank, channel_axis=channel_axis)
+
+
+_UNARY = Signature((_DATA,), _OUTPUT)
+_BINARY = Signature((_DATA, _OTHER), _OUTPUT)
+_POOL = Signature((_MAP,), _OUTPUT_MAP)
+_REDUCE = Signature((_DATA, _steering("axes", 4 * MAX_RANK, rank=None)), _OUTPUT)
+
+SIGNATURES: Mapping[str, Signature] = {
+    "ADD": _BINARY,
+    "AVERAGE_POOL_2D": _POOL,
+    "CONCATENATION": Signature((_DATA,), _OUTPUT, repeats=MAX_CONCATENATED),
+    "CONV_2D": Signature((_MAP, _weights(4, 0), _BIAS), _OUTPUT_MAP),
+    "DEPTHWISE_CONV_2D": Signature((_MAP, _weights(4, 3), _BIAS), _OUTPUT_MAP),
+    "FULLY_CONNECTED": Signature((_DATA, _weights(2, 0), _BIAS), _OUTPUT),
+    "GATHER": Signature((_DATA, _steering("indices", MAX_INDICES)), _OUTPUT),
+    "HARD_SWISH": _UNARY,
+    "LOGISTIC": _UNARY,
+    "MAXIMUM": _BINARY,
+    "MAX_POOL_2D": _POOL,
+    "MEAN": _REDUCE,
+    "MUL": _BINARY,
+    "PAD": Signature((_DATA, _steering("paddings", 2 * MAX_RANK, rank=2)), _OUTPUT),
+    "QUANTIZE": _UNARY,
+    "REDUCE_MAX": _REDUCE,
+    "RELU": _UNARY,
+    "RELU6": _UNARY,
+    "RESHAPE": Signature((_DATA, _steering("shape", may_be_missing=True)), _OUTPUT),
+    "SLICE": Signature((_DATA, _steering("begin"), _steering("size")), _OUTPUT),
+    "SOFTMAX": _UNARY,
+    "SQUARED_DIFFERENCE": _BINARY,
+    "STRIDED_SLICE": Signature((_DATA, _steering("begin"), _steering("end"), _steering("strides")), _OUTPUT),
+    "SUB": _BINARY,
+    "TRANSPOSE": Signature((_DATA, _steering("permutation")), _OUTPUT),
+}
+
+
+def incomplete(op: FileOp) -> str | None:
+    """What is wrong with the list of an operator's operands in any runtime: too few, too many, or one written and constant."""
+    signature = SIGNATURES[op.opcode]
+    counts = signature.counts
+    if len(op.inputs) not in counts:
+        needed = f"{counts[0]} to {counts[-1]} are" if len(counts) > 1 else f"{counts[0]} {'is' if counts[0] == 1 else 'are'}"
+        return f"{op.label}: it has {len(op.inputs)} inputs, {needed} allowed"
+    if len(op.outputs) != 1:
+        return f"{op.label}: it has {len(op.outputs)} outputs, 1 is needed"
+    if op.output.is_constant:
+        return f"{op.label}: it writes {op.output.label}, which is a constant"
+    for i, tensor in enumerate(op.inputs):
+        if tensor is None and not signature.operand(i).may_be_missing:
+            return f"{op.label}: input {i} ({signature.operand(i).name}) is missing"
+    return None
+
+
+def malformed(op: FileOp) -> str | None:
+    """What is wrong with an operator in any runtime: it is incomplete, or an int8 operand's quantization means nothing."""
+    gap = incomplete(op)
+    if gap is not None:
+        return gap
+    for _, tensor in _operands(op):
+        if tensor.type is ElementType.INT8:
+            broken = broken_quantization(tensor)
+            if broken is not None:
+                return f"{op.label}: {broken}"
+    return None
+
+
+def broken_quantization(tensor: FileTensor) -> str | None:
+    """What keeps an int8 tensor's scales and zero points from meaning anything."""
+    q = tensor.quantization
+    if q is None:
+        return f"{tensor.label} is int8 without a scale"
+    if q.axis is not None and not (0 <= q.axis < len(tensor.shape) and tensor.shape[q.axis] == len(q.scales)):
+        return f"{tensor.label} has {len(q.scales)} scales for axis {q.axis} of shape {list(tensor.shape)}"
+    if not all(-128 <= z <= 127 for z in q.zero_points):
+        return f"{tensor.label} has a zero point outside -128..127"
+    if not tensor.is_constant and not all(MIN_SCALE <= s <= MAX_SCALE for s in q.scales):
+        return f"{tensor.label} has scale {q.scales[0]:g}, outside {MIN_SCALE:g}..{MAX_SCALE:g}"
+    return None
+
+
+def unsupported_operands(op: FileOp) -> list[str]:
+    """What an operator that is not malformed has for operands that no kernel takes, each as a phrase without its place."""
+    found = []
+    for operand, tensor in _operands(op):
+        what = f"its {operand.name} {tensor.label}"
+        if tensor.type is not operand.type:
+            found.append(f"{what} is {tensor.type.name}, {operand.type.name} is needed")
+            continue
+        if operand.is_constant and not tensor.is_constant:
+            found.append(f"{what} is computed at run time, a constant is needed")
+        if operand.rank is not None and len(tensor.shape) != operand.rank:
+            found.append(f"{what} has shape {list(tensor.shape)}, rank {operand.rank} is needed")
+        if operand.max_elements is not None and tensor.num_elements > operand.max_elements:
+            found.append(f"{what} has {tensor.num_elements} elements, at most {operand.max_elements} are taken")
+        q = tensor.quantization
+        if tensor.type is ElementType.INT8 and q is not None and q.axis not in (None, operand.channel_axis):
+            allowed = "one scale" if operand.channel_axis is None else f"one scale, or scales along axis {operand.channel_axis}"
+            found.append(f"{what} has {len(q.scales)} scales along axis {q.axis}; {allowed} can be")
+    return found
+
+
+def _operands(op: FileOp) -> Iterator[tuple[Operand, FileTensor]]:
+    """The operands that are there, inputs first, each with what it must be."""
+    signature = SIGNATURES[op.opcode]
+    for i, tensor in enumerate(op.inputs):
+        if tensor is not None:
+            yield signature.operand(i), tensor
+    for tensor in op.outputs:
+        yield signature.output, tensor

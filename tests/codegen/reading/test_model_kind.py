@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from flynet_tiny.codegen.tflite_reader import read_tflite
+from flynet_tiny.errors import BadModel, UnsupportedOperators
+from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
+
+from ...one_op_models import conv_2d, fully_connected
+from .bombs import RELU, plain
+from .operand_mutants import MUTATIONS, pack, unpack
+
+
+def _typed(data: bytes, **types: str) -> bytes:
+    """The file with other types at places of its one operator: `input0="INT16"`."""
+    model = unpack(data)
+    for place, name in types.items():
+        MUTATIONS[f"type {name}"](model, -1 if place == "output" else int(place.removeprefix("input")))
+        if place != "output" and name == "FLOAT32":
+            model.subgraphs[0].tensors[model.subgraphs[0].operators[0].inputs[int(place[-1])]].buffer = 0
+    return pack(model)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (_typed(conv_2d(), input0="INT16", output="INT16"), r"int16 activations \(16x8\), which are not supported yet"),
+        (_typed(fully_connected(), input1="INT4"), r"INT4 are not supported yet.*\(tensors 'w' \(INT4\)\)"),
+        (_typed(conv_2d(), input0="FLOAT32", output="FLOAT32"), r"only its weights are int8 \(dynamic-range quantization\)"),
+        (_typed(conv_2d(bias=False), input0="FLOAT32", output="FLOAT32", input1="FLOAT32"), "it is a float model"),
+        (_typed(conv_2d(), input0="UINT8", input1="UINT8", output="UINT8"), "quantized to uint8, as older converters did"),
+    ],
+)
+def test_a_model_of_other_types_says_what_it_is(data: bytes, message: str) -> None:
+    with pytest.raises(BadModel, match=message) as caught:
+        read_tflite(data)
+    assert str(caught.value).startswith("not an int8 model: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_operators_without_a_kernel_come_before_types_and_shapes() -> None:
+    """A recurrent float network with a tensor that has no elements: the operators say more than its types and shapes do."""
+    tensors = (TensorSpec("x", (1, 4), "float32"), TensorSpec("h", (0,), "float32"), TensorSpec("y", (1, 4), "float32"))
+    ops = (
+        OpSpec("UNIDIRECTIONAL_SEQUENCE_LSTM", ("x", "h"), ("y",), {}),
+        OpSpec("RELU", ("x",), ("h",), {}),
+        OpSpec("GELU", ("x",), ("h",), {}),
+    )
+    with pytest.raises(UnsupportedOperators) as caught:
+        read_tflite(write_tflite(ModelSpec(tensors, ops, ("x",), ("y",))))
+    assert [text.split(" ")[2] for text in caught.value.found] == ["UNIDIRECTIONAL_SEQUENCE_LSTM", "GELU"]
+    assert "recurrent layers are not compiled yet" in caught.value.found[0]
+
+
+def test_a_float_model_with_operators_without_a_kernel_says_both() -> None:
+    tensors = (TensorSpec("x", (1, 4), "float32"), TensorSpec("y", (1, 4), "float32"))
+    data = write_tflite(ModelSpec(tensors, (OpSpec("GELU", ("x",), ("y",), {}),), ("x",), ("y",)))
+    with pytest.raises(
+        UnsupportedOperators, match=r"op 0 GELU -> 'y' has no kernel \(use HARD_SWISH\); besides, it is a float model"
+    ):
+        read_tflite(data)
+
+
+@pytest.mark.parametrize(
+    ("custom_code", "message"),
+    [
+        ("ethos-u", r"CUSTOM 'ethos-u' -> 'y' has no kernel \(compiled by Vela for an Ethos-U; give the file from before Vela\)"),
+        ("edgetpu-custom-op", "give the file from before edgetpu_compiler"),
+        ("FlexErf", r"CUSTOM 'FlexErf' .* convert without SELECT_TF_OPS"),
+        ("mine\x1b[2J\n", r"CUSTOM 'mine\\x1b\[2J\\x0a' -> 'y' has no kernel \(custom operators have no kernel"),
+    ],
+)
+def test_custom_operators_are_named_as_the_file_does(custom_code: str, message: str) -> None:
+    file = plain()
+    file.codes = [file.code(32, custom_code)]
+    with pytest.raises(UnsupportedOperators, match=message) as caught:
+        read_tflite(file.bytes())
+    assert str(caught.value).isprintable()
+
+
+def test_operators_of_called_subgraphs_are_listed() -> None:
+    file = plain(builtin=129)  # CALL_ONCE
+    file.copies_of_subgraph = 2
+    with pytest.raises(UnsupportedOperators, match=r"op 0 CALL_ONCE.*; subgraph 1 op 0 CALL_ONCE"):
+        read_tflite(file.bytes())
+
+
+def test_subgraphs_that_nothing_calls_are_not_looked_at() -> None:
+    file = plain(RELU)
+    file.copies_of_subgraph = 2
+    assert [op.kind.value for op in read_tflite(file.bytes()).ops] == ["RELU"]
