@@ -11,7 +11,7 @@ DEMO_OUT := $(DEMO)/stm32f412
 
 WITH := with-torch with-test with-lint with-tensorflow
 
-.PHONY: $(WITH) help setup demo test test-slow test-tensorflow lint bench models ablation rounding golden docs clean
+.PHONY: $(WITH) help setup demo test test-slow test-tensorflow fuzz lint bench models ablation rounding golden docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ test-slow: with-test ## the long sweeps
 
 test-tensorflow: with-tensorflow ## cross-check with TensorFlow (installs it, 1.3 GB)
 	$(BIN)/python -m pytest -m tensorflow
+
+fuzz: with-test ## 200,000 broken files for the reader, 1,000 drawn graphs through all judges (an hour on 2 cores)
+	$(BIN)/python -m tests.fuzz
 
 lint: with-lint ## ruff and mypy
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from . import __version__
-from .errors import FlynetError
+from .errors import NO_ROOM, FlynetError, Interrupted, OutputFailed
 from .quoting import for_terminal
 
 
@@ -41,7 +41,8 @@ def cli() -> None:
     emulated Cortex-M.
 
     Exit codes: 0 done; 1 a bug of ours; 2 usage; 3 bad or unsafe model or data; 4 unsupported operator; 5 over budget; 6 numbers
-    differ; 7 a needed external tool is missing; 130 interrupted.
+    differ; 7 a needed external tool is missing; 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP, each with everything
+    cleaned up.
     """
 
 
@@ -52,7 +53,10 @@ _EMIT = click.option(
 )
 _TARGET = click.option("--target", required=True, metavar="CHIP", help="Microcontroller; 'flynet-tiny targets' lists them.")
 _OUT = click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Output folder; it appears whole or not at all."
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Output folder; it appears whole or not at all, and replaces only what we wrote.",
 )
 _OPTIMIZE = click.option(
     "--optimize",
@@ -319,7 +323,12 @@ def train(
 @click.option("--mean", metavar="R,G,B", help="In place of --pixels: subtracted from pixels of 0 to 1; one value for grey.")
 @click.option("--std", metavar="R,G,B", help="With --mean: what the difference is divided by.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N images, taken evenly.  [default: all]")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write evaluation.json and confusion.svg there.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write evaluation.json and confusion.svg there; replaces only what we wrote.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def evaluate(
     model: Path,
@@ -357,7 +366,11 @@ def evaluate(
 @click.option("--seed", type=_SEED, default=1, show_default=True, help="Seed of the inputs.")
 @_NO_EMULATE
 def verify(folder: Path, count: int, seed: int, no_emulate: bool) -> None:
-    """Compare every tensor of an output folder again, on fresh inputs, in all four runtimes."""
+    """Prove what an output folder holds, on fresh inputs, in all four runtimes.
+
+    Its files are compared with manifest.json, its own C is compiled and run on the host, its own golden.onnx and ELFs are run.
+    Ends with 6 when a number differs, and with 3 when only a file does; both name it.
+    """
     from .deploy.revisit import verify_folder
 
     _print(verify_folder(folder, count, seed, emulate=not no_emulate), nl=False)
@@ -469,7 +482,10 @@ def ops() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script: our errors and click's become one line and their exit code; anything else is a bug (exit 1)."""
+    from .verify import interruption
+
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads of torch spin otherwise
+    interruption.install()
     try:
         code = cli.main(args=arguments, prog_name="flynet-tiny", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -478,9 +494,13 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         code = _fail(error.format_message(), error.exit_code)
     except FlynetError as error:
-        code = _fail(str(error), error.exit_code)
-    except click.Abort:
-        code = _fail("interrupted; nothing was kept", 130)
+        code = _fail(str(error), interruption.exit_code() if isinstance(error, Interrupted) else error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        code = _fail("interrupted; nothing was left half-written", interruption.exit_code())
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        code = _fail(f"cannot write {error.filename or 'a file'}: {error.strerror}", OutputFailed.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -7,6 +7,7 @@ Anything that is not a `FlynetError` is a bug of ours and exits with 1.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Self
@@ -45,6 +46,10 @@ class BadModel(FlynetError):
     """A model file that is truncated, inconsistent or unsafe to run."""
 
 
+class LiteRtEnded(BadModel):
+    """LiteRT ended its own process on a model; while it computes, that may be one input's doing."""
+
+
 class BadCheckpoint(FlynetError):
     """A checkpoint that is missing, corrupt or of another network."""
 
@@ -55,6 +60,11 @@ class BadData(FlynetError):
 
 class Diverged(BadData):
     """A training whose loss or weights are no longer numbers; to go on with it would only repeat that."""
+
+
+# what the operating system says of a place that is full or read-only, and of one that cannot be written for any other reason
+NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS))
+CANNOT_WRITE = NO_ROOM | {errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class OutputFailed(FlynetError):

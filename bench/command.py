@@ -9,10 +9,12 @@ from ..codegen.targets import get_target
 from ..codegen.tflite_reader import read_tflite
 from ..deploy.console import Reporter
 from ..deploy.extras import require_torch
+from ..deploy.manifest import Kind
 from ..deploy.model_file import open_tflite
 from ..deploy.network import NetworkRequest, prepare_network
+from ..deploy.output_folder import output_folder, require_replaceable
 from ..deploy.quantizing import quantize_network
-from ..errors import OutputFailed
+from ..quoting import visible
 from ..verify.toolchain import Tool, require_tools
 from .measure import Measured, measure, measure_layers, measure_mobilenet
 from .present import as_chart, as_json, as_table, files_as_table
@@ -37,6 +39,8 @@ def bench(
     if model is None and models is None and not layers_only:
         require_torch()  # for the FlyNets
     require_tools(Tool.CROSS_COMPILER, Tool.MAKE, Tool.EMULATOR)
+    if out is not None:
+        require_replaceable(out, Kind.BENCH)
     reporter = Reporter()
     reporter.title(f"flynet-tiny bench on {target.name}, emulated {target.machine}: instructions, not cycles")
     layers: list[Measured] = []
@@ -69,17 +73,10 @@ def bench(
                     step.say(name)
     text = as_json(target.name, layers, networks, refused)
     if out is not None:
-        _write(out, text, as_chart([*layers, *networks]))
-        reporter.line("written", f"{out}/bench.json, {out}/bench.svg")
+        with output_folder(out, Kind.BENCH) as folder:
+            (folder / "bench.json").write_text(text, encoding="utf-8")
+            (folder / "bench.svg").write_text(as_chart([*layers, *networks]), encoding="utf-8")
+        reporter.line("written", visible(f"{out}/bench.json, {out}/bench.svg"))
     if json_wanted:
         return text
     return files_as_table(rows) if rows else as_table([*layers, *networks])
-
-
-def _write(folder: Path, text: str, chart: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "bench.json").write_text(text, encoding="utf-8")
-        (folder / "bench.svg").write_text(chart, encoding="utf-8")
-    except OSError as error:
-        raise OutputFailed(f"cannot write {folder}: {error.strerror}") from error

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from ..codegen.targets import Target
 from ..errors import NumbersDiffer
 from ..verify.firmware import fit_firmware
 from ..verify.qemu import run_emulated
+from ..verify.scratch import ScratchFolder
 from .layers import LAYERS
 from .networks import mobilenet_v1
 from .peers import peers_of_file, peers_of_layer
@@ -67,9 +66,9 @@ def measure(name: str, graph: Graph, target: Target, sha256: str = "") -> Measur
     rng = np.random.default_rng(INPUT_SEED)
     inputs = {n: rng.integers(-128, 128, graph.tensor(n).shape, np.int8) for n in graph.inputs}
     expected = run(graph, inputs)
-    with tempfile.TemporaryDirectory(prefix="flynet-tiny-") as scratch:
+    with ScratchFolder() as scratch:
         # The self-test is not run here: its hash may be anything.
-        fitted = fit_firmware(library, target, Path(scratch), 0)
+        fitted = fit_firmware(library, target, scratch, 0)
         emulated = run_emulated(fitted.firmware, library, [inputs], trace=False)
     for output in graph.outputs:
         if not np.array_equal(emulated.sets[0].outputs[output], expected[output].reshape(-1)):

@@ -397,8 +397,17 @@ def softmax_exp_table(scale: float, beta: float) -> Int32:
 
 
 SOFTMAX_SUM_SHIFT = 12  # the sum is Q12.19: each Q31 exponential is divided by 2^12, rounding half away
+SOFTMAX_ABORT_Q19 = 512 << 19  # from this sum on LiteRT's last shift is above 31, and gemmlowp aborts the process
 SOFTMAX_MAX_DEPTH = 4095  # a longer row could overflow LiteRT's int32 sum
 PLUS_48_OVER_17, MINUS_32_OVER_17 = 1515870810, -1010580540  # Q2.29; the first guess of the reciprocal is 48/17 - 32/17 d
+
+
+def softmax_exponentials(values: Int64, scale: float, beta: float) -> tuple[Int64, Int64]:
+    """exp of each value less its row's largest in Q31 [..., depth], and each row's sum of them in Q12.19 [..., 1]."""
+    table = softmax_exp_table(scale, beta).astype(np.int64)
+    exponential: Int64 = table[values.max(axis=-1, keepdims=True) - values]
+    total: Int64 = rounding_divide_by_pot(exponential, SOFTMAX_SUM_SHIFT).sum(axis=-1, keepdims=True)
+    return exponential, total
 
 
 def softmax_reciprocal(total_q19: Int64) -> tuple[Int64, Int64]:

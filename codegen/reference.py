@@ -276,10 +276,8 @@ def _max_pool_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
 
 def _softmax(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     assert isinstance(op.attrs, SoftmaxAttrs)
-    data = operands[0].astype(np.int64)
-    table = fp.softmax_exp_table(graph.tensor(op.inputs[0]).scale, op.attrs.beta).astype(np.int64)
-    exponential = table[data.max(axis=-1, keepdims=True) - data]
-    total = fp.rounding_divide_by_pot(exponential, fp.SOFTMAX_SUM_SHIFT).sum(axis=-1, keepdims=True)
+    input_scale = graph.tensor(op.inputs[0]).scale
+    exponential, total = fp.softmax_exponentials(operands[0].astype(np.int64), input_scale, op.attrs.beta)
     scale, shift = fp.softmax_reciprocal(total)
     return fp.softmax_output(exponential, scale, shift).astype(np.int64)
 

@@ -79,7 +79,7 @@ def _require_kernels(model: FileModel, unknown: tuple[FileOp, ...]) -> None:
 def _require_sound(model: FileModel) -> None:
     """Refuse operands that are missing or mean nothing."""
     if not model.ops:
-        raise BadModel("the model has no operator that computes int8 values")
+        raise BadModel("the model needs an operator that computes int8 values")
     for op in model.ops:
         broken = malformed(op)
         if broken is not None:

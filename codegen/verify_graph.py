@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from .contracts import broken_clause
 from .ir import (
     ClampAttrs,
     ConcatAttrs,
@@ -43,17 +44,24 @@ def verify_graph(graph: Graph) -> Graph:
     """The same graph, when it holds every rule; `GraphError` with the first broken one otherwise.
 
     Rules: tensors are well formed; every tensor is written once, before it is read; each operator has the attributes,
-    input counts, types, shapes and quantization of its kind.
+    input counts, types, shapes and quantization of its kind. Of a fused operator each step keeps these rules, the whole keeps its
+    pattern's contract (`contracts.py`), and nobody else reads or writes what stays inside.
     """
     for name, tensor in graph.tensors.items():
         if name != tensor.name:
             raise GraphError(f"tensor {tensor.name} is filed under {name}")
         _verify_tensor(tensor)
     written = set(graph.inputs)
+    inside: set[str] = set()
     for name in graph.inputs:
         _require(name in graph.tensors and not graph.tensor(name).is_constant, f"graph input {name} is not an activation")
     for op in graph.ops:
         _verify_op(op, graph, written)
+        for name in _written_inside(op):
+            _require(name not in inside, f"{op.label}: {name} is inside of two operators")
+            inside.add(name)
+    for name in sorted(inside & written):
+        raise GraphError(f"{name} is inside of an operator and written by another")
     for name in graph.outputs:
         is_constant = name in graph.tensors and graph.tensor(name).is_constant
         _require(name in written or is_constant, f"graph output {name} is never written")
@@ -104,7 +112,16 @@ def _verify_tensor(tensor: Tensor) -> None:
         _require(tensor.is_constant, f"{where} is an activation with per-channel scales")
 
 
+def _written_inside(op: Op) -> list[str]:
+    """What the body of a fused operator writes and nobody outside may see."""
+    if not isinstance(op.attrs, FusedAttrs):
+        return []
+    return [name for step in op.attrs.body for name in step.outputs if name not in op.outputs]
+
+
 def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
+    _require((op.kind is OpKind.FUSED) == isinstance(op.attrs, FusedAttrs), f"{op.kind.value} has {type(op.attrs).__name__}")
+    _require(bool(op.inputs) and bool(op.outputs), f"{op.kind.value} has {len(op.inputs)} inputs, {len(op.outputs)} outputs")
     for name in (*op.inputs, *op.outputs):
         _require(name in graph.tensors, f"{op.label}: tensor {name} does not exist")
     for name in op.inputs:
@@ -118,6 +135,8 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
         written.difference_update(name for step in op.attrs.body for name in step.outputs)  # the others stay inside
         needed = {n for step in op.attrs.body for n in step.inputs} - {n for step in op.attrs.body for n in step.outputs}
         _require(needed == set(op.inputs), f"{op.label}: its body reads {sorted(needed)}, its inputs are {sorted(op.inputs)}")
+        broken = broken_clause(op, graph)
+        _require(broken is None, f"{op.label} is no {op.attrs.pattern.value}: {broken}")
     else:
         attrs_type, min_inputs, max_inputs, shape_rule = _RULES[op.kind]
         _require(isinstance(op.attrs, attrs_type), f"{op.label}: attributes are {type(op.attrs).__name__}")
@@ -126,6 +145,9 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
         _require(len(op.outputs) == 1, f"{op.label}: {len(op.outputs)} outputs, 1 is allowed")
         for name in (op.inputs[0], *op.outputs):
             _require(graph.tensor(name).dtype is DType.INT8, f"{op.label}: {name} is not int8")
+        if isinstance(op.attrs, ClampAttrs | ConvAttrs | PoolAttrs):
+            low, high = op.attrs.activation_min, op.attrs.activation_max
+            _require(-128 <= low <= high <= 127, f"{op.label}: the activation's bounds are {low} and {high}")
         expected = shape_rule(op, graph)
         found = graph.tensor(op.output).shape
         _require(expected == found, f"{op.label}: output has shape {list(found)}, the operator gives {list(expected)}")
@@ -144,6 +166,7 @@ def _input(op: Op, graph: Graph, index: int = 0) -> Tensor:
 def _nhwc(op: Op, graph: Graph) -> tuple[int, int, int, int]:
     shape = _input(op, graph).shape
     _require(len(shape) == 4, f"{op.label}: input has rank {len(shape)}, 4 (NHWC) is needed")
+    _require(shape[0] == 1, f"{op.label}: a batch of {shape[0]}, 1 is allowed")
     return shape[0], shape[1], shape[2], shape[3]
 
 

@@ -14,14 +14,15 @@ import numpy.typing as npt
 from ..codegen.ir import Graph
 from ..codegen.least_memory import require_host_memory
 from ..errors import BadData, BadModel, UsageError
-from ..verify.host_c import HostLibrary
-from ..verify.litert import LiteRt
+from ..verify.litert_judge import LiteRtOrTwin
+from ..verify.onnx_qdq import ORT_ERRORS
 from ..verify.qemu import run_emulated
 from ..verify.toolchain import Tool, require_tools
+from .console import Reporter
+from .contents import built_firmware, host_library, read_contents, require_firmware
 from .extras import require_torch
 from .model_file import open_tflite
 from .network import Floats, quantize_images
-from .revisit import built_firmware, revisit
 
 Scores = npt.NDArray[Any]
 EMULATION_TIMEOUT_S = 600
@@ -31,6 +32,7 @@ EMULATION_TIMEOUT_S = 600
 class Classifier:
     """scores  normalised images [N, C, H, W] to [N, classes];  batch  how many images it likes at a time
     class_names  where the file knows them, else empty
+    remark  what must be said beside `runtime` once the images are done, else empty
     """
 
     runtime: str
@@ -40,6 +42,7 @@ class Classifier:
     batch: int
     scores: Callable[[Floats], Scores]
     class_names: tuple[str, ...] = ()
+    remark: Callable[[], str] = lambda: ""
 
 
 @contextmanager
@@ -90,9 +93,7 @@ def _onnx(model: Path) -> Iterator[Classifier]:
     content = _read(model)
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no base but Exception
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
+    except ORT_ERRORS as error:
         raise BadModel(f"onnxruntime cannot load {model}: {str(error).splitlines()[0]}") from error
     (given, *others), output = session.get_inputs(), session.get_outputs()[0]
     if others or given.type != "tensor(float)":
@@ -115,25 +116,27 @@ def _tflite(model: Path) -> Iterator[Classifier]:
     require_host_memory(graph)
     resolution, channels, classes = _facts(model, graph)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
-    with LiteRt(graph, data, all_tensors=False) as litert:
+    with LiteRtOrTwin(graph, data) as litert:
 
         def scores(images: Floats) -> Scores:
             stored = quantize_images(images, tensor)
             return np.stack([litert.run({tensor.name: image.reshape(tensor.shape)})[output].reshape(-1) for image in stored])
 
-        yield Classifier("LiteRT's reference kernels, int8", resolution, channels, classes, 16, scores)
+        runtime = "LiteRT's reference kernels, int8"
+        yield Classifier(runtime, resolution, channels, classes, 16, scores, remark=lambda: litert.remark)
 
 
 @contextmanager
 def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
-    found = revisit(folder)
+    found = read_contents(folder)
+    found.say_changed(Reporter())
+    class_names = found.report.model.class_names
     graph, library = found.compiled.source_graph, found.compiled.library
     resolution, channels, classes = _facts(folder, graph)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
     if runtime == "emulated":
         require_tools(Tool.EMULATOR)
-        if not found.report["fits"]:
-            raise BadData(f"{folder} holds no firmware: the network does not fit {found.target.name}")
+        require_firmware(found)
         firmware = built_firmware(found)
 
         def emulated(images: Floats) -> Scores:
@@ -141,16 +144,16 @@ def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
             run = run_emulated(firmware, library, sets, trace=False, count=False, timeout_s=EMULATION_TIMEOUT_S)
             return np.stack([result.outputs[output].reshape(-1) for result in run.sets])
 
-        yield Classifier("generated C, emulated board", resolution, channels, classes, 32, emulated, found.class_names)
+        yield Classifier("generated C, emulated board", resolution, channels, classes, 32, emulated, class_names)
         return
     require_tools(Tool.HOST_COMPILER)
-    with HostLibrary(library) as host:
+    with host_library(found) as host:
 
         def on_host(images: Floats) -> Scores:
             sets = [{tensor.name: image} for image in quantize_images(images, tensor)]
             return np.stack([result.outputs[output].reshape(-1) for result in host.run_many(sets, trace=False)])
 
-        yield Classifier("generated C, host", resolution, channels, classes, 32, on_host, found.class_names)
+        yield Classifier("generated C, host", resolution, channels, classes, 32, on_host, class_names)
 
 
 def _facts(model: Path, graph: Graph) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ to read it.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,22 @@ from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..errors import BadData, BadModel
 from ..quoting import visible
+from ..report.read_report import read_report
 from .extras import require_torch
 from .library_name import given_library_name, library_name
+from .manifest import Kind
 from .model_file import open_tflite
 from .output_folder import output_folder, require_replaceable
+from .ownership import shown
+from .regular_file import read_regular
 from .subject import Plan, Subject
 from .verdict import format_report
 
 if TYPE_CHECKING:
     from .console import Reporter
     from .network import NetworkRequest
+
+_MOST_REPORT_BYTES = 64 << 20
 
 
 def export_network(
@@ -55,10 +61,13 @@ def export_network(
     reporter = Reporter()
     reporter.title(f"flynet-tiny export for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
     network = prepare_network(request, reporter)
+    out = out or Path(f"{network.name}-{plan.target.name}")
+    if emit is None:
+        require_replaceable(out, Kind.NETWORK)
     subject = quantize_network(network, reporter)
     if given is not None:
         subject = replace(subject, name=given)
-    return _finish(subject, plan, out or Path(f"{network.name}-{plan.target.name}"), emit, as_json, reporter)
+    return _finish(subject, plan, out, emit, as_json, reporter)
 
 
 def compile_model(
@@ -78,6 +87,7 @@ def compile_model(
     c_name = library_name(model.stem) if name is None else given_library_name(name)
     data, graph = open_tflite(model, c_name)
     require_possible(graph, plan.target.name)
+    out = out or Path(f"{c_name}-{plan.target.name}")
     if emit is None:
         require_flash_for_weights(graph, plan.target.name)
         _prepare(plan, out)
@@ -86,24 +96,21 @@ def compile_model(
     reporter = Reporter()
     chip = f"{plan.target.name} ({plan.target.part}, {plan.target.core.value})"
     reporter.title(f"flynet-tiny compile {visible(model.name)} for {chip}")
-    return _finish(
-        Subject(c_name, model.stem, data, None, None),
-        plan,
-        out or Path(f"{c_name}-{plan.target.name}"),
-        emit,
-        as_json,
-        reporter,
-    )
+    return _finish(Subject(c_name, model.stem, data, None, None), plan, out, emit, as_json, reporter)
 
 
 def print_report(folder: Path, as_json: bool) -> str:
     """`flynet-tiny report`: the verdict of an output folder."""
-    text = _read(folder / "report.json").decode("utf-8", "replace")
+    path = folder / "report.json"
     try:
-        report = json.loads(text)
-        return text if as_json else format_report(report)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadData(f"{folder / 'report.json'} is damaged: {error}") from error
+        content = read_regular(path, _MOST_REPORT_BYTES)
+    except OSError as error:
+        raise BadData(f"cannot read {shown(path)}: {error.strerror}") from error
+    report = read_report(content, shown(path))
+    try:
+        return content.decode() if as_json else format_report(asdict(report))
+    except (ArithmeticError, TypeError) as error:  # values of the right types: a budget of 0, a null that another value forbids
+        raise BadData(f"{shown(path)} is damaged: its figures contradict each other ({error})") from error
 
 
 def _prepare(plan: Plan, out: Path | None) -> None:
@@ -112,7 +119,7 @@ def _prepare(plan: Plan, out: Path | None) -> None:
 
     require_road_tools(plan)
     if out is not None:
-        require_replaceable(out.absolute())
+        require_replaceable(out, Kind.NETWORK)
 
 
 def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: bool, reporter: Reporter) -> str:
@@ -120,7 +127,7 @@ def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: 
         return _emitted(subject, plan, emit)
     from .road import walk
 
-    with output_folder(out) as folder:
+    with output_folder(out, Kind.NETWORK) as folder:
         verdict = walk(subject, plan, folder, reporter)
     reporter.line("written", visible(str(out)))
     text = verdict.report.to_json()

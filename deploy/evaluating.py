@@ -16,14 +16,14 @@ from ..flynet.picture_check import describe
 from ..flynet.picture_file import Oddity, inspect, read_image
 from ..flynet.picture_folder import Pictures, list_pictures
 from ..flynet.pixels import OURS, Pixels
-from ..quoting import ForeignText
+from ..quoting import ForeignText, visible
 from ..report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text
 from .classifiers import Classifier, open_classifier
 from .console import Reporter
+from .manifest import Kind
 from .network import Floats
 from .output_folder import output_folder, require_replaceable
 
-MARKER = "evaluation.json"
 Labels = npt.NDArray[np.int64]
 
 
@@ -35,7 +35,7 @@ def evaluate_model(
     pixels  what a foreign model wants; without it they are normalised as in training
     """
     if out is not None:
-        require_replaceable(out.absolute(), MARKER)
+        require_replaceable(out, Kind.EVALUATION)
     if not model.exists():
         raise UsageError(f"{model} does not exist; give a .pt, .onnx or .tflite file, or an output folder")
     if pixels is not None and model.suffix.lower() == ".pt":
@@ -51,18 +51,17 @@ def evaluate_model(
             tally.add(classifier.scores(batch), labels)
             done += len(labels)
             step.progress(done, len(images.labels))
-        found = Evaluation(
-            model.name, classifier.runtime, data, images.class_names, tally.confusion, tally.top5_right, wanted.as_dict()
-        )
+        runtime = classifier.runtime + classifier.remark()
+        found = Evaluation(model.name, runtime, data, images.class_names, tally.confusion, tally.top5_right, wanted.as_dict())
         odd = describe([images.oddities])
         notes = (f"pictures: {odd}",) if odd else ()
-        step.say(f"{found.top1:.2%} of {found.images} images right in {classifier.runtime}", *notes)
+        step.say(f"{found.top1:.2%} of {found.images} images right in {runtime}", *notes)
     text = evaluation_json(found)
     if out is not None:
-        with output_folder(out, MARKER) as folder:
-            (folder / MARKER).write_text(text, encoding="utf-8")
+        with output_folder(out, Kind.EVALUATION) as folder:
+            (folder / "evaluation.json").write_text(text, encoding="utf-8")
             (folder / "confusion.svg").write_text(confusion_svg(found), encoding="utf-8")
-        reporter.line("written", str(out))
+        reporter.line("written", visible(str(out)))
     return text if as_json else "\n" + evaluation_text(found)
 
 

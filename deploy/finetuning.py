@@ -13,7 +13,7 @@ from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData
 from ..flynet.data import ImageSet
 from ..report.schema import FineTuning, FineTuningEpoch
-from ..verify.litert import LiteRt
+from ..verify.litert_judge import LiteRtOrTwin
 from .console import Reporter
 from .network import Floats, PreparedNetwork, quantize_images
 
@@ -64,8 +64,8 @@ def fine_tune_network(network: PreparedNetwork, calibrated: CalibratedNetwork, r
             step.say(f"{recipe.epochs} epochs on {count} images; no held-out images to compare on")
             unknown = (None,) * 6
             return FineTuned(result, onnx, FineTuning(recipe.epochs, count, recipe.distillation, tuple(curve), *unknown))
-        before = int8_outputs(write_network(calibrated, _NAME).tflite, held_out)
-        after = int8_outputs(result.tflite, held_out)
+        before, _ = int8_outputs(write_network(calibrated, _NAME).tflite, held_out)
+        after, remark = int8_outputs(result.tflite, held_out)
         simulated = simulated_outputs(tuned, held_out.images)
         apart = np.abs(after.astype(np.int64) - simulated)
         facts = FineTuning(
@@ -82,7 +82,7 @@ def fine_tune_network(network: PreparedNetwork, calibrated: CalibratedNetwork, r
         )
         step.say(
             f"int8 {facts.int8_before:.2%} -> {share_right(after, held_out.labels):.2%} of {len(after)} held-out images, "
-            f"simulated {facts.simulated:.2%}"
+            f"simulated {facts.simulated:.2%}{remark}"
         )
     return FineTuned(result, onnx, facts)
 
@@ -96,13 +96,14 @@ def batches(training: LabelledImages, seed: int, epoch: int) -> Iterator[tuple[F
         yield training.training_batch(chosen, slice(None), seed, epoch), training.labels[chosen]
 
 
-def int8_outputs(tflite: bytes, images: ImageSet) -> Int8:
-    """[N, elements]: the first output in LiteRT's reference kernels."""
+def int8_outputs(tflite: bytes, images: ImageSet) -> tuple[Int8, str]:
+    """[N, elements]: the first output in LiteRT's reference kernels, or the golden twin where LiteRT ends; a remark."""
     graph = read_tflite(tflite, _NAME)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
-    with LiteRt(graph, tflite, all_tensors=False) as litert:
+    with LiteRtOrTwin(graph, tflite) as litert:
         stored = quantize_images(images.images, tensor)
-        return np.stack([litert.run({tensor.name: image[None]})[output].reshape(-1) for image in stored])
+        found = [litert.run({tensor.name: image[None]})[output].reshape(-1) for image in stored]
+        return np.stack(found), litert.remark
 
 
 def share_right(outputs: npt.NDArray[np.generic], labels: Labels) -> float:

@@ -11,19 +11,23 @@ import numpy.typing as npt
 from ..codegen.compiler import Compiled
 from ..codegen.ir import Graph
 from ..errors import BadModel
-from ..report.schema import NotDone, Rounding, Verification
+from ..report.schema import NotDone, Rounding, Verification, left_out_line
 from ..verify.compare import Judge, PairResult, compare_judges, require_equal, rounding_statistics
 from ..verify.firmware import BuiltFirmware
 from ..verify.harness import SetResult
 from ..verify.host_c import HostLibrary
 from ..verify.inputs import NamedInputs, extreme_inputs
 from ..verify.litert import LiteRt, Resolver
-from ..verify.onnx_qdq import QdqOnnxRuntime
+from ..verify.litert_judge import LiteRtJudge
+from ..verify.onnx_qdq import ORT_ERRORS, QdqOnnxRuntime
 from ..verify.onnx_twin import OnnxTwin
 from ..verify.qemu import EmulatedRun, run_emulated
 
 Int8 = npt.NDArray[np.int8]
 Progress = Callable[[int, int], None]
+
+# whatever a statistic may raise: LiteRT's and onnxruntime's own errors, and ours in making a model that nothing else needs
+_FAILURES: tuple[type[Exception], ...] = (BadModel, ArithmeticError, LookupError, TypeError, ValueError, *ORT_ERRORS)
 
 EMULATED_JUDGE = "emulated board"
 
@@ -39,6 +43,23 @@ class Judgement:
     golden_outputs: tuple[Mapping[str, Int8], ...]
     emulated: EmulatedRun | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line; it names the judges that judged nothing."""
+        silent = [pair.pair.split(" = ")[-1] for pair in self.pairs if not pair.inputs]
+        return "every tensor of every runtime is equal" + (f", but {', '.join(silent)} judged no input" if silent else "")
+
+    @property
+    def lines(self) -> list[str]:
+        """One line for each pair of judges, and one for each judge that was left out of inputs."""
+        lines = []
+        for p in self.pairs:
+            counts = f"{p.inputs} inputs, {p.tensors} tensors, {p.bytes:,} bytes compared, {p.differing} bytes differing"
+            lines.append(f"{p.pair}: {counts}")
+            if p.left_out:
+                lines.append(left_out_line(p.pair, p.left_out, p.left_out_why))
+        return [*lines, *self.notes]
 
 
 class _Replayed:
@@ -60,15 +81,16 @@ def _shaped(graph: Graph, results: Iterable[SetResult]) -> Iterator[Mapping[str,
 
 
 class _KeepsOutputs(OnnxTwin):
-    """The golden model, which also keeps the graph's outputs of every run."""
+    """The golden model, which also keeps the graph's outputs of every run, and all tensors of the latest."""
 
-    def __init__(self, graph: Graph):
-        super().__init__(graph)
+    def __init__(self, graph: Graph, model: bytes | None):
+        super().__init__(graph, model)
         self._graph_outputs = graph.outputs
         self.outputs: list[Mapping[str, Int8]] = []
+        self.latest: Mapping[str, Int8] = {}
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
-        tensors = super().run(inputs)
+        tensors = self.latest = super().run(inputs)
         self.outputs.append({name: tensors[name] for name in self._graph_outputs})
         return tensors
 
@@ -93,10 +115,12 @@ def judge(
     firmware: BuiltFirmware | None,
     inputs: Sequence[NamedInputs],
     progress: Progress,
+    golden_model: bytes | None = None,
 ) -> Judgement:
     """Compare every tensor that each runtime materialises, for every input; raises `NumbersDiffer` at the first difference.
 
     progress  called with (steps done, steps in all): one step an input on the emulated board, one an input in the other judges
+    golden_model  the golden ONNX twin, where one exists already
     """
     values = [named.values for named in inputs]
     steps = len(inputs) * (2 if firmware is not None else 1)
@@ -114,8 +138,8 @@ def judge(
         done += 1
         progress(done, steps)
 
-    golden = _KeepsOutputs(graph)
-    with LiteRt(graph, tflite) as litert:
+    golden = _KeepsOutputs(graph, golden_model)
+    with LiteRtJudge(graph, tflite, exact=lambda _: golden.latest) as litert:
         results = compare_judges(graph, golden, [litert, *recorded], inputs, on_input)
         notes = (litert.note,) if litert.note else ()
     require_equal(results)
@@ -123,26 +147,37 @@ def judge(
 
 
 def _verification(result: PairResult) -> Verification:
-    return Verification(result.pair, result.inputs, result.tensors, result.bytes, result.differing)
+    counts = (result.pair, result.inputs, result.tensors, result.bytes, result.differing)
+    return Verification(*counts, result.left_out, result.left_out_why)
 
 
 def ordinary_runtimes(
-    compiled: Compiled, tflite: bytes, inputs: Sequence[NamedInputs], golden_outputs: Sequence[Mapping[str, Int8]]
+    graph: Graph, tflite: bytes, inputs: Sequence[NamedInputs], golden_outputs: Sequence[Mapping[str, Int8]]
 ) -> dict[str, Rounding | NotDone]:
-    """How far runtimes that round in float lie from the exact outputs: statistics, never a verdict.
+    """How far runtimes of a graph as read, that round in float, lie from the exact outputs: statistics, never a verdict.
 
-    A runtime that cannot take the model (XNNPACK crashes on a DEPTHWISE_CONV_2D without bias) says so in its place.
+    A runtime that cannot take the model (XNNPACK crashes on a DEPTHWISE_CONV_2D without bias), or fails in whatever way while it
+    computes, says so in its place: it must never end a job that is proven.
     """
-    graph = compiled.source_graph
 
     def beside(other: Judge) -> Rounding:
         found = rounding_statistics(graph, _Replayed("golden", golden_outputs), other, inputs)
         return Rounding(found.differing_share, found.max_lsb, found.argmax_agreement)
 
-    rounding: dict[str, Rounding | NotDone] = {"qdq_onnxruntime": beside(QdqOnnxRuntime(graph))}
-    try:
+    def or_reason(measure: Callable[[], Rounding]) -> Rounding | NotDone:
+        try:
+            return measure()
+        except _FAILURES as error:
+            return NotDone(_first_line(error))
+
+    def in_xnnpack() -> Rounding:
         with LiteRt(graph, tflite, Resolver.XNNPACK) as xnnpack:
-            rounding["xnnpack"] = beside(xnnpack)
-    except BadModel as error:
-        rounding["xnnpack"] = NotDone(str(error))
-    return rounding
+            return beside(xnnpack)
+
+    return {"qdq_onnxruntime": or_reason(lambda: beside(QdqOnnxRuntime(graph))), "xnnpack": or_reason(in_xnnpack)}
+
+
+def _first_line(error: Exception) -> str:
+    """An error in one line of a readable length, its type where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

@@ -10,7 +10,6 @@ import ast
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +24,7 @@ from ..flynet.config import FlyNetConfig
 from ..flynet.networks import NetworkConfig
 from ..flynet.presets import PRESETS, Preset, preset
 from ..verify.firmware import FittedFirmware, fit_firmware
+from ..verify.scratch import ScratchFolder
 from ..verify.toolchain import Tool, require_tools
 from .building import write_library
 from .console import Reporter
@@ -88,10 +88,10 @@ def measure(found: Preset) -> Sizes:
     tflite = export_tflite(export_onnx(model, config.input_shape), images.batches(1), name="flynet").tflite
     plan = Plan(_roomy_target(), emulate=False)
     library = compile_tflite(tflite, "flynet", CORE_OF, plan.effort).library
-    with tempfile.TemporaryDirectory(prefix="flynet-tiny-") as scratch:
-        write_library(library, Path(scratch))
+    with ScratchFolder() as scratch:
+        write_library(library, scratch)
         linked: FittedFirmware = fit_firmware(
-            library, plan.target, Path(scratch) / "firmware", 0, library_folder="..",
+            library, plan.target, scratch / "firmware", 0, library_folder="..",
             optimization=plan.effort.compiler_flag, verify=False,
         )  # fmt: skip
     return Sizes(linked.elf_info.flash_bytes, linked.placement.used_bytes)

@@ -1,73 +1,99 @@
-"""An output folder that appears whole or not at all."""
+"""An output folder that appears whole or not at all, and replaces nothing but what we wrote."""
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import OutputFailed
-
-MARKER = "report.json"  # every folder that we made holds one
-_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+from ..errors import CANNOT_WRITE, OutputFailed
+from ..verify.interruption import shielded
+from .manifest import Kind, write_manifest
+from .ownership import require_ours, shown
+from .placing import claim, recover, require_idle, scratch_name
 
 
 @contextmanager
-def output_folder(destination: Path, marker: str = MARKER) -> Iterator[Path]:
-    """A scratch folder beside `destination`, renamed to it when the body ends well and removed when it does not.
+def output_folder(destination: Path, kind: Kind) -> Iterator[Path]:
+    """An empty folder, which becomes `destination` when the body ends well and is removed when it does not.
 
-    A folder of ours (one that holds `marker`) at the destination is replaced; any other folder or file there is left alone.
-    Raises `OutputFailed` when the place cannot be written, also when the disk is full half-way.
+    An empty folder at the destination is filled, one of ours and of this kind is replaced; anything else is left alone.
+    Raises `OutputFailed` when the place cannot be written, also when the disk is full half-way, or when another process
+    writes there.
     """
-    destination = destination.absolute()
-    require_replaceable(destination, marker)
+    name = shown(destination)
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+        place = _resolved(destination)
+        _require_replaceable(place, kind, name)
+        cleanup = contextlib.ExitStack()
+        try:
+            with shielded():
+                placing = claim(place, name, cleanup)
+            yield placing.new
+            write_manifest(placing.new, kind)
+            with shielded():
+                placing.commit(kind)
+        finally:
+            with shielded():
+                cleanup.close()
     except OSError as error:
-        raise OutputFailed(f"cannot write beside {destination}: {error.strerror or error}") from error
-    try:
-        scratch.chmod(0o755)
-        yield scratch
-        _swap(scratch, destination)
-    except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
+        if error.errno not in CANNOT_WRITE:
             raise
-        raise OutputFailed(f"cannot write {destination}: {error.strerror}; nothing was kept") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        raise OutputFailed(f"cannot write {name}: {error.strerror}; nothing was kept") from error
 
 
-def require_replaceable(destination: Path, marker: str = MARKER) -> None:
+def require_replaceable(destination: Path, kind: Kind) -> None:
     """Raise `OutputFailed` when something that is not ours lies at the destination, or no folder can be made there.
 
-    Worth asking before long work.
+    Worth asking before long work. What a killed process left half-moved in the destination is put right first.
     """
-    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
-        raise OutputFailed(f"{destination} exists and is no folder; choose another --out")
-    if destination.is_dir() and any(destination.iterdir()) and not (destination / marker).is_file():
-        raise OutputFailed(f"{destination} holds files that are not ours (no {marker}); choose another --out")
-    beside = next(place for place in destination.absolute().parents if os.path.lexists(place))
-    if not beside.is_dir():
-        raise OutputFailed(f"cannot write {destination}: {beside} is no folder; choose another --out")
-    if not os.access(beside, os.W_OK | os.X_OK):
-        raise OutputFailed(f"cannot write in {beside}; choose another --out")
-
-
-def _swap(scratch: Path, destination: Path) -> None:
-    if not destination.exists():
-        scratch.rename(destination)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{destination.name}.old.", dir=destination.parent))
-    destination.rename(old / "folder")
+    name = shown(destination)
     try:
-        scratch.rename(destination)
-    except OSError:
-        (old / "folder").rename(destination)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+        place = _resolved(destination)
+        with shielded():
+            _require_replaceable(place, kind, name)
+            require_idle(place, name)
+    except OSError as error:
+        raise OutputFailed(f"cannot write {name}: {error.strerror}; choose another --out") from error
+
+
+def _resolved(destination: Path) -> Path:
+    """Absolute; links in the way are followed, the last part is kept as it is."""
+    dangling = next((parent for parent in destination.parents if parent.is_symlink() and not _exists(parent.resolve())), None)
+    if dangling is not None:
+        raise OutputFailed(f"cannot write {shown(destination)}: {shown(dangling)} is a link to nowhere; choose another --out")
+    try:
+        if destination.name in ("", ".."):
+            return Path(os.path.realpath(destination))
+        return Path(os.path.realpath(destination.parent)) / destination.name
+    except FileNotFoundError as error:  # of os.getcwd
+        raise OutputFailed("the working folder is gone; change to another one") from error
+
+
+def _require_replaceable(place: Path, kind: Kind, name: str) -> None:
+    if place.is_symlink():
+        raise OutputFailed(f"{name} is a symbolic link; give the folder itself, or choose another --out")
+    if not _exists(place):
+        beside = next(parent for parent in place.parents if _exists(parent))
+        if not beside.is_dir():
+            raise OutputFailed(f"cannot write {name}: {shown(beside)} is no folder; choose another --out")
+        if not os.access(beside, os.W_OK | os.X_OK):
+            raise OutputFailed(f"cannot write in {shown(beside)}; choose another --out")
+        return
+    if not place.is_dir():
+        raise OutputFailed(f"{name} exists and is no folder; choose another --out")
+    if not any(os.access(folder, os.W_OK | os.X_OK) for folder in (place, place.parent)):
+        raise OutputFailed(f"cannot write in {name}; choose another --out")
+    recover(place, name)
+    require_ours(place, name, kind, but=scratch_name(place))
+
+
+def _exists(path: Path) -> bool:
+    """Whether anything has this name; `OSError` for a name that is too long, or a folder that cannot be looked into."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

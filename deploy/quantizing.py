@@ -11,14 +11,17 @@ from ..codegen.ir import Tensor
 from ..codegen.tflite_reader import read_tflite
 from ..flynet.data import ImageSet
 from ..report.schema import LayerSqnr
+from ..verify.litert_judge import LiteRtOrTwin, may_abort
 from .console import Reporter
 from .finetuning import fine_tune_network, share_right
 from .library_name import library_name
-from .network import CALIBRATION_BATCH, PreparedNetwork, quantize_images
+from .network import CALIBRATION_BATCH, Floats, PreparedNetwork, quantize_images
 from .road import REAL_INPUTS
 from .subject import LabelledInputs, Subject
 
 if TYPE_CHECKING:
+    from ..export.float_graph import Array
+    from ..export.sqnr import LayerNoise
     from ..export.tflite_export import ExportResult
 
 SQNR_IMAGES = 8
@@ -63,15 +66,30 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
 
 
 def _noise(network: PreparedNetwork, result: ExportResult, reporter: Reporter) -> tuple[LayerSqnr, ...]:
-    from ..export.sqnr import measure_sqnr
-
     with reporter.step("noise") as step:
-        images = (network.held_out or network.calibration).images[:SQNR_IMAGES]
-        noise = measure_sqnr(result, [images])
+        noise, remark = _measured_noise(result, (network.held_out or network.calibration).images[:SQNR_IMAGES])
         sqnr = tuple(LayerSqnr(layer.value, round(layer.sqnr_db, 2)) for layer in noise if np.isfinite(layer.sqnr_db))
         worst = min(sqnr, key=lambda layer: layer.sqnr_db)
-        step.say(f"SQNR {sqnr[-1].sqnr_db:.1f} dB at the output, least {worst.sqnr_db:.1f} dB at {worst.tensor}")
+        step.say(f"SQNR {sqnr[-1].sqnr_db:.1f} dB at the output, least {worst.sqnr_db:.1f} dB at {worst.tensor}{remark}")
     return sqnr
+
+
+def _measured_noise(result: ExportResult, images: Floats) -> tuple[list[LayerNoise], str]:
+    """The noise of every tensor, and a remark; a network on which LiteRT may abort runs in a child, the golden twin beside it."""
+    from ..export.sqnr import measure_sqnr
+
+    graph = read_tflite(result.tflite)
+    if not may_abort(graph):
+        return measure_sqnr(result, [images]), ""
+    source = graph.inputs[0]
+    names = {tensor.source_index: tensor.name for tensor in graph.activations()}
+    with LiteRtOrTwin(graph, result.tflite, all_tensors=True) as litert:
+
+        def run(image: Array, indices: tuple[int, ...]) -> list[Array]:
+            found = {source: image, **litert.run({source: image})}
+            return [found[names[index]] for index in indices]
+
+        return measure_sqnr(result, [images], run), litert.remark
 
 
 def _why_no_accuracy(network: PreparedNetwork) -> str:

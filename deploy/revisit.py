@@ -1,120 +1,72 @@
-"""Coming back to an output folder: prove it again on fresh inputs, or run its firmware on one input."""
+"""Coming back to an output folder: prove again what it holds, on fresh inputs, or run its firmware on one input."""
 
 from __future__ import annotations
 
-import json
-import tempfile
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..codegen.compiler import Compiled, compile_tflite
-from ..codegen.ir import Tensor
-from ..codegen.targets import Target, get_target, place
-from ..errors import BadData
+from ..codegen.ir import Graph, Tensor
+from ..errors import BadData, EmulationFailed, FlynetError, NumbersDiffer
 from ..flynet.data import centre_crop, normalise
 from ..flynet.picture_file import read_image
-from ..quoting import ForeignText
-from ..verify.board import board_for
+from ..quoting import ForeignText, visible
 from ..verify.firmware import BuiltFirmware
-from ..verify.host_c import HostLibrary
-from ..verify.qemu import run_emulated
+from ..verify.onnx_twin import OnnxTwin
+from ..verify.qemu import run_emulated, run_self_test
 from ..verify.toolchain import Tool, require_tools
-from .building import FIRMWARE_FOLDER, link, write_library
 from .console import Reporter
-from .judging import judge, test_inputs
+from .contents import Contents, built_firmware, host_library, other_firmware, read_contents, require_firmware
+from .judging import Judgement, judge, test_inputs
 from .network import inputs_for_any_model, quantize_images
-from .subject import Plan
+from .ownership import shown
 
 Int8 = npt.NDArray[np.int8]
 
 
-@dataclass(frozen=True, eq=False)
-class Revisited:
-    """An output folder as it is now: its model compiled again, but with the C files that lie in the folder."""
-
-    folder: Path
-    tflite: bytes
-    compiled: Compiled
-    plan: Plan
-    report: dict[str, Any]
-
-    @property
-    def target(self) -> Target:
-        return self.plan.target
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(self.report["model"].get("class_names", ()))
-
-
-def revisit(folder: Path) -> Revisited:
-    """Read an output folder; raises `BadData` naming what is missing."""
-    try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        tflite = (folder / "model.tflite").read_bytes()
-        headers = sorted(folder.glob("*_weights.h"))
-        if not headers:
-            raise BadData(f"{folder} holds no generated C library")
-        name = headers[0].name.removesuffix("_weights.h")
-        target = get_target(report["target"]["name"])
-        plan = Plan(target, emulate=True, optimize=report["target"]["optimize"])
-        compiled = compile_tflite(tflite, name, target.name, plan.effort)
-        files = {file: (folder / file).read_text(encoding="utf-8") for file in compiled.library.files}
-    except OSError as error:
-        raise BadData(f"{folder} is no output folder of ours: cannot read {error.filename}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadData(f"{folder}/report.json is damaged: {error}") from error
-    return Revisited(folder, tflite, replace(compiled, library=replace(compiled.library, files=files)), plan, report)
-
-
 def verify_folder(folder: Path, count: int, seed: int, *, emulate: bool) -> str:
-    """`flynet-tiny verify`: the folder's own C, all judges, fresh inputs; raises `NumbersDiffer`."""
-    found = revisit(folder)
-    require_tools(Tool.CROSS_COMPILER, Tool.MAKE, Tool.HOST_COMPILER, *([Tool.EMULATOR] if emulate else []))
+    """`flynet-tiny verify`: the folder's own C, golden.onnx and ELFs, all judges, fresh inputs.
+
+    Raises `NumbersDiffer` for the first tensor that differs, and else `BadData` for a file that is not as it was written:
+    also a change that keeps every number is named.
+    """
+    found = read_contents(folder)
+    emulate = emulate and found.report.fits
+    require_tools(Tool.HOST_COMPILER, *([Tool.EMULATOR] if emulate else []))
     reporter = Reporter()
-    compiled = found.compiled
-    graph = compiled.source_graph
-    real = inputs_for_any_model(graph.tensor(graph.inputs[0]), count, seed)
-    with tempfile.TemporaryDirectory(prefix="flynet-tiny-") as scratch, HostLibrary(compiled.library) as host:
-        firmware = None
-        if emulate:
-            with reporter.step("link") as step:
-                write_library(compiled.library, Path(scratch))
-                firmware = link(compiled.library, found.plan, Path(scratch), host).firmware
-                step.say("the folder's C, for the host and the emulated board")
-        with reporter.step("verify") as step:
-            inputs = test_inputs(compiled, real, count, seed)
-            judgement = judge(compiled, found.tflite, host, firmware, inputs, step.progress)
-            step.say("every tensor of every runtime is equal")
-    lines = [
-        f"{p.pair}: {p.inputs} inputs, {p.tensors} tensors, {p.bytes:,} bytes compared, {p.differing} bytes differing"
-        for p in judgement.pairs
-    ]
-    return "\n".join([*lines, *judgement.notes]) + "\n"
+    found.say_changed(reporter)
+    try:
+        judgement = _prove(found, count, seed, built_firmware(found) if emulate else None, reporter)
+    except (NumbersDiffer, EmulationFailed) as error:
+        raise _naming_changes(error, found) from error
+    if found.changed:
+        raise BadData(
+            f"{shown(found.folder)} is not as it was written: changed {_list(found.changed)}; every tensor is equal all the same"
+        )
+    return "\n".join(judgement.lines) + "\n"
 
 
 def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:
     """`flynet-tiny emulate`: the folder's firmware on one input; outputs, instructions and stack."""
-    found = revisit(folder)
+    found = read_contents(folder)
     require_tools(Tool.EMULATOR)
-    if not found.report["fits"]:
-        raise BadData(f"{folder} holds no firmware: the network does not fit {found.target.name}")
+    require_firmware(found)
+    reporter = Reporter()
+    found.say_changed(reporter)
     library, graph = found.compiled.library, found.compiled.source_graph
     values = {name: _input(graph.tensor(name), picture) for name in graph.inputs}
-    with Reporter().step("emulate") as step:
+    with reporter.step("emulate") as step:
         run = run_emulated(built_firmware(found), library, [values], trace=False)
         step.say(f"{run.total_instructions:,} instructions on {found.target.machine}, stack {run.stack_bytes:,} B")
+    class_names = found.report.model.class_names
     lines = []
     for name in graph.outputs:
         tensor = graph.tensor(name)
         stored = run.sets[0].outputs[name].reshape(-1).astype(np.int64)
         order = np.argsort(-stored, kind="stable")[:top]
         lines.append(f"{tensor.source_name or name}: the {len(order)} largest of {stored.size}")
-        classes = found.class_names if len(found.class_names) == stored.size else ()
+        classes = class_names if len(class_names) == stored.size else ()
         for i in order:
             real = (stored[i] - tensor.zero_point) * tensor.scale
             known = f"  {ForeignText(str(classes[i]))}" if classes else ""
@@ -122,14 +74,60 @@ def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def built_firmware(found: Revisited) -> BuiltFirmware:
-    """The ELFs that lie in the folder."""
-    project, ram = found.folder / FIRMWARE_FOLDER, found.report["ram"]
-    elf, harness = project / f"{found.compiled.library.name}.elf", project / "verify.elf"
-    if not harness.is_file():
-        raise BadData(f"{harness} is missing; build it with: make -C {project} verify")
-    placement = place(found.target, ram["arena_bytes"], ram["stack_bytes"], ram["static_bytes"])
-    return BuiltFirmware(elf, harness, project / "build", board_for(found.target), placement)
+def _prove(found: Contents, count: int, seed: int, firmware: BuiltFirmware | None, reporter: Reporter) -> Judgement:
+    """Every judge on fresh inputs, then the self-test of every ELF."""
+    compiled = found.compiled
+    graph = compiled.source_graph
+    golden = _golden(found, graph)
+    real = inputs_for_any_model(graph.tensor(graph.inputs[0]), count, seed)
+    with host_library(found) as host, reporter.step("verify") as step:
+        inputs = test_inputs(compiled, real, count, seed)
+        judgement = judge(compiled, found.tflite, host, firmware, inputs, step.progress, golden)
+        step.say(judgement.summary)
+    if firmware is not None:
+        with reporter.step("self-test") as step:
+            elfs = (firmware, *other_firmware(found))
+            for each in elfs:
+                _require_self_test(found, each)
+            step.say(f"passes in {_list(tuple(str(each.elf.relative_to(found.folder)) for each in elfs))}")
+    elif not found.report.fits:
+        reporter.line("", f"no firmware: the network does not fit {found.target.name}")
+    return judgement
+
+
+def _require_self_test(found: Contents, firmware: BuiltFirmware) -> None:
+    result = run_self_test(firmware, count=False)
+    if not result.passed:
+        elf = firmware.elf.relative_to(found.folder)
+        raise NumbersDiffer(f"the self-test of {elf} fails on the emulated board: {visible(result.output.strip()[-200:])}")
+
+
+def _golden(found: Contents, graph: Graph) -> bytes:
+    """The folder's golden.onnx, which can be loaded and has the graph's inputs and outputs."""
+    content = found.read("golden.onnx")
+    name = f"{shown(found.folder)}/golden.onnx"
+    try:
+        twin = OnnxTwin(graph, content)
+        tried = twin.run({name: np.zeros(graph.tensor(name).shape, np.int8) for name in graph.inputs})
+    except Exception as error:  # onnxruntime's exceptions share no base but Exception
+        if not isinstance(error, ValueError) and not type(error).__module__.startswith("onnxruntime"):
+            raise
+        raise BadData(f"onnxruntime cannot run {name}: {visible(str(error)).splitlines()[0]}; compile the model again") from error
+    for output in graph.outputs:
+        if output not in tried or tried[output].shape != graph.tensor(output).shape or tried[output].dtype != np.int8:
+            raise BadData(f"{name} is not the twin of model.tflite: it lacks the output {output!r}; compile the model again")
+    return content
+
+
+def _naming_changes(error: FlynetError, found: Contents) -> FlynetError:
+    """The same mistake, with the files that were changed as a likely cause."""
+    files = (*found.changed, *found.survey.rebuilt)
+    return type(error)(f"{error}; not as it was written: {_list(files)}") if files else error
+
+
+def _list(paths: tuple[str, ...], most: int = 5) -> str:
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(shown(path) for path in paths[:most]) + more
 
 
 def _input(tensor: Tensor, picture: Path | None) -> Int8:

@@ -29,6 +29,7 @@ from ..report.schema import (
     TargetFacts,
 )
 from ..verify.firmware import FittedFirmware
+from ..verify.harness import SetResult
 from ..verify.host_c import HostLibrary
 from ..verify.onnx_twin import build_twin
 from ..verify.qemu import SelfTest, run_emulated, run_self_test
@@ -95,11 +96,7 @@ def _prove(
     with reporter.step("verify") as step:
         firmware = linked.firmware if plan.emulate else None
         judgement = judge(compiled, subject.tflite, host, firmware, inputs, step.progress)
-        lines = [
-            f"{p.pair}: {p.inputs} inputs, {p.tensors} tensors, {p.bytes:,} bytes compared, {p.differing} bytes differing"
-            for p in judgement.pairs
-        ]
-        step.say("every tensor of every runtime is equal", *lines, *judgement.notes)
+        step.say(judgement.summary, *judgement.lines)
     report = _report(subject, compiled, plan, linked, NotDone("--no-emulate"), None)
     model = replace(report.model, notes=(*report.model.notes, *judgement.notes))
     report = replace(report, verification=judgement.pairs, model=model)
@@ -124,7 +121,7 @@ def _prove(
                 "the firmware's self-test passes"
             )
     with reporter.step("rounding") as step:
-        rounding = ordinary_runtimes(compiled, subject.tflite, inputs, judgement.golden_outputs)
+        rounding = ordinary_runtimes(compiled.source_graph, subject.tflite, inputs, judgement.golden_outputs)
         report = replace(report, accumulated_rounding=rounding)
         differing = (
             f"{name} " + ("cannot run it" if isinstance(r, NotDone) else f"{r.differing_share:.2%} by up to {r.max_lsb} LSB")
@@ -167,16 +164,27 @@ def _require_self_test(result: SelfTest) -> None:
 def _accuracy(
     subject: Subject, compiled: Compiled, linked: FittedFirmware | None, host: HostLibrary, progress: Progress
 ) -> Accuracy:
+    """Shares of held-out images that the C gets right; raises `NumbersDiffer` where host and board give other outputs."""
     labelled = subject.labelled
     assert labelled is not None
     (name,), (output,) = compiled.library.input_names, compiled.library.output_names[:1]
     sets = [{name: image} for image in labelled.inputs]
-    on_host = [int(np.argmax(r.outputs[output])) for r in host.run_many(sets, trace=False)]
+
+    def share_right(results: Sequence[SetResult]) -> float:
+        return float(np.mean([int(np.argmax(result.outputs[output])) for result in results] == labelled.labels))
+
+    on_host = host.run_many(sets, trace=False)
     emulated = None
     if linked is not None:
         run = run_emulated(linked.firmware, compiled.library, sets, trace=False, count=False, timeout_s=600, progress=progress)
-        emulated = float(np.mean([int(np.argmax(r.outputs[output])) for r in run.sets] == labelled.labels))
-    return Accuracy(len(sets), float(np.mean(on_host == labelled.labels)), emulated, labelled.float_accuracy)
+        for index, (left, right) in enumerate(zip(on_host, run.sets, strict=True)):
+            for tensor in compiled.library.output_names:
+                if not np.array_equal(left.outputs[tensor], right.outputs[tensor]):
+                    raise NumbersDiffer(
+                        f"held-out image {index}: {tensor} differs between the C on the host and the emulated board"
+                    )
+        emulated = share_right(run.sets)
+    return Accuracy(len(sets), share_right(on_host), emulated, labelled.float_accuracy)
 
 
 def _write_models(subject: Subject, compiled: Compiled, folder: Path) -> None:

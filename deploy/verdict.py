@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..quoting import shorten, visible
+from ..report.schema import left_out_line
 
 _NAME = 14
 
@@ -61,14 +62,13 @@ def _ram(ram: Mapping[str, Any]) -> list[str]:
 def _verification(found: Any) -> list[str]:
     if isinstance(found, Mapping):
         return [_row("verified", f"not done: {found['not_done']}")]
-    names = ["verified", *[""] * len(found)]
-    return [
-        _row(
-            name,
-            f"{p['pair']}: {p['inputs']} inputs, {p['tensors']} tensors, {p['bytes']:,} bytes, {p['differing']} differing",
-        )
-        for name, p in zip(names, found, strict=False)
-    ]
+    lines = []
+    for p in found:
+        counts = f"{p['inputs']} inputs, {p['tensors']} tensors, {p['bytes']:,} bytes, {p['differing']} differing"
+        lines.append(f"{p['pair']}: {counts}")
+        if p.get("left_out"):
+            lines.append(left_out_line(p["pair"], p["left_out"], p["left_out_why"]))
+    return [_row(name, line) for name, line in zip(["verified", *[""] * len(lines)], lines, strict=False)]
 
 
 def _accuracy(found: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,13 @@ from pathlib import Path
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
+
+from ..errors import BadData
+
+# e_machine, e_phoff, e_shoff, e_phentsize, e_phnum, e_shentsize, e_shnum of a header; p_offset and p_filesz of a segment
+_ELF_HEADER = struct.Struct("<18xH8xII6xHHHH2x")
+_SEGMENT = struct.Struct("<4xI8xI12x")
+_ARM = 40
 
 
 @dataclass(frozen=True)
@@ -77,3 +85,17 @@ def _functions(path: Path) -> list[tuple[int, int, str]]:
             return []
         symbols = [symbol for symbol in table.iter_symbols() if symbol["st_info"]["type"] == "STT_FUNC"]
         return sorted((int(s["st_value"]) & ~1, int(s["st_size"]), str(s.name)) for s in symbols)
+
+
+def require_whole_elf(content: bytes, name: str) -> None:
+    """Raise `BadData` unless the bytes are a 32-bit ELF for Arm whose segments and section headers all lie in it."""
+    if content[:7] != b"\x7fELF\x01\x01\x01" or len(content) < _ELF_HEADER.size:
+        raise BadData(f"{name} is no ELF of a 32-bit Arm; build it again with make")
+    machine, segments_at, sections_at, segment_size, num_segments, section_size, num_sections = _ELF_HEADER.unpack_from(content)
+    ends = [segments_at + segment_size * num_segments, sections_at + section_size * num_sections]
+    if machine != _ARM or segment_size != _SEGMENT.size:
+        raise BadData(f"{name} is no ELF of a 32-bit Arm; build it again with make")
+    if max(ends) <= len(content):
+        ends += [sum(_SEGMENT.unpack_from(content, segments_at + i * segment_size)) for i in range(num_segments)]
+    if max(ends) > len(content):
+        raise BadData(f"{name} is cut short: {len(content):,} of {max(ends):,} bytes; build it again with make")

@@ -91,13 +91,23 @@ class Ram:
 
 @dataclass(frozen=True)
 class Verification:
-    """One pair of judges over all inputs: tensors and bytes compared in all, bytes that differ."""
+    """One pair of judges: inputs that both computed, tensors and bytes compared in all, bytes that differ.
+
+    left_out  further inputs that the second judge could not compute, by a limit of its own; why, for the first of them
+    """
 
     pair: str
     inputs: int
     tensors: int
     bytes: int
     differing: int
+    left_out: int = 0
+    left_out_why: str | None = None
+
+
+def left_out_line(pair: str, count: int, why: str | None) -> str:
+    """What is said of a pair's second judge when it could not compute some inputs."""
+    return f"{pair.split(' = ')[-1]} left out for {count} inputs: {why}"
 
 
 @dataclass(frozen=True)

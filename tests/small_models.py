@@ -44,6 +44,15 @@ class Sketch:
         shape = (1, kernel, kernel, c_out)
         return self._weighted("DEPTHWISE_CONV_2D", source, output, shape, 3, padding, stride, {"depthMultiplier": heads}, heads)
 
+    def fully_connected(self, source: str, output: str, c_out: int) -> str:
+        """Per-tensor weights and a bias over a source of one row."""
+        c_in = self.tensors[source].shape[-1]
+        data = self.rng.integers(-127, 128, (c_out, c_in)).astype(np.int8)
+        self.tensors[f"{output}_w"] = TensorSpec(f"{output}_w", data.shape, "int8", (0.01,), (0,), None, data)
+        bias = self.rng.integers(-2000, 2000, c_out).astype(np.int32)
+        self.tensors[f"{output}_b"] = TensorSpec(f"{output}_b", (c_out,), "int32", data=bias)
+        return self.op("FULLY_CONNECTED", (source, f"{output}_w", f"{output}_b"), output, fusedActivationFunction="NONE")
+
     def _weighted(
         self, opcode: str, source: str, output: str, shape: tuple[int, ...], axis: int, padding: str, stride: int,
         options: dict[str, object], tied: int = 1,

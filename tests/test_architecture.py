@@ -30,6 +30,7 @@ SHARED = {"export": {("codegen", "fixed_point")}}
 CODEGEN_FLOORS = [
     {"fixed_point", "targets"},
     {"ir"},
+    {"contracts"},
     {"verify_graph"},
     {"reading", "supported_ops"},
     {"tflite_reader", "reference", "passes", "kernels"},

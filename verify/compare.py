@@ -20,8 +20,12 @@ from .inputs import NamedInputs
 Int8 = npt.NDArray[np.int8]
 
 
+class CannotJudge(Exception):
+    """A judge's own limit keeps it from computing one set of inputs; the message says which."""
+
+
 class Judge(Protocol):
-    """A runtime of one model: IR tensor name -> array, for one set of inputs."""
+    """A runtime of one model: IR tensor name -> array, for one set of inputs. Raises CannotJudge where its limits end."""
 
     @property
     def name(self) -> str: ...
@@ -52,7 +56,10 @@ class TensorDifference:
 
 @dataclass(frozen=True)
 class PairResult:
-    """A comparison of two judges over some inputs. `tensors` counts those of one inference, `bytes` those of all."""
+    """A comparison of two judges over some inputs. `tensors` counts those of one inference, `bytes` those of all.
+
+    left_out  further inputs that the second judge could not compute, with the reason for the first of them
+    """
 
     pair: str
     inputs: int
@@ -60,12 +67,15 @@ class PairResult:
     bytes: int
     differing: int
     first: TensorDifference | None = None
+    left_out: int = 0
+    left_out_why: str | None = None
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{self.pair}: {self.inputs} inputs, {self.tensors} tensors compared, {self.bytes:,} bytes compared, "
             f"{self.differing:,} bytes differing"
         )
+        return f"{text}; {self.left_out} inputs left out: {self.left_out_why}" if self.left_out else text
 
 
 class Comparison:
@@ -82,6 +92,11 @@ class Comparison:
         self._order = [*given, *graph.constant_outputs(), *(name for op in graph.ops for name in _written(op))]
         self._inputs = self._tensors = self._bytes = self._differing = 0
         self._first: TensorDifference | None = None
+        self._left_out: list[str] = []
+
+    def leave_out(self, reason: str) -> None:
+        """One set of inputs that the second judge could not compute."""
+        self._left_out.append(reason)
 
     def add(self, left: Mapping[str, Int8], right: Mapping[str, Int8], input_name: str) -> None:
         """Compare all tensors that both judges computed from one set of inputs; the graph's outputs must be among them."""
@@ -115,7 +130,9 @@ class Comparison:
     @property
     def result(self) -> PairResult:
         pair = f"{self._left_name} = {self._right_name}"
-        return PairResult(pair, self._inputs, self._tensors, self._bytes, self._differing, self._first)
+        reason = self._left_out[0] if self._left_out else None
+        counts = (self._inputs, self._tensors, self._bytes, self._differing)
+        return PairResult(pair, *counts, self._first, len(self._left_out), reason)
 
 
 def _written(op: Op) -> list[str]:
@@ -132,7 +149,7 @@ def compare_judges(
     inputs: Iterable[NamedInputs],
     on_input: Callable[[str], None] | None = None,
 ) -> tuple[PairResult, ...]:
-    """Every other judge against the golden one; each judge runs once for each set of inputs.
+    """Every other judge against the golden one; each judge runs once for each set of inputs, or is left out where it cannot.
 
     graph     names and orders the tensors (the graph as read)
     on_input  called with the name of each set of inputs when it is done, for progress
@@ -141,16 +158,27 @@ def compare_judges(
     for named in inputs:
         expected = golden.run(named.values)
         for comparison, other in zip(comparisons, others, strict=True):
-            comparison.add(expected, other.run(named.values), named.name)
+            try:
+                found = other.run(named.values)
+            except CannotJudge as limit:
+                comparison.leave_out(str(limit))
+            else:
+                comparison.add(expected, found, named.name)
         if on_input is not None:
             on_input(named.name)
     return tuple(comparison.result for comparison in comparisons)
 
 
 def require_equal(results: Iterable[PairResult]) -> None:
-    """Raise NumbersDiffer with the first differing tensor of the first pair that differs."""
+    """Raise NumbersDiffer with the first differing tensor of the first pair that differs.
+
+    At least one judge must have computed something; one that was left out for all inputs says so in its result.
+    """
+    results = list(results)
+    if results and not any(result.bytes for result in results):
+        raise NumbersDiffer(f"{results[0].pair}: nothing was compared")
     for result in results:
-        if result.inputs == 0 or result.bytes == 0:
+        if (result.inputs == 0 or result.bytes == 0) and not result.left_out:
             raise NumbersDiffer(f"{result.pair}: nothing was compared")
         if result.first is not None:
             raise NumbersDiffer(f"{result.pair} fails: {result.first}; {result.differing:,} of {result.bytes:,} bytes differ")

@@ -13,7 +13,8 @@ from ..codegen.c_library import CLibrary
 from ..errors import EmulationFailed
 from .firmware_text import write_rendered
 from .harness import InputSet, Request, SetResult, read_result, write_request
-from .toolchain import Tool, find_tool, start_tool
+from .scratch import ScratchFolder
+from .toolchain import Tool, child_process, find_tool, require_room, start_tool
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 _WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror")
@@ -29,8 +30,8 @@ class HostLibrary:
     def __init__(self, library: CLibrary, cflags: Sequence[str] = (), sanitize: bool = False):
         self.library = library
         self.name = "C on the host"
-        self._scratch = tempfile.TemporaryDirectory(prefix="flynet-tiny-")
-        folder = Path(self._scratch.name)
+        self._scratch = ScratchFolder()
+        folder = self._scratch.path
         for name, text in library.files.items():
             (folder / name).write_text(text, encoding="utf-8")
         values = {
@@ -55,7 +56,7 @@ class HostLibrary:
     def close(self) -> None:
         """Remove the compiled program."""
         self._compiler.kill()
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def run(self, inputs: InputSet) -> SetResult:
         """Every tensor that the C materialises from one set of inputs."""
@@ -67,17 +68,22 @@ class HostLibrary:
         request = Request(trace=trace)
         with self._run_folder() as folder:
             write_request(folder, self.library, inputs, request)
-            try:
-                done = subprocess.run([self._program], cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False)
-            except subprocess.TimeoutExpired as error:
-                raise EmulationFailed(f"{self.library.name} on the host did not end within {timeout_s:g} s") from error
-            if done.returncode != 0:
-                raise EmulationFailed(f"{self.library.name} on the host failed ({done.returncode}): {_last_words(done.stderr)}")
+            with child_process(
+                [self._program], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                text=True, errors="replace",
+            ) as process:  # fmt: skip
+                try:
+                    said, _ = process.communicate(timeout=timeout_s)
+                except subprocess.TimeoutExpired as error:
+                    raise EmulationFailed(f"{self.library.name} on the host did not end within {timeout_s:g} s") from error
+            if process.returncode != 0:
+                require_room(process.returncode, said)
+                raise EmulationFailed(f"{self.library.name} on the host failed ({process.returncode}): {_last_words(said)}")
             return read_result(folder, self.library, len(inputs), request)
 
     @contextmanager
     def _run_folder(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="run-", dir=self._scratch.name) as folder:
+        with tempfile.TemporaryDirectory(prefix="run-", dir=self._scratch.path) as folder:
             yield Path(folder)
 
 

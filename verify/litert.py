@@ -42,9 +42,12 @@ class LiteRtProcess:
 
     def __init__(self) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
-        )
+        from .interruption import shielded  # not at the top: the child runs this file alone, outside the package
+
+        with shielded():
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
+            )
 
     @property
     def is_alive(self) -> bool:
@@ -77,6 +80,8 @@ class LiteRtProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None and not isinstance(error, Exception):  # interrupted: it need not finish what it computes
+            self._process.kill()
         self.close()
 
     def _ask(self, request: Mapping[str, object], *payloads: bytes) -> bytes:
@@ -102,7 +107,9 @@ class LiteRtProcess:
         self.close()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         told = [line for line in lines if not line.startswith("INFO")]
-        raise _bad_model(f"LiteRT ended its process ({how}) on this model: {told[-1][:300] if told else 'no message'}")
+        from ..errors import LiteRtEnded  # as in _bad_model
+
+        raise LiteRtEnded(f"LiteRT ended its process ({how}) on this model: {told[-1][:300] if told else 'no message'}")
 
 
 @dataclass(frozen=True)
@@ -225,7 +232,8 @@ class LiteRt:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        if self._is_owner:
+            self._process.__exit__(kind, error, trace)
 
 
 def _bad_model(message: str) -> Exception:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from ..codegen.ir import (
     ClampAttrs,
@@ -27,6 +28,19 @@ from .onnx_graph import OnnxGraph
 from .onnx_twin import EXACT_EMITTERS, convolution_geometry, dilations, groups_of, weights_oihw
 
 Int8 = npt.NDArray[np.int8]
+
+# onnxruntime's exceptions share no base but Exception; these are all that its sessions raise
+ORT_ERRORS: tuple[type[Exception], ...] = (
+    ort_errors.EPFail,
+    ort_errors.EngineError,
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoModel,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
 
 
 def build_qdq(graph: Graph) -> onnx.ModelProto:
@@ -96,7 +110,7 @@ def _weights_and_bias(op: Op, out: OnnxGraph, weights: npt.NDArray[np.generic]) 
         scales = np.repeat(scales, weights.shape[0])
     real = [out.node("DequantizeLinear", out.constant(weights, np.int8), out.constant(scales, np.float32), axis=0)]
     if len(op.inputs) > 2:
-        bias = out.constant(out.source.tensor(op.inputs[2]).constant(), np.int32)
+        bias = out.constant(out.source.tensor(op.inputs[2]).constant().reshape(-1), np.int32)  # a file may hold [1, N]
         real.append(out.node("DequantizeLinear", bias, out.constant(scales * np.float32(source.scale), np.float32), axis=0))
     return real
 

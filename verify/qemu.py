@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from ..report.elf import function_at
 from .board import ICOUNT_SHIFT, Board
 from .firmware import BuiltFirmware
 from .harness import RESULT, InputSet, Request, SetResult, header_bytes, read_result, set_bytes, write_request
-from .toolchain import Tool, find_tool
+from .scratch import ScratchFolder
+from .toolchain import Tool, child_process, find_tool, require_room
 
 Progress = Callable[[int, int], None]
 _POLL_S = 0.05
@@ -93,8 +93,8 @@ def run_emulated(
 
 def run_self_test(firmware: BuiltFirmware, *, count: bool = True, timeout_s: float = 60) -> SelfTest:
     """Run the firmware as a user would; its verdict, stack and, on boards that can, the instructions of one inference."""
-    with tempfile.TemporaryDirectory(prefix="flynet-tiny-") as scratch:
-        code, output = _run_qemu(firmware.elf, firmware.board, Path(scratch), timeout_s, count, lambda: None)
+    with ScratchFolder() as scratch:
+        code, output = _run_qemu(firmware.elf, firmware.board, scratch, timeout_s, count, lambda: None)
     if code not in (0, _EXIT_SELF_TEST_FAILED):
         raise EmulationFailed(_explain(output, firmware.elf, code))
     stack = re.search(r"^stack (\d+) of", output, re.MULTILINE)
@@ -112,8 +112,7 @@ def _run_batch(
     report: Callable[[int], None],
 ) -> tuple[SetResult, ...]:
     assert firmware.verify_elf is not None
-    with tempfile.TemporaryDirectory(prefix="flynet-tiny-") as scratch:
-        folder = Path(scratch)
+    with ScratchFolder() as folder:
         write_request(folder, library, inputs, request)
         result, each = folder / RESULT, set_bytes(library, request)
 
@@ -140,22 +139,21 @@ def _run_qemu(elf: Path, board: Board, folder: Path, timeout_s: float, count: bo
         command += ["-icount", f"shift={ICOUNT_SHIFT}"]
     deadline = time.monotonic() + timeout_s
     log = folder / "qemu.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            while True:
-                try:
-                    code = process.wait(_POLL_S)
-                    break
-                except subprocess.TimeoutExpired:
-                    poll()
-                if time.monotonic() > deadline:
-                    raise EmulationFailed(f"the emulated board did not end within {timeout_s:g} s")
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    return code, log.read_text(errors="replace")
+    with (
+        log.open("wb") as output,
+        child_process(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
+        while True:
+            try:
+                code = process.wait(_POLL_S)
+                break
+            except subprocess.TimeoutExpired:
+                poll()
+            if time.monotonic() > deadline:
+                raise EmulationFailed(f"the emulated board did not end within {timeout_s:g} s")
+    text = log.read_text(errors="replace")
+    require_room(code, text)
+    return code, text
 
 
 def _explain(output: str, elf: Path, code: int) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..contracts import broken_clause
 from ..ir import FusedAttrs, FusedPattern, Graph, Op, OpKind
+from ..verify_graph import GraphError
 from . import (
     add,
     concatenation,
@@ -86,9 +88,13 @@ def select_kernel(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall
     """The kernel call that computes an operator; a table fused into its producer is the producer's kernel's work.
 
     effort  what flash may be spent for speed, and speed for memory
+    Raises GraphError for a fused operator that breaks its pattern's contract: its kernel would compute something else.
     """
     kind = op.kind
     if isinstance(op.attrs, FusedAttrs):
+        broken = broken_clause(op, graph)
+        if broken is not None:
+            raise GraphError(f"{op.kind_name} is no {op.attrs.pattern.value}: {broken}")
         if op.attrs.pattern in _FUSED_BY_EFFORT:
             return _FUSED_BY_EFFORT[op.attrs.pattern](op, graph, effort)
         if op.attrs.pattern is not FusedPattern.PRODUCER_TABLE:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 
+from ..contracts import broken_clause
 from ..ir import FusedAttrs, FusedPattern, Graph, Op, OpKind
 
 Chain = tuple[Op, ...]
@@ -28,20 +29,21 @@ class Readers:
     def all(self, name: str) -> list[Op]:
         return self._readers.get(name, [])
 
-    def chain(self, first: Op, kinds: tuple[OpKind, ...]) -> Chain | None:
+    def chains(self, first: Op, kinds: tuple[OpKind, ...]) -> Iterator[Chain]:
         """`first` and the operators that follow it one by one as sole readers, when their kinds are `kinds`."""
         chain = [first]
         for kind in kinds:
             following = self.only(chain[-1].output)
             if following is None or following.kind is not kind:
-                return None
+                return
             chain.append(following)
-        return tuple(chain)
+        yield tuple(chain)
 
 
-def fuse(graph: Graph, pattern: FusedPattern, find: Callable[[Op, Readers], Chain | None]) -> Graph:
-    """Replace each chain that `find` returns for its first operator by one FUSED operator at the place of the chain's last.
+def fuse(graph: Graph, pattern: FusedPattern, find: Callable[[Op, Readers], Iterable[Chain]]) -> Graph:
+    """Replace chains by one FUSED operator each, at the place of the chain's last.
 
+    find  the chains that may begin with an operator; the first that keeps the pattern's contract is taken
     Operators already taken by a chain are not offered again. Outputs are the tensors that something outside the chain reads.
     """
     readers = Readers(graph)
@@ -50,10 +52,12 @@ def fuse(graph: Graph, pattern: FusedPattern, find: Callable[[Op, Readers], Chai
     for op in graph.ops:
         if op.output in taken:
             continue
-        chain = find(op, readers)
-        if chain is not None and not taken.intersection(step.output for step in chain):
-            taken |= {step.output for step in chain}
-            fused_at[chain[-1].output] = _fused_op(pattern, chain, graph, readers)
+        for chain in find(op, readers):
+            fused = _fused_op(pattern, chain, graph, readers)
+            if taken.isdisjoint(step.output for step in chain) and broken_clause(fused, graph) is None:
+                taken |= {step.output for step in chain}
+                fused_at[chain[-1].output] = fused
+                break
     ops = [fused_at.get(op.output, op) for op in graph.ops if op.output not in taken or op.output in fused_at]
     return graph.with_ops(tuple(_in_dependency_order(ops, graph)))
 
@@ -87,12 +91,3 @@ def _fused_op(pattern: FusedPattern, chain: Chain, graph: Graph, readers: Reader
     inputs = tuple(name for name in read if name not in produced)
     outputs = tuple(name for name in produced if name in graph.outputs or any(r.output not in inside for r in readers.all(name)))
     return Op(OpKind.FUSED, inputs, outputs, FusedAttrs(pattern, chain), chain[0].source_index)
-
-
-def is_channel_scale(op: Op, graph: Graph) -> bool:
-    """Whether an operator is a MUL of maps [1, H, W, C] by one computed coefficient for each channel, [1, 1, 1, C]."""
-    if op.kind is not OpKind.MUL:
-        return False
-    maps, coefficients = (graph.tensor(name) for name in op.inputs)
-    vector = len(maps.shape) == 4 and coefficients.shape == (1, 1, 1, maps.shape[3])
-    return vector and not coefficients.is_constant and not maps.is_constant

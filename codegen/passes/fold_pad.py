@@ -1,47 +1,27 @@
-"""Fold a PAD into the convolution that alone reads it."""
+"""Fold a PAD into the convolutions that alone read it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ..ir import ConvAttrs, Graph, Op, OpKind, PadAttrs
+from ..contracts import broken_fold
+from ..ir import ConvAttrs, Graph, Op, PadAttrs
 from .chains import Readers
 
 
 def fold_pad(graph: Graph) -> Graph:
-    """PAD of height and width, then one CONV_2D or DEPTHWISE_CONV_2D, becomes the convolution's own padding.
-
-    Exact: both fill with the input's zero point. PAD's output must have its input's scale to the last bit (the graph allows one
-    step of float32), since the convolution's multipliers are made of it.
-    """
-    ops: list[Op] = []
-    pads: dict[str, Op] = {}
+    """PAD of height and width, then only convolutions, becomes the convolutions' own padding (contract: `broken_fold`)."""
     readers = Readers(graph)
+    pads: dict[str, Op] = {}
     for op in graph.ops:
-        if _is_spatial_pad(op) and _keeps_quantization(op, graph) and _only_convs_read(op, graph, readers):
-            pads[op.output] = op
-        elif op.inputs[0] in pads:
-            ops.append(_with_padding(op, pads[op.inputs[0]]))
-        else:
-            ops.append(op)
+        if isinstance(op.attrs, PadAttrs) and op.output not in graph.outputs:
+            following = readers.all(op.output)
+            if following and all(broken_fold(op, reader, graph) is None for reader in following):
+                pads[op.output] = op
+    ops = [
+        _with_padding(op, pads[op.inputs[0]]) if op.inputs[0] in pads else op for op in graph.ops if op.output not in pads
+    ]  # fmt: skip
     return graph.with_ops(tuple(ops))
-
-
-def _is_spatial_pad(op: Op) -> bool:
-    if not isinstance(op.attrs, PadAttrs) or len(op.attrs.before) != 4:
-        return False
-    outer = (op.attrs.before[0], op.attrs.after[0], op.attrs.before[3], op.attrs.after[3])
-    return not any(outer)
-
-
-def _keeps_quantization(op: Op, graph: Graph) -> bool:
-    return graph.tensor(op.inputs[0]).quantization == graph.tensor(op.output).quantization
-
-
-def _only_convs_read(op: Op, graph: Graph, readers: Readers) -> bool:
-    found = readers.all(op.output)
-    convs = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D)
-    return bool(found) and all(r.kind in convs for r in found) and op.output not in graph.outputs
 
 
 def _with_padding(conv: Op, pad: Op) -> Op:

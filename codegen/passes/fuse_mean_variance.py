@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..ir import FusedPattern, Graph, Op, OpKind, ReduceAttrs
+from collections.abc import Iterator
+
+from ..ir import FusedPattern, Graph, Op, OpKind
 from .chains import Chain, Readers, fuse
 
 
@@ -14,16 +16,9 @@ def fuse_mean_variance(graph: Graph) -> Graph:
     return fuse(graph, FusedPattern.MEAN_VARIANCE, _find)
 
 
-def _is_spatial_mean(op: Op) -> bool:
-    return op.kind is OpKind.MEAN and op.attrs == ReduceAttrs((1, 2), keep_dims=True)
-
-
-def _find(op: Op, readers: Readers) -> Chain | None:
-    if not _is_spatial_mean(op):
-        return None
-    for square in readers.all(op.output):
-        if square.kind is OpKind.SQUARED_DIFFERENCE and square.inputs == (op.inputs[0], op.output):
+def _find(op: Op, readers: Readers) -> Iterator[Chain]:
+    if op.kind is OpKind.MEAN:
+        for square in readers.all(op.output):
             last = readers.only(square.output)
-            if last is not None and _is_spatial_mean(last):
-                return (op, square, last)
-    return None
+            if last is not None:
+                yield (op, square, last)

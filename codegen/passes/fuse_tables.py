@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..ir import FusedPattern, Graph, Op, OpKind
-from .chains import Chain, Readers, fuse
+from collections.abc import Iterator
 
-_PRODUCERS = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED)
-_TABLES = (OpKind.HARD_SWISH, OpKind.LOGISTIC, OpKind.RELU, OpKind.RELU6, OpKind.QUANTIZE)
+from ..contracts import PRODUCERS
+from ..ir import FusedPattern, Graph, Op
+from .chains import Chain, Readers, fuse
 
 
 def fuse_tables(graph: Graph) -> Graph:
@@ -14,8 +14,7 @@ def fuse_tables(graph: Graph) -> Graph:
     return fuse(graph, FusedPattern.PRODUCER_TABLE, _find)
 
 
-def _find(op: Op, readers: Readers) -> Chain | None:
-    if op.kind not in _PRODUCERS:
-        return None
+def _find(op: Op, readers: Readers) -> Iterator[Chain]:
     following = readers.only(op.output)
-    return (op, following) if following is not None and following.kind in _TABLES else None
+    if op.kind in PRODUCERS and following is not None:
+        yield (op, following)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from flynet_tiny.codegen.ir import ConvAttrs, OpKind, SliceAttrs, Window
 from flynet_tiny.codegen.tflite_reader import read_tflite
@@ -110,6 +112,19 @@ def test_short_constant_is_refused() -> None:
     )
     with pytest.raises(BadModel, match="bytes of data"):
         read_tflite(data)
+
+
+@pytest.mark.parametrize("offset", [2, 1 << 12, 1 << 40])
+def test_data_outside_of_the_flatbuffer_is_refused(offset: int) -> None:
+    """Files above 2 GB keep their weights behind the FlatBuffer; read as no data, the weights would be an activation."""
+    file = schema.ModelT.InitFromPackedBuf(bytearray(conv_2d(0)), 0)
+    weights = file.subgraphs[0].tensors[file.subgraphs[0].operators[0].inputs[1]]
+    buffer = file.buffers[weights.buffer]
+    buffer.offset, buffer.size, buffer.data = offset, len(buffer.data), None
+    builder = flatbuffers.Builder(1 << 12)
+    builder.Finish(file.Pack(builder), file_identifier=b"TFL3")
+    with pytest.raises(BadModel, match="outside the FlatBuffer"):
+        read_tflite(bytes(builder.Output()))
 
 
 def test_foreign_files_are_refused() -> None:

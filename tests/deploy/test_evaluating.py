@@ -150,7 +150,7 @@ def test_folder_is_written_and_a_foreign_one_left_alone(folder: Path, tmp_path: 
     out, pictures = tmp_path / "accuracy", str(folder / "pictures")
     for _ in range(2):
         text = evaluate_model(folder / "net.tflite", pictures, None, 4, out, as_json=True)
-    assert {path.name for path in out.iterdir()} == {"evaluation.json", "confusion.svg"}
+    assert {path.name for path in out.iterdir()} == {"evaluation.json", "confusion.svg", "manifest.json"}
     assert (out / "evaluation.json").read_text() == text
     assert json.loads(text)["images"] == 4
     with pytest.raises(OutputFailed, match="not ours"):

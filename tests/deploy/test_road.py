@@ -40,7 +40,8 @@ def report(deployed: Path) -> dict:
 def test_folder_holds_everything(deployed: Path) -> None:
     names = {p.name for p in deployed.iterdir()}
     generated = {"net.h", "net.c", "net_weights.h", "net_weights.c"}
-    assert names == {"model.tflite", "golden.onnx", *generated, "firmware", "net.elf", "report.json", "report.html"}
+    told = {"report.json", "report.html", "manifest.json"}
+    assert names == {"model.tflite", "golden.onnx", *generated, *told, "firmware", "net.elf"}
     assert {"Makefile", "net.elf", "verify.elf", "firmware.ld", "main.c"} <= {p.name for p in (deployed / "firmware").iterdir()}
 
 

@@ -9,6 +9,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from flynet_tiny.export.tflite_writer import OPTIONS_TABLES, ModelSpec, OpSpec, TensorSpec, write_tflite
 
+from ..one_op_models import CASES
+
 
 def run(model: bytes, *inputs: np.ndarray) -> np.ndarray:
     interpreter = Interpreter(model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
@@ -113,6 +115,27 @@ def test_the_file_has_the_identifier_the_version_and_an_empty_first_buffer():
     assert parsed.version == 3
     assert parsed.buffers[0].data is None
     assert parsed.operatorCodes[0].builtinCode == parsed.operatorCodes[0].deprecatedBuiltinCode == schema.BuiltinOperator.RELU
+
+
+# The lowest version of each operator that takes int8, as TFLite's converter writes it (register.cc lists what a runtime takes).
+INT8_VERSIONS = {
+    **dict.fromkeys(("HARD_SWISH", "QUANTIZE", "RESHAPE"), 1),
+    **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "SQUARED_DIFFERENCE", "MEAN", "REDUCE_MAX", "SOFTMAX", "LOGISTIC"), 2),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "RELU", "RELU6", "CONCATENATION", "GATHER", "SLICE"), 2),
+    **dict.fromkeys(("STRIDED_SLICE", "TRANSPOSE", "PAD"), 2),
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), 3),
+    "FULLY_CONNECTED": 4,
+}
+
+
+@pytest.mark.parametrize("opcode", sorted(CASES))
+def test_an_int8_operator_has_the_version_that_learnt_int8(opcode: str) -> None:
+    """A runtime that knows only older versions must refuse the file, not compute something else."""
+    parsed = unpack(CASES[opcode](0))
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
+    found = {names[code.builtinCode]: code.version for code in parsed.operatorCodes}
+    assert opcode in found
+    assert found == {name: INT8_VERSIONS[name] for name in found}
 
 
 def test_equal_constants_share_a_buffer_and_constants_are_aligned():

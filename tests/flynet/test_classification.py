@@ -47,6 +47,27 @@ def test_the_same_seed_gives_the_same_weights(small_digits):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_dropout_draws_anew_in_every_epoch_and_repeats_itself(small_digits):
+    """The seed that Dropout draws from, at every step's end: one for each epoch of a training, again the same for the same."""
+
+    def seeds(seed):
+        found = {}
+        few = small_digits[0].first(64), small_digits[1].first(10)
+        train_classifier(
+            CONFIG,
+            *few,
+            recipe=Recipe(epochs=3, batch=32),
+            seed=seed,
+            on_step=lambda step: found.setdefault(step.epoch, torch.initial_seed()),
+        )
+        return found
+
+    first = seeds(3)
+    assert len(set(first.values())) == len(first) == 3
+    assert seeds(3) == first
+    assert not set(seeds(4).values()) & set(first.values())
+
+
 def test_the_temperature_falls_to_the_configurations(small_digits):
     temperatures = []
 

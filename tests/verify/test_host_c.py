@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -86,7 +84,7 @@ def test_a_warning_in_the_generated_c_is_an_error() -> None:
 
 def test_a_library_that_nobody_ran_is_put_away() -> None:
     with HostLibrary(tiny_library()) as host:
-        folder = Path(host._scratch.name)
+        folder = host._scratch.path
         assert folder.is_dir()
     assert not folder.exists()
 

@@ -60,9 +60,7 @@ class Layer:
         if self.kind is Kind.MDW_MAX:
             return conv_graphs.with_max(graph)
         if self.kind is Kind.PAIR:
-            numbers = replace(self.numbers, activation=(-128, 127))
-            graph = conv_graphs.depthwise(self.seed, hwc, self.outputs, self.window, numbers)
-            second = replace(numbers, output_zero_point=-128 if self.seed % 3 == 0 else None)
+            second = replace(self.numbers, output_zero_point=-128 if self.seed % 3 == 0 else None)
             return conv_graphs.with_second(
                 graph, conv_graphs.depthwise(self.seed + 1, hwc, 1 + self.seed % 3, self.window, second)
             )

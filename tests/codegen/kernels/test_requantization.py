@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen import fixed_point as fp
@@ -73,6 +73,17 @@ def test_without_negative_results_the_sign_is_not_looked_at(multiplier: int, shi
     expected = np.clip(fp.requantize(acc, multiplier, shift) + zero_point, zero_point, 127)
     assert form.rounding is Rounding.UP
     assert np.array_equal(np.maximum(scaled(form.rounding, form.constants[0], acc), zero_point), expected)
+
+
+@given(MULTIPLIERS, st.integers(-22, -1), st.integers(-125, 124), st.integers(-3, 3))
+@example(1 << 30, -2, 5, -1)  # -1/2 is rounded away from zero, to a value that the clamp lets through
+def test_a_clamp_near_the_zero_point_is_exact(multiplier: int, shift: int, zero_point: int, beside: int) -> None:
+    reach, low = 1 << 20, zero_point + beside
+    form = requantization(layer(multiplier, shift, zero_point, activation_min=low), np.array([reach]))
+    acc = np.clip(accumulators(multiplier, shift, reach), -reach, reach)
+    expected = np.clip(fp.requantize(acc, multiplier, shift) + zero_point, low, 127)
+    assert (form.rounding is Rounding.UP) == (beside >= 0)
+    assert np.array_equal(np.maximum(scaled(form.rounding, form.constants[0], acc), low), expected)
 
 
 @given(MULTIPLIERS, st.integers(-31, -1), st.integers(-128, 127), st.sampled_from((300, 1 << 20, (1 << 30) - 1)))

@@ -1,0 +1,86 @@
+"""Drawn graphs through every judge that this machine has without a board: reference, golden twin, LiteRT, C under sanitizers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flynet_tiny.codegen import reference
+from flynet_tiny.codegen.compiler import Compiled, compile_tflite
+from flynet_tiny.codegen.kernels.effort import EFFORTS
+from flynet_tiny.errors import BadModel, EmulationFailed, UnsupportedOperators
+from flynet_tiny.verify.compare import Judge, compare_judges
+from flynet_tiny.verify.harness import SetResult
+from flynet_tiny.verify.host_c import HostLibrary
+from flynet_tiny.verify.inputs import extreme_inputs
+from flynet_tiny.verify.litert import LiteRt, LiteRtProcess
+from flynet_tiny.verify.onnx_twin import OnnxTwin
+
+from .drawn_graphs import draw
+
+NUM_NOISE = 2
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Of one graph: why it is out (empty when it went through), bytes that were compared, and what differs (empty: nothing)."""
+
+    refused: str = ""
+    compared_bytes: int = 0
+    finding: str = ""
+
+
+class _Reference:
+    name = "reference"
+
+    def __init__(self, compiled: Compiled) -> None:
+        self._graph = compiled.source_graph
+
+    def run(self, inputs, /):  # type: ignore[no-untyped-def]
+        return reference.run(self._graph, inputs)
+
+
+class _Recorded:
+    def __init__(self, compiled: Compiled, results: tuple[SetResult, ...], name: str) -> None:
+        self.name = name
+        known = compiled.source_graph.tensors
+        self._runs = iter(
+            {n: values.reshape(known[n].shape) for n, values in result.tensors.items() if n in known} for result in results
+        )
+
+    def run(self, inputs, /):  # type: ignore[no-untyped-def]
+        return next(self._runs)
+
+
+def judge_drawn(seed: int, process: LiteRtProcess) -> Judged:
+    """Draw the graph of a seed and compare every tensor in all judges; the level of --optimize goes by the seed.
+
+    process  the LiteRT child, shared by many graphs; it must be replaced when it is dead
+    """
+    data = draw(seed)
+    effort = list(EFFORTS.values())[seed % len(EFFORTS)]
+    try:
+        compiled = compile_tflite(data, "fuzz", effort=effort)
+    except UnsupportedOperators as error:
+        return Judged(refused=str(error))
+    return judge(compiled, data, process, seed)
+
+
+def judge(compiled: Compiled, data: bytes, process: LiteRtProcess, seed: int) -> Judged:
+    """Compare every tensor of a compiled file in all judges."""
+    graph = compiled.source_graph
+    inputs = extreme_inputs(graph, NUM_NOISE, seed)
+    try:
+        with HostLibrary(compiled.library, cflags=("-O1",), sanitize=True) as host:
+            others: list[Judge] = [OnnxTwin(graph)]
+            try:
+                others.append(LiteRt(graph, data, process=process))
+            except BadModel as error:
+                return Judged(finding=f"LiteRT refuses what we accept: {error}")
+            others.append(_Recorded(compiled, host.run_many([named.values for named in inputs]), host.name))
+            results = compare_judges(graph, _Reference(compiled), others, inputs)
+    except EmulationFailed as error:
+        return Judged(finding=str(error))
+    except BadModel as error:
+        return Judged(finding=f"a judge ended: {error}")
+    differing = next((str(result.first) for result in results if result.first is not None), "")
+    return Judged(compared_bytes=sum(result.bytes for result in results), finding=differing)
