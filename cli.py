@@ -69,6 +69,15 @@ _NAME_HELP = "Name of the C library: files, functions and macros begin with it."
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")
 _NO_EMULATE = click.option("--no-emulate", is_flag=True, help="Do not run the emulated board.")
 _SEED = click.IntRange(0, 2**32 - 1)
+_PIXELS = click.option(
+    "--pixels",
+    type=click.Choice(["imagenet", "unit", "signed", "raw"]),
+    help="What a foreign model wants: by ImageNet's mean and deviation, 0 to 1, -1 to 1, 0 to 255.  [default: our training's]",
+)
+_MEAN = click.option(
+    "--mean", metavar="R,G,B", help="In place of --pixels: subtracted from pixels of 0 to 1; one value for grey."
+)
+_STD = click.option("--std", metavar="R,G,B", help="With --mean: what the difference is divided by.")
 _MODEL = click.option("--model", metavar="NAME", help="A network by name; 'flynet-tiny models' lists them.")
 _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
 
@@ -315,13 +324,9 @@ def train(
     type=click.Choice(["host", "emulated"]),
     help="Where an output folder's generated C runs.  [default: host]",
 )
-@click.option(
-    "--pixels",
-    type=click.Choice(["imagenet", "unit", "signed", "raw"]),
-    help="What a foreign model wants: by ImageNet's mean and deviation, 0 to 1, -1 to 1, 0 to 255.  [default: our training's]",
-)
-@click.option("--mean", metavar="R,G,B", help="In place of --pixels: subtracted from pixels of 0 to 1; one value for grey.")
-@click.option("--std", metavar="R,G,B", help="With --mean: what the difference is divided by.")
+@_PIXELS
+@_MEAN
+@_STD
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N images, taken evenly.  [default: all]")
 @click.option(
     "--out",
@@ -381,6 +386,7 @@ def verify(folder: Path, count: int, seed: int, no_emulate: bool) -> None:
     examples="""
     flynet-tiny emulate flynet-h3-0.4x-stm32f412
     flynet-tiny emulate flynet-h3-0.4x-stm32f412 --input cat.jpg --top 3
+    flynet-tiny emulate mobilenet-stm32h743 --input cat.jpg --pixels signed
     """,
 )
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -391,12 +397,20 @@ def verify(folder: Path, count: int, seed: int, no_emulate: bool) -> None:
     metavar="PICTURE|FILE.npy",
     help="A picture, or an int8 array.  [default: noise]",
 )
+@_PIXELS
+@_MEAN
+@_STD
 @click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many outputs to print.")
-def emulate(folder: Path, picture: Path | None, top: int) -> None:
-    """Run the firmware of an output folder on the emulated board, on one input."""
-    from .deploy.revisit import emulate_folder
+def emulate(folder: Path, picture: Path | None, pixels: str | None, mean: str | None, std: str | None, top: int) -> None:
+    """Run the firmware of an output folder on the emulated board, on one input.
 
-    _print(emulate_folder(folder, picture, top), nl=False)
+    A picture is resized, cropped and normalised as in our training; say with --pixels, or --mean and --std, what a foreign
+    model wants.
+    """
+    from .deploy.revisit import emulate_folder
+    from .flynet.pixels import choose_pixels
+
+    _print(emulate_folder(folder, picture, top, choose_pixels(pixels, mean, std)), nl=False)
 
 
 @cli.command(cls=_Examples, examples="flynet-tiny report flynet-h3-0.4x-stm32f412")

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.ir import Graph, Tensor
-from ..errors import BadData, EmulationFailed, FlynetError, NumbersDiffer
+from ..errors import BadData, EmulationFailed, FlynetError, NumbersDiffer, UsageError
 from ..flynet.data import centre_crop, normalise
 from ..flynet.picture_file import read_image
+from ..flynet.pixels import Pixels
 from ..quoting import ForeignText, visible
 from ..verify.firmware import BuiltFirmware
 from ..verify.onnx_twin import OnnxTwin
@@ -47,15 +48,23 @@ def verify_folder(folder: Path, count: int, seed: int, *, emulate: bool) -> str:
     return "\n".join(judgement.lines) + "\n"
 
 
-def emulate_folder(folder: Path, picture: Path | None, top: int) -> str:
-    """`flynet-tiny emulate`: the folder's firmware on one input; outputs, instructions and stack."""
+def emulate_folder(folder: Path, picture: Path | None, top: int, pixels: Pixels | None = None) -> str:
+    """`flynet-tiny emulate`: the folder's firmware on one input; outputs, instructions and stack.
+
+    pixels  what a foreign model wants of a picture; without it the picture is normalised as in training
+    """
+    drawn = picture is not None and picture.suffix != ".npy"
+    if pixels is not None and not drawn:
+        raise UsageError("--pixels, --mean and --std say how a picture is normalised; give one with --input")
     found = read_contents(folder)
     require_tools(Tool.EMULATOR)
     require_firmware(found)
     reporter = Reporter()
     found.say_changed(reporter)
     library, graph = found.compiled.library, found.compiled.source_graph
-    values = {name: _input(graph.tensor(name), picture) for name in graph.inputs}
+    values = {name: _input(graph.tensor(name), picture, pixels) for name in graph.inputs}
+    if drawn and pixels is None and found.report.model.trained is None:
+        reporter.line("picture", "normalised as in our training; say with --pixels what this model was trained on, else it errs")
     with reporter.step("emulate") as step:
         run = run_emulated(built_firmware(found), library, [values], trace=False)
         step.say(f"{run.total_instructions:,} instructions on {found.target.machine}, stack {run.stack_bytes:,} B")
@@ -130,8 +139,8 @@ def _list(paths: tuple[str, ...], most: int = 5) -> str:
     return ", ".join(shown(path) for path in paths[:most]) + more
 
 
-def _input(tensor: Tensor, picture: Path | None) -> Int8:
-    """One int8 input from a picture, from an int8 .npy, or noise."""
+def _input(tensor: Tensor, picture: Path | None, how: Pixels | None) -> Int8:
+    """One int8 input from a picture, from an int8 .npy, or noise; `how` a picture is normalised."""
     if picture is None:
         noise: Int8 = np.random.default_rng(0).integers(-128, 128, tensor.shape, np.int8)
         return noise
@@ -141,9 +150,12 @@ def _input(tensor: Tensor, picture: Path | None) -> Int8:
         except (OSError, ValueError) as error:
             raise BadData(f"cannot read {picture}: {error}") from error
         if array.dtype != np.int8 or array.size != tensor.num_elements:
-            raise BadData(f"{picture} holds {array.dtype}{list(array.shape)}, the network takes int8{list(tensor.shape)}")
+            raise BadData(
+                f"{picture} holds {array.dtype}{list(array.shape)}, the network takes int8{list(tensor.shape)}: "
+                f"round(real / {tensor.scale:g}) {tensor.zero_point:+}, clamped to -128..127"
+            )
         return np.ascontiguousarray(array.reshape(tensor.shape))
     if len(tensor.shape) != 4 or tensor.shape[1] != tensor.shape[2] or tensor.shape[3] not in (1, 3):
         raise BadData(f"the network takes {list(tensor.shape)}, which is no square picture; give an int8 .npy")
     pixels = centre_crop(read_image(picture), tensor.shape[1])
-    return quantize_images(normalise(pixels[None], tensor.shape[3]), tensor)
+    return quantize_images(normalise(pixels[None], tensor.shape[3], how), tensor)

@@ -11,16 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from flynet_tiny.deploy.commands import compile_model, print_report
 from flynet_tiny.deploy.evaluating import evaluate_model
 from flynet_tiny.deploy.manifest import MANIFEST, find_manifest, survey
 from flynet_tiny.deploy.revisit import emulate_folder, verify_folder
-from flynet_tiny.errors import BadData, FlynetError, NumbersDiffer
+from flynet_tiny.errors import BadData, FlynetError, NumbersDiffer, UsageError
+from flynet_tiny.flynet.pixels import choose_pixels
 from flynet_tiny.report.elf import require_whole_elf
 
 from ..small_models import mdw_max_out
@@ -118,6 +121,33 @@ def test_the_folders_own_elf_is_run(folder: Path, original: Path, tmp_path: Path
     with pytest.raises(NumbersDiffer, match=r"emulated board fails.*not as it was written: firmware/verify\.elf"):
         verify(folder, emulate=True)
     assert verify(folder, emulate=False).count(" 0 bytes differing") == 2
+
+
+def test_a_picture_is_given_as_the_model_wants_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The picture's answer is that of the .npy which the header's formula gives; without --pixels a line says what was assumed."""
+    (tmp_path / "net.tflite").write_bytes(mdw_max_out(4, 4, 3))
+    compile_model(tmp_path / "net.tflite", None, "stm32f405", tmp_path / "out", None, emulate=False, as_json=True, seed=0)
+    scale, zero_point = 0.045478466898202896, 0
+    grey = 100
+    Image.new("RGB", (9, 9), (grey, grey, grey)).save(tmp_path / "grey.png")
+    capsys.readouterr()
+    for pixels, real in (("unit", grey / 255), ("signed", (grey / 255 - 0.5) / 0.5), ("raw", float(grey))):
+        stored = np.clip(round(real / scale) + zero_point, -128, 127)
+        np.save(tmp_path / "grey.npy", np.full((1, 4, 4, 3), stored, np.int8))
+        expected = emulate_folder(tmp_path / "out", tmp_path / "grey.npy", 48)
+        assert emulate_folder(tmp_path / "out", tmp_path / "grey.png", 48, choose_pixels(pixels, None, None)) == expected
+        assert "normalised as in our training" not in capsys.readouterr().err
+    assert emulate_folder(tmp_path / "out", tmp_path / "grey.png", 48) != expected
+    assert "normalised as in our training; say with --pixels" in capsys.readouterr().err
+    np.save(tmp_path / "bytes.npy", np.zeros((1, 4, 4, 3), np.uint8))
+    with pytest.raises(BadData, match=r"takes int8\[1, 4, 4, 3\]: round\(real / 0\.0454785\) \+0, clamped"):
+        emulate_folder(tmp_path / "out", tmp_path / "bytes.npy", 1)
+
+
+@pytest.mark.parametrize("given_input", [None, "x.npy"])
+def test_pixels_go_with_a_picture(folder: Path, given_input: str | None) -> None:
+    with pytest.raises(UsageError, match="give one with --input"):
+        emulate_folder(folder, Path(given_input) if given_input else None, 1, choose_pixels("unit", None, None))
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], file: str = MANIFEST) -> None:
