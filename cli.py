@@ -511,6 +511,10 @@ def main(arguments: list[str] | None = None) -> None:
         code = _fail(str(error), interruption.exit_code() if isinstance(error, Interrupted) else error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         code = _fail("interrupted; nothing was left half-written", interruption.exit_code())
+    except (ImportError, SystemError):  # what a C extension makes of an interruption while it is loaded
+        if not interruption.is_received():
+            raise
+        code = _fail("interrupted; nothing was left half-written", interruption.exit_code())
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise

@@ -28,15 +28,15 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     """
     unknown = unknown_operators(data)
     try:
-        model = parse(data)
-        _require_complete(model)
-        model = normalise(model, len(data))
+        given = parse(data)
+        _require_complete(given)
+        model = normalise(given, len(data))
     except BadModel as error:
         if unknown:
             raise UnsupportedOperators([problem for op in unknown for problem in problems(op)]) from error
         raise
-    _require_kernels(model, unknown)
-    wrong = not_int8(model)
+    _require_kernels(model, given, unknown)
+    wrong = not_int8(model, given)
     if wrong is not None:
         raise BadModel(wrong)
     _require_sound(model)
@@ -47,7 +47,7 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     try:
         return build_graph(model, name)
     except GraphError as error:
-        raise BadModel(f"the model is inconsistent: {error}") from error
+        raise BadModel("; ".join((f"the model is inconsistent: {error}", *given.notes))) from error
 
 
 def _require_complete(model: FileModel) -> None:
@@ -58,22 +58,23 @@ def _require_complete(model: FileModel) -> None:
             raise BadModel(gap)
 
 
-def _require_kernels(model: FileModel, unknown: tuple[FileOp, ...]) -> None:
+def _require_kernels(model: FileModel, given: FileModel, unknown: tuple[FileOp, ...]) -> None:
     """Refuse a model with operators that have no kernel: list them, and what else is wrong with the others, in their order.
 
+    given    the model as its file has it
     unknown  those that parsing found; of subgraphs other than the main one they are all that is known
     """
     elsewhere = [op for op in unknown if op.subgraph > 0]
     if not elsewhere and all(has_kernel(op) for op in model.ops):
         return
-    is_int8 = not_int8(model) is None
+    is_int8 = not_int8(model, given) is None
     found = []
     for op in (*model.ops, *elsewhere):
         if has_kernel(op) and any(t.type is ElementType.FLOAT32 for t in op.outputs):
             found.append(f"{op.label} computes in float")
         elif not has_kernel(op) or (is_int8 and malformed(op) is None):
             found += problems(op)
-    raise UnsupportedOperators(found, kind_of(model))
+    raise UnsupportedOperators(found, kind_of(model, given))
 
 
 def _require_sound(model: FileModel) -> None:

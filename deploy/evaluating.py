@@ -54,7 +54,9 @@ def evaluate_model(
         runtime = classifier.runtime + classifier.remark()
         found = Evaluation(model.name, runtime, data, images.class_names, tally.confusion, tally.top5_right, wanted.as_dict())
         odd = describe([images.oddities])
-        notes = (f"pictures: {odd}",) if odd else ()
+        notes = [f"pictures: {odd}"] if odd else []
+        if pixels is None and data != "digits" and model.suffix.lower() in (".onnx", ".tflite"):
+            notes.append("pictures are normalised as in our training; --pixels says what a model from elsewhere was trained on")
         step.say(f"{found.top1:.2%} of {found.images} images right in {runtime}", *notes)
     text = evaluation_json(found)
     if out is not None:

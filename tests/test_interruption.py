@@ -104,6 +104,29 @@ def test_a_signal_cleans_up_and_ends_the_tools(work: Path, tool: str, number: si
     wait_for(lambda: not any(is_running(pid) for pid in pids))
 
 
+@pytest.mark.parametrize(("is_signalled", "code", "words"), [(True, 143, "error: interrupted"), (False, 1, "ImportError: init")])
+def test_a_library_that_hides_a_signal_is_no_bug_of_ours(work: Path, is_signalled: bool, code: int, words: str) -> None:
+    """Extension modules answer an interruption of their loading with an ImportError; one without a signal stays a bug."""
+    signals = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)" if is_signalled else "pass"
+    program = f"""if True:
+        import sys
+        from flynet_tiny import cli
+        class Loader:
+            def find_spec(self, name, *_):
+                if name == "flynet_tiny.deploy.listing":
+                    try:
+                        {signals}
+                    finally:
+                        raise ImportError("initialization failed")
+        sys.meta_path.insert(0, Loader())
+        cli.main(["targets"])
+    """
+    found = subprocess.run([sys.executable, "-c", program], cwd=work, capture_output=True, text=True)
+    assert found.returncode == code, found.stderr
+    assert found.stderr.strip().splitlines()[-1].startswith(words)
+    assert ("Traceback" in found.stderr) is not is_signalled
+
+
 @pytest.mark.slow
 def test_a_signal_that_was_to_be_ignored_is_ignored(work: Path) -> None:
     """As under nohup."""

@@ -30,6 +30,11 @@ def exit_code() -> int:
     return 128 + (_received[0] if _received else signal.SIGINT)
 
 
+def is_received() -> bool:
+    """Whether a signal asked for the end; a library that is just being loaded may make an error of its own of it."""
+    return bool(_received)
+
+
 @contextmanager
 def shielded() -> Iterator[None]:
     """The body is not interrupted: a signal that comes meanwhile acts at its end."""

@@ -55,21 +55,28 @@ def _floating(constants: _Types, activations: _Types) -> str | None:
 _KINDS: tuple[Callable[[_Types, _Types], str | None], ...] = (_narrow, _wide, _old, _floating)
 
 
-def kind_of(model: FileModel) -> str | None:
-    """What kind of model it is, if it is one of those that are known not to be all int8."""
-    written = {t for op in model.ops for t in op.outputs} | set(model.inputs)
-    used = _used(model)
-    constants = frozenset(t.type for t in used if t not in written)
+def kind_of(model: FileModel, given: FileModel) -> str | None:
+    """What kind of model it is, if it is one of those that are known not to be all int8.
+
+    given  the same as its file has it: in the normalised one float16 weights are float32 already
+    """
+    used, written = _used(model), _written(model)
+    constants = {t.type for t in used if t not in written} | {t.type for t in set(_used(given)) - _written(given)}
     activations = frozenset(t.type for t in used if t in written)
-    return next((text for of in _KINDS if (text := of(constants, activations)) is not None), None)
+    return next((text for of in _KINDS if (text := of(frozenset(constants), activations)) is not None), None)
 
 
-def not_int8(model: FileModel) -> str | None:
+def not_int8(model: FileModel, given: FileModel) -> str | None:
     """Why a model is not one of int8, with the first tensors that are not; None for one whose tensors are all int8 or int32."""
     wrong = [t for t in _used(model) if t.type not in (ElementType.INT8, ElementType.INT32)]
     if not wrong:
         return None
-    return f"not an int8 model: {kind_of(model) or 'some tensors have types that no kernel takes'} (tensors {_listed(wrong)})"
+    kind = kind_of(model, given) or "some tensors have types that no kernel takes"
+    return f"not an int8 model: {kind} (tensors {_listed(wrong)})"
+
+
+def _written(model: FileModel) -> set[FileTensor]:
+    return {t for op in model.ops for t in op.outputs} | set(model.inputs)
 
 
 def _used(model: FileModel) -> list[FileTensor]:

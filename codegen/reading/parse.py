@@ -39,7 +39,7 @@ def parse(data: bytes) -> FileModel:
     ops = _operators(subgraph, _Codes(model), tensors)
     inputs = tuple(tensors.at(i, "subgraph input") for i in subgraph.integers(1, limit=MAX_LISTED))
     outputs = tuple(tensors.at(i, "subgraph output") for i in subgraph.integers(2, limit=MAX_LISTED))
-    return FileModel(ops, inputs, outputs)
+    return FileModel(ops, inputs, outputs, notes=tuple(note for t in inputs if (note := tensors.open_sizes(t))))
 
 
 def unknown_operators(data: bytes) -> tuple[FileOp, ...]:
@@ -126,6 +126,18 @@ class _Tensors:
         if index not in self._read:
             self._read[index] = self._tensor(index)
         return self._read[index]
+
+    def open_sizes(self, tensor: FileTensor) -> str | None:
+        """What is said of an input that has size 1 where the file leaves the size to the caller; the batch is 1 for everybody."""
+        if tensor.index is None:
+            return None
+        signature = self._tables[tensor.index].integers(7, limit=MAX_RANK)
+        if not any(size < 0 and used == 1 for size, used in zip(signature[1:], tensor.shape[1:], strict=False)):
+            return None
+        return (
+            f"input {tensor.source_name!r} has no fixed size in the file, {list(signature)}, and is taken as "
+            f"{list(tensor.shape)}: if that is not meant, give the network's input its size before the conversion"
+        )
 
     def _tensor(self, index: int) -> FileTensor:
         table = self._tables[index]

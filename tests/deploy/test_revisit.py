@@ -124,7 +124,7 @@ def test_the_folders_own_elf_is_run(folder: Path, original: Path, tmp_path: Path
 
 
 def test_a_picture_is_given_as_the_model_wants_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The picture's answer is that of the .npy which the header's formula gives; without --pixels a line says what was assumed."""
+    """It answers as to the .npy that the header's formula gives; without --pixels a line says what was assumed."""
     (tmp_path / "net.tflite").write_bytes(mdw_max_out(4, 4, 3))
     compile_model(tmp_path / "net.tflite", None, "stm32f405", tmp_path / "out", None, emulate=False, as_json=True, seed=0)
     scale, zero_point = 0.045478466898202896, 0

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import BadModel, UnsupportedOperators
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
 
-from ...one_op_models import conv_2d, fully_connected
+from ...one_op_models import conv_2d, fully_connected, pool_2d
 from .bombs import RELU, plain
 from .operand_mutants import MUTATIONS, pack, unpack
 
@@ -36,6 +38,48 @@ def test_a_model_of_other_types_says_what_it_is(data: bytes, message: str) -> No
         read_tflite(data)
     assert str(caught.value).startswith("not an int8 model: ")
     assert "\n" not in str(caught.value)
+
+
+def _open_input(signature: tuple[int, ...] | None, size: int = 1) -> bytes:
+    """A 2x2 pool over a map of a size, which the file's signature may leave open."""
+    model = unpack(pool_2d("MAX_POOL_2D", input_hwc=(size, size, 3), padding="SAME"))
+    model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]].shapeSignature = signature
+    return pack(model)
+
+
+@pytest.mark.parametrize(("signature", "size"), [(None, 1), ((1, 1, 1, 3), 1), ((-1, 1, 1, 3), 1), ((-1, -1, -1, 3), 6)])
+def test_sizes_that_the_file_fixes_need_no_note(signature: tuple[int, ...] | None, size: int) -> None:
+    """An open batch, as Keras writes it, is 1; where sizes beside it are open, they have been set to something."""
+    assert read_tflite(_open_input(signature, size)).notes == ()
+
+
+@pytest.mark.parametrize("signature", [(-1, -1, -1, 3), (1, 1, -1, 3), (1, -1, 1, 3)])
+def test_an_input_of_open_size_is_noted(signature: tuple[int, ...]) -> None:
+    (note,) = read_tflite(_open_input(signature)).notes
+    assert f"no fixed size in the file, {list(signature)}, and is taken as [1, 1, 1, 3]" in note
+
+
+def test_a_window_too_large_for_an_input_of_open_size_says_why() -> None:
+    model = unpack(conv_2d(input_hwc=(3, 3, 2), padding="VALID"))
+    x = model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]]
+    x.shape, x.shapeSignature = (1, 1, 1, 2), (1, -1, -1, 2)
+    with pytest.raises(BadModel, match=r"padded input of 1x1; input 'x' has no fixed size in the file, \[1, -1, -1, 2\]"):
+        read_tflite(pack(model))
+
+
+def test_float16_weights_are_named_though_they_are_unpacked_first() -> None:
+    tensors = (
+        TensorSpec("x", (1, 4), "float32"),
+        TensorSpec("half", (2, 8), data=np.zeros((2, 8), np.int8)),
+        TensorSpec("w", (2, 4), "float32"),
+        TensorSpec("y", (1, 2), "float32"),
+    )
+    ops = (OpSpec("DEQUANTIZE", ("half",), ("w",), {}), OpSpec("FULLY_CONNECTED", ("x", "w"), ("y",), {}))
+    model = unpack(write_tflite(ModelSpec(tensors, ops, ("x",), ("y",))))
+    half = model.subgraphs[0].tensors[1]
+    half.shape, half.type = (2, 4), schema.TensorType.FLOAT16
+    with pytest.raises(BadModel, match="its weights are float16 and it computes in float"):
+        read_tflite(pack(model))
 
 
 def test_operators_without_a_kernel_come_before_types_and_shapes() -> None:
