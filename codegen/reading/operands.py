@@ -156,8 +156,10 @@ def broken_quantization(tensor: FileTensor) -> str | None:
         return f"{tensor.label} has {len(q.scales)} scales for axis {q.axis} of shape {list(tensor.shape)}"
     if not all(-128 <= z <= 127 for z in q.zero_points):
         return f"{tensor.label} has a zero point outside -128..127"
-    if not tensor.is_constant and not all(MIN_SCALE <= s <= MAX_SCALE for s in q.scales):
-        return f"{tensor.label} has scale {q.scales[0]:g}, outside {MIN_SCALE:g}..{MAX_SCALE:g}"
+    least = 0.0 if tensor.is_constant else MIN_SCALE  # weights of a channel that is always 0 have whatever scale
+    odd = next((s for s in q.scales if not least <= s <= MAX_SCALE), None)
+    if odd is not None:
+        return f"{tensor.label} has scale {odd:g}, outside {MIN_SCALE:g}..{MAX_SCALE:g}"
     return None
 
 
