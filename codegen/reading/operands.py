@@ -118,7 +118,7 @@ SIGNATURES: Mapping[str, Signature] = {
 
 
 def incomplete(op: FileOp) -> str | None:
-    """What is wrong with the list of an operator's operands in any runtime: too few, too many, or one written and constant."""
+    """What is wrong with the list of an operator's operands in any runtime: too few or too many."""
     signature = SIGNATURES[op.opcode]
     counts = signature.counts
     if len(op.inputs) not in counts:
@@ -126,8 +126,6 @@ def incomplete(op: FileOp) -> str | None:
         return f"{op.label}: it has {len(op.inputs)} inputs, {needed} allowed"
     if len(op.outputs) != 1:
         return f"{op.label}: it has {len(op.outputs)} outputs, 1 is needed"
-    if op.output.is_constant:
-        return f"{op.label}: it writes {op.output.label}, which is a constant"
     for i, tensor in enumerate(op.inputs):
         if tensor is None and not signature.operand(i).may_be_missing:
             return f"{op.label}: input {i} ({signature.operand(i).name}) is missing"
