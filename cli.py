@@ -495,7 +495,9 @@ def main(arguments: list[str] | None = None) -> None:
         code = _fail(error.format_message(), error.exit_code)
     except FlynetError as error:
         code = _fail(str(error), interruption.exit_code() if isinstance(error, Interrupted) else error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes it for Ctrl-D at a prompt; we have none
+            raise error.__cause__ from None
         code = _fail("interrupted; nothing was left half-written", interruption.exit_code())
     except OSError as error:
         if error.errno not in NO_ROOM:

@@ -168,7 +168,7 @@ def ordinary_runtimes(
         try:
             return measure()
         except _FAILURES as error:
-            return NotDone(_first_line(error))
+            return NotDone(first_line(error))
 
     def in_xnnpack() -> Rounding:
         with LiteRt(graph, tflite, Resolver.XNNPACK) as xnnpack:
@@ -177,7 +177,7 @@ def ordinary_runtimes(
     return {"qdq_onnxruntime": or_reason(lambda: beside(QdqOnnxRuntime(graph))), "xnnpack": or_reason(in_xnnpack)}
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """An error in one line of a readable length, its type where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flynet_tiny.cli import main
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
 
 from .small_models import mdw_max_out
@@ -187,3 +188,14 @@ def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> N
 def test_targets_lists_all_banks(tmp_path: Path) -> None:
     text = run("targets", cwd=tmp_path).stdout
     assert "AXI_SRAM 512 @ 0x24000000" in text
+
+
+def test_a_bug_that_ends_a_file_early_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """click takes EOFError for Ctrl-D at a prompt, and would end with 130."""
+
+    def bug(_: bool) -> str:
+        raise EOFError("ran out of input")
+
+    monkeypatch.setattr("flynet_tiny.deploy.listing.targets_table", bug)
+    with pytest.raises(EOFError, match="ran out"):
+        main(["targets"])
