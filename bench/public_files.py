@@ -17,7 +17,7 @@ from .peers import public_files
 
 @dataclass(frozen=True)
 class Refused:
-    """A file without figures: it is not there, or it cannot be read or compiled or does not fit, and `why`; the hash may be empty."""
+    """A file without figures: it is not there, cannot be read (then without a hash) or compiled, or does not fit, and `why`."""
 
     name: str
     sha256: str
