@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,9 +175,11 @@ def layer_data(folder: Path, op_index: int) -> str:
         (6, "weights", "heads"),
     ],
 )
-def test_one_changed_number_is_found_and_its_tensor_named(tmp_path: Path, op_index: int, field: str, tensor: str) -> None:
-    deploy(attention_block(seed=3), tmp_path, emulate=False)
+def test_one_changed_number_is_found_and_its_tensor_named(
+    deployed: Path, tmp_path: Path, op_index: int, field: str, tensor: str
+) -> None:
     folder = tmp_path / "out"
+    shutil.copytree(deployed, folder)
     pointer = re.search(rf"/\* {field} \*/ (net_\w+)", layer_data(folder, op_index))
     if pointer:
         # The weights' words hold several packed numbers: a change of 2^22 moves one of them, whatever the word holds.
