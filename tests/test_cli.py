@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flynet_tiny.cli import main
+from flynet_tiny.cli import cli, main
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
 
 from .small_models import mdw_max_out
@@ -176,9 +176,7 @@ def test_every_floor_can_be_looked_at_without_tools(tmp_path: Path, model: Path,
     assert left(tmp_path) == {"net.tflite"}
 
 
-@pytest.mark.parametrize(
-    "command", ["export", "compile", "train", "evaluate", "verify", "emulate", "report", "targets", "models"]
-)
+@pytest.mark.parametrize("command", sorted(cli.commands))
 def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> None:
     result = run(command, "--help", cwd=tmp_path)
     assert result.returncode == 0
