@@ -215,6 +215,16 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pat
         require_replaceable(tmp_path / "out", Kind.NETWORK)
 
 
+@pytest.mark.parametrize("closed", ["", "firmware"])
+def test_a_folder_of_ours_that_was_made_read_only_is_refused_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    write(tmp_path / "out")
+    place = tmp_path / "out" / closed
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != place)  # whoever runs the tests may be allowed everything
+    refused(tmp_path / "out", f"cannot write in .*out/?{closed}; choose another --out")
+
+
 WRONG = (
     *(None, True, -1, 0, 1.5, 1 << 80, "", "text", "network", [], {}, [[]], ["report.json"], {"report.json": None}),
     {"thesis.tex": {}},
