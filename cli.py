@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from . import __version__
-from .errors import NO_ROOM, FlynetError, Interrupted, OutputFailed
-from .quoting import for_terminal
+from .errors import CANNOT_WRITE, NO_ROOM, FlynetError, Interrupted, OutputFailed
+from .quoting import for_terminal, shorten, visible
+
+_FILE_CHARACTERS = 200  # of a name in a message
 
 
 def _print(text: str, nl: bool = True, err: bool = False) -> None:
@@ -514,9 +516,11 @@ def main(arguments: list[str] | None = None) -> None:
             raise error.__cause__ from None
         code = _fail("interrupted; nothing was left half-written", interruption.exit_code())
     except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        code = _fail(f"cannot write {error.filename or 'a file'}: {error.strerror}", OutputFailed.exit_code)
+        is_full = error.errno in NO_ROOM
+        if not is_full and not (error.errno in CANNOT_WRITE and error.filename):
+            raise  # nothing that a user's place or name explains
+        file = shorten(visible(os.fsdecode(error.filename)), _FILE_CHARACTERS) if error.filename else "a file"
+        code = _fail(f"cannot {'write' if is_full else 'use'} {file}: {error.strerror}", OutputFailed.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

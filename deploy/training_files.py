@@ -47,9 +47,9 @@ class TrainingFiles:
 
     def require_writable(self) -> None:
         """`OutputFailed` before the training, not after it, also where a file is not of a training of ours."""
-        if self.out.is_dir():
-            raise OutputFailed(f"{self.out} is a folder; give the checkpoint a file's name, such as {self.out / 'net.pt'}")
         try:
+            if self.out.is_dir():
+                raise OutputFailed(f"{self.out} is a folder; give the checkpoint a file's name, such as {self.out / 'net.pt'}")
             self.out.parent.mkdir(parents=True, exist_ok=True)
             probe = self.out.with_name(f".{self.out.name}.probe-{os.getpid()}")
             probe.touch()
