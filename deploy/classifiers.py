@@ -21,7 +21,7 @@ from ..verify.toolchain import Tool, require_tools
 from .console import Reporter
 from .contents import built_firmware, host_library, read_contents, require_firmware
 from .extras import require_torch
-from .judging import first_line
+from .judging import CANNOT_RUN, first_line
 from .model_file import open_tflite
 from .network import Floats, quantize_images
 from .regular_file import read_regular
@@ -111,7 +111,7 @@ def _onnx(model: Path) -> Iterator[Classifier]:
     def scores(images: Floats) -> Scores:
         try:
             found = [session.run([output.name], {given.name: image[None]})[0].reshape(classes) for image in images]
-        except (ValueError, *ORT_ERRORS) as error:
+        except CANNOT_RUN as error:
             raise BadModel(f"onnxruntime cannot run {model} on one picture: {first_line(error)}") from error
         return np.stack(found)
 

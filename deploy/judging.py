@@ -26,8 +26,10 @@ from ..verify.qemu import EmulatedRun, run_emulated
 Int8 = npt.NDArray[np.int8]
 Progress = Callable[[int, int], None]
 
+# what onnxruntime raises on a stranger's model, and numpy on its outputs
+CANNOT_RUN: tuple[type[Exception], ...] = (ValueError, *ORT_ERRORS)
 # whatever a statistic may raise: LiteRT's and onnxruntime's own errors, and ours in making a model that nothing else needs
-_FAILURES: tuple[type[Exception], ...] = (BadModel, ArithmeticError, LookupError, TypeError, ValueError, *ORT_ERRORS)
+_FAILURES: tuple[type[Exception], ...] = (BadModel, ArithmeticError, LookupError, TypeError, *CANNOT_RUN)
 
 EMULATED_JUDGE = "emulated board"
 

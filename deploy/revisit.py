@@ -15,13 +15,12 @@ from ..flynet.data import centre_crop, normalise
 from ..flynet.picture_file import read_image
 from ..quoting import ForeignText, visible
 from ..verify.firmware import BuiltFirmware
-from ..verify.onnx_qdq import ORT_ERRORS
 from ..verify.onnx_twin import OnnxTwin
 from ..verify.qemu import run_emulated, run_self_test
 from ..verify.toolchain import Tool, require_tools
 from .console import Reporter
 from .contents import Contents, built_firmware, host_library, other_firmware, read_contents, require_firmware
-from .judging import Judgement, first_line, judge, test_inputs
+from .judging import CANNOT_RUN, Judgement, first_line, judge, test_inputs
 from .network import inputs_for_any_model, quantize_images
 from .ownership import shown
 from .regular_file import read_regular
@@ -114,7 +113,7 @@ def _golden(found: Contents, graph: Graph) -> bytes:
     try:
         twin = OnnxTwin(graph, content)
         tried = twin.run({name: np.zeros(graph.tensor(name).shape, np.int8) for name in graph.inputs})
-    except (ValueError, *ORT_ERRORS) as error:
+    except CANNOT_RUN as error:
         raise BadData(f"onnxruntime cannot run {name}: {visible(first_line(error))}; compile the model again") from error
     for output in graph.outputs:
         if output not in tried or tried[output].shape != graph.tensor(output).shape or tried[output].dtype != np.int8:
