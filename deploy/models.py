@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ..codegen.targets import get_target
 from ..flynet.config import FlyNetConfig
 from ..flynet.presets import PRESETS, Preset, Printed
+from .console import Reporter
 from .extras import require_torch
 from .measured_sizes import CORE_OF, read_store, sources_hash
 
@@ -37,7 +38,9 @@ class ListedModel:
 def models_table(as_json: bool) -> str:
     """`flynet-tiny models`: every preset with its counts, measured sizes and the paper's figures."""
     require_torch()
-    rows = list_models()
+    with Reporter().step("models") as step:
+        rows = list_models(step.progress)
+        step.say(f"{len(rows)} networks built and counted")
     if as_json:
         return json.dumps([asdict(row) for row in rows], indent=2) + "\n"
     wide = max(len(row.name) for row in rows)
@@ -65,13 +68,17 @@ def models_table(as_json: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def list_models() -> tuple[ListedModel, ...]:
-    """Every preset; the counts are made now, the sizes are those that were measured with these very sources."""
+def list_models(progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> tuple[ListedModel, ...]:
+    """Every preset; the counts are made now, the sizes are those that were measured with these very sources.
+
+    progress  told how many are counted, of how many, and the name of the next
+    """
     from ..flynet.model import count
 
     measured, today = read_store(), sources_hash()
     rows = []
     for found in PRESETS.values():
+        progress(len(rows), len(PRESETS), found.name)
         counts = count(found.config)
         sizes, why = None, "not measured; run 'flynet-tiny models --measure'"
         if found.name in measured:

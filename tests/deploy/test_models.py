@@ -47,7 +47,9 @@ def test_every_row_has_its_counts_and_the_papers_figures(store: Path) -> None:
 
 def test_figures_of_other_sources_are_not_shown(store: Path) -> None:
     keep(store, "flynet-h1-0.5x", "0" * 64)
-    row = {row.name: row for row in list_models()}["flynet-h1-0.5x"]
+    told: list[tuple[int, int, str]] = []
+    row = {row.name: row for row in list_models(lambda *each: told.append(each))}["flynet-h1-0.5x"]
+    assert told == [(done, len(FEW), name) for done, name in enumerate(FEW)]  # it takes seconds: a terminal shows how far it is
     assert (row.flash_bytes, row.sram_bytes) == (None, None)
     assert "other sources" in row.sizes
     text = models_table(as_json=False)
