@@ -48,6 +48,23 @@ def cli() -> None:
     """
 
 
+class _Folder(click.Path):
+    """A folder's name. An empty one, as of a shell's variable that is not set, would be the working directory."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        if not os.fspath(value):
+            self.fail("the name is empty; '.' is the working directory", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _require_nothing_besides(emit: str | None, out: Path | None, as_json: bool) -> None:
+    """--emit prints one thing and stops: what else was asked for would silently not be there."""
+    if emit is not None and (out is not None or as_json):
+        raise click.UsageError(f"--emit {emit} prints that and writes no folder; leave out {'--json' if as_json else '--out'}")
+
+
 _EMIT = click.option(
     "--emit",
     type=click.Choice(["ir", "plan", "c"]),
@@ -56,7 +73,7 @@ _EMIT = click.option(
 _TARGET = click.option("--target", required=True, metavar="CHIP", help="Microcontroller; 'flynet-tiny targets' lists them.")
 _OUT = click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=_Folder(path_type=Path),
     metavar="DIR",
     help="Output folder; it appears whole or not at all, and replaces only what we wrote.",
 )
@@ -164,6 +181,7 @@ def export(
     Without --checkpoint the paper's network is taken with seeded weights and reported as UNTRAINED: its sizes, instruction
     counts and exactness are true, its accuracy is chance.
     """
+    _require_nothing_besides(emit, out, as_json)
     from .deploy.commands import export_network
     from .deploy.network import NetworkRequest
 
@@ -207,6 +225,7 @@ def compile_command(
 
     'flynet-tiny ops' lists the operators and their rules.
     """
+    _require_nothing_besides(emit, out, as_json)
     from .deploy.commands import compile_model
 
     text = compile_model(model, name, target, out, emit, emulate=not no_emulate, as_json=as_json, seed=seed, optimize=optimize)
@@ -334,7 +353,7 @@ def train(
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N images, taken evenly.  [default: all]")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=_Folder(path_type=Path),
     metavar="DIR",
     help="Write evaluation.json and confusion.svg there; replaces only what we wrote.",
 )
@@ -488,7 +507,7 @@ def models(as_json: bool, measure: bool, only: tuple[str, ...]) -> None:
     help="Measure every .tflite of a folder; public files are known by their sha256 and stand beside the peers' figures.",
 )
 @click.option("--layers-only", is_flag=True, help="Leave out the whole networks.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write bench.json and the bar chart bench.svg there.")
+@click.option("--out", type=_Folder(path_type=Path), metavar="DIR", help="Write bench.json and the bar chart bench.svg there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def bench(target: str, model: Path | None, models: Path | None, layers_only: bool, out: Path | None, as_json: bool) -> None:
     """Count emulated instructions of the peers' layers and of whole networks, beside the peers' figures.

@@ -76,7 +76,7 @@ def list_models(progress: Callable[[int, int, str], None] = lambda done, total, 
     from ..flynet.model import count
 
     measured, today = read_store(), sources_hash()
-    rows = []
+    rows: list[ListedModel] = []
     for found in PRESETS.values():
         progress(len(rows), len(PRESETS), found.name)
         counts = count(found.config)
