@@ -139,7 +139,7 @@ def require_firmware(found: Contents) -> None:
 def _manifest(folder: Path) -> Manifest:
     name = shown(folder)
     if not folder.is_dir():
-        raise BadData(f"{name} is no output folder of ours: it is no folder")
+        raise BadData(f"{name} is no output folder of ours: it {'is no folder' if folder.exists() else 'does not exist'}")
     manifest = find_manifest(folder)
     if manifest is None:
         has_report = (folder / "report.json").is_file()

@@ -74,11 +74,12 @@ def emulate_folder(folder: Path, picture: Path | None, top: int, pixels: Pixels 
         step.say(f"{run.total_instructions:,} instructions on {found.target.machine}, stack {run.stack_bytes:,} B")
     class_names = found.report.model.class_names
     lines = []
-    for name in graph.outputs:
+    for name, end in zip(graph.outputs, graph.file_outputs, strict=True):
         tensor = graph.tensor(name)
+        before = f", before {' and '.join(end.left_to_caller)}" if end.left_to_caller else ""
         stored = run.sets[0].outputs[name].reshape(-1).astype(np.int64)
         order = np.argsort(-stored, kind="stable")[:top]
-        lines.append(f"{tensor.source_name or name}: the {len(order)} largest of {stored.size}")
+        lines.append(f"{end.name or name}: the {len(order)} largest of {stored.size}{before}")
         classes = class_names if len(class_names) == stored.size else ()
         for i in order:
             real = (stored[i] - tensor.zero_point) * tensor.scale

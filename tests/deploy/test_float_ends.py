@@ -13,6 +13,7 @@ from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.deploy.classifiers import open_classifier
 from flynet_tiny.deploy.commands import compile_model, print_report
 from flynet_tiny.deploy.network import quantize_images
+from flynet_tiny.deploy.revisit import emulate_folder
 
 from ..converter_models import KINDS, Forms
 
@@ -37,6 +38,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "net.tflite").write_bytes(classifier())
     compile_model(folder / "net.tflite", None, "stm32f412", folder / "out", None, emulate=False, as_json=False, seed=0)
     return folder
+
+
+def test_emulate_names_the_output_as_the_file_and_the_header_do(compiled: Path) -> None:
+    assert emulate_folder(compiled / "out", None, 2).splitlines()[0] == "shares: the 2 largest of 5, before SOFTMAX"
 
 
 def test_the_header_says_how_to_quantize(compiled: Path) -> None:

@@ -152,6 +152,14 @@ def test_pixels_go_with_a_picture(folder: Path, given_input: str | None) -> None
         emulate_folder(folder, Path(given_input) if given_input else None, 1, choose_pixels("unit", None, None))
 
 
+def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="gone is no output folder of ours: it does not exist"):
+        emulate_folder(tmp_path / "gone", None, 1)
+    (tmp_path / "file").touch()
+    with pytest.raises(BadData, match="file is no output folder of ours: it is no folder"):
+        emulate_folder(tmp_path / "file", None, 1)
+
+
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], file: str = MANIFEST) -> None:
     found = json.loads((folder / file).read_text())
     change(found)
