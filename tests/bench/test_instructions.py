@@ -91,6 +91,7 @@ def test_a_benchmark_is_shown_as_json_table_and_chart(measured: Callable[[str], 
     assert [layer["name"] for layer in layers] == ["ADD", "FC1"]
     assert {"name", "macs", "instructions", "code_bytes", "scratch_bytes"} <= set(layers[0])
     assert f"{found[1].instructions:,}" in as_table(found)
+    assert as_table([replace(found[0], name="a\nb.tflite")]).count("\n") == 2
     chart = as_chart(found)
     assert chart.startswith("<svg")
     assert chart.count("CMSIS-NN") == 2
