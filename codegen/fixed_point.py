@@ -174,6 +174,8 @@ def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 
     factor, since half up must become half away). The product stays below 2^62.
     """
     exponent = math.frexp(factor)[1]
+    if exponent < -61:  # an accumulator of 32 bits comes nowhere near one half
+        return Multiplier(1, -31)
     steps = _steps_in_double(factor, max_abs_acc)
     for bits in range(max(min(31, 62 + exponent), exponent + 1), min(max_bits, 62 - max_abs_acc.bit_length(), 62 + exponent) + 1):
         total = bits - exponent

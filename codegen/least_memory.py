@@ -16,6 +16,7 @@ from .lifetimes import is_free, views
 from .targets import Target, get_target, list_targets
 
 JUDGED_BYTES = 1 << 24  # of one tensor: the golden model holds it several times, as int64
+JUDGED_TOTAL_BYTES = 1 << 27  # of all tensors: the judges keep them for each input, to compare them
 HOST_BYTES = 1 << 30  # of all tensors of a network that is only evaluated
 _WEIGHTED = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED)
 
@@ -65,22 +66,32 @@ def require_memory(source: Graph, graph: Graph, target: str) -> None:
                 f"{op.label} makes {size_bytes:,} B, which the generated C would not store but its proof must; at most "
                 f"{JUDGED_BYTES:,} B can be proven; try a smaller network or resolution"
             )
+    total_bytes = _total_bytes(source)
+    if total_bytes > JUDGED_TOTAL_BYTES:
+        raise OverBudget(
+            f"its {len(source.ops)} operators make {total_bytes:,} B, all of which the proof compares; at most "
+            f"{JUDGED_TOTAL_BYTES:,} B can be proven; try a smaller network or resolution"
+        )
 
 
 def may_lack_memory(source: Graph) -> bool:
     """Whether a graph as read has tensors so large that its passes are worth running for `require_memory` alone."""
-    return least_memory(source).size_bytes > _largest_piece(_largest_chip())
+    return _total_bytes(source) > JUDGED_TOTAL_BYTES or least_memory(source).size_bytes > _largest_piece(_largest_chip())
 
 
 def require_host_memory(graph: Graph) -> None:
     """Raise `OverBudget` when LiteRT could not hold a network's tensors on this computer, which has no chip's limits."""
-    size_bytes = sum(tensor.size_bytes for tensor in graph.activations())
+    size_bytes = _total_bytes(graph)
     if size_bytes > HOST_BYTES:
         largest = max(graph.activations(), key=lambda tensor: tensor.size_bytes)
         raise OverBudget(
             f"its tensors take {size_bytes:,} B, {largest.name} alone {largest.size_bytes:,} B; at most {HOST_BYTES:,} B are run "
             "here; try a smaller network or resolution"
         )
+
+
+def _total_bytes(graph: Graph) -> int:
+    return sum(tensor.size_bytes for tensor in graph.activations())
 
 
 def _largest_chip() -> Target:

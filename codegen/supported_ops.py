@@ -175,12 +175,17 @@ def _channel_axis(op: FileOp) -> int:
 
 
 def _largest_sums(op: FileOp) -> tuple[list[int], list[float]]:
-    """The largest |accumulator| of each output channel that any int8 input can produce, and the channels' weight scales."""
+    """The largest |accumulator| of each output channel that any int8 input can produce, and the channels' weight scales.
+
+    A bias of another length than there are channels breaks a rule of its own and is not added.
+    """
     weights, bias, zero_point = op.input(1), op.optional(2), op.input(0).zero_point
     rows = np.moveaxis(weights.constant(), _channel_axis(op), 0).reshape(weights.shape[_channel_axis(op)], -1)
     positive = np.maximum(rows, 0).sum(axis=1, dtype=np.int64)
     negative = positive - rows.sum(axis=1, dtype=np.int64)
-    added = np.zeros(1, np.int64) if bias is None else bias.constant().astype(np.int64).reshape(-1)
+    added = np.zeros(1, np.int64)
+    if bias is not None and bias_of_each_channel(op):
+        added = bias.constant().astype(np.int64).reshape(-1)
     above, below = 127 - zero_point, 128 + zero_point
     highest, lowest = positive * above + negative * below + added, positive * below + negative * above - added
     reach = np.maximum(np.abs(highest), np.abs(lowest))

@@ -51,11 +51,18 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
 
 
 def _require_complete(model: FileModel) -> None:
-    """Refuse operators whose list of operands is wrong, before a rewriting looks at it."""
+    """Refuse operators with too few or too many operands and tensors that are not written once, before any rewriting."""
+    written = set(model.inputs)
     for op in model.ops:
         gap = incomplete(op) if has_kernel(op) else None
         if gap is not None:
             raise BadModel(gap)
+        for tensor in op.outputs:
+            if tensor.is_constant:
+                raise BadModel(f"{op.label}: it writes {tensor.label}, which is a constant")
+            if tensor in written:
+                raise BadModel(f"{op.label}: it writes {tensor.label}, which is an input of the model or was written before")
+            written.add(tensor)
 
 
 def _require_kernels(model: FileModel, unknown: tuple[FileOp, ...]) -> None:

@@ -143,6 +143,13 @@ def fan_out(count: int) -> bytes:
     return c.file(("x",), (c.sum_of([c.op("HARD_SWISH", ("x",)) for _ in range((count + 1) // 2)]),))
 
 
+def depthwise_fan(count: int) -> bytes:
+    """Depthwise convolutions that all slide the same window over the input."""
+    c = _Chart()
+    c.act("x")
+    return c.file(("x",), tuple(c.conv("x", "DEPTHWISE_CONV_2D", 3) for _ in range(count)))
+
+
 def branches(count: int, width: int = 50) -> bytes:
     """Chains side by side from one tensor, joined at their ends."""
     c = _Chart()
@@ -265,7 +272,7 @@ def heads(count: int) -> bytes:
 KINDS: Mapping[str, Callable[[int], bytes]] = {
     made.__name__: made
     for made in (
-        add_chain, doubled, reshape_chain, reshape_fan, conv_chain, padded_convs, residual_ladder, fan_out, branches,
-        concatenations, many_inputs, many_outputs, nested, tangle, shrinking, heads,
+        add_chain, doubled, reshape_chain, reshape_fan, conv_chain, padded_convs, residual_ladder, fan_out, depthwise_fan,
+        branches, concatenations, many_inputs, many_outputs, nested, tangle, shrinking, heads,
     )
 }  # fmt: skip

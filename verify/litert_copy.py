@@ -18,13 +18,17 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ..codegen.reading.channel_axes import CHANNEL_AXIS
 
+MAX_TABLES = 50_000  # several times those of the longest model that is read
 _INT32_ONLY = frozenset({"RESHAPE", "TRANSPOSE", "MEAN", "REDUCE_MAX", "STRIDED_SLICE", "EXPAND_DIMS"})
 
 
 def for_litert(model: bytes, refusal: str) -> tuple[bytes, str] | None:
     """A copy that LiteRT may take after its refusal of the file, and what was changed; None where nothing of that kind is odd."""
     try:
-        copy = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+        tables = schema.Model.GetRootAs(model, 0)
+        if _is_more_than_it_seems(tables, len(model)):
+            return None
+        copy = schema.ModelT.InitFromObj(tables)
         graph = copy.subgraphs[0]
         if len(copy.subgraphs) > 1:  # nothing calls them, or the rules would have refused the model
             copy.subgraphs, copy.signatureDefs = [graph], None
@@ -50,6 +54,24 @@ def for_litert(model: bytes, refusal: str) -> tuple[bytes, str] | None:
     if indices:
         found.append(f"{indices} int64 operand{'s' * (indices != 1)} in int32")
     return _packed(copy, len(model)), " and ".join(found)
+
+
+def _is_more_than_it_seems(model: Any, size_bytes: int) -> bool:
+    """Whether a copy, in which every table is written out, could be far larger than the file, whose tables may be shared.
+
+    The reader looks only at what the main subgraph mentions; unpacking looks at everything.
+    """
+    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
+    signatures = [model.SignatureDefs(i) for i in range(min(model.SignatureDefsLength(), MAX_TABLES))]
+    counts = [model.OperatorCodesLength(), model.BuffersLength(), model.MetadataLength(), model.SignatureDefsLength()]
+    counts += [length for graph in graphs for length in (graph.TensorsLength(), graph.OperatorsLength())]
+    counts += [length for signature in signatures for length in (signature.InputsLength(), signature.OutputsLength())]
+    if sum(counts) > MAX_TABLES:
+        return True
+    if sum(model.Buffers(i).DataLength() for i in range(model.BuffersLength())) > size_bytes:
+        return True
+    tensors = (graph.Tensors(i) for graph in graphs for i in range(graph.TensorsLength()))
+    return any(tensor.Sparsity() is not None or tensor.VariantTensorsLength() for tensor in tensors)
 
 
 def _packed(copy: Any, size_bytes: int) -> bytes:

@@ -50,7 +50,8 @@ class LiteRtJudge:
 
     exact        the exact tensors of the inputs that `run` is given at that moment, to foresee an abort; None foresees nothing
     all_tensors  every activation is read back, else only the outputs
-    A model that LiteRT does not even load raises BadModel; `note` says where it got a patched copy of the file.
+    A model that LiteRT does not even load raises BadModel, one at whose first inputs it always ends, without our knowing why,
+    LiteRtEnded: then no runtime but our own would have judged it. `note` says where it got a patched copy of the file.
     """
 
     name = "litert"
@@ -59,7 +60,8 @@ class LiteRtJudge:
         self, graph: Graph, model: bytes, exact: Callable[[Tensors], Tensors] | None = None, all_tensors: bool = True
     ) -> None:
         self._graph, self._model, self._exact, self._all_tensors = graph, model, exact, all_tensors
-        self._deaths = 0
+        self._deaths = self._answers = 0
+        self._why = ""
         self._litert: LiteRt | None = self._start()
         self.note = self._litert.note
 
@@ -72,15 +74,22 @@ class LiteRtJudge:
         if reason is not None:
             raise CannotJudge(reason)
         if self._deaths >= MOST_DEATHS:
+            if not self._answers:
+                raise LiteRtEnded(
+                    f"LiteRT ended its process at each of {self._deaths} inputs; nothing would be proven: {self._why}"
+                )
             raise CannotJudge(f"LiteRT ended its process {self._deaths} times on this model and was not asked again")
         if self._litert is None:
             self._litert = self._start()
         try:
-            return self._litert.run(inputs)
+            found = self._litert.run(inputs)
         except LiteRtEnded as error:
             self.close()
             self._deaths += 1
-            raise CannotJudge(str(error)) from error
+            self._why = str(error)
+            raise CannotJudge(self._why) from error
+        self._answers += 1
+        return found
 
     def close(self) -> None:
         """End the child process."""

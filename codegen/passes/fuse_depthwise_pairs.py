@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from ..ir import FusedPattern, Graph, Op, OpKind
+from ..ir import ConvAttrs, FusedPattern, Graph, Op, OpKind
 from .chains import Chain, Readers, fuse
 
 
 def fuse_depthwise_pairs(graph: Graph) -> Graph:
     """A block's multihead depthwise convolution and its strided residual, or the two halves of such a residual."""
-    return fuse(graph, FusedPattern.DEPTHWISE_PAIR, _find)
+    alike: dict[tuple[str, ConvAttrs], list[Op]] = {}
+    for op in graph.ops:
+        if op.kind is OpKind.DEPTHWISE_CONV_2D and isinstance(op.attrs, ConvAttrs):
+            alike.setdefault((op.inputs[0], replace(op.attrs, depth_multiplier=0)), []).append(op)
+    partners = {first.output: second for group in alike.values() for first, second in zip(group[::2], group[1::2], strict=False)}
 
+    def find(op: Op, readers: Readers) -> Iterator[Chain]:
+        if op.output in partners:
+            yield (op, partners[op.output])
 
-def _find(op: Op, readers: Readers) -> Iterator[Chain]:
-    if op.kind is OpKind.DEPTHWISE_CONV_2D:
-        others = readers.all(op.inputs[0])
-        yield from ((op, other) for other in others if other is not op and other.kind is OpKind.DEPTHWISE_CONV_2D)
+    return fuse(graph, FusedPattern.DEPTHWISE_PAIR, find)

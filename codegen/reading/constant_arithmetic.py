@@ -22,6 +22,8 @@ from .schema import ElementType
 
 Array = npt.NDArray[Any]
 
+MAX_SHIFT = 23  # no distance of an int8 value from its zero point, shifted left so far, leaves int32
+
 
 class NotFoldable(Exception):
     """An operator whose result is not computed here; it stays as it is."""
@@ -86,6 +88,8 @@ def quantized(values: Array, tensor: FileTensor) -> Array:
         raise NotFoldable
     scales, zero_points = _per_axis(tensor, values.ndim)
     scaled = (values / scales.astype(np.float32)).astype(np.float64)
+    if not np.all(np.abs(scaled) < 2.0**31 - 1024):  # C leaves it undefined
+        raise NotFoldable
     rounded = np.trunc(scaled + np.copysign(0.5, scaled)) + zero_points
     clamped: Array = np.clip(rounded, -128, 127).astype(np.int8)
     return clamped
@@ -110,6 +114,8 @@ def _quantize(e: Evaluation) -> Array:
     if source.type is not ElementType.INT8:
         return quantized(e.value(0), result)
     if any(t.quantization is None or t.quantization.axis is not None for t in (source, result)):
+        raise NotFoldable
+    if fixed_point.quantize_multiplier(source.scale / result.scale).shift > MAX_SHIFT:
         raise NotFoldable
     table: Array = fixed_point.quantize_table(source, result)[e.value(0).astype(np.int64) + 128]
     return table
@@ -313,8 +319,8 @@ def _quotient(a: Array, b: Array) -> Array:
         return np.asarray(a / b)
     if not b.all():
         raise NotFoldable
-    quotient = np.abs(a) // np.abs(b)
-    return np.asarray(np.where((a < 0) != (b < 0), -quotient, quotient).astype(a.dtype))  # C truncates
+    floored = a // b
+    return np.asarray(floored + ((floored < 0) & (floored * b != a)), a.dtype)  # C truncates
 
 
 def _floored(compute: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:

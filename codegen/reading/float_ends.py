@@ -104,7 +104,8 @@ class _Ends:
                 self.behind[output] = (base, (*names, op.opcode))
         elif op.opcode in MOVES and source in self.behind:
             base, names = self.behind[source]
-            self.behind[output] = (base, (*names, op.opcode))
+            if all(t is None or t.is_constant for t in op.inputs[1:]):  # else the caller lacks what is joined to it
+                self.behind[output] = (base, (*names, op.opcode))
         elif op.opcode in MOVES and output.type in _FOREIGN:
             return [op, *self._on_int8(op, wanted.get(output))]
         return [op]

@@ -118,7 +118,7 @@ SIGNATURES: Mapping[str, Signature] = {
 
 
 def incomplete(op: FileOp) -> str | None:
-    """What is wrong with the list of an operator's operands in any runtime: too few, too many, or one written and constant."""
+    """What is wrong with the list of an operator's operands in any runtime: too few or too many."""
     signature = SIGNATURES[op.opcode]
     counts = signature.counts
     if len(op.inputs) not in counts:
@@ -126,8 +126,6 @@ def incomplete(op: FileOp) -> str | None:
         return f"{op.label}: it has {len(op.inputs)} inputs, {needed} allowed"
     if len(op.outputs) != 1:
         return f"{op.label}: it has {len(op.outputs)} outputs, 1 is needed"
-    if op.output.is_constant:
-        return f"{op.label}: it writes {op.output.label}, which is a constant"
     for i, tensor in enumerate(op.inputs):
         if tensor is None and not signature.operand(i).may_be_missing:
             return f"{op.label}: input {i} ({signature.operand(i).name}) is missing"
@@ -156,8 +154,10 @@ def broken_quantization(tensor: FileTensor) -> str | None:
         return f"{tensor.label} has {len(q.scales)} scales for axis {q.axis} of shape {list(tensor.shape)}"
     if not all(-128 <= z <= 127 for z in q.zero_points):
         return f"{tensor.label} has a zero point outside -128..127"
-    if not tensor.is_constant and not all(MIN_SCALE <= s <= MAX_SCALE for s in q.scales):
-        return f"{tensor.label} has scale {q.scales[0]:g}, outside {MIN_SCALE:g}..{MAX_SCALE:g}"
+    least = 0.0 if tensor.is_constant else MIN_SCALE  # weights of a channel that is always 0 have whatever scale
+    odd = next((s for s in q.scales if not least <= s <= MAX_SCALE), None)
+    if odd is not None:
+        return f"{tensor.label} has scale {odd:g}, outside {MIN_SCALE:g}..{MAX_SCALE:g}"
     return None
 
 

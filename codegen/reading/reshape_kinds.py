@@ -15,6 +15,7 @@ from .constant_arithmetic import NotFoldable, strided_index
 from .file_model import FileModel, FileOp, FileTensor
 from .operands import MAX_INDICES
 from .schema import ElementType
+from .shapes import true_shape
 
 
 def reshape_kinds(model: FileModel) -> FileModel:
@@ -60,9 +61,8 @@ def _one_operand(op: FileOp, data: FileTensor) -> bool:
 
 
 def _is_known_shape(op: FileOp, data: FileTensor) -> bool:
-    """A RESHAPE whose wanted shape is known, or nowhere but in its output."""
-    shape = op.optional(1)
-    return shape is None or shape.is_constant
+    """A RESHAPE whose wanted shape is its output's, or nowhere but there."""
+    return op.optional(1) is None or true_shape(op, has_new_input=False) == op.output.shape
 
 
 def _transposes_ones(op: FileOp, data: FileTensor) -> bool:

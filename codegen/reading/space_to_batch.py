@@ -52,7 +52,9 @@ def _chain(start: FileOp, readers: dict[FileTensor, list[FileOp]], kept: set[Fil
         if len(made) != 1 or len(made[0].shape) < 2 or made[0] in kept or len(chain) > MAX_CHAIN:
             return []
         following = readers.get(chain[-1].output, [])
-        if len(following) != 1 or following[0].opcode == "SPACE_TO_BATCH_ND" or following[0].opcode not in _KNOWN:
+        if len(following) != 1 or following[0].opcode not in _KNOWN:
+            return []
+        if following[0].opcode not in _ELEMENTWISE_BINARY and following[0].inputs[0] is not made[0]:
             return []
         chain.append(following[0])
     return chain if len(chain[-1].outputs) == 1 else []
@@ -87,6 +89,8 @@ def _dilated(chain: list[FileOp]) -> list[FileOp] | None:
     if not (source.shape and first.output.shape):
         return None
     if source.shape[0] != 1 or source.type is not ElementType.INT8 or min(block, default=0) < 1:
+        return None
+    if source.quantization != first.output.quantization:
         return None
     split = [b for b in block if b > 1]
     if split != [b for b in last_block if b > 1] or min(*pads, *crops, 0) < 0:

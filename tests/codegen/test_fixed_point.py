@@ -89,6 +89,15 @@ def test_ties_of_power_of_two_factors_go_away_from_zero(exponent: int) -> None:
     assert np.array_equal(fp.requantize_single_rounding(acc, found.multiplier, found.shift), np.array(expected, np.int64))
 
 
+@pytest.mark.parametrize("exponent", [-31, -60, -61, -62, -63, -126, -230])
+def test_factors_that_bring_every_sum_below_one_half_give_zero(exponent: int) -> None:
+    found = fp.fully_connected_multiplier(2.0**exponent, (1 << 31) - 1, max_bits=31)
+    assert found is not None
+    acc = np.array([-(1 << 31) + 1, -1, 0, 1, (1 << 31) - 1])
+    expected = fp.requantize_in_double(acc, 2.0**exponent)
+    assert np.array_equal(fp.requantize_single_rounding(acc, found.multiplier, found.shift), expected)
+
+
 def test_a_factor_that_no_narrow_multiplier_reproduces_gets_a_wider_one() -> None:
     rng = np.random.default_rng(1)
     wide = 0

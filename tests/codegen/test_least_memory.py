@@ -81,6 +81,15 @@ def padded_out_of_sight() -> bytes:
     return s.file(("x",), ("y",))
 
 
+def many_maps_that_fit() -> bytes:
+    """A chain whose every tensor fits a small chip, a thousand times."""
+    s = Sketch()
+    s.act("t0", (1, 1 << 18))
+    for i in range(1000):
+        s.op("RELU", (f"t{i}",), s.act(f"t{i + 1}", (1, 1 << 18)))
+    return s.file(("t0",), ("t1000",))
+
+
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "mean": (lambda: reduce("MEAN", 0, (1, 16384, 16384, 1), (1, 2), True), "op 0 MEAN"),
     "max": (lambda: reduce("REDUCE_MAX", 0, (1, 16384, 16384, 1), (1, 2), True), "op 0 REDUCE_MAX"),
@@ -91,6 +100,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "depth multiplier": (lambda: depthwise_conv_2d(0, (512, 512, 1), 512, (1, 1)), "op 0 DEPTHWISE_CONV_2D"),
     "reshape": (lambda: reshape(0, (1, 16384, 16384, 1), (16384, 16384)), "the model's inputs"),
     "inputs": (many_large_inputs, "op 0 CONCATENATION"),
+    "many maps that fit": (many_maps_that_fit, "its 1000 operators make 262,406,144 B"),
     "inside a fused operator": (padded_out_of_sight, "op 0 PAD"),
 }
 

@@ -93,12 +93,22 @@ def test_a_foreseen_abort_never_reaches_the_child() -> None:
 def test_a_child_that_always_dies_is_not_started_for_ever() -> None:
     model = softmax(0, (1, DEPTH), 1.0, Quant(0.1, 0))
     graph = read_tflite(model)
+    steep = {"x": np.arange(DEPTH).reshape(1, -1).astype(np.int8)}
     with LiteRtJudge(graph, model) as judge:
+        judge.run(steep)
         for _ in range(MOST_DEATHS):
             with pytest.raises(CannotJudge, match="SIGABRT"):
                 judge.run({"x": flat()})
         with pytest.raises(CannotJudge, match=f"{MOST_DEATHS} times"):
-            judge.run({"x": np.arange(DEPTH).reshape(1, -1).astype(np.int8)})
+            judge.run(steep)
+
+
+def test_a_child_that_always_dies_and_nobody_knows_why_proves_nothing() -> None:
+    model = softmax(0, (1, DEPTH), 1.0, Quant(0.1, 0))
+    graph = read_tflite(model)
+    inputs = [NamedInputs(str(i), {"x": flat()}) for i in range(MOST_DEATHS + 1)]
+    with LiteRtJudge(graph, model) as judge, pytest.raises(LiteRtEnded, match=r"nothing would be proven: .*SIGABRT"):
+        compare_judges(graph, OnnxTwin(graph), [judge], inputs)
 
 
 def test_a_judge_that_judged_nothing_alone_proves_nothing() -> None:

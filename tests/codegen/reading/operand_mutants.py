@@ -130,6 +130,22 @@ def _filled(value: int) -> Mutation:
     return change
 
 
+def _resized(length: Callable[[int], int]) -> Mutation:
+    """A constant with fewer or more values along its first axis, and its shape with them."""
+
+    def change(model: Model, place: int) -> None:
+        tensor = _tensor(model, place)
+        stored = model.buffers[tensor.buffer].data
+        if stored is None or tensor.shape is None or not len(tensor.shape):
+            return
+        rows = np.asarray(stored, np.uint8).reshape(tensor.shape[0], -1)
+        taken = rows[np.arange(length(len(rows))) % len(rows)]
+        model.buffers.append(schema.BufferT(data=taken.reshape(-1)))
+        tensor.buffer, tensor.shape = len(model.buffers) - 1, np.array([len(taken), *tensor.shape[1:]], np.int32)
+
+    return change
+
+
 MUTATIONS: Mapping[str, Mutation] = {
     "no quantization": _no_quantization,
     "no scale": _quantized([], []),
@@ -155,6 +171,8 @@ MUTATIONS: Mapping[str, Mutation] = {
     "size -1": _shaped(lambda shape: [-1, *shape[1:]]),
     "size + 1": _shaped(lambda shape: [*shape[:-1], (shape or [0])[-1] + 1]),
     "huge": _shaped(lambda shape: [1 << 30] * max(1, len(shape))),
+    "a value less": _resized(lambda length: max(1, length - 1)),
+    "a value more": _resized(lambda length: length + 1),
     "missing": _missing,
     "left out": _left_out,
     "twice": _twice,

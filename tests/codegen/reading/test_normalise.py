@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flynet_tiny.codegen.ir import OpKind
+from flynet_tiny.codegen.ir import OpKind, Quantization
 from flynet_tiny.codegen.reading.constant_arithmetic import Evaluation, NotFoldable, evaluate
 from flynet_tiny.codegen.reading.file_model import FileModel, FileOp, FileTensor
 from flynet_tiny.codegen.reading.fold_constants import BUDGET_BYTES, fold_constants
@@ -136,6 +136,62 @@ def test_a_dilation_with_a_stride_is_refused() -> None:
         read_tflite(s.file(("x",), ("y",)))
 
 
+def dilated(scale: float) -> bytes:
+    """A convolution by batches whose first operator gives another scale than it gets, or the same."""
+    s = Forms()
+    s.act("x", (1, 4, 4, 2), 0.05, 3)
+    s.op(
+        "SPACE_TO_BATCH_ND",
+        ("x", s.whole("block", [2, 2]), s.whole("none", [[0, 0], [0, 0]])),
+        s.act("b", (4, 2, 2, 2), scale, 3),
+    )
+    s.conv("b", s.act("c", (4, 2, 2, 3), 0.9), 3)
+    s.op("BATCH_TO_SPACE_ND", ("c", "block", "none"), s.like("y", "c", (1, 4, 4, 3)))
+    return s.file(("x",), ("y",))
+
+
+def test_batches_of_another_scale_are_not_dropped() -> None:
+    assert opcodes(normalised(dilated(0.05))) == ["CONV_2D"]
+    with pytest.raises(UnsupportedOperators, match="SPACE_TO_BATCH_ND"):
+        read_tflite(dilated(0.02))
+
+
+def test_what_joins_two_outputs_is_not_left_to_the_caller() -> None:
+    """The caller would get only one of them."""
+    s = Forms()
+    s.plain("in", (1, 4))
+    s.op("QUANTIZE", ("in",), s.act("x", (1, 4)))
+    for name in ("a", "b"):
+        s.op("RELU", ("x",), s.act(name, (1, 4)))
+        s.op("DEQUANTIZE", (name,), s.plain(f"{name}_real", (1, 4)))
+        s.op("SOFTMAX", (f"{name}_real",), s.plain(f"{name}_shares", (1, 4)), beta=1.0)
+    s.op("CONCATENATION", ("a_shares", "b_shares"), s.plain("out", (1, 8)), axis=1, fusedActivationFunction="NONE")
+    with pytest.raises(UnsupportedOperators, match="CONCATENATION -> 'out'"):
+        read_tflite(s.file(("in",), ("out",)))
+
+
+@pytest.mark.parametrize("target", ["x", "k", "y"])
+def test_a_tensor_is_written_once(target: str) -> None:
+    """An input, a constant, another operator's output: also by an operator that would be folded away."""
+    s = Forms()
+    s.act("x", (1, 4))
+    s.op("RELU", ("x",), s.act("y", (1, 4)))
+    s.stored("k", s.ints(1, 4), 0.05)
+    s.stored("other", s.ints(1, 4), 0.05)
+    s.op("EXPAND_DIMS", ("other", s.whole("axis", 0)), target)
+    with pytest.raises(BadModel, match=f"it writes tensor . '{target}', which is"):
+        read_tflite(s.file(("x",), ("y",)))
+
+
+@pytest.mark.parametrize("wanted", [[3], [-1, 3], [-1, -1], [4, 2]])
+def test_a_reshape_to_an_impossible_shape_is_refused(wanted: list[int]) -> None:
+    s = Forms()
+    s.op("RESHAPE", (s.act("x", (1, 4)), s.whole("wanted", wanted)), s.like("r", "x", (2, 2)))
+    s.op("RELU", ("r",), s.act("y", (2, 2)))
+    with pytest.raises(BadModel, match="RESHAPE -> 'r'"):
+        read_tflite(s.file(("x",), ("y",)))
+
+
 def test_a_batch_above_one_is_refused_in_words() -> None:
     s = Forms()
     s.act("x", (2, 4, 4, 3))
@@ -205,7 +261,6 @@ def test_the_budget_is_for_all_operators_together() -> None:
         ("CAST", (constant([3e9], "float32"),), {}),
         ("REDUCE_PROD", (constant([1], "float32"), constant([0])), {"keep_dims": 0}),
         ("RESHAPE", (None, constant([1])), {}),
-        ("QUANTIZE", (constant([np.nan], "float32"),), {}),
         ("SLICE", (constant([1, 2]), constant([-1]), constant([1])), {}),
     ],
 )
@@ -215,6 +270,34 @@ def test_what_has_no_value_stays(opcode: str, inputs: tuple[FileTensor | None, .
         evaluate(Evaluation(op, tuple(None if t is None else t.data for t in inputs)))
 
 
+def int8(values: object, scale: float, is_constant: bool = True) -> FileTensor:
+    data = np.asarray(values, np.int8)
+    quantization = Quantization((float(np.float32(scale)),), (0,))
+    return FileTensor(None, NO_TEXT, data.shape, ElementType.INT8, quantization, data if is_constant else None)
+
+
+@pytest.mark.parametrize(
+    ("source", "scale", "expected"),
+    [
+        (constant([1.5], "float32"), 1.0, 2),
+        (constant([-2.0e9], "float32"), 1.0, -128),
+        (constant([2.2e9], "float32"), 1.0, None),
+        (constant([np.nan], "float32"), 1.0, None),
+        (int8([2], 0.5), 0.25, 4),
+        (int8([2], 2.0**20), 0.25, 127),
+        (int8([2], 2.0**21), 0.25, None),
+    ],
+)
+def test_a_constant_is_quantized_where_c_defines_the_result(source: FileTensor, scale: float, expected: int | None) -> None:
+    op = FileOp(0, "QUANTIZE", (source,), (int8([0], scale, is_constant=False),), {})
+    evaluation = Evaluation(op, (source.data,))
+    if expected is None:
+        with pytest.raises(NotFoldable):
+            evaluate(evaluation)
+    else:
+        assert evaluate(evaluation)[0].tolist() == [expected]
+
+
 def test_integers_wrap_and_truncate_as_in_c() -> None:
     def value(opcode: str, *inputs: FileTensor, **options: int) -> list[int]:
         op = FileOp(0, opcode, inputs, (made((2,)),), options)
@@ -222,6 +305,7 @@ def test_integers_wrap_and_truncate_as_in_c() -> None:
 
     assert value("MUL", constant([1 << 30, 3]), constant([4, 5]), fused_activation=0) == [0, 15]
     assert value("DIV", constant([-7, 7]), constant([2, -2]), fused_activation=0) == [-3, -3]
+    assert value("DIV", constant([-(1 << 31), -(1 << 31)]), constant([2, 3]), fused_activation=0) == [-(1 << 30), -715827882]
     assert value("FLOOR_DIV", constant([-7, 7]), constant([2, 2])) == [-4, 3]
     assert value("CAST", constant([-1.9, 1.9], "float32")) == [-1, 1]
 

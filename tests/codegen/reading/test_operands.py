@@ -13,6 +13,7 @@ from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import BadModel, FlynetError, UnsupportedOperators
 from flynet_tiny.verify.litert import LiteRt, LiteRtProcess
 
+from ...converter_models import Forms
 from ...one_op_models import CASES, concatenation, conv_2d, fully_connected, unary
 from .operand_mutants import MUTATIONS, Mutation, mutants, pack, unpack
 
@@ -75,6 +76,29 @@ def test_an_operand_made_otherwise_is_exact_where_litert_computes_it(name: str, 
                     np.testing.assert_array_equal(expected[tensor], found[tensor], err_msg=f"{name}, {what}")
                     compared += 1
     assert compared > 0
+
+
+@pytest.mark.parametrize("scale", [3e38, 2.0**41, 1e-38, 1.5e-45])
+@pytest.mark.parametrize("other", [2.0**-40, 2.0**40])
+@pytest.mark.parametrize("name", ["MUL", "ADD", "FULLY_CONNECTED", "RELU", "HARD_SWISH"])
+def test_a_constant_of_an_extreme_scale_is_refused_or_computed(name: str, other: float, scale: float) -> None:
+    s = Forms(0)
+    s.act("x", (1, 4), other)
+    s.act("y", (1, 4), 2.0**-40)
+    s.stored("k", s.ints(4, 4) if name == "FULLY_CONNECTED" else s.ints(1, 4), scale)
+    if name in ("RELU", "HARD_SWISH"):
+        s.op(name, ("k",), s.act("made", (1, 4), 2.0**-40))
+        s.op("ADD", ("x", "made"), "y", fusedActivationFunction="NONE")
+    elif name == "FULLY_CONNECTED":
+        s.dense("x", "y", "k")
+    else:
+        s.op(name, ("x", "k"), "y", fusedActivationFunction="NONE")
+    try:
+        graph = read_tflite(s.file(("x",), ("y",)))
+    except (BadModel, UnsupportedOperators):
+        return
+    assert scale < 1
+    reference.run(graph, {"x": np.full((1, 4), 127, np.int8)})
 
 
 class _processes:  # noqa: N801
