@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from . import __version__
-from .errors import NO_ROOM, FlynetError, Interrupted, OutputFailed
-from .quoting import for_terminal
+from .errors import CANNOT_WRITE, NO_ROOM, FlynetError, Interrupted, OutputFailed
+from .quoting import for_terminal, shorten, visible
+
+_FILE_CHARACTERS = 200  # of a name in a message
 
 
 def _print(text: str, nl: bool = True, err: bool = False) -> None:
@@ -77,7 +79,7 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
     cls=_Examples,
     examples="""
     flynet-tiny export --width 0.4 --target stm32f412
-    flynet-tiny export --width 0.5 --target stm32h743 --out out/h743
+    flynet-tiny export --width 0.5 --target stm32h743 --optimize speed --name net --out out/h743
     flynet-tiny export --model flynet-h3-0.5x-mixer-funnel --resolution 96 --target stm32f412
     flynet-tiny export --checkpoint digits.pt --calibration digits --target stm32f412
     flynet-tiny export --checkpoint digits.pt --calibration digits --qat-epochs 3 --target stm32f412
@@ -168,6 +170,7 @@ def export(
     cls=_Examples,
     examples="""
     flynet-tiny compile person_detect.tflite --target stm32f412 --out out/person
+    flynet-tiny compile model.tflite --target stm32f405 --name keyword --optimize size --no-emulate --json
     flynet-tiny compile model.tflite --target stm32f405 --emit ir
     """,
 )
@@ -207,6 +210,7 @@ def compile_command(
     flynet-tiny train --data digits --width 0.4 --resolution 32 --out digits.pt
     flynet-tiny train --data pictures/ --resolution 96 --recipe small --epochs 30 --out mine.pt
     flynet-tiny train --data imagenet/ --model flynet-h3-0.5x --resolution 224 --out imagenet.pt --resume
+    flynet-tiny train --data pictures/ --teacher large.pt --amp --batch 64 --lr 0.001 --out small.pt
     flynet-tiny train --data coco:/data/coco --width 0.4 --resolution 320 --start imagenet.pt --out detector.pt
     """,
 )
@@ -353,7 +357,13 @@ def evaluate(
     _print(evaluate_model(model, data, runtime, limit, out, as_json, chosen), nl=False)
 
 
-@cli.command(cls=_Examples, examples="flynet-tiny verify flynet-h3-0.4x-stm32f412")
+@cli.command(
+    cls=_Examples,
+    examples="""
+    flynet-tiny verify flynet-h3-0.4x-stm32f412
+    flynet-tiny verify out/person --inputs 100 --seed 7
+    """,
+)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--inputs",
@@ -399,7 +409,13 @@ def emulate(folder: Path, picture: Path | None, top: int) -> None:
     _print(emulate_folder(folder, picture, top), nl=False)
 
 
-@cli.command(cls=_Examples, examples="flynet-tiny report flynet-h3-0.4x-stm32f412")
+@cli.command(
+    cls=_Examples,
+    examples="""
+    flynet-tiny report flynet-h3-0.4x-stm32f412
+    flynet-tiny report flynet-h3-0.4x-stm32f412 --json
+    """,
+)
 @click.argument("folder", type=click.Path(path_type=Path))
 @_JSON
 def report(folder: Path, as_json: bool) -> None:
@@ -472,7 +488,7 @@ def bench(target: str, model: Path | None, models: Path | None, layers_only: boo
     _print(run_bench(target, model, models, layers_only, out, as_json), nl=False)
 
 
-@cli.command()
+@cli.command(cls=_Examples, examples="flynet-tiny ops")
 def ops() -> None:
     """List the supported TFLite operators and their rules."""
     from .codegen.supported_ops import as_markdown
@@ -495,12 +511,16 @@ def main(arguments: list[str] | None = None) -> None:
         code = _fail(error.format_message(), error.exit_code)
     except FlynetError as error:
         code = _fail(str(error), interruption.exit_code() if isinstance(error, Interrupted) else error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes it for Ctrl-D at a prompt; we have none
+            raise error.__cause__ from None
         code = _fail("interrupted; nothing was left half-written", interruption.exit_code())
     except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        code = _fail(f"cannot write {error.filename or 'a file'}: {error.strerror}", OutputFailed.exit_code)
+        is_full = error.errno in NO_ROOM
+        if not is_full and not (error.errno in CANNOT_WRITE and error.filename):
+            raise  # nothing that a user's place or name explains
+        file = shorten(visible(os.fsdecode(error.filename)), _FILE_CHARACTERS) if error.filename else "a file"
+        code = _fail(f"cannot {'write' if is_full else 'use'} {file}: {error.strerror}", OutputFailed.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

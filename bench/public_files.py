@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..codegen.targets import Target
 from ..codegen.tflite_reader import read_tflite
+from ..deploy.model_file import read_model_file
 from ..errors import BadData, BadModel, FlynetError
 from .measure import Measured, measure
 from .peers import public_files
@@ -16,19 +17,11 @@ from .peers import public_files
 
 @dataclass(frozen=True)
 class Refused:
-    """A file without figures: it is not there, or it cannot be compiled or does not fit, and `why`."""
+    """A file without figures: it is not there, cannot be read (then without a hash) or compiled, or does not fit, and `why`."""
 
     name: str
     sha256: str
     why: str
-
-
-def read_model(path: Path) -> bytes:
-    """A file's bytes; `BadModel` when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadModel(f"cannot read {path}: {error.strerror}") from error
 
 
 def measure_files(folder: Path, target: Target, progress: Callable[[int, int, str], None]) -> list[Measured | Refused]:
@@ -42,10 +35,13 @@ def measure_files(folder: Path, target: Target, progress: Callable[[int, int, st
         raise BadData(f"cannot read the folder {folder}: {error.strerror}") from error
     if not paths:
         raise BadData(f"{folder} holds no .tflite file")
-    models = {path: read_model(path) for path in paths}
     by_hash: dict[str, Path] = {}  # copies of one file are measured once
-    for path, data in models.items():
-        by_hash.setdefault(hashlib.sha256(data).hexdigest(), path)
+    unreadable: list[Refused] = []
+    for path in paths:
+        try:
+            by_hash.setdefault(hashlib.sha256(read_model_file(path)).hexdigest(), path)
+        except BadModel as error:
+            unreadable.append(Refused(path.name, "", f"refused: {error}"))
     rows: list[Measured | Refused] = []
     done = 0
     for known in public_files():
@@ -54,17 +50,17 @@ def measure_files(folder: Path, target: Target, progress: Callable[[int, int, st
             continue
         path = by_hash.pop(known.sha256)
         progress(done, len(paths), path.name)
-        rows.append(_measure(path, models[path], known.sha256, target))
+        rows.append(_measure(path, known.sha256, target))
         done += 1
     for sha256, path in sorted(by_hash.items(), key=lambda found: found[1]):
         progress(done, len(paths), path.name)
-        rows.append(_measure(path, models[path], sha256, target))
+        rows.append(_measure(path, sha256, target))
         done += 1
-    return rows
+    return rows + unreadable
 
 
-def _measure(path: Path, data: bytes, sha256: str, target: Target) -> Measured | Refused:
+def _measure(path: Path, sha256: str, target: Target) -> Measured | Refused:
     try:
-        return measure(path.name, read_tflite(data, "model"), target, sha256)
+        return measure(path.name, read_tflite(read_model_file(path), "model"), target, sha256)
     except FlynetError as error:
         return Refused(path.name, sha256, f"refused: {error}")

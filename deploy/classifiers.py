@@ -21,11 +21,14 @@ from ..verify.toolchain import Tool, require_tools
 from .console import Reporter
 from .contents import built_firmware, host_library, read_contents, require_firmware
 from .extras import require_torch
+from .judging import CANNOT_RUN, first_line
 from .model_file import open_tflite
 from .network import Floats, quantize_images
+from .regular_file import read_regular
 
 Scores = npt.NDArray[Any]
 EMULATION_TIMEOUT_S = 600
+_MOST_ONNX_BYTES = 2**31 - 1  # of any protocol buffer
 
 
 @dataclass(frozen=True)
@@ -94,17 +97,22 @@ def _onnx(model: Path) -> Iterator[Classifier]:
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except ORT_ERRORS as error:
-        raise BadModel(f"onnxruntime cannot load {model}: {str(error).splitlines()[0]}") from error
-    (given, *others), output = session.get_inputs(), session.get_outputs()[0]
-    if others or given.type != "tensor(float)":
-        raise BadModel(f"{model} must have one float32 input of images; it has {given.type}{' and others' if others else ''}")
+        raise BadModel(f"onnxruntime cannot load {model}: {first_line(error)}") from error
+    inputs, output = session.get_inputs(), session.get_outputs()[0]
+    if [given.type for given in inputs] != ["tensor(float)"]:
+        found = ", ".join(given.type for given in inputs) or "none"
+        raise BadModel(f"{model} must have one float32 input of images; it has {found}")
+    (given,) = inputs
     shape = list(given.shape)
     shape_nhwc = [1, *shape[2:], shape[1]] if len(shape) == 4 else shape
     resolution, channels = _square(model, shape_nhwc)
     classes = _classes(model, [1, *output.shape[1:]])
 
     def scores(images: Floats) -> Scores:
-        found = [session.run([output.name], {given.name: image[None]})[0].reshape(classes) for image in images]
+        try:
+            found = [session.run([output.name], {given.name: image[None]})[0].reshape(classes) for image in images]
+        except CANNOT_RUN as error:
+            raise BadModel(f"onnxruntime cannot run {model} on one picture: {first_line(error)}") from error
         return np.stack(found)
 
     yield Classifier("onnxruntime", resolution, channels, classes, 16, scores)
@@ -179,6 +187,6 @@ def _classes(model: Path, shape: list[Any]) -> int:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, _MOST_ONNX_BYTES)
     except OSError as error:
         raise BadModel(f"cannot read {path}: {error.strerror}") from error

@@ -15,7 +15,7 @@ from ..codegen.compiler import compile_tflite, require_possible
 from ..codegen.least_memory import require_flash_for_weights
 from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
-from ..errors import BadData, BadModel
+from ..errors import BadData
 from ..quoting import visible
 from ..report.read_report import read_report
 from .extras import require_torch
@@ -145,10 +145,3 @@ def _emitted(subject: Subject, plan: Plan, emit: str) -> str:
     if emit == "plan":
         return format_plan(compiled)
     return compiled.library.files[f"{subject.name}.c"]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadModel(f"cannot read {path}: {error.strerror}") from error

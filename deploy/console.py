@@ -62,7 +62,7 @@ class Reporter:
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[text]}"),
+                TextColumn("{task.fields[text]}", markup=False),  # it may hold a file's name
             )
             with Progress(*columns, console=self.console, transient=True) as bar:
                 step = Step(name, bar)

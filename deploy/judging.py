@@ -26,8 +26,10 @@ from ..verify.qemu import EmulatedRun, run_emulated
 Int8 = npt.NDArray[np.int8]
 Progress = Callable[[int, int], None]
 
+# what onnxruntime raises on a stranger's model, and numpy on its outputs
+CANNOT_RUN: tuple[type[Exception], ...] = (ValueError, *ORT_ERRORS)
 # whatever a statistic may raise: LiteRT's and onnxruntime's own errors, and ours in making a model that nothing else needs
-_FAILURES: tuple[type[Exception], ...] = (BadModel, ArithmeticError, LookupError, TypeError, ValueError, *ORT_ERRORS)
+_FAILURES: tuple[type[Exception], ...] = (BadModel, ArithmeticError, LookupError, TypeError, *CANNOT_RUN)
 
 EMULATED_JUDGE = "emulated board"
 
@@ -168,7 +170,7 @@ def ordinary_runtimes(
         try:
             return measure()
         except _FAILURES as error:
-            return NotDone(_first_line(error))
+            return NotDone(first_line(error))
 
     def in_xnnpack() -> Rounding:
         with LiteRt(graph, tflite, Resolver.XNNPACK) as xnnpack:
@@ -177,7 +179,7 @@ def ordinary_runtimes(
     return {"qdq_onnxruntime": or_reason(lambda: beside(QdqOnnxRuntime(graph))), "xnnpack": or_reason(in_xnnpack)}
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """An error in one line of a readable length, its type where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__

@@ -18,11 +18,13 @@ from typing import Any
 
 from .. import __version__
 from ..errors import BadData
+from ..quoting import ForeignText
 from .regular_file import read_regular
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 _MOST_BYTES = 4 << 20
+_MOST_LEVELS = 8  # ours has three; every folder above a file is kept by its whole path
 _TOOL = "flynet-tiny"
 # what `make` in a firmware project makes anew: its objects with their notes, and the two ELFs (where the manifest lists them)
 _OBJECTS = re.compile(r"firmware[\w-]*/build/(trace/)?[^/]+\.(o|su|ci|map)")
@@ -187,13 +189,13 @@ def _parse(found: Any) -> Manifest:
 
 def _path(path: str) -> str:
     parts = path.split("/")
-    if any(part in ("", ".", "..") or "\0" in part for part in parts) or path == MANIFEST:
-        raise ValueError(f"{path!r} is no path in the folder")
+    if len(parts) > _MOST_LEVELS or any(part in ("", ".", "..") or "\0" in part for part in parts) or path == MANIFEST:
+        raise ValueError(f"{ForeignText(path)!r} is no path in the folder")
     return path
 
 
 def _listed(path: str, facts: Any) -> FileFacts:
     size, sha256 = (facts.get("bytes"), facts.get("sha256")) if isinstance(facts, dict) else (None, None)
     if type(size) is not int or size < 0 or not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise ValueError(f"it has no size and hash of {path!r}")
+        raise ValueError(f"it has no size and hash of {ForeignText(path)!r}")
     return FileFacts(size, sha256)

@@ -84,7 +84,7 @@ def _require_replaceable(place: Path, kind: Kind, name: str) -> None:
         return
     if not place.is_dir():
         raise OutputFailed(f"{name} exists and is no folder; choose another --out")
-    if not any(os.access(folder, os.W_OK | os.X_OK) for folder in (place, place.parent)):
+    if not os.access(place, os.W_OK | os.X_OK):
         raise OutputFailed(f"cannot write in {name}; choose another --out")
     recover(place, name)
     require_ours(place, name, kind, but=scratch_name(place))

@@ -51,6 +51,9 @@ def require_ours(folder: Path, name: str, kind: Kind | None = None, but: str | N
         raise OutputFailed(
             f"{name} holds a file that was changed since we wrote it ({shown(found.changed[0])}); move it away, {_ELSE}"
         )
+    for inner in ("", *found.folders):  # what cannot be removed whole must not be begun
+        if not os.access(folder / inner, os.W_OK | os.X_OK):
+            raise OutputFailed(f"cannot write in {shown(Path(name) / inner)}; choose another --out")
     return found
 
 

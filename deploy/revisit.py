@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +20,13 @@ from ..verify.qemu import run_emulated, run_self_test
 from ..verify.toolchain import Tool, require_tools
 from .console import Reporter
 from .contents import Contents, built_firmware, host_library, other_firmware, read_contents, require_firmware
-from .judging import Judgement, judge, test_inputs
+from .judging import CANNOT_RUN, Judgement, first_line, judge, test_inputs
 from .network import inputs_for_any_model, quantize_images
 from .ownership import shown
+from .regular_file import read_regular
 
 Int8 = npt.NDArray[np.int8]
+_MOST_HEADER_BYTES = 1 << 16  # of a .npy, before its numbers
 
 
 def verify_folder(folder: Path, count: int, seed: int, *, emulate: bool) -> str:
@@ -109,10 +113,8 @@ def _golden(found: Contents, graph: Graph) -> bytes:
     try:
         twin = OnnxTwin(graph, content)
         tried = twin.run({name: np.zeros(graph.tensor(name).shape, np.int8) for name in graph.inputs})
-    except Exception as error:  # onnxruntime's exceptions share no base but Exception
-        if not isinstance(error, ValueError) and not type(error).__module__.startswith("onnxruntime"):
-            raise
-        raise BadData(f"onnxruntime cannot run {name}: {visible(str(error)).splitlines()[0]}; compile the model again") from error
+    except CANNOT_RUN as error:
+        raise BadData(f"onnxruntime cannot run {name}: {visible(first_line(error))}; compile the model again") from error
     for output in graph.outputs:
         if output not in tried or tried[output].shape != graph.tensor(output).shape or tried[output].dtype != np.int8:
             raise BadData(f"{name} is not the twin of model.tflite: it lacks the output {output!r}; compile the model again")
@@ -136,14 +138,26 @@ def _input(tensor: Tensor, picture: Path | None) -> Int8:
         noise: Int8 = np.random.default_rng(0).integers(-128, 128, tensor.shape, np.int8)
         return noise
     if picture.suffix == ".npy":
-        try:
-            array = np.load(picture, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise BadData(f"cannot read {picture}: {error}") from error
-        if array.dtype != np.int8 or array.size != tensor.num_elements:
-            raise BadData(f"{picture} holds {array.dtype}{list(array.shape)}, the network takes int8{list(tensor.shape)}")
-        return np.ascontiguousarray(array.reshape(tensor.shape))
+        return _array(picture, tensor)
     if len(tensor.shape) != 4 or tensor.shape[1] != tensor.shape[2] or tensor.shape[3] not in (1, 3):
         raise BadData(f"the network takes {list(tensor.shape)}, which is no square picture; give an int8 .npy")
     pixels = centre_crop(read_image(picture), tensor.shape[1])
     return quantize_images(normalise(pixels[None], tensor.shape[3]), tensor)
+
+
+def _array(file: Path, tensor: Tensor) -> Int8:
+    """The int8 array in a .npy; its header is looked at before numpy believes in its size."""
+    try:
+        content = io.BytesIO(read_regular(file, _MOST_HEADER_BYTES + tensor.num_elements))
+        version = np.lib.format.read_magic(content)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(content)
+        if dtype != np.int8 or math.prod(shape) != tensor.num_elements:
+            raise BadData(f"{file} holds {dtype}{list(shape)}, the network takes int8{list(tensor.shape)}")
+        content.seek(0)
+        array = np.lib.format.read_array(content, allow_pickle=False)
+    except OSError as error:
+        raise BadData(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise BadData(f"{file} is no .npy of an int8 array: {first_line(error)}") from error
+    return np.ascontiguousarray(array.reshape(tensor.shape))

@@ -114,8 +114,7 @@ def _prove(
                 ram=replace(report.ram, stack_measured_bytes=stack),
             )
             per_mac = f", {instructions.total / report.model.macs:.2f} per MAC" if report.model.macs else ""
-            if not self_test.passed:
-                raise NumbersDiffer(f"the firmware's self-test fails on the emulated board: {self_test.output.strip()[-200:]}")
+            _require_self_test(self_test)
             step.say(
                 f"{instructions.total:,} instructions on {plan.target.machine}{per_mac}; stack {stack:,} B measured; "
                 "the firmware's self-test passes"

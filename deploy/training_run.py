@@ -1,7 +1,7 @@
 """Around any training: the progress bar, FILE.resume after each epoch, the metrics and the learning curve, and the checkpoint.
 
 While the training runs, all that it needs to go on lies in FILE.resume; it is removed at the end. What an interrupted training
-has left there becomes FILE.resume.old when another begins.
+has left there becomes FILE.resume.old when another begins (`training_files`).
 
 FILE is the network after the last epoch. Where an earlier one did better on the held-out images, its network is written beside,
 as STEM.best.pt: an epoch that is chosen by these images looks better on them than it is.
@@ -10,7 +10,6 @@ as STEM.best.pt: an epoch that is chosen by these images looks better on them th
 from __future__ import annotations
 
 import copy
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +17,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadData, Diverged, Interrupted, MissingTool, OutputFailed, UsageError
+from ..errors import BadData, Diverged, Interrupted, MissingTool, UsageError
 from ..flynet.networks import NetworkConfig, config_to_dict
 from ..flynet.picture_check import Oddities, describe
 from ..flynet.recipe import Distillation, Recipe
-from ..report.learning_curve import learning_curve
 from .console import Reporter, Step
 from .network import NetworkRequest
+from .training_files import TrainingFiles, set_aside
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +88,8 @@ class Training:
 
 def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Training]) -> None:
     """Train, print what was reached, and write the checkpoint whole or not at all. Bad options are refused before."""
-    require_writable(request.out)
+    files = TrainingFiles(request.out)
+    files.require_writable()
     is_first = int(os.environ.get("RANK", "0")) == 0
     reporter = Reporter(quiet=not is_first)
     training = prepare(reporter)
@@ -110,12 +110,10 @@ def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Trainin
         def on_epoch(model: nn.Module, state: TrainingState) -> None:
             nonlocal kept
             kept = state
-            _write_metrics(request.out, state.history)
-            resume_file = _resume_file(request.out)
-            if state.epoch == 1 and resume_file.is_file():
-                os.replace(resume_file, f"{resume_file}.old")
-                reporter.line("", f"the interrupted training in {resume_file.name} is kept as {resume_file.name}.old")
-            save_checkpoint(resume_file, model, metadata, {"options": _options(request), **state.as_dict()})
+            files.write_metrics(state.history)
+            if state.epoch == 1 and set_aside(files.resume):
+                reporter.line("", f"the interrupted training in {files.resume.name} is kept as {files.resume.name}.old")
+            save_checkpoint(files.resume, model, metadata, {"options": _options(request), **state.as_dict()})
             bar.epoch = state.epoch + 1
             last = state.history[-1]
             reporter.line("", _epoch_line(state.epoch, last, state.steps))
@@ -137,35 +135,28 @@ def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Trainin
         if is_first:
             assert kept is not None
             save_checkpoint(request.out, model, replace(metadata, metrics=asdict(metrics)))
-            better = _write_best(request, training, model, metadata, kept)
-            _resume_file(request.out).unlink(missing_ok=True)
+            better = _write_best(files.best, training, model, metadata, kept)
+            files.resume.unlink(missing_ok=True)
             shares = f"{_shares(training, metrics)} of {training.held_out}"
             step.say(f"{training.config.name}, last epoch, {shares} -> {request.out}", *better)
 
 
-def _write_best(
-    request: TrainingRequest, training: Training, model: nn.Module, metadata: Metadata, state: TrainingState
-) -> tuple[str, ...]:
-    """The network of the best epoch beside FILE, and a line about it; nothing where the last epoch is the best.
+def _write_best(file: Path, training: Training, model: nn.Module, metadata: Metadata, state: TrainingState) -> tuple[str, ...]:
+    """The network of the best epoch in `file`, and a line about it; nothing where the last epoch is the best.
 
-    An older training's is removed then: it would be taken for this one's.
+    An older training's, which would be taken for this one's, is set aside.
     """
     from ..flynet.checkpoint import save_checkpoint
 
-    file, best = best_file(request.out), state.best
+    said = (f"the best epoch of an earlier training is kept as {file.name}.old",) if set_aside(file) else ()
+    best = state.best
     if best.epoch == state.epoch:
-        file.unlink(missing_ok=True)
-        return ()
+        return said
     metrics = training.metrics(state.history[best.epoch - 1])
     chosen = copy.deepcopy(model)
     chosen.load_state_dict(best.weights)
     save_checkpoint(file, chosen, replace(metadata, metrics=asdict(metrics)))
-    return (f"the best epoch, {best.epoch}, {_shares(training, metrics)} of the same -> {file}",)
-
-
-def best_file(out: Path) -> Path:
-    """Where the best epoch's network lies: net.best.pt beside net.pt."""
-    return out.with_name(f"{out.stem}.best{out.suffix}")
+    return (f"the best epoch, {best.epoch}, {_shares(training, metrics)} of the same -> {file}", *said)
 
 
 def _shares(training: Training, metrics: object) -> str:
@@ -186,19 +177,6 @@ def require_same(file: Path, found: NetworkConfig, asked: NetworkConfig, advice:
     for key in {**wanted, **given}:
         if key not in but and given.get(key) != wanted.get(key):
             raise UsageError(f"{file} has {key} {given.get(key)}, the network to train {wanted.get(key)}; {advice}")
-
-
-def require_writable(out: Path) -> None:
-    """Fail before the training, not after it."""
-    if out.is_dir():
-        raise OutputFailed(f"{out} is a folder; give the checkpoint a file's name, such as {out / 'net.pt'}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        probe = out.with_name(f".{out.name}.probe-{os.getpid()}")
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputFailed(f"cannot write {out}: {error.strerror}") from error
 
 
 class _Bar:
@@ -241,7 +219,7 @@ def _interrupted_training(request: TrainingRequest, training: Training) -> tuple
     from ..flynet.checkpoint import load_interrupted
     from ..flynet.training_state import TrainingState
 
-    file = _resume_file(request.out)
+    file = TrainingFiles(request.out).resume
     if not file.is_file():
         state = "is finished" if request.out.is_file() else "was never begun"
         raise UsageError(f"nothing to resume: the training of {request.out} {state}")
@@ -281,23 +259,6 @@ def _tensorboard(folder: Path | None) -> Any:
     except ImportError as error:
         raise MissingTool("tensorboard", "pip install tensorboard") from error
     return SummaryWriter(str(folder))
-
-
-def _write_metrics(out: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """OUT.jsonl, a line an epoch, and OUT.svg, each replaced whole."""
-    texts = {".jsonl": "".join(json.dumps(dict(epoch)) + "\n" for epoch in history), ".svg": learning_curve(history)}
-    for suffix, text in texts.items():
-        path = out.with_suffix(suffix)
-        beside = path.with_name(f".{path.name}.part")
-        try:
-            beside.write_text(text, encoding="utf-8")
-            os.replace(beside, path)
-        except OSError as error:
-            raise OutputFailed(f"cannot write {path}: {error.strerror}") from error
-
-
-def _resume_file(out: Path) -> Path:
-    return out.with_name(f"{out.name}.resume")
 
 
 def _kept(epoch: int) -> str:

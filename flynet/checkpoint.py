@@ -78,9 +78,10 @@ def save_checkpoint(
             os.fsync(stream.fileno())
         os.replace(beside, path)
     except (OSError, RuntimeError) as error:  # torch's zip writer says RuntimeError when the disk is full
+        raise OutputFailed(f"cannot write checkpoint {path}: {_line(error)}") from error
+    finally:  # where it was not renamed: Ctrl-C too
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-        raise OutputFailed(f"cannot write checkpoint {path}: {_line(error)}") from error
 
 
 def load_checkpoint(path: Path | str) -> tuple[torch.nn.Module, Metadata]:

@@ -8,7 +8,8 @@ from ..quoting import ForeignText
 
 # last words of a converter's path that say what is computed, not which layer it is; layers of Keras have small letters
 _ACTIONS = re.compile(
-    r"(BiasAdd|Conv2D|Conv1D|MatMul|Tensordot|Relu6?|Elu|Selu|Sigmoid|Softmax|Tanh|HardSwish|AvgPool|MaxPool|Mean|Max|Sum|AddV?2?|Sub|"
+    r"(BiasAdd|Conv2D|Conv1D|convolution|MatMul|Tensordot|Relu6?|Elu|Selu|Sigmoid|Softmax|Tanh|HardSwish|(Avg|Max)Pool([123]d)?|"
+    r"Mean|Max|Sum|AddV?2?|Sub|"
     r"Mul|ConcatV?2?|concat|Pad|Reshape|Transpose|Squeeze|ExpandDims|StridedSlice|FusedBatchNorm|BatchNorm|ReadVariableOp|"
     r"BatchToSpaceND|SpaceToBatchND|depthwise|separable_conv2d|resource)(V\d|_?\d+)*"
 )

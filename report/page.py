@@ -10,7 +10,7 @@ from ..codegen.compiler import Compiled
 from ..quoting import markup_finalize
 from . import memory_picture
 from .layer_names import layer_title
-from .schema import Instructions, NotDone, Report
+from .schema import Instructions, NotDone, Report, left_out_line
 
 
 def render_page(report: Report, compiled: Compiled) -> str:
@@ -28,6 +28,7 @@ def render_page(report: Report, compiled: Compiled) -> str:
     environment.filters["share"] = lambda part, whole: "" if part is None or not whole else f"{100 * part / whole:.1f} %"
     environment.filters["ratio"] = lambda part, whole: "" if part is None or not whole else f"{part / whole:.2f}"
     environment.filters["shape"] = lambda shape: " x ".join(str(d) for d in shape) or "1"
+    environment.filters["left_out"] = left_out_line
     environment.tests["not_done"] = lambda value: isinstance(value, NotDone)
     counted = isinstance(report.instructions, Instructions)
     return environment.get_template("page.html.j2").render(

@@ -21,7 +21,7 @@ _SHOWN_CHARACTERS = 60
 def read_report(content: bytes, name: str) -> Report:
     """The report in a file's bytes; raises `BadData` for anything else. Keys that this version does not know are left out."""
     try:
-        found = json.loads(content, parse_constant=_not_finite)
+        found = json.loads(content.decode(), parse_constant=_not_finite)
         if not isinstance(found, dict) or found.get("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
         report: Report = _value(Report, found, "")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flynet_tiny.cli import cli, main
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
 
 from .small_models import mdw_max_out
@@ -175,9 +176,7 @@ def test_every_floor_can_be_looked_at_without_tools(tmp_path: Path, model: Path,
     assert left(tmp_path) == {"net.tflite"}
 
 
-@pytest.mark.parametrize(
-    "command", ["export", "compile", "train", "evaluate", "verify", "emulate", "report", "targets", "models"]
-)
+@pytest.mark.parametrize("command", sorted(cli.commands))
 def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> None:
     result = run(command, "--help", cwd=tmp_path)
     assert result.returncode == 0
@@ -187,3 +186,57 @@ def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> N
 def test_targets_lists_all_banks(tmp_path: Path) -> None:
     text = run("targets", cwd=tmp_path).stdout
     assert "AXI_SRAM 512 @ 0x24000000" in text
+
+
+def test_a_bug_that_ends_a_file_early_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """click takes EOFError for Ctrl-D at a prompt, and would end with 130."""
+
+    def bug(_: bool) -> str:
+        raise EOFError("ran out of input")
+
+    monkeypatch.setattr("flynet_tiny.deploy.listing.targets_table", bug)
+    with pytest.raises(EOFError, match="ran out"):
+        main(["targets"])
+
+
+_LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compile", _LONG, "--target", "stm32f412"),
+        ("evaluate", _LONG, "--data", "digits"),
+        ("verify", _LONG),
+        ("emulate", _LONG),
+        ("report", _LONG),
+        ("bench", "--model", _LONG),
+        ("bench", "--models", _LONG),
+        ("train", "--data", _LONG, "--out", "x.pt"),
+        ("train", "--data", f"coco:{_LONG}", "--out", "x.pt"),
+        ("train", "--data", "digits", "--out", _LONG),
+        ("train", "--data", "digits", "--start", _LONG, "--out", "x.pt"),
+        ("export", "--checkpoint", _LONG, "--target", "stm32f412"),
+    ],
+)
+def test_a_path_that_the_system_refuses_to_look_at_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """Too long a name, as any user can try it; a folder that may not be entered says the same by another errno."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ended.value.code == 3, line
+    assert "File name too long" in line
+    assert len(line) < 500
+    assert left(tmp_path) == set()
+
+
+def test_an_error_of_the_system_that_is_no_users_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(_: bool) -> str:
+        raise FileNotFoundError(2, "No such file or directory", "data.json")
+
+    monkeypatch.setattr("flynet_tiny.deploy.listing.targets_table", bug)
+    with pytest.raises(FileNotFoundError):
+        main(["targets"])

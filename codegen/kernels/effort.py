@@ -18,8 +18,9 @@ class Effort:
     max_tile           outputs of a row that a depthwise convolution computes together
     unrolled_rows      kernel rows of all heads; above, the heads after the first share code
     side_by_side       whether windows inside the map have a faster path beside the general one
-    compiler_flag      gcc's optimization of the firmware. On six networks, beside -O2, -O3 saves up to 4 % of the instructions
-                       for 0.1 to 6 % of the flash, and -Os saves up to 0.7 % of the flash for up to 25 % more instructions
+    compiler_flag      gcc's optimization of the firmware. On six networks, beside -O2, -O3 saves up to 3 % of the instructions
+                       for 0.1 to 6 % of the flash, and -Os saves up to 0.7 % of the flash for up to 25 % more instructions:
+                       -O3 where instructions count, -O2 where flash does
     stripes            depthwise convolutions and Max-outs take the map in at least so many bands, all channels of one before
                        the next; 1: channel by channel. GATHER copies each block aside, however many. `arrange.py` sets it
                        where that makes the arena smaller ..
@@ -62,7 +63,7 @@ BALANCED = Effort(
     max_tile=8,
     unrolled_rows=10,
     side_by_side=True,
-    compiler_flag="-O2",
+    compiler_flag="-O3",
     max_stripes=8,
 )
 SIZE = Effort(

@@ -143,6 +143,7 @@ def write_other_names(data: Path, name: str) -> None:
         file.write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_detector_that_one_does(tmp_path: Path) -> None:
     """Pictures without objects: the processes' shares hold different numbers of them, and the loss counts all."""
     data = draw_coco(tmp_path / "coco", train=8, val=3)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -57,10 +59,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """pictures/, net.onnx, net.tflite and out/ (compiled, without QEMU)."""
     root = tmp_path_factory.mktemp("evaluate")
     paint(root / "pictures")
-    onnx = export_onnx(Colours().eval(), (1, 3, 8, 8))
-    (root / "net.onnx").write_bytes(onnx)
+    made = export_onnx(Colours().eval(), (1, 3, 8, 8))
+    (root / "net.onnx").write_bytes(made)
     pixels = np.stack([np.full((8, 8, 3), colour, np.uint8) for colour in COLOURS.values()])
-    (root / "net.tflite").write_bytes(export_tflite(onnx, [normalise(pixels, 3)], name="net").tflite)
+    (root / "net.tflite").write_bytes(export_tflite(made, [normalise(pixels, 3)], name="net").tflite)
     compile_model(root / "net.tflite", None, "stm32f412", root / "out", None, emulate=False, as_json=True, seed=0)
     return root
 
@@ -175,6 +177,19 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         ask(folder / "pictures" / "red" / "0.png", pictures)
     with pytest.raises(BadData, match="no output folder"):
         ask(pictures, pictures)
+    with_four = export_onnx(Colours().eval(), (4, 3, 8, 8))
+    (tmp_path / "four.onnx").write_bytes(with_four)
+    with pytest.raises(BadModel, match=r"cannot run .*four\.onnx on one picture"):
+        ask(tmp_path / "four.onnx", pictures)
+    constant = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 13]> g () => (float[1, 4] y) {y = Constant<value_floats=[1., 1., 1., 1.]>()}'
+    )
+    (tmp_path / "constant.onnx").write_bytes(constant.SerializeToString())
+    with pytest.raises(BadModel, match="one float32 input of images; it has none"):
+        ask(tmp_path / "constant.onnx", pictures)
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(BadModel, match="no regular file"):
+        ask(tmp_path / "pipe.onnx", pictures)
     (tmp_path / "oblong.onnx").write_bytes(export_onnx(Colours().eval(), (1, 3, 8, 12)))
     with pytest.raises(BadModel, match=r"\[1, 8, 12, 3\]"):
         ask(tmp_path / "oblong.onnx", pictures)

@@ -103,8 +103,10 @@ def test_differences_are_to_the_printed_digit() -> None:
     assert difference(printed, 874_354, 34_772_208).count("table 3 prints") == 2
 
 
-def test_the_table_has_a_line_for_every_network_also_where_the_paper_prints_no_top5() -> None:
+def test_the_table_has_a_line_for_every_network_also_where_the_paper_prints_no_top5(monkeypatch: pytest.MonkeyPatch) -> None:
+    some = FEW | {name: PRESETS[name] for name in ("mobilenetv3-small-0.5x", "micronet-m0")}
+    monkeypatch.setattr(models, "PRESETS", some)
     lines = models_table(as_json=False).splitlines()
-    assert [line.split()[0] for line in lines[1 : 1 + len(PRESETS)]] == list(PRESETS)
+    assert [line.split()[0] for line in lines[1 : 1 + len(some)]] == list(some)
     assert any(line.startswith("mobilenetv3-small-0.5x") and "3: 58 -, 1.6, 21" in line for line in lines)
     assert any(line.startswith("MACs: ") and "attention" in line for line in lines)  # a report counts more

@@ -215,6 +215,16 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pat
         require_replaceable(tmp_path / "out", Kind.NETWORK)
 
 
+@pytest.mark.parametrize("closed", ["", "firmware"])
+def test_a_folder_of_ours_that_was_made_read_only_is_refused_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    write(tmp_path / "out")
+    place = tmp_path / "out" / closed
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != place)  # whoever runs the tests may be allowed everything
+    refused(tmp_path / "out", f"cannot write in .*out/?{closed}; choose another --out")
+
+
 WRONG = (
     *(None, True, -1, 0, 1.5, 1 << 80, "", "text", "network", [], {}, [[]], ["report.json"], {"report.json": None}),
     {"thesis.tex": {}},
@@ -258,11 +268,30 @@ def refuse_hostile_manifest(root: Path, data: st.DataObject) -> None:
     refused(root / "out", "manifest.json|not ours")
 
 
-@pytest.mark.parametrize("content", [b"[" * 100_000, b"0" * (5 << 20), b'{"tool": ' + b"9" * 5000 + b"}"])
+def listing(*paths: str) -> bytes:
+    files = {path: {"bytes": 1, "sha256": "0" * 64} for path in paths}
+    made = {"format": 1, "tool": "flynet-tiny", "version": "0.1.0", "kind": "network", "files": files}
+    return json.dumps(made).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b"0" * (5 << 20),
+        b'{"tool": ' + b"9" * 5000 + b"}",
+        listing("a/" * 1_000_000 + "a"),
+        listing(*(f"{i}/" + "a/" * 2000 + "a" for i in range(800))),
+    ],
+    ids=["nested", "large", "digits", "deep", "many deep"],
+)
 def test_a_manifest_that_is_a_bomb_is_one_line(tmp_path: Path, content: bytes) -> None:
     write(tmp_path / "out")
     damage(tmp_path / "out", content)
     refused(tmp_path / "out", "manifest.json")
+    with pytest.raises(OutputFailed) as error:
+        write(tmp_path / "out")
+    assert len(str(error.value)) < 1000
 
 
 def test_a_manifest_that_is_a_pipe_or_a_folder_is_one_line(tmp_path: Path) -> None:

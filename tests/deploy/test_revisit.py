@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
@@ -286,9 +289,61 @@ def test_a_report_with_a_wrong_value_is_one_line(folder: Path, section: str, key
     refused(folder, r"report\.json is damaged", "report" if section == "flash" else "emulate")
 
 
+def saved(save: Callable[..., None], *arrays: Any) -> bytes:
+    file = io.BytesIO()
+    save(file, *arrays)
+    return file.getvalue()
+
+
+def test_an_input_that_is_no_int8_array_of_the_networks_shape_is_one_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = json.loads((folder / "report.json").read_text())
+    shape = report["model"]["input_ports"][0]["shape"]
+    good = saved(np.save, np.zeros(shape, np.int8))
+    huge = good.replace(str(tuple(shape)).encode(), b"(100000000000000,)".ljust(len(str(tuple(shape)))))
+    wrong = {
+        "is no .npy": (b"", b"words", good[:9], good[:40], good[:-1], saved(np.savez, np.zeros(shape, np.int8))),
+        "the network takes int8": (
+            huge,
+            saved(np.save, np.zeros(shape, np.uint8)),
+            saved(np.save, np.zeros((*shape, 2), np.int8)),
+            saved(np.save, np.array([None])),
+        ),
+        "larger than": (good + bytes(1 << 20),),
+    }
+    array = tmp_path / "x.npy"
+    monkeypatch.setattr("flynet_tiny.deploy.revisit.run_emulated", lambda *_, **__: pytest.fail("it was run"))
+    for words, contents in wrong.items():
+        for content in contents:
+            array.write_bytes(content)
+            with pytest.raises(BadData, match=words) as caught:
+                emulate_folder(folder, array, 1)
+            assert "\n" not in str(caught.value)
+    os.unlink(array)
+    os.mkfifo(array)
+    with pytest.raises(BadData, match="no regular file"):
+        emulate_folder(folder, array, 1)
+
+
+def test_an_int8_array_is_run(folder: Path, tmp_path: Path) -> None:
+    shape = json.loads((folder / "report.json").read_text())["model"]["input_ports"][0]["shape"]
+    for version in ((1, 0), (2, 0), (3, 0)):
+        with (tmp_path / "x.npy").open("wb") as file:
+            np.lib.format.write_array(file, np.asfortranarray(np.zeros(shape, np.int8)), version)
+    assert "the 1 largest of" in emulate_folder(folder, tmp_path / "x.npy", 1)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"null", b"{", b"\xff\xfe", b"[" * 100_000, b'{"schema": NaN}', b'{"schema": 2}']
 )
 def test_a_report_that_is_something_else_is_one_line(folder: Path, content: bytes) -> None:
     (folder / "report.json").write_bytes(content)
     refused(folder, r"report\.json is damaged", "verify emulate evaluate report")
+
+
+def test_a_report_in_another_encoding_is_one_line_as_json_too(folder: Path) -> None:
+    (folder / "report.json").write_text((folder / "report.json").read_text(), encoding="utf-16")
+    for as_json in (False, True):
+        with pytest.raises(BadData, match=r"report\.json is damaged"):
+            print_report(folder, as_json)

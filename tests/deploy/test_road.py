@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.deploy.commands import compile_model, print_report
 from flynet_tiny.deploy.revisit import emulate_folder, verify_folder
 from flynet_tiny.errors import BadData, NumbersDiffer, OverBudget
+from flynet_tiny.report.layers import layers_of
+from flynet_tiny.report.page import render_page
+from flynet_tiny.report.schema import Flash, ModelFacts, NotDone, Ram, Report, TargetFacts, Verification
 
 from ..small_models import Sketch, attention_block, mdw_max_out
 
@@ -92,7 +98,7 @@ def test_the_same_model_gives_the_same_files(deployed: Path, tmp_path: Path) -> 
 
 def test_the_header_says_how_deep_the_invocation_goes(deployed: Path, report: dict) -> None:
     header = (deployed / "net.h").read_text()
-    found = re.search(r"as built by arm-none-eabi-gcc \d.* -O2;\n.*\n#define NET_STACK_BYTES (\d+)u\n", header)
+    found = re.search(r"as built by arm-none-eabi-gcc \d.* -O3;\n.*\n#define NET_STACK_BYTES (\d+)u\n", header)
     assert found
     assert 0 < int(found.group(1)) < report["ram"]["stack_bound_bytes"]
 
@@ -102,6 +108,28 @@ def test_page_shows_the_verdict(deployed: Path, report: dict) -> None:
     assert "Fits." in page
     assert f"{report['instructions']['total']:,}" in page
     assert page.count("<rect") >= 15
+
+
+def test_page_says_what_was_rewritten_and_what_a_judge_left_out() -> None:
+    source = compile_tflite(attention_block(seed=3), "net", "stm32f412")
+    facts = ModelFacts("net", 1, 1, (1,), 1, None, "0" * 64, 1, ((1,),), notes=("12 operators folded <b>", "LiteRT got a copy"))
+    pairs = (
+        Verification("onnxruntime = litert", 0, 0, 0, 0, 19, "its exponentials sum to 512"),
+        Verification("onnxruntime = C on the host", 19, 1, 1, 0),
+    )
+    nothing = NotDone("not asked for")
+    report = Report(
+        facts, TargetFacts("stm32f412", "cortex-m4", "balanced"), Flash(1, 2, 1, 0), Ram(1, 2, 1, 1, 0, None, 0, 0, ()), True,
+        pairs, nothing, nothing, nothing, layers=layers_of(source, None),
+    )  # fmt: skip
+    page = render_page(report, source)
+    assert "<li>12 operators folded &lt;b&gt;</li>" in page
+    assert "<li>LiteRT got a copy</li>" in page
+    assert page.count("judged no input") == 1
+    assert "litert left out for 19 inputs: its exponentials sum to 512" in page
+    assert page.count('class="n good">0<') == 1
+    plain = replace(report, model=replace(facts, notes=()), verification=pairs[1:])
+    assert not re.search("judged no input|left out|<li>LiteRT", render_page(plain, source))
 
 
 def test_report_prints_the_verdict(deployed: Path) -> None:
@@ -147,9 +175,11 @@ def layer_data(folder: Path, op_index: int) -> str:
         (6, "weights", "heads"),
     ],
 )
-def test_one_changed_number_is_found_and_its_tensor_named(tmp_path: Path, op_index: int, field: str, tensor: str) -> None:
-    deploy(attention_block(seed=3), tmp_path, emulate=False)
+def test_one_changed_number_is_found_and_its_tensor_named(
+    deployed: Path, tmp_path: Path, op_index: int, field: str, tensor: str
+) -> None:
     folder = tmp_path / "out"
+    shutil.copytree(deployed, folder)
     pointer = re.search(rf"/\* {field} \*/ (net_\w+)", layer_data(folder, op_index))
     if pointer:
         # The weights' words hold several packed numbers: a change of 2^22 moves one of them, whatever the word holds.

@@ -22,8 +22,18 @@ from flynet_tiny.deploy.console import Step
 from flynet_tiny.deploy.evaluating import evaluate_model
 from flynet_tiny.deploy.network import NetworkRequest, _held_out
 from flynet_tiny.deploy.training import _recipe, train_network
-from flynet_tiny.deploy.training_run import TrainingRequest, best_file
-from flynet_tiny.errors import BadCheckpoint, BadData, Diverged, FlynetError, Interrupted, MismatchedTool, UsageError
+from flynet_tiny.deploy.training_files import TrainingFiles
+from flynet_tiny.deploy.training_run import TrainingRequest
+from flynet_tiny.errors import (
+    BadCheckpoint,
+    BadData,
+    Diverged,
+    FlynetError,
+    Interrupted,
+    MismatchedTool,
+    OutputFailed,
+    UsageError,
+)
 from flynet_tiny.flynet.checkpoint import load_checkpoint
 from flynet_tiny.flynet.optimization import Optimization
 
@@ -219,7 +229,8 @@ def test_mistakes_are_one_line(pictures: Path, uninterrupted: Path, tmp_path: Pa
         (("--start", str(uninterrupted), "--heads", "3"), 2, "--start needs the same"),
     ):
         done = train(pictures, tmp_path / "net.pt", 1, *options)
-        assert (done.returncode, words in done.stderr, done.stderr.count("\n")) == (code, True, 1), done.stderr
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert (done.returncode, words in line, "Traceback" in done.stderr) == (code, True, False), done.stderr
     wrong: list[tuple[dict[str, Any], type[FlynetError], str]] = [
         ({"resume": True}, UsageError, "nothing to resume"),
         ({"teacher": str(tmp_path / "none.pt")}, BadCheckpoint, "does not exist"),
@@ -329,15 +340,47 @@ def test_the_best_epoch_is_written_beside_the_last(
     assert not torch.equal(network.state_dict()["stem.conv.weight"], chosen.state_dict()["stem.conv.weight"])
     measured(0.25, 0.5, 0.875)
     train_network(request(pictures, out))
-    assert "best epoch" not in capfd.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.jsonl", "net.pt", "net.svg"]
+    assert "the best epoch of an earlier training is kept as net.best.pt.old" in capfd.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.best.pt.old", "net.jsonl", "net.pt", "net.svg"]
+    assert load_checkpoint(tmp_path / "net.best.pt.old")[1].metrics == of_best.metrics
+
+
+def test_what_is_not_of_a_training_is_left_alone(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    checkpoint = uninterrupted.read_bytes()
+    for name, foreign in {
+        "net.pt": b"years of work",
+        "net.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><rect/></svg>",
+        "net.jsonl": b'{"epoch": 1, "name": "mine"}\n',
+        "net.best.pt": b"PK\x03\x04 another program's",
+        "net.pt.resume": None,
+    }.items():
+        place = tmp_path / name
+        place.mkdir() if foreign is None else place.write_bytes(foreign)
+        with pytest.raises(OutputFailed, match=rf"{name} is not of a training of ours"):
+            train_network(request(pictures, tmp_path / "net.pt"))
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        assert foreign is None or place.read_bytes() == foreign
+        place.rmdir() if foreign is None else place.unlink()
+    for file in (uninterrupted.with_suffix(".svg"), uninterrupted.with_suffix(".jsonl")):
+        shutil.copy(file, tmp_path / f"net{file.suffix}")
+    (tmp_path / "net.pt").write_bytes(checkpoint)
+    train_network(request(pictures, tmp_path / "net.pt", epochs=1))
+    assert (tmp_path / "net.pt").read_bytes() != checkpoint
+
+
+def test_trainings_of_names_that_differ_after_a_point_have_files_of_their_own(tmp_path: Path) -> None:
+    one, other = (TrainingFiles(tmp_path / name) for name in ("net-0.4", "net-0.5"))
+    for files in (one, other):
+        assert len({files.out, files.best, files.resume, files.metrics, files.curve}) == 5
+    assert {one.best, one.metrics, one.curve}.isdisjoint({other.best, other.metrics, other.curve})
+    assert len({getattr(TrainingFiles(Path("net.svg")), name) for name in ("out", "metrics", "curve")}) == 3
 
 
 def test_the_figure_of_an_epoch_is_that_of_its_file(pictures: Path, uninterrupted: Path) -> None:
     """What is written scores what was said; at the first steps too, when running averages say nothing."""
     found = json.loads(evaluate_model(uninterrupted, str(pictures), None, None, None, as_json=True))
     assert found["top1"] == history(uninterrupted)[-1]["held_out_accuracy"]
-    best = best_file(uninterrupted)
+    best = TrainingFiles(uninterrupted).best
     if best.is_file():
         shares = [epoch["held_out_accuracy"] for epoch in history(uninterrupted)]
         assert json.loads(evaluate_model(best, str(pictures), None, None, None, as_json=True))["top1"] == max(shares)

@@ -215,3 +215,18 @@ def test_an_unwritable_place_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputFailed, match="file"):
         save_checkpoint(tmp_path / "file" / "net.pt", build(CONFIG, 0), Metadata(CONFIG))
+
+
+def test_ctrl_c_while_a_checkpoint_is_written_leaves_the_old_one_alone(saved, monkeypatch):
+    path, model = saved
+    before = path.read_bytes()
+
+    def interrupted(_, stream):
+        stream.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(path, model, Metadata(CONFIG))
+    assert [file.name for file in path.parent.iterdir()] == ["net.pt"]
+    assert path.read_bytes() == before

@@ -70,7 +70,7 @@ def judge(compiled: Compiled, data: bytes, process: LiteRtProcess, seed: int) ->
     graph = compiled.source_graph
     inputs = extreme_inputs(graph, NUM_NOISE, seed)
     try:
-        with HostLibrary(compiled.library, cflags=("-O1",), sanitize=True) as host:
+        with HostLibrary(compiled.library, cflags=("-O0",), sanitize=True) as host:
             others: list[Judge] = [OnnxTwin(graph)]
             try:
                 others.append(LiteRt(graph, data, process=process))

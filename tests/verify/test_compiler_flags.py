@@ -66,4 +66,4 @@ def test_a_firmware_links_and_runs_with_other_flags(tmp_path: Path, made: Made, 
 def test_the_bound_of_the_invocation_is_a_part_of_the_firmwares(made: Made) -> None:
     assert 0 < made.fitted.invoke_stack_bytes < made.fitted.stack_bound_bytes
     assert made.fitted.built_with.startswith("arm-none-eabi-gcc ")
-    assert made.fitted.built_with.endswith(" -mfloat-abi=hard -O2")
+    assert made.fitted.built_with.endswith(" -mfloat-abi=hard -O3")

@@ -29,10 +29,10 @@ static void fault(void) {
 }
 void reset(void);
 extern char stack_top;
-__attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-  &stack_top,           (const void *)reset, (const void *)fault, (const void *)fault,
-  (const void *)fault, (const void *)fault, (const void *)fault,
-};
+__attribute__((section(".vectors"), used)) static const struct {
+  const void *stack;
+  void (*handlers[15])(void);
+} vectors = { &stack_top, { reset, fault, fault, fault, fault, fault } };
 #else
 static void say(const char *text) { fputs(text, stdout); }
 static MAY_BE_UNUSED void leave(uint32_t code) { exit((int)code); }

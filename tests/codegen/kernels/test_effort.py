@@ -23,8 +23,15 @@ def test_every_effort_computes_the_same(tmp_path: Path, effort: Effort) -> None:
 DEPTHWISE = (Kind.DEPTHWISE, Kind.MDW_MAX, Kind.GATED, Kind.PAIR)
 
 
-@pytest.mark.parametrize("from_end", [False, True], ids=["from the start", "from the end"])
-@pytest.mark.parametrize("stripes", [2, 5])
+@pytest.mark.parametrize(
+    ("stripes", "from_end"),
+    [
+        (2, False),
+        (5, True),
+        pytest.param(2, True, marks=pytest.mark.slow),
+        pytest.param(5, False, marks=pytest.mark.slow),
+    ],
+)
 def test_stripes_compute_the_same_with_the_output_behind_the_input(tmp_path: Path, stripes: int, from_end: bool) -> None:
     effort = replace(BALANCED, stripes=stripes, stripes_from_end=from_end)
     cases = [layer.case(effort) for kind in DEPTHWISE for layer in listed(kind)]
