@@ -45,8 +45,9 @@ def as_table(measured: Sequence[Measured]) -> str:
     for m in measured:
         unit = "" if m.macs else " /element"
         peers = ", ".join(f"{PEER_NAMES[peer]} {count / m.instructions:.1f}x" for peer, count in m.peers.items())
+        name = visible(m.name)
         lines.append(
-            f"{visible(m.name):<22} {m.macs:>11,} {m.instructions:>13,} {m.per_unit:>8.3f} {m.code_bytes:>8,} {m.constant_bytes:>8,} "
+            f"{name:<22} {m.macs:>11,} {m.instructions:>13,} {m.per_unit:>8.3f} {m.code_bytes:>8,} {m.constant_bytes:>8,} "
             f"{m.scratch_bytes:>8,}  {peers}{unit}"
         )
     return "\n".join(lines) + "\n"

@@ -2,7 +2,7 @@
 
 The bound is safe, not sharp. An output may lie wholly on the inputs that die with it, so an operator needs the larger of the two
 sides; the graph's inputs are there together at the start, its outputs at the end. Tensors that a fused kernel never stores do
-not count for the chip, but the judges make them: they have a limit of their own.
+not count for the chip, but the judges make them: they have a limit of their own, as has everything that a judge keeps to compare.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import OverBudget
-from .ir import Graph, OpKind
+from .ir import ConvAttrs, Graph, Op, OpKind, PoolAttrs
 from .lifetimes import is_free, views
 from .targets import Target, get_target, list_targets
 
@@ -59,24 +59,43 @@ def require_memory(source: Graph, graph: Graph, target: str) -> None:
             f"needs at least {least.size_bytes:,} B of RAM at one time for {least.where}; {has}; "
             "try a smaller network or resolution"
         )
-    for op in source.ops:
-        size_bytes = sum(source.tensor(name).size_bytes for name in op.outputs)
-        if size_bytes > JUDGED_BYTES:
-            raise OverBudget(
-                f"{op.label} makes {size_bytes:,} B, which the generated C would not store but its proof must; at most "
-                f"{JUDGED_BYTES:,} B can be proven; try a smaller network or resolution"
-            )
-    total_bytes = _total_bytes(source)
-    if total_bytes > JUDGED_TOTAL_BYTES:
-        raise OverBudget(
-            f"its {len(source.ops)} operators make {total_bytes:,} B, all of which the proof compares; at most "
-            f"{JUDGED_TOTAL_BYTES:,} B can be proven; try a smaller network or resolution"
-        )
+    beyond = _beyond_proof(source)
+    if beyond is not None:
+        raise OverBudget(f"{beyond}; try a smaller network or resolution")
 
 
 def may_lack_memory(source: Graph) -> bool:
     """Whether a graph as read has tensors so large that its passes are worth running for `require_memory` alone."""
-    return _total_bytes(source) > JUDGED_TOTAL_BYTES or least_memory(source).size_bytes > _largest_piece(_largest_chip())
+    return _beyond_proof(source) is not None or least_memory(source).size_bytes > _largest_piece(_largest_chip())
+
+
+def _beyond_proof(source: Graph) -> str | None:
+    """What the judges of a graph as read could not hold, None when they can."""
+    for op in source.ops:
+        size_bytes = sum(source.tensor(name).size_bytes for name in op.outputs)
+        if size_bytes > JUDGED_BYTES:
+            return (
+                f"{op.label} makes {size_bytes:,} B, which the generated C would not store but its proof must; at most "
+                f"{JUDGED_BYTES:,} B can be proven"
+            )
+        padded_bytes = _padded_bytes(op, source)
+        if padded_bytes > JUDGED_BYTES:
+            return f"{op.label} pads its map to {padded_bytes:,} B, more than the {JUDGED_BYTES:,} B that can be proven"
+    total_bytes = _total_bytes(source)
+    if total_bytes > JUDGED_TOTAL_BYTES:
+        return (
+            f"its {len(source.ops)} operators make {total_bytes:,} B, all of which the proof compares; at most "
+            f"{JUDGED_TOTAL_BYTES:,} B can be proven"
+        )
+    return None
+
+
+def _padded_bytes(op: Op, graph: Graph) -> int:
+    """The map of a convolution or pool with its padding, 0 for other operators."""
+    if not isinstance(op.attrs, ConvAttrs | PoolAttrs):
+        return 0
+    window, (_, height, width, channels) = op.attrs.window, graph.tensor(op.inputs[0]).shape
+    return (height + window.pad_top + window.pad_bottom) * (width + window.pad_left + window.pad_right) * channels
 
 
 def require_host_memory(graph: Graph) -> None:

@@ -25,7 +25,7 @@ from flynet_tiny.errors import OverBudget
 
 from .. import one_op_models
 from ..large_graphs import KINDS
-from ..one_op_models import binary, concatenation, depthwise_conv_2d, pad, reduce, reshape, transpose
+from ..one_op_models import binary, concatenation, conv_2d, depthwise_conv_2d, pad, reduce, reshape, transpose
 from ..small_models import Sketch, attention_block, mdw_max_out
 
 LARGEST = max(region.size_bytes for chip in list_targets() for region in chip.regions)
@@ -81,6 +81,14 @@ def padded_out_of_sight() -> bytes:
     return s.file(("x",), ("y",))
 
 
+def far_pool(side: int) -> bytes:
+    """A window far larger than its map, which SAME padding makes room for."""
+    s = Sketch()
+    s.like("y", s.act("x", (1, 4, 4, 2)), (1, 4, 4, 2))
+    s.op("AVERAGE_POOL_2D", ("x",), "y", padding="SAME", strideH=1, strideW=1, filterHeight=side, filterWidth=side)
+    return s.file(("x",), ("y",))
+
+
 def many_maps_that_fit() -> bytes:
     """A chain whose every tensor fits a small chip, a thousand times."""
     s = Sketch()
@@ -101,6 +109,8 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "reshape": (lambda: reshape(0, (1, 16384, 16384, 1), (16384, 16384)), "the model's inputs"),
     "inputs": (many_large_inputs, "op 0 CONCATENATION"),
     "many maps that fit": (many_maps_that_fit, "its 1000 operators make 262,406,144 B"),
+    "a dilation": (lambda: conv_2d(0, dilation=(2**31 - 1, 2**31 - 1)), "op 0 CONV_2D -> y pads its map to"),
+    "a pool's window": (lambda: far_pool(1 << 20), "op 0 AVERAGE_POOL_2D -> y pads its map to"),
     "inside a fused operator": (padded_out_of_sight, "op 0 PAD"),
 }
 
