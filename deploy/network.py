@@ -150,7 +150,7 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         made = "maps at strides 4 to 32" if request.backbone else f"{config.classes} classes"
         shape = f"{config.resolution}x{config.resolution}x{config.channels} -> {made}"
         state = "trained" if request.checkpoint else f"UNTRAINED (seed {request.seed})"
-        step.say(f"{name} {shape}, {counts.params:,} parameters, {counts.macs:,} MACs without the attention's small ones, {state}")
+        step.say(f"{name} {shape}, {counts.params:,} parameters, {counts.macs:,} MACs without the attention's, {state}")
     with reporter.step("onnx") as step:
         from ..export.onnx_export import export_onnx
 
