@@ -2,8 +2,8 @@
 
 Buffers are placed one after the other at the lowest offset that conflicts with none of those placed before. The order
 decides: several natural orders are tried, then the buffers that end at the top of the arena are moved forward, until the arena
-is as small as the most bytes live at one time (no plan can be smaller) or the tries are spent; first with the large buffers
-alone, then with all. A placement of a large program costs much, so fewer are tried. `check_plan` proves the result without
+is as small as the most bytes live at one time (no plan can be smaller) or the tries are spent; from several orders, first with the
+large buffers alone, then with all. A placement of a large program costs much, so fewer are tried. `check_plan` proves the result without
 trusting this file.
 """
 
@@ -20,6 +20,7 @@ from .lifetimes import Buffer, Lifetimes, Sharable
 ARENA_ALIGN_BYTES = 16
 LARGE_SHARE = 100  # what takes a hundredth of the arena decides its size; it is searched alone first
 LARGE_TRIES, TRIES = 500, 50
+STARTS = 3  # of the natural orders so many are searched on from, the best first: one alone ends in a hollow too often
 WORK = 6_000_000  # what the placements of one search may cost, in pairs of buffers looked at: about a second
 BUFFER_WORK = 8  # a buffer's own part of a placement, in pairs
 
@@ -75,11 +76,17 @@ def _smallest(
     if known:
         orders.insert(0 if problem.affordable < len(orders) + 1 else len(orders), list(known))
     affordable = max(1, problem.affordable)
-    best = min(filter(None, map(problem.place, orders[:affordable])), key=lambda placed: placed.size_bytes)
-    for _ in range(min(tries, affordable - len(orders))):
-        if _aligned(best.size_bytes) <= _aligned(bound):
-            break
-        best = problem.place(_moved_forward(best, rng), best.size_bytes) or best
+    starts = sorted(filter(None, map(problem.place, orders[:affordable])), key=lambda placed: placed.size_bytes)
+    left = affordable - len(orders)
+    best = starts[0]
+    for start in starts[:STARTS]:
+        found = start
+        for _ in range(min(tries, left)):
+            if _aligned(best.size_bytes) <= _aligned(bound):
+                return best
+            found = problem.place(_moved_forward(found, rng), found.size_bytes) or found
+            best = min(best, found, key=lambda placed: placed.size_bytes)
+        left -= tries
     return best
 
 
