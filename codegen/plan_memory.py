@@ -1,10 +1,10 @@
 """Where each buffer lies in the arena: the smallest arena that a deterministic search finds.
 
 Buffers are placed one after the other at the lowest offset that conflicts with none of those placed before. The order
-decides: several natural orders are tried, then the buffers that end at the top of the arena are moved forward, until the arena
-is as small as the most bytes live at one time (no plan can be smaller) or the tries are spent; from several orders, first with the
-large buffers alone, then with all. A placement of a large program costs much, so fewer are tried. `check_plan` proves the result without
-trusting this file.
+decides: several natural orders are tried, then, from the best of them, the buffers that end at the top of the arena are moved
+forward, until the arena is as small as the most bytes live at one time (no plan can be smaller) or the tries are spent; first
+with the large buffers alone, then with all. Where a placement of very many buffers costs much, fewer are tried. `check_plan`
+proves the result without trusting this file.
 """
 
 from __future__ import annotations
