@@ -32,13 +32,19 @@ def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def start(work: Path, *arguments: str, **options: object) -> subprocess.Popen[str]:
+def heed_signals() -> None:
+    """In a child: what nohup or a background job ignores would be ignored there too."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def start(work: Path, *arguments: str, preexec_fn: Callable[[], object] = heed_signals) -> subprocess.Popen[str]:
     root = work.parent
     environment = {**os.environ, "PATH": f"{root / 'tools'}:{os.environ['PATH']}", "TMPDIR": str(root / "tmp")}
     command = [sys.executable, "-m", "flynet_tiny.cli", *arguments]
     return subprocess.Popen(
         command, cwd=work, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="surrogateescape",
-        **options,  # type: ignore[call-overload]
+        preexec_fn=preexec_fn,
     )  # fmt: skip
 
 
