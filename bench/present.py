@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-import jinja2
-
-from ..quoting import markup_finalize, shorten, visible
+from ..quoting import markup_environment, shorten, visible
 from .measure import Measured
 from .peers import PEER_NAMES, peers_of_file
 from .public_files import Refused
@@ -89,10 +87,6 @@ def as_chart(measured: Sequence[Measured]) -> str:
         ]
         groups.append({"name": m.name, "y": y, "rows": rows})
         y += len(bars) * _ROW_HEIGHT + 10
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__ or "bench", "."), undefined=jinja2.StrictUndefined, autoescape=True,
-        finalize=markup_finalize,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    environment = markup_environment(__package__ or "bench")
     view = {"groups": groups, "height": y + 10, "label": _LABEL_WIDTH, "bar": _BAR_WIDTH, "row": _ROW_HEIGHT}
     return environment.get_template("chart.svg.j2").render(view)

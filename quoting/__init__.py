@@ -6,7 +6,7 @@ template of C or Make takes as it is (`code_finalize` raises), and which shows i
 
 from .code import UnquotedText, c_comment, c_string, code_finalize, make_word
 from .foreign import NO_TEXT, ForeignText
-from .markup import markup_finalize
+from .markup import markup_environment, markup_finalize
 from .terminal import for_terminal
 from .visible import shorten, visible
 
@@ -19,6 +19,7 @@ __all__ = [
     "code_finalize",
     "for_terminal",
     "make_word",
+    "markup_environment",
     "markup_finalize",
     "shorten",
     "visible",

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
 from .visible import visible
 
+if TYPE_CHECKING:
+    import jinja2
+
 _LAYOUT = "\n\t"
+
+
+def markup_environment(package: str) -> jinja2.Environment:
+    """Jinja for templates of HTML and SVG beside the modules of a package: undefined names are errors, all text is quoted."""
+    import jinja2  # not at the top: the command line knows this room before it needs a template
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader(package, "."),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        finalize=markup_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def escape_markup(text: str) -> str:

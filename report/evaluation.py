@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import numpy as np
 import numpy.typing as npt
 
-from ..quoting import markup_finalize, shorten, visible
+from ..quoting import markup_environment, shorten, visible
 
 SCHEMA = 1
 _CELL, _MARGIN = 26, 110
@@ -132,11 +131,7 @@ def confusion_svg(found: Evaluation) -> str:
         {"name": _shown(found.class_names[c], _LABEL_CHARACTERS), "at": _MARGIN + i * _CELL + _CELL / 2}
         for i, c in enumerate(shown)
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__ or "report", "."), undefined=jinja2.StrictUndefined, autoescape=True,
-        finalize=markup_finalize,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    environment = markup_environment(__package__ or "report")
     part = "" if len(shown) == len(found.class_names) else f"; the {len(shown)} most confused of {len(found.class_names)} classes"
     of = f"of {_shown(found.data)}{part}"
     view = {

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import jinja2
-
-from ..quoting import markup_finalize
+from ..quoting import markup_environment
 
 _WIDTH, _HEIGHT, _LEFT, _TOP = 640, 240, 60, 40
 _SERIES = (
@@ -39,11 +37,7 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> str:
         }
         for index, (name, label, colour) in enumerate(known)
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__ or "report", "."), undefined=jinja2.StrictUndefined, autoescape=True,
-        finalize=markup_finalize,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    environment = markup_environment(__package__ or "report")
     view = {
         "series": series,
         "epochs": len(history),

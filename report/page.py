@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import jinja2
-
 from ..codegen.compiler import Compiled
-from ..quoting import markup_finalize
+from ..quoting import markup_environment
 from . import memory_picture
 from .layer_names import layer_title
 from .schema import Instructions, NotDone, Report, left_out_line
@@ -15,14 +13,7 @@ from .schema import Instructions, NotDone, Report, left_out_line
 
 def render_page(report: Report, compiled: Compiled) -> str:
     """The HTML text of a report and of the memory plan behind it."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__ or "report", "."),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        finalize=markup_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = markup_environment(__package__ or "report")
     environment.filters["grouped"] = lambda value: "not measured" if value is None else f"{value:,}"
     environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
     environment.filters["share"] = lambda part, whole: "" if part is None or not whole else f"{100 * part / whole:.1f} %"
