@@ -83,8 +83,8 @@ FT_STATIC_ASSERT(20u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
   NET_TRACE_OP(-1);
 
   /* op 0  SUB "y"  [4] [4] -> [4]
-   * reads arena[16..19] arena[0..3], writes arena[0..3] */
-  net_add_1(&net_op0, (const int8_t *)(arena + 16), (const int8_t *)(arena + 0), (int8_t *)(arena + 0));
+   * reads arena[0..3] arena[16..19], writes arena[0..3] */
+  net_add_1(&net_op0, (const int8_t *)(arena + 0), (const int8_t *)(arena + 16), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }
