@@ -37,7 +37,7 @@ def link(library: CLibrary, plan: Plan, folder: Path, host: HostLibrary, board: 
     try:
         return fit_firmware(
             library, plan.target, project, expected_hash, board=board, library_folder="..",
-            optimization=plan.effort.compiler_flag,
+            optimization=plan.build.level.compiler_flag,
         )  # fmt: skip
     except BaseException:
         shutil.rmtree(project, ignore_errors=True)

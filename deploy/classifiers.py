@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.ir import Graph
-from ..codegen.least_memory import require_host_memory
+from ..codegen.schedule.least_memory import require_host_memory
 from ..errors import BadData, BadModel, UsageError
 from ..verify.litert_judge import LiteRtOrTwin
 from ..verify.onnx_qdq import ORT_ERRORS

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..codegen.compiler import compile_tflite, require_possible
-from ..codegen.least_memory import require_flash_for_weights
+from ..codegen.schedule.least_memory import require_flash_for_weights
 from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..errors import BadData
@@ -139,7 +139,7 @@ def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: 
 
 
 def _emitted(subject: Subject, plan: Plan, emit: str) -> str:
-    compiled = compile_tflite(subject.tflite, subject.name, plan.target.name, plan.effort)
+    compiled = compile_tflite(subject.tflite, subject.name, plan.build)
     if emit == "ir":
         return format_graph(compiled.source_graph) + "\n" + format_graph(compiled.graph)
     if emit == "plan":

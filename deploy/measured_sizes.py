@@ -87,12 +87,12 @@ def measure(found: Preset) -> Sizes:
     estimate_bn_statistics(model, images.batches(_CALIBRATION_IMAGES))
     tflite = export_tflite(export_onnx(model, config.input_shape), images.batches(1), name="flynet").tflite
     plan = Plan(_roomy_target(), emulate=False)
-    library = compile_tflite(tflite, "flynet", CORE_OF, plan.effort).library
+    library = compile_tflite(tflite, "flynet", plan.build).library
     with ScratchFolder() as scratch:
         write_library(library, scratch)
         linked: FittedFirmware = fit_firmware(
             library, plan.target, scratch / "firmware", 0, library_folder="..",
-            optimization=plan.effort.compiler_flag, verify=False,
+            optimization=plan.build.level.compiler_flag, verify=False,
         )  # fmt: skip
     return Sizes(linked.elf_info.flash_bytes, linked.placement.used_bytes)
 

@@ -59,7 +59,7 @@ def require_road_tools(plan: Plan) -> None:
 def walk(subject: Subject, plan: Plan, folder: Path, reporter: Reporter) -> Verdict:
     """Compile, link, prove and report a model; everything is written below `folder`."""
     with reporter.step("compile") as step:
-        compiled = compile_tflite(subject.tflite, subject.name, plan.target.name, plan.effort)
+        compiled = compile_tflite(subject.tflite, subject.name, plan.build)
         _write_models(subject, compiled, folder)
         write_library(compiled.library, folder)
         step.say(

@@ -29,14 +29,13 @@ SHARED = {"export": {("codegen", "fixed_point")}}
 
 CODEGEN_FLOORS = [
     {"fixed_point", "targets"},
-    {"ir"},
+    {"ir", "build"},
     {"contracts"},
     {"verify_graph"},
     {"reading", "supported_ops"},
     {"tflite_reader", "reference", "passes", "kernels"},
-    {"lifetimes"},
-    {"plan_memory", "least_memory"},
-    {"check_plan", "arrange", "c_format", "c_library"},
+    {"schedule", "c_format", "c_library"},
+    {"functions"},
     {"emit", "stack_bytes"},
     {"compiler"},
     {"text"},

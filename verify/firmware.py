@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ..codegen.build import BALANCED
 from ..codegen.c_library import CLibrary
-from ..codegen.kernels.effort import BALANCED
 from ..codegen.targets import Placement, Target, place, too_much_flash
 from ..errors import OverBudget
 from ..report.elf import ElfInfo, read_elf

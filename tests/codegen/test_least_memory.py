@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.arrange import arrange
+from flynet_tiny.codegen.build import LEVELS, build_named
 from flynet_tiny.codegen.compiler import compile_tflite
-from flynet_tiny.codegen.kernels.effort import EFFORTS
-from flynet_tiny.codegen.least_memory import least_memory, require_flash_for_weights, require_host_memory
 from flynet_tiny.codegen.passes.pipeline import run_passes
+from flynet_tiny.codegen.schedule.least_memory import least_memory, require_flash_for_weights, require_host_memory
+from flynet_tiny.codegen.schedule.search import schedule
 from flynet_tiny.codegen.targets import list_targets
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.deploy.classifiers import open_classifier
@@ -32,9 +32,9 @@ LARGEST = max(region.size_bytes for chip in list_targets() for region in chip.re
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(sorted(one_op_models.CASES)), st.integers(0, 2**32 - 1), st.sampled_from(sorted(EFFORTS)))
-def test_no_arrangement_of_an_operator_needs_less(opcode: str, seed: int, effort: str) -> None:
-    require_bound(one_op_models.CASES[opcode](seed), effort)
+@given(st.sampled_from(sorted(one_op_models.CASES)), st.integers(0, 2**32 - 1), st.sampled_from(sorted(LEVELS)))
+def test_no_arrangement_of_an_operator_needs_less(opcode: str, seed: int, level: str) -> None:
+    require_bound(one_op_models.CASES[opcode](seed), level)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -43,14 +43,14 @@ def test_no_arrangement_of_a_graph_needs_less(kind: str) -> None:
 
 
 @pytest.mark.parametrize("make", [attention_block, mdw_max_out])
-@pytest.mark.parametrize("effort", sorted(EFFORTS))
-def test_no_arrangement_of_fused_chains_needs_less(make: Callable[..., bytes], effort: str) -> None:
-    require_bound(make(24, 20), effort)
+@pytest.mark.parametrize("level", sorted(LEVELS))
+def test_no_arrangement_of_fused_chains_needs_less(make: Callable[..., bytes], level: str) -> None:
+    require_bound(make(24, 20), level)
 
 
-def require_bound(data: bytes, effort: str) -> None:
+def require_bound(data: bytes, level: str) -> None:
     graph = run_passes(read_tflite(data))
-    arena_bytes = arrange(graph, EFFORTS[effort]).plan.arena_bytes
+    arena_bytes = schedule(graph, build_named(level=level)).plan.arena_bytes
     assert 0 < least_memory(graph).size_bytes <= arena_bytes
 
 
@@ -140,7 +140,7 @@ def _limit() -> None:
 @pytest.mark.parametrize("target", ["any", "stm32h7a3"])
 def test_the_compiler_itself_is_safe(target: str) -> None:
     with pytest.raises(OverBudget, match=r"needs at least 268,435,456 B of RAM .* op 0 MEAN .* the largest known chip"):
-        compile_tflite(BOMBS["mean"][0](), "net", target)
+        compile_tflite(BOMBS["mean"][0](), "net", build_named(target))
 
 
 def test_what_fits_the_largest_chip_exactly_is_not_refused_and_a_byte_more_is() -> None:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.check_plan import PlanError, check_plan
 from flynet_tiny.codegen.ir import DType, Graph, Op, OpKind, Quantization, Tensor
 from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule, SamePlace, Sharing, elementwise_schedule
-from flynet_tiny.codegen.lifetimes import lifetimes
-from flynet_tiny.codegen.plan_memory import MemoryPlan, _Problem, plan_memory
+from flynet_tiny.codegen.schedule.check_plan import PlanError, check_plan
+from flynet_tiny.codegen.schedule.lifetimes import lifetimes
+from flynet_tiny.codegen.schedule.plan_memory import MemoryPlan, _Problem, plan_memory
 
 Program = tuple[Graph, list[KernelCall]]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..errors import OverBudget
-from .ir import ConvAttrs, Graph, Op, OpKind, PoolAttrs
+from ...errors import OverBudget
+from ..ir import ConvAttrs, Graph, Op, OpKind, PoolAttrs
+from ..targets import Target, get_target, list_targets
 from .lifetimes import is_free, views
-from .targets import Target, get_target, list_targets
 
 JUDGED_BYTES = 1 << 24  # of one tensor: the golden model holds it several times, as int64
 JUDGED_TOTAL_BYTES = 1 << 27  # of all tensors: the judges keep them for each input, to compare them

@@ -7,24 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD, LEVELS, SIZE, SPEED, Level, RowBands, build_for
 from flynet_tiny.codegen.kernels.base import RowSchedule
-from flynet_tiny.codegen.kernels.effort import BALANCED, SIZE, SPEED, Effort
+from flynet_tiny.codegen.kernels.parameters import arrays_of
 
 from .conv_cases import Kind, Layer, listed, square
 from .kernel_runner import run_on_arm, run_on_host
 
 
-@pytest.mark.parametrize("effort", [SPEED, SIZE], ids=["speed", "size"])
-def test_every_effort_computes_the_same(tmp_path: Path, effort: Effort) -> None:
+@pytest.mark.parametrize("level", [SPEED, SIZE], ids=["speed", "size"])
+def test_every_level_computes_the_same(tmp_path: Path, level: Level) -> None:
     layers = [layer for kind in Kind for layer in listed(kind)[::4]]
-    run_on_host([layer.case(effort) for layer in layers], tmp_path)
+    run_on_host([layer.case(build_for(None, level)) for layer in layers], tmp_path, level=level)
 
 
 DEPTHWISE = (Kind.DEPTHWISE, Kind.MDW_MAX, Kind.GATED, Kind.PAIR)
 
 
 @pytest.mark.parametrize(
-    ("stripes", "from_end"),
+    ("bands", "from_end"),
     [
         (2, False),
         (5, True),
@@ -32,9 +33,9 @@ DEPTHWISE = (Kind.DEPTHWISE, Kind.MDW_MAX, Kind.GATED, Kind.PAIR)
         pytest.param(5, False, marks=pytest.mark.slow),
     ],
 )
-def test_stripes_compute_the_same_with_the_output_behind_the_input(tmp_path: Path, stripes: int, from_end: bool) -> None:
-    effort = replace(BALANCED, stripes=stripes, stripes_from_end=from_end)
-    cases = [layer.case(effort) for kind in DEPTHWISE for layer in listed(kind)]
+def test_bands_compute_the_same_with_the_output_behind_the_input(tmp_path: Path, bands: int, from_end: bool) -> None:
+    build = replace(DEFAULT_BUILD, bands=RowBands(bands, from_end))
+    cases = [layer.case(build) for kind in DEPTHWISE for layer in listed(kind)]
     shared = [case for case in cases if any(isinstance(sharing, RowSchedule) for sharing in case.call.sharing.values())]
     assert len(shared) > len(cases) / 2
     run_on_host(cases, tmp_path / "host", sanitize=True)
@@ -48,11 +49,11 @@ def test_speed_needs_fewer_instructions_and_size_fewer_bytes(tmp_path: Path) -> 
         Layer(Kind.MDW_MAX, 7, 7, 30, 3, square(5)),
     )
     instructions, flash_bytes = {}, {}
-    for name, effort in (("speed", SPEED), ("balanced", BALANCED), ("size", SIZE)):
-        cases = [layer.case(effort) for layer in layers]
-        measured = run_on_arm(cases, tmp_path / name)
+    for name, level in LEVELS.items():
+        cases = [layer.case(build_for(None, level)) for layer in layers]
+        measured = run_on_arm(cases, tmp_path / name, level=level)
         instructions[name] = sum(m.instructions for m in measured.values())
-        weights = sum(array.values.nbytes for case in cases for array in case.call.arrays)
+        weights = sum(values.nbytes for case in cases for values in arrays_of(case.call.parameters).values())
         flash_bytes[name] = weights + sum(m.code_bytes for m in measured.values())
     assert instructions["speed"] < instructions["balanced"] < instructions["size"]
     assert flash_bytes["speed"] > flash_bytes["balanced"] > flash_bytes["size"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .ir import Graph, Op, OpKind
-from .kernels.base import KernelCall, Sharing
+from ..ir import Graph, Op, OpKind
+from ..kernels.base import KernelCall, Sharing
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .kernels.base import RowSchedule, Sharing
+from ..kernels.base import RowSchedule, Sharing
 from .lifetimes import Buffer, Lifetimes, Sharable
 
 ARENA_ALIGN_BYTES = 16

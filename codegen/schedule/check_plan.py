@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .ir import Graph
-from .kernels.base import KernelCall, RowSchedule
+from ..ir import Graph
+from ..kernels.base import KernelCall, RowSchedule
 from .lifetimes import is_free, scratch_name
 from .plan_memory import MemoryPlan
 

@@ -1,139 +1,25 @@
-"""The order of the operators, and the kernels' stripes, with which the arena is smallest.
+"""The order of the operators whose most crowded moment is the least crowded.
 
-Any order in which every operator follows its inputs computes the same bytes. `best_order` searches the orders for the one whose
-most crowded moment is the least crowded. What is live depends on the set of operators done, not on their order, so a search that
-goes set by set and keeps the best BEAM of each size finds it, or nearly. Where very many operators are ready at a time, only the
-nearest are tried: those that the last ones made ready, and the first of the given order. Where a depthwise convolution, a Max-out
-or a channel shuffle is the most crowded moment, its striped form lets its output follow the input through the same memory, for a
-little more work. Searches end at fixed numbers of steps, never by the clock.
-
-Nothing here is trusted: the plan of the result is checked like any other, and the arrangement as it came is kept where it is no
-worse.
+What is live depends on the set of operators done, not on their order, so a search that goes set by set and keeps the best BEAM of
+each size finds it, or nearly. Where very many operators are ready at a time, only the nearest are tried: those that the last ones
+made ready, and the first of the given order. The search ends at a fixed number of steps, never by the clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
 from operator import or_
 
-from .ir import Graph, Op
-from .kernels import select_kernel
-from .kernels.base import KernelCall, RowSchedule
-from .kernels.effort import Effort
-from .lifetimes import Lifetimes, is_free, lifetimes, views, views_of
-from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan, lower_bound_bytes, plan_memory
+from ..ir import Graph, Op
+from ..kernels.base import KernelCall, RowSchedule
+from .lifetimes import is_free, views
 
 BEAM = 24
 ORDER_STEPS = 120_000  # one search for an order may try about so many next operators; networks need less
-SEARCH_STEPS = 1_000_000  # and all searches of an arrangement after the first two
-PLAN_STEPS = 64  # what the plan of each kernel call counts for
 LEAST_READY = 4
-STRIPES = (2, 3, 4, 6, 8)
-WORTH, WORTH_BYTES = 0.98, 2048  # stripes cost instructions: they must save two percent of the arena, and as many bytes
-
-
-@dataclass(frozen=True, eq=False)
-class Arrangement:
-    """A graph in its order of execution, the operators that need a kernel, their calls, and where everything lies."""
-
-    graph: Graph
-    ops: tuple[Op, ...]
-    calls: tuple[KernelCall, ...]
-    plan: MemoryPlan
-
-
-def arrange(graph: Graph, effort: Effort) -> Arrangement:
-    """The arrangement with the smallest arena that was found; the same for the same input."""
-    calls = _Calls.of(graph, effort)
-    best = _planned(graph, calls)
-    order = best_order(graph, calls.by_output)
-    if order.ops != best.ops:
-        ordered = _planned(_in_order(graph, order.ops), calls)
-        if ordered.plan.arena_bytes < best.plan.arena_bytes:
-            best = ordered
-    budget = _Budget(SEARCH_STEPS)
-    while order.crowded is not None and budget.left > 0:
-        striped = _with_stripes(calls, order, budget)
-        if striped is None:
-            break
-        calls, order = striped
-        wanted = min(WORTH * best.plan.arena_bytes, best.plan.arena_bytes - WORTH_BYTES)
-        in_order = _in_order(graph, order.ops)
-        if lower_bound_bytes(_lifetimes(in_order, calls)) <= wanted:
-            budget.left -= PLAN_STEPS * len(calls.by_output)
-            found, calls = _with_stripes_from_end(_planned(in_order, calls), calls, budget)
-            if found.plan.arena_bytes <= wanted:
-                best = found
-    return best
-
-
-@dataclass
-class _Budget:
-    """What is left of the steps that a search may take."""
-
-    left: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Calls:
-    """The kernel call of each operator and the effort that it was selected with, both by the operator's output."""
-
-    graph: Graph
-    by_output: Mapping[str, KernelCall]
-    efforts: Mapping[str, Effort]
-
-    @staticmethod
-    def of(graph: Graph, effort: Effort) -> _Calls:
-        calls = {op.output: select_kernel(op, graph, effort) for op in graph.ops if not is_free(op.kind)}
-        return _Calls(graph, calls, dict.fromkeys(calls, effort))
-
-    def changed(self, op: Op, effort: Effort) -> _Calls:
-        call = select_kernel(op, self.graph, effort)
-        return _Calls(self.graph, {**self.by_output, op.output: call}, {**self.efforts, op.output: effort})
-
-
-def _calls_in_order(graph: Graph, calls: _Calls) -> tuple[KernelCall, ...]:
-    return tuple(calls.by_output[op.output] for op in graph.ops if not is_free(op.kind))
-
-
-def _lifetimes(graph: Graph, calls: _Calls) -> Lifetimes:
-    return lifetimes(graph, _calls_in_order(graph, calls))
-
-
-def _planned(graph: Graph, calls: _Calls) -> Arrangement:
-    ops = tuple(op for op in graph.ops if not is_free(op.kind))
-    return Arrangement(graph, ops, _calls_in_order(graph, calls), plan_memory(_lifetimes(graph, calls)))
-
-
-def _with_stripes(calls: _Calls, order: Order, budget: _Budget) -> tuple[_Calls, Order] | None:
-    """More stripes in the most crowded operator, as few as save about the most; None: that is of no use."""
-    op = order.crowded
-    assert op is not None
-    now = calls.efforts[op.output]
-    found = []
-    for stripes in (count for count in STRIPES if now.stripes < count <= now.max_stripes):
-        tried = calls.changed(op, replace(now, stripes=stripes))
-        if tried.by_output[op.output].shape.get("is_striped"):
-            found.append((tried, best_order(calls.graph, tried.by_output)))
-            budget.left -= found[-1][1].steps
-    least = min((tried.peak_bytes for _, tried in found), default=order.peak_bytes)
-    return None if least >= order.peak_bytes else next(pair for pair in found if WORTH * pair[1].peak_bytes <= least)
-
-
-def _with_stripes_from_end(best: Arrangement, calls: _Calls, budget: _Budget) -> tuple[Arrangement, _Calls]:
-    """Some stripes in the other direction: operators that each lie below the one before would need room below them all."""
-    for op in best.ops:
-        effort, plan = calls.efforts[op.output], best.plan
-        if effort.stripes > 1 and plan.arena_bytes >= plan.lower_bound_bytes + ARENA_ALIGN_BYTES and budget.left > 0:
-            tried = calls.changed(op, replace(effort, stripes_from_end=not effort.stripes_from_end))
-            found = _planned(best.graph, tried)
-            budget.left -= PLAN_STEPS * len(best.ops)
-            if found.plan.arena_bytes < best.plan.arena_bytes:
-                best, calls = found, tried
-    return best, calls
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,13 +151,3 @@ class _Problem:
         sharing, output = self._sharing[index][source], self._size[self._calls[index].outputs[0]]
         distance = sharing.min_distance_bytes if isinstance(sharing, RowSchedule) else 0
         return max(0, output + self._size[source] - max(output, distance + self._size[source]))
-
-
-def _in_order(graph: Graph, order: Sequence[Op]) -> Graph:
-    """The graph with its operators in this order; each free one follows its input at once."""
-    shown = views_of(graph)
-    ops = [view for name in graph.inputs for view in shown.get(name, ())]
-    for op in order:
-        ops.append(op)
-        ops += (view for name in op.outputs for view in shown.get(name, ()))
-    return graph.with_ops(tuple(ops))

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.arrange import _bits, _Problem, arrange, best_order
-from flynet_tiny.codegen.check_plan import check_plan
+from flynet_tiny.codegen.build import DEFAULT_BUILD, SPEED, build_for, build_named
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.ir import Graph, OpKind
 from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule, SamePlace
-from flynet_tiny.codegen.kernels.effort import BALANCED, SPEED
-from flynet_tiny.codegen.lifetimes import lifetimes
 from flynet_tiny.codegen.passes.pipeline import run_passes
-from flynet_tiny.codegen.plan_memory import plan_memory
 from flynet_tiny.codegen.reference import run
+from flynet_tiny.codegen.schedule.check_plan import check_plan
+from flynet_tiny.codegen.schedule.lifetimes import lifetimes
+from flynet_tiny.codegen.schedule.plan_memory import plan_memory
+from flynet_tiny.codegen.schedule.search import _bits, _Problem, best_order, schedule
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.codegen.verify_graph import verify_graph
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
@@ -132,31 +132,30 @@ def two_branches(size: int) -> bytes:
 def test_the_arrangement_computes_the_same_and_needs_less() -> None:
     data = two_branches(64)
     graph = run_passes(read_tflite(data))
-    made = arrange(graph, BALANCED)
+    made = schedule(graph, DEFAULT_BUILD)
     verify_graph(made.graph)
     assert sorted(op.output for op in made.ops) == sorted(op.output for op in graph.ops)
     inputs = {"x": np.random.default_rng(1).integers(-128, 128, graph.tensor("x").shape).astype(np.int8)}
     before, after = run(graph, inputs), run(made.graph, inputs)
     assert all(np.array_equal(before[name], after[name]) for name in before)
-    as_it_came = plan_memory(lifetimes(graph, arrange(graph, replace(SPEED, max_stripes=1)).calls))
+    as_it_came = plan_memory(lifetimes(graph, schedule(graph, build_for(None, SPEED)).calls))
     assert made.plan.arena_bytes < as_it_came.arena_bytes
 
 
-def striped(data: bytes, effort_name: str) -> list[str]:
-    effort = {"speed": SPEED, "balanced": BALANCED}[effort_name]
-    compiled = compile_tflite(data, "net", effort=effort)
-    return [call.outputs[0] for call in compiled.calls if call.shape.get("is_striped")]
+def banded(data: bytes, level: str) -> list[str]:
+    compiled = compile_tflite(data, "net", build_named(level=level))
+    return [call.outputs[0] for call in compiled.calls if call.is_banded]
 
 
-@pytest.mark.parametrize(("size", "effort", "expected"), [(64, "balanced", ["maps"]), (64, "speed", []), (16, "balanced", [])])
-def test_stripes_are_for_large_maps_and_not_for_speed(size: int, effort: str, expected: list[str]) -> None:
-    assert striped(two_branches(size), effort) == expected
+@pytest.mark.parametrize(("size", "level", "expected"), [(64, "balanced", ["maps"]), (64, "speed", []), (16, "balanced", [])])
+def test_bands_are_for_large_maps_and_not_for_speed(size: int, level: str, expected: list[str]) -> None:
+    assert banded(two_branches(size), level) == expected
 
 
 def test_a_block_of_flynet_needs_little_more_than_its_heads_and_its_input() -> None:
     """The multihead convolution writes behind its input, Max-out behind the heads; neither alone would help."""
     data = attention_block(48, 48)
-    compiled = compile_tflite(data, "net", effort=BALANCED)
+    compiled = compile_tflite(data, "net")
     by_kind = {op.kind_name: call for op, call in zip(compiled.ops, compiled.calls, strict=True)}
     assert by_kind["MUL+REDUCE_MAX"].shape["is_striped"]
     (multihead,) = (call for name, call in by_kind.items() if "DEPTHWISE" in name)
@@ -164,7 +163,7 @@ def test_a_block_of_flynet_needs_little_more_than_its_heads_and_its_input() -> N
     graph = compiled.source_graph
     one_map = graph.tensor("x").size_bytes
     assert compiled.library.arena_bytes < (3 + 1 + 0.3) * one_map
-    assert compile_tflite(data, "net", effort=SPEED).library.arena_bytes > (3 + 1 + 1) * one_map
+    assert compile_tflite(data, "net", build_for(None, SPEED)).library.arena_bytes > (3 + 1 + 1) * one_map
     inputs = {"x": np.random.default_rng(1).integers(-128, 128, graph.tensor("x").shape).astype(np.int8)}
     with HostLibrary(compiled.library) as host:
         (found,) = host.run_many([inputs], trace=False)
@@ -180,9 +179,9 @@ def test_one_of_two_operators_that_follow_each_other_goes_the_other_way() -> Non
     s.act("y", (1, 24, 24, 24))
     s.depthwise("stem", "y", 3, 3, "SAME", 2)
     data = s.file(("x",), ("y",))
-    made = arrange(run_passes(read_tflite(data)), BALANCED)
+    made = schedule(run_passes(read_tflite(data)), DEFAULT_BUILD)
     (stem, multihead) = made.calls
-    assert multihead.shape["from_end"]
+    assert multihead.parameters.from_end
     x, room = made.graph.tensor("x").size_bytes, next(iter(stem.sharing.values()))
     assert isinstance(room, RowSchedule)
     assert x + room.min_distance_bytes <= made.plan.arena_bytes < x + room.min_distance_bytes + stem.scratch_bytes + 64
@@ -196,5 +195,5 @@ def test_every_kind_of_operator_is_found_in_the_arranged_graph() -> None:
     relu = OpSpec("RELU", ("b",), ("y0",))
     last = OpSpec("RESHAPE", ("y0",), ("y",), {"newShape": (4,)})
     spec = ModelSpec((*tensors, int8("y0", (2, 2))), (*ops, relu, last), ("x",), ("y",))
-    made = arrange(read_tflite(write_tflite(spec)), BALANCED)
+    made = schedule(read_tflite(write_tflite(spec)), DEFAULT_BUILD)
     assert [op.kind for op in made.graph.ops] == [OpKind.RESHAPE, OpKind.RESHAPE, OpKind.RELU, OpKind.RESHAPE]
