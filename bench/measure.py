@@ -13,9 +13,9 @@ from ..codegen.ir import Graph
 from ..codegen.reference import run
 from ..codegen.targets import Target
 from ..errors import NumbersDiffer
-from ..verify.firmware import fit_firmware
+from ..firmware.project import fit_firmware
+from ..folders.scratch import ScratchFolder
 from ..verify.qemu import run_emulated
-from ..verify.scratch import ScratchFolder
 from .layers import LAYERS
 from .networks import mobilenet_v1
 from .peers import peers_of_file, peers_of_layer

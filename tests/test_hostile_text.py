@@ -32,9 +32,9 @@ from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.emit import template_environment
 from flynet_tiny.deploy.library_name import given_library_name, library_name
 from flynet_tiny.errors import UsageError
+from flynet_tiny.firmware.templates import template_text, write_rendered
 from flynet_tiny.quoting import ForeignText, UnquotedText, code_finalize
 from flynet_tiny.report.evaluation import Evaluation, confusion_svg, evaluation_json, evaluation_text
-from flynet_tiny.verify.firmware_text import template_text, write_rendered
 
 from .small_models import attention_block, mdw_max_out
 

@@ -20,8 +20,8 @@ from flynet_tiny.codegen.schedule.least_memory import least_memory, require_flas
 from flynet_tiny.codegen.schedule.search import schedule
 from flynet_tiny.codegen.targets import list_targets
 from flynet_tiny.codegen.tflite_reader import read_tflite
-from flynet_tiny.deploy.classifiers import open_classifier
 from flynet_tiny.errors import OverBudget
+from flynet_tiny.learn.classifiers import open_classifier
 
 from .. import one_op_models
 from ..large_graphs import KINDS

@@ -14,8 +14,8 @@ from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.deploy.commands import export_network
-from flynet_tiny.deploy.judging import judge, test_inputs
 from flynet_tiny.deploy.network import NetworkRequest, quantize_images
+from flynet_tiny.deploy.proof import judge, test_inputs
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.sqnr import measure_sqnr
 from flynet_tiny.export.tflite_export import export_tflite
