@@ -14,17 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen import arrange as arranging
 from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.ir import Graph
 from flynet_tiny.codegen.kernels import select
 from flynet_tiny.codegen.passes.pipeline import run_passes
 from flynet_tiny.codegen.reference import run
+from flynet_tiny.codegen.schedule import order, search
 from flynet_tiny.codegen.schedule.check_plan import check_plan
 from flynet_tiny.codegen.schedule.lifetimes import Buffer, Lifetimes, is_free, lifetimes, views, views_of
+from flynet_tiny.codegen.schedule.order import best_order
 from flynet_tiny.codegen.schedule.plan_memory import _meeting, lower_bound_bytes
-from flynet_tiny.codegen.schedule.search import best_order, schedule
+from flynet_tiny.codegen.schedule.search import schedule
 from flynet_tiny.codegen.text import format_graph, format_plan
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.codegen.verify_graph import verify_graph
@@ -97,8 +98,8 @@ def test_a_search_that_ends_early_still_gives_a_valid_order_and_no_larger_arena(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = run_passes(read_tflite(KINDS[kind](60 if kind != "branches" else 150)))
-    for name, value in (("ORDER_STEPS", 60), ("SEARCH_STEPS", 0)):
-        monkeypatch.setattr(arranging, name, value)
+    monkeypatch.setattr(order, "ORDER_STEPS", 60)
+    monkeypatch.setattr(search, "SEARCH_STEPS", 0)
     made = schedule(graph, DEFAULT_BUILD)
     verify_graph(made.graph)
     check_plan(made.plan, made.graph, made.calls)

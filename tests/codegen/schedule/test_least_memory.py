@@ -23,10 +23,10 @@ from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import OverBudget
 from flynet_tiny.learn.classifiers import open_classifier
 
-from .. import one_op_models
-from ..large_graphs import KINDS
-from ..one_op_models import binary, concatenation, conv_2d, depthwise_conv_2d, pad, reduce, reshape, transpose
-from ..small_models import Sketch, attention_block, mdw_max_out
+from ... import one_op_models
+from ...large_graphs import KINDS
+from ...one_op_models import binary, concatenation, conv_2d, depthwise_conv_2d, pad, reduce, reshape, transpose
+from ...small_models import Sketch, attention_block, mdw_max_out
 
 LARGEST = max(region.size_bytes for chip in list_targets() for region in chip.regions)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from flynet_tiny.codegen.ir import DType, Graph, Op, OpKind, Quantization, Tensor
 from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule, SamePlace, Sharing, elementwise_schedule
+from flynet_tiny.codegen.kernels.parameters import KernelParameters
 from flynet_tiny.codegen.schedule.check_plan import PlanError, check_plan
 from flynet_tiny.codegen.schedule.lifetimes import lifetimes
 from flynet_tiny.codegen.schedule.plan_memory import MemoryPlan, _Problem, plan_memory
@@ -23,7 +24,7 @@ def program(
     tensors = {name: Tensor(name, (size,), DType.INT8, q) for name, size in sizes.items()}
     ops = tuple(Op(OpKind.MAXIMUM, inputs, (output,)) for inputs, output, _, _ in steps)
     calls = [
-        KernelCall("k", {}, inputs, (output,), scratch_bytes=scratch, sharing=sharing)
+        KernelCall(KernelParameters(), inputs, (output,), scratch_bytes=scratch, sharing=sharing)
         for inputs, output, scratch, sharing in steps
     ]
     return Graph("g", tensors, ops, ("x",), outputs), calls

@@ -18,14 +18,15 @@ from flynet_tiny.codegen.passes.pipeline import run_passes
 from flynet_tiny.codegen.reference import run
 from flynet_tiny.codegen.schedule.check_plan import check_plan
 from flynet_tiny.codegen.schedule.lifetimes import lifetimes
+from flynet_tiny.codegen.schedule.order import _bits, _Problem, best_order
 from flynet_tiny.codegen.schedule.plan_memory import plan_memory
-from flynet_tiny.codegen.schedule.search import _bits, _Problem, best_order, schedule
+from flynet_tiny.codegen.schedule.search import schedule
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.codegen.verify_graph import verify_graph
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
 from flynet_tiny.verify.host_c import HostLibrary
 
-from ..small_models import Sketch, attention_block
+from ...small_models import Sketch, attention_block
 from .test_plan_memory import Program, program
 
 
