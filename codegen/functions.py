@@ -183,10 +183,14 @@ def _signature(name: str, struct: LayerStruct | None, operands: OperandTypes, ha
 
 
 class _Size:
-    """A size in a template: it can be printed, and nothing else."""
+    """A size in a template: it can be printed, and nothing else.
 
-    def __init__(self, text: str):
+    literal  its value where all layers of the function agree in it, for templates that leave out a loop of no turn or of one
+    """
+
+    def __init__(self, text: str, literal: int | None = None):
         self._text = text
+        self.literal = literal
 
     def __str__(self) -> str:
         return self._text
@@ -216,7 +220,8 @@ class _View:
 
     def _value(self, parameter: Parameter) -> object:
         if parameter.role in _SIZES:
-            return _Size(parameter.c_name if parameter.c_name in self._varying else str(parameter.value))
+            varies = parameter.c_name in self._varying
+            return _Size(parameter.c_name) if varies else _Size(str(parameter.value), int(parameter.value))
         return parameter.value if parameter.role is Role.CODE else _Size(f"layer->{parameter.c_name}")
 
     def __getattr__(self, name: str) -> object:

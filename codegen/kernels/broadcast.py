@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .base import ShapeValue, Sharing, elementwise_schedule
+from .parameters import code, size
 
 Shape = tuple[int, ...]
 
@@ -35,6 +36,12 @@ class BroadcastNest:
         dense = tuple(self.run * math.prod(self.sizes[i + 1 :]) for i in range(len(self.sizes)))
         return (self.strides0 == dense and self.step0 == 1, self.strides1 == dense and self.step1 == 1)
 
+    @property
+    def loops(self) -> PairLoops:
+        """The nest as parameters of a kernel."""
+        run, count = (self.run, None) if self.sizes else (0, self.run)
+        return PairLoops(self.sizes, self.strides0, self.strides1, run, self.step0, self.step1, count)
+
     def as_shape(self) -> Mapping[str, ShapeValue]:
         """What of the nest is part of the code; one run is not: its length is the layer's `count`."""
         return {
@@ -49,6 +56,19 @@ class BroadcastNest:
     def scalars(self) -> Mapping[str, int]:
         """The layer's numbers that belong to `as_shape`."""
         return {} if self.sizes else {"count": self.run}
+
+
+@dataclass(frozen=True)
+class PairLoops:
+    """What `pair_loops` of templates/kernels/loops.j2 takes: a nest; without outer loops `run` is 0, and `count` the run."""
+
+    sizes: Shape = code()
+    strides0: Shape = code()
+    strides1: Shape = code()
+    run: int = code()
+    step0: int = code()
+    step1: int = code()
+    count: int | None = size()
 
 
 def broadcast_nest(shape0: Shape, shape1: Shape) -> BroadcastNest:
