@@ -318,7 +318,7 @@ def train(
     from .deploy.network import NetworkRequest
     from .deploy.training import train_network
     from .deploy.training_run import TrainingRequest
-    from .flynet.recipe import Distillation
+    from .flynet.training.recipe import Distillation
 
     network = NetworkRequest(width, heads, resolution, None, channels, seed=seed, model=model)
     request = TrainingRequest(
@@ -375,7 +375,7 @@ def evaluate(
     wants, else it scores too low.
     """
     from .deploy.evaluating import evaluate_model
-    from .flynet.pixels import choose_pixels
+    from .flynet.data.pixels import choose_pixels
 
     chosen = choose_pixels(pixels, mean, std)
     _print(evaluate_model(model, data, runtime, limit, out, as_json, chosen), nl=False)
@@ -437,7 +437,7 @@ def emulate(folder: Path, picture: Path | None, pixels: str | None, mean: str | 
     model wants.
     """
     from .deploy.revisit import emulate_folder
-    from .flynet.pixels import choose_pixels
+    from .flynet.data.pixels import choose_pixels
 
     _print(emulate_folder(folder, picture, top, choose_pixels(pixels, mean, std)), nl=False)
 

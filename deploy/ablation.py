@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..flynet.config import FlyNetConfig, Reduction, Residual
-from ..flynet.data import digits
-from ..flynet.recipe import Recipe
+from ..flynet.data.images import digits
+from ..flynet.networks.flynet_config import FlyNetConfig, Reduction, Residual
+from ..flynet.training.recipe import Recipe
 
 SEEDS = (0, 1, 2)
 EPOCHS = 8
@@ -34,8 +34,8 @@ VARIANTS = {
 
 def ablation(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, say: Callable[[str], None] = lambda _: None) -> str:
     """A markdown table: parameters, and held-out accuracy in percent, mean and standard deviation over the seeds."""
-    from ..flynet.classification import train_classifier
-    from ..flynet.model import build, count_params
+    from ..flynet.networks.flynet import build, count_params
+    from ..flynet.training.classification import train_classifier
 
     train_set, held_out = digits(RESOLUTION, 1)
     lines = [f"| FlyNet 0.3x, {RESOLUTION}x{RESOLUTION} | parameters | held out, {len(seeds)} seeds |", "|---|---|---|"]

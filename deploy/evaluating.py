@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BadData, UsageError
-from ..flynet.data import centre_crop, digits, normalise
-from ..flynet.picture_check import describe
-from ..flynet.picture_file import Oddity, inspect, read_image
-from ..flynet.picture_folder import Pictures, list_pictures
-from ..flynet.pixels import OURS, Pixels
+from ..flynet.data.images import centre_crop, digits, normalise
+from ..flynet.data.picture_check import describe
+from ..flynet.data.picture_file import Oddity, inspect, read_image
+from ..flynet.data.picture_listing import Pictures, list_pictures
+from ..flynet.data.pixels import OURS, Pixels
 from ..quoting import ForeignText, visible
 from ..report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text
 from .classifiers import Classifier, open_classifier

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from ..codegen.ir import Graph, Tensor
 from ..errors import BadData, EmulationFailed, FlynetError, NumbersDiffer, UsageError
-from ..flynet.data import centre_crop, normalise
-from ..flynet.picture_file import read_image
-from ..flynet.pixels import Pixels
+from ..flynet.data.images import centre_crop, normalise
+from ..flynet.data.picture_file import read_image
+from ..flynet.data.pixels import Pixels
 from ..quoting import ForeignText, visible
 from ..verify.firmware import BuiltFirmware
 from ..verify.onnx_twin import OnnxTwin

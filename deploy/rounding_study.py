@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..flynet.config import FlyNetConfig
-from ..flynet.data import ImageSet, augmented, digits
-from ..flynet.recipe import Recipe
+from ..flynet.data.images import ImageSet, augmented, digits
+from ..flynet.networks.flynet_config import FlyNetConfig
+from ..flynet.training.recipe import Recipe
 from .finetuning import batches, share_right
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _one_seed(
     from ..export.onnx_export import export_onnx
     from ..export.tflite_export import calibrate_network
     from ..export.tuned_onnx import onnx_file
-    from ..flynet.classification import train_classifier
+    from ..flynet.training.classification import train_classifier
 
     training, held_out = digits(config.resolution, config.channels)
     model, metrics = train_classifier(config, training, held_out, recipe=Recipe(epochs=epochs), seed=seed)

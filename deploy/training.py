@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BadCheckpoint, BadData, UsageError
-from ..flynet.data import digits
-from ..flynet.presets import preset
-from ..flynet.recipe import Recipe, paper_recipe, small_recipe
-from ..flynet.stream import FolderStream
+from ..flynet.data.image_folder import FolderStream
+from ..flynet.data.images import digits
+from ..flynet.networks.presets import preset
+from ..flynet.training.recipe import Recipe, paper_recipe, small_recipe
 from ..quoting import ForeignText
 from .console import Reporter
 from .detecting import COCO, detector_training
@@ -21,8 +21,8 @@ from .training_run import Training, TrainingRequest, check_in_first_process, req
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..flynet.classification import LabelledImages
-    from ..flynet.networks import NetworkConfig
+    from ..flynet.register import NetworkConfig
+    from ..flynet.training.classification import LabelledImages
 
 DIGITS = "digits"
 
@@ -48,9 +48,9 @@ def _classifier_training(request: TrainingRequest, asked: NetworkConfig, reporte
 
 def _prepared(request: TrainingRequest, asked: NetworkConfig, train_set: LabelledImages, held_out: LabelledImages) -> Training:
     config = replace(request.network, classes=len(train_set.class_names)).config()
-    from ..flynet.classification import Metrics, train_classifier
-    from ..flynet.model import count_params
-    from ..flynet.networks import build_network
+    from ..flynet.networks.flynet import count_params
+    from ..flynet.register import build_network
+    from ..flynet.training.classification import Metrics, train_classifier
 
     recipe = _recipe(request, count_params(build_network(config, 0)))
     teacher = None if request.teacher is None else _teacher(request.teacher, config)
@@ -116,7 +116,7 @@ def _start(file: Path | None, config: NetworkConfig) -> nn.Module | None:
 def _teacher(name: str, config: NetworkConfig) -> nn.Module:
     """A checkpoint of ours, or `torchvision:NAME` with its own weights."""
     if name.startswith("torchvision:"):
-        from ..flynet.torchvision_import import import_torchvision
+        from ..flynet.detection.torchvision_import import import_torchvision
 
         models = import_torchvision("models")
         try:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadData, Diverged, Interrupted, MissingTool, UsageError
-from ..flynet.networks import NetworkConfig, config_to_dict
-from ..flynet.picture_check import Oddities, describe
-from ..flynet.recipe import Distillation, Recipe
+from ..flynet.data.picture_check import Oddities, describe
+from ..flynet.register import NetworkConfig, config_to_dict
+from ..flynet.training.recipe import Distillation, Recipe
 from .console import Reporter, Step
 from .network import NetworkRequest
 from .training_files import TrainingFiles, set_aside
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..flynet.checkpoint import Metadata
-    from ..flynet.training_state import Progress, TrainingState
+    from ..flynet.training.state import Progress, TrainingState
 
 MOST_DECODING_THREADS = 16
 
@@ -94,8 +94,8 @@ def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Trainin
     reporter = Reporter(quiet=not is_first)
     training = prepare(reporter)
     from ..flynet.checkpoint import Metadata, save_checkpoint
-    from ..flynet.distributed import process_group
-    from ..flynet.precision import half_precision
+    from ..flynet.training.distributed import process_group
+    from ..flynet.training.precision import half_precision
 
     device = _device(request.device)
     if request.mixed_precision and half_precision(device) is None:
@@ -217,7 +217,7 @@ def _device(name: str) -> torch.device:
 def _interrupted_training(request: TrainingRequest, training: Training) -> tuple[nn.Module, TrainingState]:
     """The weights to begin with, and where an interrupted training goes on."""
     from ..flynet.checkpoint import load_interrupted
-    from ..flynet.training_state import TrainingState
+    from ..flynet.training.state import TrainingState
 
     file = TrainingFiles(request.out).resume
     if not file.is_file():

@@ -18,7 +18,7 @@ import torch
 
 from ..errors import BadCheckpoint, OutputFailed, UsageError
 from ..quoting import ForeignText, shorten, visible
-from .networks import NetworkConfig, build_network, config_from_dict, config_to_dict
+from .register import NetworkConfig, build_network, config_from_dict, config_to_dict
 
 FORMAT = "flynet-tiny checkpoint"
 VERSION = 2

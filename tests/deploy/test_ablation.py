@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from flynet_tiny.deploy import ablation
-from flynet_tiny.flynet.config import Residual
+from flynet_tiny.flynet.networks.flynet_config import Residual
 
 
 def test_the_table_has_every_variant_once_with_its_spread(monkeypatch) -> None:

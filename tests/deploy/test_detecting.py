@@ -19,9 +19,9 @@ from flynet_tiny.deploy.training import train_network
 from flynet_tiny.deploy.training_run import TrainingRequest
 from flynet_tiny.errors import BadCheckpoint, BadData, Interrupted, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
-from flynet_tiny.flynet.networks import build_network
+from flynet_tiny.flynet.register import build_network
 
-from ..flynet.coco_pictures import draw_coco
+from ..flynet.detection.coco_pictures import draw_coco
 
 REQUEST = NetworkRequest(width=0.3, heads=1, resolution=32)
 

@@ -24,10 +24,10 @@ from flynet_tiny.deploy.subject import Plan
 from flynet_tiny.deploy.verdict import format_report
 from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.export.onnx_export import export_onnx
-from flynet_tiny.flynet.classification import LabelledImages
-from flynet_tiny.flynet.config import FlyNetConfig
-from flynet_tiny.flynet.data import ImageSet, digits
-from flynet_tiny.flynet.stream import FolderStream
+from flynet_tiny.flynet.data.image_folder import FolderStream
+from flynet_tiny.flynet.data.images import ImageSet, digits
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
+from flynet_tiny.flynet.training.classification import LabelledImages
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from flynet_tiny.deploy.evaluating import evaluate_model
 from flynet_tiny.deploy.manifest import MANIFEST, find_manifest, survey
 from flynet_tiny.deploy.revisit import emulate_folder, verify_folder
 from flynet_tiny.errors import BadData, FlynetError, NumbersDiffer, UsageError
-from flynet_tiny.flynet.pixels import choose_pixels
+from flynet_tiny.flynet.data.pixels import choose_pixels
 from flynet_tiny.report.elf import require_whole_elf
 
 from ..small_models import mdw_max_out

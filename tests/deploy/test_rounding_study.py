@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from flynet_tiny.deploy import rounding_study
-from flynet_tiny.flynet.config import FlyNetConfig
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
 
 
 def test_the_table_has_a_row_for_each_number_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
