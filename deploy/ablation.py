@@ -34,7 +34,8 @@ VARIANTS = {
 
 def ablation(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, say: Callable[[str], None] = lambda _: None) -> str:
     """A markdown table: parameters, and held-out accuracy in percent, mean and standard deviation over the seeds."""
-    from ..flynet.networks.flynet import build, count_params
+    from ..flynet.counts import count_params
+    from ..flynet.networks.flynet import build
     from ..flynet.training.classification import train_classifier
 
     train_set, held_out = digits(RESOLUTION, 1)

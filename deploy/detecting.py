@@ -12,7 +12,7 @@ from ..errors import BadData, UsageError
 from ..flynet.detection.coco import CocoSet, load_coco
 from ..flynet.detection.detector_config import DetectorConfig
 from ..flynet.networks.flynet_config import FlyNetConfig
-from ..flynet.register import NetworkConfig
+from ..flynet.networks.network_config import NetworkConfig
 from ..flynet.training.recipe import Recipe, paper_detection_recipe, small_detection_recipe
 from .console import Reporter
 from .training_run import Training, TrainingRequest, check_in_first_process, require_same

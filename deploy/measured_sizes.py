@@ -21,8 +21,8 @@ from ..codegen.compiler import compile_tflite
 from ..codegen.targets import Bank, Target, get_target
 from ..errors import OutputFailed
 from ..flynet.networks.flynet_config import FlyNetConfig
+from ..flynet.networks.network_config import NetworkConfig
 from ..flynet.networks.presets import PRESETS, Preset, preset
-from ..flynet.register import NetworkConfig
 from ..verify.firmware import FittedFirmware, fit_firmware
 from ..verify.scratch import ScratchFolder
 from ..verify.toolchain import Tool, require_tools

@@ -15,7 +15,7 @@ from .extras import require_torch
 from .measured_sizes import CORE_OF, read_store, sources_hash
 
 if TYPE_CHECKING:
-    from ..flynet.networks.flynet import Counts
+    from ..flynet.counts import Counts
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def list_models(progress: Callable[[int, int, str], None] = lambda done, total, 
 
     progress  told how many are counted, of how many, and the name of the next
     """
-    from ..flynet.networks.flynet import count
+    from ..flynet.counts import count
 
     measured, today = read_store(), sources_hash()
     rows: list[ListedModel] = []

@@ -20,8 +20,8 @@ from ..flynet.data.image_folder import FolderStream
 from ..flynet.data.images import PHOTO_COUNT, ImageSet, digits, folder, source
 from ..flynet.detection.detector_config import DetectorConfig
 from ..flynet.networks.flynet_config import FlyNetConfig
+from ..flynet.networks.network_config import NetworkConfig
 from ..flynet.networks.presets import preset
-from ..flynet.register import NetworkConfig
 from ..quoting import ForeignText
 from ..verify.pictures import drawn_pictures
 from .console import Reporter
@@ -128,7 +128,7 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         request.config()  # bad options are refused before torch is loaded
     request.require_trainable()
     with reporter.step("network") as step:
-        from ..flynet.networks.flynet import count
+        from ..flynet.counts import count
 
         model, config, dataset, class_names = _model(request)
         if isinstance(config, DetectorConfig) and not request.backbone:

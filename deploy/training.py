@@ -21,7 +21,7 @@ from .training_run import Training, TrainingRequest, check_in_first_process, req
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..flynet.register import NetworkConfig
+    from ..flynet.networks.network_config import NetworkConfig
     from ..flynet.training.classification import LabelledImages
 
 DIGITS = "digits"
@@ -48,7 +48,7 @@ def _classifier_training(request: TrainingRequest, asked: NetworkConfig, reporte
 
 def _prepared(request: TrainingRequest, asked: NetworkConfig, train_set: LabelledImages, held_out: LabelledImages) -> Training:
     config = replace(request.network, classes=len(train_set.class_names)).config()
-    from ..flynet.networks.flynet import count_params
+    from ..flynet.counts import count_params
     from ..flynet.register import build_network
     from ..flynet.training.classification import Metrics, train_classifier
 

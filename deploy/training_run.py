@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadData, Diverged, Interrupted, MissingTool, UsageError
 from ..flynet.data.picture_check import Oddities, describe
-from ..flynet.register import NetworkConfig, config_to_dict
+from ..flynet.networks.network_config import NetworkConfig
+from ..flynet.register import config_to_dict
 from ..flynet.training.recipe import Distillation, Recipe
 from .console import Reporter, Step
 from .network import NetworkRequest

@@ -1,4 +1,4 @@
-"""The families of networks by name: what a configuration must say, how one travels as plain values, and which class builds it.
+"""The families of networks by name: how a configuration travels as plain values, and which class builds it.
 
 A further family is one line in `_FAMILIES`. No torch here: a network's module is imported when one is built.
 """
@@ -7,35 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import UsageError
 from .detection.detector_config import DetectorConfig
 from .networks.flynet_config import FlyNetConfig
 from .networks.micronet_config import MicroNetConfig
 from .networks.mobilenetv3_config import MobileNetV3Config
+from .networks.network_config import NetworkConfig
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-class NetworkConfig(Protocol):
-    """A network, whole, as a frozen dataclass: two equal configurations are the same network."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def resolution(self) -> int: ...
-    @property
-    def classes(self) -> int: ...
-    @property
-    def channels(self) -> int: ...
-    @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        """[1, C, H, W]"""
-        ...
-
-    def as_dict(self) -> dict[str, float | int | str]: ...
 
 
 def _build_flynet(config: Any, seed: int) -> nn.Module:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from ...errors import BadData
-from ..data.images import Floats
 
 
 def set_bn_momentum(model: nn.Module, momentum: float) -> None:
@@ -16,7 +17,7 @@ def set_bn_momentum(model: nn.Module, momentum: float) -> None:
         norm.momentum = momentum
 
 
-def estimate_bn_statistics(model: nn.Module, batches: Iterable[Floats | Tensor]) -> None:
+def estimate_bn_statistics(model: nn.Module, batches: Iterable[npt.NDArray[np.float32] | Tensor]) -> None:
     """Set every BN's running statistics to the plain mean over these images; the model is left in inference mode.
 
     After training the running averages lag behind the weights; an untrained network has none at all. Each batch counts by

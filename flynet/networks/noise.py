@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import torch
+import torch.distributed as dist
 from torch import Tensor, nn
-
-from ..training.distributed import extremes
 
 
 class QuantizationNoise(nn.Module):
@@ -21,7 +21,16 @@ class QuantizationNoise(nn.Module):
         if not self.training:
             return x
         exact = x.detach()
-        low, high = extremes(exact)
+        low, high = _extremes(exact)
         step = ((high - low) / (self.levels - 1)).clamp_min(1e-12)
         rounded = ((exact - low) / step).round() * step + low
         return rounded + (x - exact)
+
+
+def _extremes(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest value in all processes."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return values.amin(), values.amax()
+    found = torch.stack((-values.amin(), values.amax()))
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return -found[0], found[1]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ...errors import UsageError
-from ..register import NetworkConfig
 from .flynet_config import FlyNetConfig, HeadAttention, Reduction, Residual
 from .micronet_config import MicroNetConfig
 from .mobilenetv3_config import MobileNetV3Config
+from .network_config import NetworkConfig
 
 ANNEALED_FROM = 10.0
 

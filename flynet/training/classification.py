@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ...errors import BadData
 from ..data.images import Floats, Indices
 from ..networks.flynet import FlyNet
-from ..register import NetworkConfig, build_network
+from ..networks.network_config import NetworkConfig
+from ..register import build_network
 from .distributed import rank, summed, world_size
 from .loop import Batch, Outcome, ahead, to_device, train
 from .recipe import Distillation, Recipe

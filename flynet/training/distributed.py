@@ -70,15 +70,6 @@ def undistribute(model: nn.Module) -> None:
             module.__class__ = plain[type(module)]
 
 
-def extremes(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest value in all processes."""
-    if world_size() == 1:
-        return values.amin(), values.amax()
-    found = torch.stack((-values.amin(), values.amax()))
-    dist.all_reduce(found, dist.ReduceOp.MAX)
-    return -found[0], found[1]
-
-
 def gathered(values: list[Any]) -> list[Any]:
     """Those of all processes, in the order of their ranks."""
     if world_size() == 1:

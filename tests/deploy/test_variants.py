@@ -24,7 +24,8 @@ from flynet_tiny.flynet.networks.bn_statistics import estimate_bn_statistics
 from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig, HeadAttention, Reduction, Residual, Statistics
 from flynet_tiny.flynet.networks.micronet_config import MicroNetConfig
 from flynet_tiny.flynet.networks.mobilenetv3_config import MobileNetV3Config
-from flynet_tiny.flynet.register import NetworkConfig, build_network
+from flynet_tiny.flynet.networks.network_config import NetworkConfig
+from flynet_tiny.flynet.register import build_network
 from flynet_tiny.verify.host_c import HostLibrary
 
 test_inputs.__test__ = False

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from flynet_tiny.errors import UsageError
-from flynet_tiny.flynet.networks.flynet import count
+from flynet_tiny.flynet.counts import count
 from flynet_tiny.flynet.networks.micronet import ChannelShuffle, DynamicShiftMax
 from flynet_tiny.flynet.networks.micronet_config import MICRO_TABLES, MicroNetConfig
 from flynet_tiny.flynet.register import build_network, config_from_dict, config_to_dict

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flynet_tiny.errors import UsageError
-from flynet_tiny.flynet.networks.flynet import count
+from flynet_tiny.flynet.counts import count
 from flynet_tiny.flynet.networks.mobilenetv3_config import MobileNetV3Config
 from flynet_tiny.flynet.register import build_network, config_from_dict, config_to_dict
 

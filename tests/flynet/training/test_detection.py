@@ -8,11 +8,12 @@ import torch
 
 from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.flynet.checkpoint import Metadata, load_checkpoint, save_checkpoint
+from flynet_tiny.flynet.counts import count, count_params
 from flynet_tiny.flynet.detection.backbone import STRIDES, FlyNetBackbone, FlyNetPyramid, backbone_of
 from flynet_tiny.flynet.detection.coco import load_coco
 from flynet_tiny.flynet.detection.detector import build_detector
 from flynet_tiny.flynet.detection.detector_config import DetectorConfig
-from flynet_tiny.flynet.networks.flynet import build, count, count_params
+from flynet_tiny.flynet.networks.flynet import build
 from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
 from flynet_tiny.flynet.networks.presets import preset
 from flynet_tiny.flynet.training.detection import evaluate_detector, train_detector
