@@ -14,6 +14,7 @@ from dataclasses import replace
 from ..flynet.data.images import digits
 from ..flynet.networks.flynet_config import FlyNetConfig, Reduction, Residual
 from ..flynet.training.recipe import Recipe
+from ..flynet.training.settings import TrainingSettings
 
 SEEDS = (0, 1, 2)
 EPOCHS = 8
@@ -43,7 +44,8 @@ def ablation(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, say: Callable[[
     for name, config in VARIANTS.items():
         found = []
         for seed in seeds:
-            found.append(100 * train_classifier(config, train_set, held_out, recipe=Recipe(epochs=epochs), seed=seed)[1].accuracy)
+            _, metrics = train_classifier(config, train_set, held_out, TrainingSettings(Recipe(epochs=epochs), seed))
+            found.append(100 * metrics.accuracy)
             say(f"{name}, seed {seed}: {found[-1]:.2f} %")
         spread = statistics.stdev(found) if len(found) > 1 else 0.0
         lines.append(f"| {name} | {count_params(build(config, 0)):,} | {statistics.mean(found):.2f} ± {spread:.2f} % |")

@@ -47,7 +47,7 @@ def detector_training(request: TrainingRequest, asked: NetworkConfig, reporter: 
         train_set.class_names,
         f"{len(held_out)} held-out pictures",
         {"ap": "AP", "ap50": "AP50", "ap75": "AP75"},
-        partial(train_detector, config, train_set, held_out, recipe=recipe, workers=request.decoding_threads),
+        partial(train_detector, config, train_set, held_out, workers=request.decoding_threads),
         lambda epoch: DetectionMetrics.after(epoch, len(held_out)),
         partial(_start, request.start, config),
     )

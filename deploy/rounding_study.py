@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..flynet.data.images import ImageSet, augmented, digits
 from ..flynet.networks.flynet_config import FlyNetConfig
 from ..flynet.training.recipe import Recipe
+from ..flynet.training.settings import TrainingSettings
 from .finetuning import batches, share_right
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _one_seed(
     from ..flynet.training.classification import train_classifier
 
     training, held_out = digits(config.resolution, config.channels)
-    model, metrics = train_classifier(config, training, held_out, recipe=Recipe(epochs=epochs), seed=seed)
+    model, metrics = train_classifier(config, training, held_out, TrainingSettings(Recipe(epochs=epochs), seed))
     onnx = export_onnx(model, config.input_shape)
     images = augmented(training, len(training), seed)
 

@@ -50,20 +50,17 @@ def _prepared(request: TrainingRequest, asked: NetworkConfig, train_set: Labelle
     config = replace(request.network, classes=len(train_set.class_names)).config()
     from ..flynet.counts import count_params
     from ..flynet.register import build_network
-    from ..flynet.training.classification import Metrics, train_classifier
+    from ..flynet.training.classification import Metrics, Teacher, train_classifier
 
     recipe = _recipe(request, count_params(build_network(config, 0)))
-    teacher = None if request.teacher is None else _teacher(request.teacher, config)
-    train = partial(
-        train_classifier, config, train_set, held_out, recipe=recipe, teacher=teacher, distillation=request.distillation
-    )
+    teacher = None if request.teacher is None else Teacher(_teacher(request.teacher, config), request.distillation)
     return Training(
         config,
         recipe,
         train_set.class_names,
         f"{len(held_out)} held-out images",
         {"accuracy": "right"},
-        train,
+        partial(train_classifier, config, train_set, held_out, teacher=teacher),
         lambda epoch: Metrics.after(epoch, len(held_out)),
         partial(_start, request.start, config),
     )

@@ -22,6 +22,7 @@ from ..flynet.data.picture_check import Oddities, describe
 from ..flynet.networks.network_config import NetworkConfig
 from ..flynet.register import config_to_dict
 from ..flynet.training.recipe import Distillation, Recipe
+from ..flynet.training.settings import TrainingSettings
 from .console import Reporter, Step
 from .network import NetworkRequest
 from .training_files import TrainingFiles, set_aside
@@ -71,7 +72,7 @@ class TrainingRequest:
 class Training:
     """What is trained, once the data are known.
 
-    train    (seed, start, resume, device, mixed_precision, on_step, on_epoch) -> (network, a dataclass of metrics)
+    train    gives the network and a dataclass of metrics
     metrics  the same dataclass from a line of the history
     start    the network to begin with, if one was asked for
     shown    of the metrics: name -> what the user reads; shares of 1
@@ -82,7 +83,7 @@ class Training:
     class_names: tuple[str, ...]
     held_out: str
     shown: Mapping[str, str]
-    train: Callable[..., tuple[nn.Module, Any]]
+    train: Callable[[TrainingSettings], tuple[nn.Module, Any]]
     metrics: Callable[[Mapping[str, float]], Any]
     start: Callable[[], nn.Module | None]
 
@@ -122,11 +123,11 @@ def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Trainin
                 for name, value in last.items():
                     writer.add_scalar(name, value, state.epoch)
 
+        settings = TrainingSettings(
+            training.recipe, request.seed, start, resume, device, request.mixed_precision, on_step=bar, on_epoch=on_epoch
+        )
         try:
-            model, metrics = training.train(
-                seed=request.seed, start=start, resume=resume, device=device, mixed_precision=request.mixed_precision,
-                on_step=bar, on_epoch=on_epoch,
-            )  # fmt: skip
+            model, metrics = training.train(settings)
         except KeyboardInterrupt as error:
             raise Interrupted(f"interrupted in epoch {bar.epoch}; {_kept(bar.epoch)}") from error
         except Diverged:

@@ -72,8 +72,8 @@ def imports(path: Path) -> set[tuple[str, ...]]:
     return found
 
 
-def files(room: str) -> list[Path]:
-    return sorted(p for p in (ROOT / room).rglob("*.py") if "templates" not in p.parts)
+def files(room: str, root: Path = ROOT) -> list[Path]:
+    return sorted(p for p in (root / room).rglob("*.py") if "templates" not in p.parts)
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if (ROOT / room).is_dir()])
@@ -118,10 +118,7 @@ def module_graph(root: Path, rooms: Iterable[str]) -> dict[Module, set[Module]]:
 
     A package is its `__init__.py`; that an import runs those of the packages around it does not count.
     """
-    paths = [
-        *root.glob("*.py"),
-        *(path for room in rooms for path in (root / room).rglob("*.py") if "templates" not in path.parts),
-    ]
+    paths = [*root.glob("*.py"), *(path for room in rooms for path in files(room, root))]
     modules = {}
     for path in paths:
         parts = path.relative_to(root).with_suffix("").parts

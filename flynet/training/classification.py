@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,8 +20,8 @@ from ..networks.network_config import NetworkConfig
 from ..register import build_network
 from .distributed import rank, summed, world_size
 from .loop import Batch, Outcome, ahead, to_device, train
-from .recipe import Distillation, Recipe
-from .state import Progress, TrainingState
+from .recipe import Distillation
+from .settings import TrainingSettings
 
 EVALUATION_BATCH = 128
 
@@ -58,38 +58,20 @@ class Metrics:
 
 def train_classifier(
     config: NetworkConfig,
-    data: LabelledImages,
+    train_set: LabelledImages,
     held_out: LabelledImages,
-    *,
-    recipe: Recipe | None = None,
-    seed: int = 0,
-    start: nn.Module | None = None,
-    resume: TrainingState | None = None,
-    teacher: nn.Module | None = None,
-    distillation: Distillation | None = None,
-    device: torch.device | None = None,
-    mixed_precision: bool = False,
-    on_step: Callable[[Progress], None] | None = None,
-    on_epoch: Callable[[nn.Module, TrainingState], None] | None = None,
+    settings: TrainingSettings,
+    teacher: Teacher | None = None,
 ) -> tuple[nn.Module, Metrics]:
-    """A trained network in inference mode, and its accuracy on `held_out`. Same seed and thread count, same weights.
-
-    start     weights to begin from: the paper trains with quantization noise in a second stage, from a float network
-    resume    what `on_epoch` was given after an epoch, together with the weights of then as `start`
-    teacher   its logits are the soft targets of `distillation`
-    """
-    recipe, device = recipe or Recipe(), device or torch.device("cpu")
-    labels = _check(config, data, held_out)
-    model = build_network(config, seed)
-    if start is not None:
-        model.load_state_dict(start.state_dict())
-    soft = Teacher(teacher.to(device).eval(), distillation or Distillation()) if teacher is not None else None
-    temperature = _Annealing(recipe.temperature_start, float(getattr(config, "temperature", 1.0)))
-    task = _Classification(data, labels, held_out, temperature, soft)
-    history = train(
-        task, model, recipe, seed=seed, resume=resume, device=device, mixed_precision=mixed_precision, on_step=on_step,
-        on_epoch=on_epoch,
-    )  # fmt: skip
+    """A trained network in inference mode, and its accuracy on `held_out`."""
+    labels = _check(config, train_set, held_out)
+    model = build_network(config, settings.seed)
+    if settings.start is not None:
+        model.load_state_dict(settings.start.state_dict())
+    if teacher is not None:
+        teacher.model.to(settings.device or torch.device("cpu")).eval()
+    temperature = _Annealing(settings.recipe.temperature_start, float(getattr(config, "temperature", 1.0)))
+    history = train(_Classification(train_set, labels, held_out, temperature, teacher), model, settings)
     return model, Metrics.after(history[-1], len(held_out))
 
 
@@ -112,9 +94,9 @@ def evaluate_classifier(model: nn.Module, data: LabelledImages) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A network in inference mode that a student learns from."""
+    """A network that a student learns from: its logits are the soft targets."""
 
-    model: Callable[[Tensor], Tensor]
+    model: nn.Module
     how: Distillation
 
     def loss(self, images: Tensor, logits: Tensor, hard: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,8 +21,7 @@ from ..detection.objects import Detections, Objects
 from ..networks.flynet import FlyNet
 from .distributed import gathered, rank, summed, world_size
 from .loop import Batch, Outcome, ahead, to_device, train
-from .recipe import Recipe, paper_detection_recipe
-from .state import Progress, TrainingState
+from .settings import TrainingSettings
 
 EVALUATION_BATCH = 16
 
@@ -45,39 +44,20 @@ class DetectionMetrics:
 
 
 def train_detector(
-    config: DetectorConfig,
-    data: CocoSet,
-    held_out: CocoSet,
-    *,
-    recipe: Recipe | None = None,
-    seed: int = 0,
-    start: nn.Module | None = None,
-    resume: TrainingState | None = None,
-    workers: int = 2,
-    device: torch.device | None = None,
-    mixed_precision: bool = False,
-    on_step: Callable[[Progress], None] | None = None,
-    on_epoch: Callable[[nn.Module, TrainingState], None] | None = None,
+    config: DetectorConfig, train_set: CocoSet, held_out: CocoSet, settings: TrainingSettings, workers: int = 2
 ) -> tuple[RetinaNet, DetectionMetrics]:
-    """A trained detector in inference mode, and its average precision. Same seed and thread count, same weights.
+    """A trained detector in inference mode, and its average precision.
 
-    recipe   the paper's where none is given
-    start    a classifier, whose stem and blocks the backbone begins with, or a detector
-    resume   what `on_epoch` was given after an epoch, together with the weights of then as `start`
+    The settings' `start` is a classifier, whose stem and blocks the backbone begins with, or a detector.
     workers  threads that decode pictures
     """
-    if len(data.class_names) != config.classes or data.class_names != held_out.class_names:
+    if len(train_set.class_names) != config.classes or train_set.class_names != held_out.class_names:
         raise BadData("training and held-out pictures must have the detector's classes")
-    recipe = recipe or paper_detection_recipe()
-    model = build_detector(config, seed)
-    if start is not None:
-        _begin_with(model, start)
+    model = build_detector(config, settings.seed)
+    if settings.start is not None:
+        _begin_with(model, settings.start)
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        task = _Detection(model, data, held_out, pool)
-        history = train(
-            task, model, recipe, seed=seed, resume=resume, device=device, mixed_precision=mixed_precision, on_step=on_step,
-            on_epoch=on_epoch,
-        )  # fmt: skip
+        history = train(_Detection(model, train_set, held_out, pool), model, settings)
     return model, DetectionMetrics.after(history[-1], len(held_out))
 
 

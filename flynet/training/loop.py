@@ -24,7 +24,7 @@ from ..data.images import Floats, Indices
 from ..networks.bn_statistics import estimate_bn_statistics, set_bn_momentum
 from .distributed import distribute, my_share, rank, summed, undistribute
 from .optimization import Optimization
-from .recipe import Recipe
+from .settings import TrainingSettings
 from .state import Best, Progress, TrainingState
 
 # Enough for BN statistics: "Rethinking 'Batch' in BatchNorm" finds no gain from more than some thousand images
@@ -91,30 +91,19 @@ class Task(Protocol):
         ...
 
 
-def train(
-    task: Task,
-    model: nn.Module,
-    recipe: Recipe,
-    *,
-    seed: int = 0,
-    resume: TrainingState | None = None,
-    device: torch.device | None = None,
-    mixed_precision: bool = False,
-    on_step: Callable[[Progress], None] | None = None,
-    on_epoch: Callable[[nn.Module, TrainingState], None] | None = None,
-) -> tuple[Mapping[str, float], ...]:
-    """Train `model`, and leave it in inference mode: a line of figures for each epoch. Same seed and threads, same weights.
+def train(task: Task, model: nn.Module, settings: TrainingSettings) -> tuple[Mapping[str, float], ...]:
+    """Train `model`, and leave it in inference mode: a line of figures for each epoch.
 
-    resume    what `on_epoch` was given after an epoch; `model` has the weights of then
-    on_epoch  called by rank 0 after each epoch, with the model as it trains on
+    `model` has the weights to begin from; `settings.start` is not looked at.
     """
+    recipe, seed, resume = settings.recipe, settings.seed, settings.resume
     if len(task) < 2:
         raise BadData("training needs at least 2 images")
-    device = device or torch.device("cpu")
+    device = settings.device or torch.device("cpu")
     size, steps = min(recipe.batch, len(task)), max(1, len(task) // recipe.batch)
     set_bn_momentum(model, recipe.bn_momentum)
     model.to(device, memory_format=torch.channels_last if device.type == "cuda" else torch.preserve_format)  # type: ignore[call-overload]
-    optimization = Optimization(model, recipe, steps, device, mixed_precision)
+    optimization = Optimization(model, recipe, steps, device, settings.mixed_precision)
     history: list[Mapping[str, float]] = []
     best: Best | None = None
     if resume is not None:
@@ -136,8 +125,8 @@ def train(
                 outcome = task.outcome(forward, to_device(batch.images, device), batch.targets)
             skipped.count(optimization.step(outcome.loss), epoch)
             mean.add(outcome, len(batch.images))
-            if on_step is not None:
-                on_step(Progress(epoch, recipe.epochs, step, steps, mean.loss, mean.accuracy))
+            if settings.on_step is not None:
+                settings.on_step(Progress(epoch, recipe.epochs, step, steps, mean.loss, mean.accuracy))
         _require_numbers(model, epoch)
         mean.over_all_processes(device)
         seconds = time.monotonic() - began
@@ -146,9 +135,9 @@ def train(
         best = _better(best, finished, epoch, measured[task.score])
         figures = {"epoch": epoch, **mean.figures(), "skipped_steps": skipped.in_epoch, **measured, **task.figures()}
         history.append({**figures, "learning_rate": optimization.learning_rate, "images_per_s": mean.images / seconds})
-        if on_epoch is not None and rank() == 0:
+        if settings.on_epoch is not None and rank() == 0:
             state = TrainingState(epoch, recipe.as_dict(), seed, steps, optimization.state(), tuple(history), best)
-            on_epoch(model, state)
+            settings.on_epoch(model, state)
     undistribute(model)
     if sum(line["skipped_steps"] for line in history) == len(history) * steps:
         raise _diverged(recipe.epochs, "no step had finite gradients")

@@ -17,6 +17,7 @@ from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
 from flynet_tiny.flynet.training import loop
 from flynet_tiny.flynet.training.classification import Teacher, evaluate_classifier, train_classifier
 from flynet_tiny.flynet.training.recipe import Distillation, Recipe
+from flynet_tiny.flynet.training.settings import TrainingSettings
 from flynet_tiny.flynet.training.state import TrainingState
 
 CONFIG = FlyNetConfig(width=0.3, heads=2, resolution=16, classes=10, channels=1)
@@ -30,7 +31,7 @@ def small_digits():
 
 def test_a_short_training_learns_and_reports_every_step(small_digits):
     seen = []
-    model, metrics = train_classifier(CONFIG, *small_digits, recipe=Recipe(epochs=3), seed=0, on_step=seen.append)
+    model, metrics = train_classifier(CONFIG, *small_digits, TrainingSettings(Recipe(epochs=3), seed=0, on_step=seen.append))
     assert [(step.epoch, step.step) for step in seen] == [(epoch, step) for epoch in range(1, 4) for step in range(1, 9)]
     assert {(step.epochs, step.steps) for step in seen} == {(3, 8)}
     assert seen[-1].loss < 0.7 * seen[7].loss
@@ -43,7 +44,8 @@ def test_a_short_training_learns_and_reports_every_step(small_digits):
 def test_the_same_seed_gives_the_same_weights(small_digits):
     recipe = Recipe(epochs=2, batch=32)
     few = small_digits[0].first(64), small_digits[1].first(20)
-    first, second = (train_classifier(CONFIG, *few, recipe=recipe, seed=3)[0].state_dict() for _ in range(2))
+    settings = TrainingSettings(recipe, seed=3)
+    first, second = (train_classifier(CONFIG, *few, settings)[0].state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -53,13 +55,10 @@ def test_dropout_draws_anew_in_every_epoch_and_repeats_itself(small_digits):
     def seeds(seed):
         found = {}
         few = small_digits[0].first(64), small_digits[1].first(10)
-        train_classifier(
-            CONFIG,
-            *few,
-            recipe=Recipe(epochs=3, batch=32),
-            seed=seed,
-            on_step=lambda step: found.setdefault(step.epoch, torch.initial_seed()),
+        settings = TrainingSettings(
+            Recipe(epochs=3, batch=32), seed, on_step=lambda s: found.setdefault(s.epoch, torch.initial_seed())
         )
+        train_classifier(CONFIG, *few, settings)
         return found
 
     first = seeds(3)
@@ -78,7 +77,7 @@ def test_the_temperature_falls_to_the_configurations(small_digits):
     handle = nn.modules.module.register_module_forward_pre_hook(note)
     try:
         few = small_digits[0].first(128), small_digits[1].first(10)
-        model, _ = train_classifier(CONFIG, *few, recipe=Recipe(epochs=2, batch=32, temperature_start=10.0), seed=0)
+        model, _ = train_classifier(CONFIG, *few, TrainingSettings(Recipe(epochs=2, batch=32, temperature_start=10.0), seed=0))
     finally:
         handle.remove()
     distinct = list(dict.fromkeys(temperatures))
@@ -93,7 +92,7 @@ def test_weights_that_are_no_numbers_are_no_result(small_digits, recipe):
     """The very last step is followed by no loss that would tell."""
     few = small_digits[0].first(64), small_digits[1].first(20)
     with pytest.raises(Diverged, match=r"diverged in epoch 1 .*lower learning rate"):
-        train_classifier(CONFIG, *few, recipe=replace(recipe, learning_rate=1e30))
+        train_classifier(CONFIG, *few, TrainingSettings(replace(recipe, learning_rate=1e30)))
 
 
 def test_training_starts_from_given_weights(small_digits):
@@ -101,7 +100,8 @@ def test_training_starts_from_given_weights(small_digits):
     few = small_digits[0].first(64), small_digits[1].first(20)
     first = build(CONFIG, seed=9)
     noisy = replace(CONFIG, quantization_levels=6)
-    model, _ = train_classifier(noisy, *few, recipe=Recipe(epochs=1, learning_rate=1e-12, weight_decay=0.0), seed=0, start=first)
+    settings = TrainingSettings(Recipe(epochs=1, learning_rate=1e-12, weight_decay=0.0), start=first)
+    model, _ = train_classifier(noisy, *few, settings)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter, first.get_parameter(name))
     assert model.config.quantization_levels == 6
@@ -111,7 +111,7 @@ def test_training_starts_from_given_weights(small_digits):
 def test_data_smaller_than_a_batch_is_one_batch(small_digits, images):
     seen = []
     train_classifier(
-        CONFIG, small_digits[0].first(images), small_digits[1].first(5), recipe=Recipe(epochs=1), on_step=seen.append
+        CONFIG, small_digits[0].first(images), small_digits[1].first(5), TrainingSettings(Recipe(epochs=1), on_step=seen.append)
     )
     assert len(seen) == 1
 
@@ -141,7 +141,7 @@ def test_the_last_statistics_do_not_depend_on_the_recipes_batch(small_digits, mo
     """In batches of few images the variance is too small."""
     sizes = []
     monkeypatch.setattr(loop, "estimate_bn_statistics", lambda model, batches: sizes.extend(len(batch) for batch in batches))
-    train_classifier(CONFIG, small_digits[0].first(100), small_digits[1].first(5), recipe=Recipe(epochs=1, batch=4))
+    train_classifier(CONFIG, small_digits[0].first(100), small_digits[1].first(5), TrainingSettings(Recipe(epochs=1, batch=4)))
     assert sizes == [64, 36]
 
 
@@ -165,14 +165,15 @@ def test_estimation_from_nothing_is_refused():
 
 def test_images_that_do_not_fit_the_network_are_refused(small_digits):
     good, held_out = small_digits
+    settings = TrainingSettings(Recipe())
     with pytest.raises(BadData, match=r"takes \[3, 16, 16\]"):
-        train_classifier(FlyNetConfig(width=0.3, resolution=16, classes=10), good, held_out)
+        train_classifier(FlyNetConfig(width=0.3, resolution=16, classes=10), good, held_out, settings)
     with pytest.raises(BadData, match="classes"):
-        train_classifier(FlyNetConfig(width=0.3, resolution=16, classes=4, channels=1), good, held_out)
+        train_classifier(FlyNetConfig(width=0.3, resolution=16, classes=4, channels=1), good, held_out, settings)
     with pytest.raises(BadData, match="labelled"):
-        train_classifier(CONFIG, ImageSet(good.images, None), held_out)
+        train_classifier(CONFIG, ImageSet(good.images, None), held_out, settings)
     with pytest.raises(BadData, match="at least 2 images"):
-        train_classifier(CONFIG, good.first(1), held_out)
+        train_classifier(CONFIG, good.first(1), held_out, settings)
     with pytest.raises(BadData, match="no labels"):
         evaluate_classifier(build(CONFIG, 0), ImageSet(good.images, None))
 
@@ -203,7 +204,7 @@ def test_each_epochs_figure_is_of_the_network_that_would_be_saved(small_digits):
         states.append(state)
         models.append(copy.deepcopy(model))
 
-    trained, metrics = train_classifier(CONFIG, few, small_digits[1], recipe=recipe, on_epoch=keep)
+    trained, metrics = train_classifier(CONFIG, few, small_digits[1], TrainingSettings(recipe, on_epoch=keep))
     for state, model in zip(states, models, strict=True):
         temperatures = {module.temperature for module in model.modules() if isinstance(module, EcaSoftmax)}
         assert (temperatures == {1.0}) == (state.epoch == 3)  # it is measured with the one of inference all the same
@@ -230,7 +231,7 @@ def test_the_best_epoch_is_kept_the_later_of_equals(small_digits, monkeypatch):
     monkeypatch.setattr("flynet_tiny.flynet.training.classification.evaluate_classifier", lambda *_: next(scores))
     few = small_digits[0].first(64), small_digits[1].first(5)
     best = []
-    train_classifier(CONFIG, *few, recipe=Recipe(epochs=5), on_epoch=lambda _, state: best.append(state.best))
+    train_classifier(CONFIG, *few, TrainingSettings(Recipe(epochs=5), on_epoch=lambda _, state: best.append(state.best)))
     assert [(one.epoch, one.score) for one in best] == [(1, 0.2), (2, 0.9), (2, 0.9), (4, 0.9), (4, 0.9)]
     assert best[1].weights is best[2].weights
     assert not torch.equal(best[1].weights["stem.conv.weight"], best[4].weights["stem.conv.weight"])
@@ -245,9 +246,10 @@ def test_a_resumed_training_has_the_best_epoch_of_an_uninterrupted_one(small_dig
     def keep(model, state):
         kept.append((copy.deepcopy(model), TrainingState.from_dict(copy.deepcopy(state.as_dict()))))
 
-    whole, metrics = train_classifier(CONFIG, few, small_digits[1], recipe=recipe, on_epoch=keep)
+    whole, metrics = train_classifier(CONFIG, few, small_digits[1], TrainingSettings(recipe, on_epoch=keep))
     start, resume = kept[stopped - 1]
-    resumed, again = train_classifier(CONFIG, few, small_digits[1], recipe=recipe, start=start, resume=resume, on_epoch=keep)
+    settings = TrainingSettings(recipe, start=start, resume=resume, on_epoch=keep)
+    resumed, again = train_classifier(CONFIG, few, small_digits[1], settings)
     assert again == metrics
     assert all(torch.equal(resumed.state_dict()[name], values) for name, values in whole.state_dict().items())
     first, last = kept[2][1].best, kept[-1][1].best
@@ -258,7 +260,8 @@ def test_a_resumed_training_has_the_best_epoch_of_an_uninterrupted_one(small_dig
 def test_a_best_epoch_of_another_network_is_refused(small_digits):
     few, recipe = lagging(small_digits[0], 64)
     kept = []
-    model, _ = train_classifier(CONFIG, few, small_digits[1], recipe=recipe, on_epoch=lambda m, s: kept.append(s.as_dict()))
+    settings = TrainingSettings(recipe, on_epoch=lambda m, s: kept.append(s.as_dict()))
+    model, _ = train_classifier(CONFIG, few, small_digits[1], settings)
     for damage in (
         lambda best: best["weights"].pop("stem.conv.weight"),
         lambda best: best["weights"].update({"stem.conv.weight": torch.zeros(1)}),
@@ -267,7 +270,8 @@ def test_a_best_epoch_of_another_network_is_refused(small_digits):
         values = copy.deepcopy(kept[0])
         damage(values["best"])
         with pytest.raises(BadCheckpoint, match="best epoch is of another network"):
-            train_classifier(CONFIG, few, small_digits[1], recipe=recipe, start=model, resume=TrainingState.from_dict(values))
+            resumed = TrainingSettings(recipe, start=model, resume=TrainingState.from_dict(values))
+            train_classifier(CONFIG, few, small_digits[1], resumed)
     for best in (None, {}, {"epoch": "x", "score": 1, "weights": {}}, {"epoch": 1, "score": 0.5, "weights": 7}):
         with pytest.raises(BadCheckpoint, match="state is damaged"):
             TrainingState.from_dict({**kept[0], "best": best})

@@ -19,6 +19,7 @@ from flynet_tiny.flynet.networks.presets import preset
 from flynet_tiny.flynet.training.detection import evaluate_detector, train_detector
 from flynet_tiny.flynet.training.precision import half_precision
 from flynet_tiny.flynet.training.recipe import Optimizer, Schedule, paper_detection_recipe, small_detection_recipe
+from flynet_tiny.flynet.training.settings import TrainingSettings
 from flynet_tiny.flynet.training.state import TrainingState
 
 from ..detection.coco_pictures import draw_coco
@@ -67,7 +68,7 @@ def drawn(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(drawn):
     config = DetectorConfig(SMALL, 2)
-    return train_detector(config, *drawn, recipe=small_detection_recipe().changed(epochs=12))
+    return train_detector(config, *drawn, TrainingSettings(small_detection_recipe().changed(epochs=12)))
 
 
 def test_training_finds_the_shapes(drawn, trained):
@@ -90,19 +91,17 @@ def test_a_detector_comes_back_from_its_checkpoint(tmp_path, drawn, trained):
 def test_a_pretrained_backbone_is_taken(drawn):
     network = build(SMALL, 5)
     recipe = replace(paper_detection_recipe(), epochs=1, batch=24, learning_rate=1e-12, weight_decay=0.0)
-    model, _ = train_detector(DetectorConfig(SMALL, 2), *drawn, recipe=recipe, start=network)
+    model, _ = train_detector(DetectorConfig(SMALL, 2), *drawn, TrainingSettings(recipe, start=network))
     torch.testing.assert_close(model.pyramid.body.stem.conv.weight, network.stem.conv.weight)
     with pytest.raises(UsageError, match="the backbone flynet-h1"):
-        train_detector(DetectorConfig(replace(SMALL, heads=1), 2), *drawn, recipe=recipe, start=network)
+        train_detector(DetectorConfig(replace(SMALL, heads=1), 2), *drawn, TrainingSettings(recipe, start=network))
 
 
 def test_the_learning_rate_falls_at_the_milestones(drawn):
     rates = []
     recipe = replace(small_detection_recipe(), epochs=3, batch=12, milestones=(1, 2))
-    train_detector(
-        DetectorConfig(replace(SMALL, resolution=32), 2), drawn[0], drawn[1], recipe=recipe,
-        on_epoch=lambda _, state: rates.append(state.history[-1]["learning_rate"]),
-    )  # fmt: skip
+    settings = TrainingSettings(recipe, on_epoch=lambda _, state: rates.append(state.history[-1]["learning_rate"]))
+    train_detector(DetectorConfig(replace(SMALL, resolution=32), 2), *drawn, settings)
     assert rates == pytest.approx([2e-4, 2e-5, 2e-5])  # after an epoch: of the next one's first step
 
 
@@ -114,9 +113,9 @@ def test_a_resumed_detector_is_the_uninterrupted_one(drawn):
     def keep(model, state):
         kept.append((copy.deepcopy(model), TrainingState.from_dict(copy.deepcopy(state.as_dict()))))
 
-    whole, metrics = train_detector(config, *drawn, recipe=recipe, on_epoch=keep)
+    whole, metrics = train_detector(config, *drawn, TrainingSettings(recipe, on_epoch=keep))
     start, resume = kept[0]
-    resumed, again = train_detector(config, *drawn, recipe=recipe, start=start, resume=resume, on_epoch=keep)
+    resumed, again = train_detector(config, *drawn, TrainingSettings(recipe, start=start, resume=resume, on_epoch=keep))
     assert again == metrics
     assert all(torch.equal(resumed.state_dict()[name], value) for name, value in whole.state_dict().items())
     *_, (_, last), (_, _), (_, last_again) = kept
@@ -127,14 +126,14 @@ def test_a_detector_trains_in_mixed_precision(drawn):
     """On a processor that computes bfloat16; on any other in float32, and not in an emulation whose gradients are NaN."""
     config = DetectorConfig(replace(SMALL, resolution=32), 2)
     recipe = small_detection_recipe().changed(epochs=1, batch=12)
-    exact, mixed = (train_detector(config, *drawn, recipe=recipe, mixed_precision=on)[1].loss for on in (False, True))
+    exact, mixed = (train_detector(config, *drawn, TrainingSettings(recipe, mixed_precision=on))[1].loss for on in (False, True))
     assert mixed == pytest.approx(exact, rel=0.05)
     assert (mixed == exact) == (half_precision(torch.device("cpu")) is None)
 
 
 def test_another_number_of_classes_is_refused(drawn):
     with pytest.raises(BadData, match="classes"):
-        train_detector(DetectorConfig(SMALL, 3), *drawn)
+        train_detector(DetectorConfig(SMALL, 3), *drawn, TrainingSettings(paper_detection_recipe()))
 
 
 def test_the_papers_schedule():

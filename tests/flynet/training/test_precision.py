@@ -19,6 +19,7 @@ from flynet_tiny.flynet.training.loop import MOST_SKIPPED_IN_A_ROW
 from flynet_tiny.flynet.training.optimization import Optimization
 from flynet_tiny.flynet.training.precision import computes_bfloat16, half_precision
 from flynet_tiny.flynet.training.recipe import Optimizer, Recipe, Schedule
+from flynet_tiny.flynet.training.settings import TrainingSettings
 
 CPU = torch.device("cpu")
 AVX512 = {"architecture": "x86_64", "avx2": True, "avx512_f": True, "avx512_vnni": True, "avx512_bf16": False, "amx_bf16": False}
@@ -139,7 +140,9 @@ def test_some_bad_steps_are_counted_and_the_training_goes_on(images: ImageSet, m
     lines: list[Any] = []
     spoil(monkeypatch, range(3, 8))
     recipe = Recipe(epochs=3, batch=4)
-    model, _ = train_classifier(CONFIG, images, images, recipe=recipe, on_epoch=lambda _, state: lines.append(state.history[-1]))
+    model, _ = train_classifier(
+        CONFIG, images, images, TrainingSettings(recipe, on_epoch=lambda _, state: lines.append(state.history[-1]))
+    )
     assert [line["skipped_steps"] for line in lines] == [1, 4, 0]
     assert all(bool(values.isfinite().all()) for values in model.state_dict().values())
 
@@ -150,4 +153,4 @@ def test_bad_steps_in_a_row_are_a_divergence(images: ImageSet, monkeypatch: pyte
     spoil(monkeypatch, range(10**6))
     where = f"epoch {MOST_SKIPPED_IN_A_ROW // 4} .*steps in a row" if epochs > 2 else "epoch 2 .*no step had finite gradients"
     with pytest.raises(Diverged, match=where):
-        train_classifier(CONFIG, images, images, recipe=replace(Recipe(batch=4), epochs=epochs))
+        train_classifier(CONFIG, images, images, TrainingSettings(replace(Recipe(batch=4), epochs=epochs)))
