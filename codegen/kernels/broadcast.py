@@ -6,10 +6,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .base import ShapeValue, Sharing, elementwise_schedule
-from .parameters import code, size
+from .base import Sharing, elementwise_schedule
+from .parameters import code, data
 
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PairLoops:
+    """Parameters of the macro `pair_loops`: a nest whose `run` is 0 where there is one run only, of `count` elements."""
+
+    sizes: Shape = code()
+    strides0: Shape = code()
+    strides1: Shape = code()
+    run: int = code()
+    step0: int = code()
+    step1: int = code()
+    count: int | None = data()
 
 
 @dataclass(frozen=True)
@@ -38,37 +51,17 @@ class BroadcastNest:
 
     @property
     def loops(self) -> PairLoops:
-        """The nest as parameters of a kernel."""
-        run, count = (self.run, None) if self.sizes else (0, self.run)
-        return PairLoops(self.sizes, self.strides0, self.strides1, run, self.step0, self.step1, count)
-
-    def as_shape(self) -> Mapping[str, ShapeValue]:
-        """What of the nest is part of the code; one run is not: its length is the layer's `count`."""
-        return {
-            "sizes": self.sizes,
-            "strides0": self.strides0,
-            "strides1": self.strides1,
-            "run": self.run if self.sizes else 0,
-            "step0": self.step0,
-            "step1": self.step1,
-        }
-
-    def scalars(self) -> Mapping[str, int]:
-        """The layer's numbers that belong to `as_shape`."""
-        return {} if self.sizes else {"count": self.run}
-
-
-@dataclass(frozen=True)
-class PairLoops:
-    """What `pair_loops` of templates/kernels/loops.j2 takes: a nest; without outer loops `run` is 0, and `count` the run."""
-
-    sizes: Shape = code()
-    strides0: Shape = code()
-    strides1: Shape = code()
-    run: int = code()
-    step0: int = code()
-    step1: int = code()
-    count: int | None = size()
+        """The parameters of `pair_loops`: a single run's length is data, all layers without broadcasting share their function."""
+        nested = bool(self.sizes)
+        return PairLoops(
+            self.sizes,
+            self.strides0,
+            self.strides1,
+            self.run if nested else 0,
+            self.step0,
+            self.step1,
+            None if nested else self.run,
+        )
 
 
 def broadcast_nest(shape0: Shape, shape1: Shape) -> BroadcastNest:

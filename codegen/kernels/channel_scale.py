@@ -9,17 +9,13 @@ from ..fixed_point import mul_multiplier
 from ..ir import ClampAttrs, Graph, Op
 from .exact import ProductRequant, fit_product_requant
 from .mul import pair_products
-from .parameters import code, data, group
+from .parameters import data, group
 
 
 @dataclass(frozen=True)
 class ScaleNumbers:
-    """The MUL's arithmetic: requant((map + maps_offset) * (coefficient + coefficients_offset)).
+    """The MUL's arithmetic: requant((map + maps_offset) * (coefficient + coefficients_offset))."""
 
-    has_table  a table of a channel's 256 products is made first: pays on large maps
-    """
-
-    has_table: bool = code()
     maps_offset: int = data()
     coefficients_offset: int = data()
     requant: ProductRequant = group()
@@ -27,11 +23,15 @@ class ScaleNumbers:
 
 @dataclass(frozen=True)
 class ChannelScale:
-    """The MUL's operands by name, and its arithmetic."""
+    """The MUL's operands by name, and its arithmetic.
+
+    has_table  a table of a channel's 256 products is made first: pays on large maps
+    """
 
     maps: str
     coefficients: str
     numbers: ScaleNumbers
+    has_table: bool
 
 
 def channel_scale(mul: Op, graph: Graph, costs: Costs) -> ChannelScale:
@@ -43,5 +43,5 @@ def channel_scale(mul: Op, graph: Graph, costs: Costs) -> ChannelScale:
     requant = fit_product_requant(pair_products(maps, coefficients), factor, scaled.zero_point, *bounds)
     pixels = maps.num_elements // coefficients.num_elements
     has_table = costs.scale_lookup + costs.product_table / pixels < costs.scale_product + requant.sign_correction
-    numbers = ScaleNumbers(has_table, -maps.zero_point, -coefficients.zero_point, requant)
-    return ChannelScale(maps.name, coefficients.name, numbers)
+    numbers = ScaleNumbers(-maps.zero_point, -coefficients.zero_point, requant)
+    return ChannelScale(maps.name, coefficients.name, numbers, has_table)

@@ -27,8 +27,8 @@ import numpy.typing as npt
 from ..build import Build
 from ..ir import Window
 from .base import ConstArray, KernelCall, RowSchedule, SamePlace, ShapeValue, Sharing, untyped_call
+from .channel_scale import ChannelScale
 from .convolution import Convolution, clamped_table, window_shape
-from .gate import Gate
 from .requantization import Requantization, accumulator_bounds, requantization
 
 Int32 = npt.NDArray[np.int32]
@@ -57,13 +57,13 @@ def depthwise_call(
     source: str,
     results: tuple[str, ...],
     build: Build,
-    gate: Gate | None = None,
+    scale: ChannelScale | None = None,
     heads_of_second: int = 0,
 ) -> KernelCall:
     """The kernel of a depthwise convolution with `heads` filters a channel; `is_max` keeps the largest output of these.
 
-    conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a gate, `source` are the maps before it. The outputs of the last
-    `heads_of_second` filters of each channel go to the second of two results.
+    conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a channel scale, `source` are the maps before it. The outputs of
+    the last `heads_of_second` filters of each channel go to the second of two results.
     """
     requant, is_tied = _requantization(conv, heads, is_max)
     plane = plane_of(conv, build.bands.count)
@@ -83,7 +83,7 @@ def depthwise_call(
         "clamp_low": clamps and conv.activation_min > -128,
         "clamp_high": clamps and conv.activation_max < 127,
         "heads_of_second": heads_of_second,
-        "is_gated": gate is not None,
+        "is_gated": scale is not None,
         "is_striped": is_striped,
         "from_end": is_striped and build.bands.from_end,
     }
@@ -100,11 +100,24 @@ def depthwise_call(
     shape["taps_words"] = taps_words
     scratch_bytes = plane.size_bytes + 4 * taps_words
     inputs: tuple[str, ...] = (source,)
-    if gate is not None:
-        shape |= gate.shape
-        scalars |= gate.scalars
-        inputs = (source, gate.coefficients)
-        scratch_bytes += 256 if gate.has_table else 0
+    if scale is not None:
+        numbers, product = scale.numbers, scale.numbers.requant
+        shape |= {
+            "has_gate_table": scale.has_table,
+            "left": product.left,
+            "right": product.right,
+            "sign_correction": product.sign_correction,
+            "low": product.low,
+            "high": product.high,
+        }
+        scalars |= {
+            "gate_offset0": numbers.maps_offset,
+            "gate_offset1": numbers.coefficients_offset,
+            "gate_multiplier": product.multiplier,
+            "gate_output_offset": product.offset,
+        }
+        inputs = (source, scale.coefficients)
+        scratch_bytes += 256 if scale.has_table else 0
     arrays = [ConstArray("weights", stream)]
     if conv.table is not None:
         arrays.append(ConstArray("table", clamped_table(conv)))

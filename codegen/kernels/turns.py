@@ -9,13 +9,13 @@ from .parameters import code, size
 
 @dataclass(frozen=True)
 class Turns:
-    """`turns` times the loop's code `steps` times, then `rest` times by itself."""
+    """`turns` times the loop's code `steps` times, a power of two, then `rest` times by itself."""
 
-    steps: int = code()
+    shift: int = code()
     turns: int = size()
     rest: int = size()
 
 
 def in_turns(count: int, steps: int) -> Turns:
     """`count` times, `steps` of them in one turn."""
-    return Turns(steps, *divmod(count, steps))
+    return Turns(steps.bit_length() - 1, *divmod(count, steps))
