@@ -199,7 +199,7 @@ def test_a_training_goes_on_with_its_own_options_alone_and_is_not_lost_to_anothe
     interrupt(request(pictures, out), 4)
     kept = (tmp_path / "net.pt.resume").read_bytes()
     with pytest.raises(UsageError, match="begun without --amp, not with --amp; give the same options"):
-        train_network(request(pictures, out, resume=True, mixed_precision=True))
+        train_network(request(pictures, out, resume=True, hardware=Hardware(mixed_precision=True)))
     train_network(request(pictures, tmp_path / "teacher.pt", replace(RECIPE, epochs=1)))
     with pytest.raises(UsageError, match=r"begun without --teacher, not with --teacher .*teacher\.pt"):
         train_network(request(pictures, out, resume=True, teacher=TeacherRequest(str(tmp_path / "teacher.pt"))))
