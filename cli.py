@@ -19,7 +19,7 @@ from .quoting import for_terminal, shorten, visible
 if TYPE_CHECKING:
     from .deploy.network import NetworkRequest
     from .deploy.request import DeploymentRequest
-    from .flynet.pixels import Pixels
+    from .flynet.data.pixels import Pixels
 
 _FILE_CHARACTERS = 200  # of a name in a message
 
@@ -114,7 +114,7 @@ def _network_request(**options: Any) -> NetworkRequest:
 
 
 def _chosen_pixels(pixels: str | None, mean: str | None, std: str | None) -> Pixels | None:
-    from .flynet.pixels import choose_pixels
+    from .flynet.data.pixels import choose_pixels
 
     return choose_pixels(pixels, mean, std)
 
@@ -347,7 +347,7 @@ def train(
     processes: torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
     """
     from .deploy.network import NetworkRequest
-    from .flynet.recipe import Distillation
+    from .flynet.training.recipe import Distillation
     from .learn.training import train_network
     from .learn.training_run import TrainingRequest
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..codegen.build import build_for
 from ..codegen.compiler import compile_graph
 from ..codegen.ir import Graph
 from ..codegen.reference import run
@@ -61,7 +62,7 @@ class Measured:
 
 def measure(name: str, graph: Graph, target: Target, sha256: str = "") -> Measured:
     """Build a graph for a chip, run it emulated on noise, compare its outputs with the reference, and count."""
-    compiled = compile_graph(graph, "0" * 64, target.name)
+    compiled = compile_graph(graph, "0" * 64, build_for(target))
     library = compiled.library
     rng = np.random.default_rng(INPUT_SEED)
     inputs = {n: rng.integers(-128, 128, graph.tensor(n).shape, np.int8) for n in graph.inputs}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from .kernels.base import C_TYPES
 
+LINE_WIDTH = 120
 VALUES_PER_LINE = {"int8": 20, "uint8": 20, "int16": 14, "uint16": 14, "int32": 8, "uint32": 8}
 
 
@@ -35,6 +40,22 @@ def c_float(value: float) -> str:
     return f"{text}f"
 
 
+def block_comment(paragraphs: Sequence[str], indent: int = 0, width: int = LINE_WIDTH) -> str:
+    """A comment whose paragraphs each begin a line; the first line's indentation is the caller's."""
+    lines = [line for text in paragraphs for line in textwrap.wrap(text, width - indent - 6, break_on_hyphens=False)]
+    return "/* " + f"\n{' ' * indent} * ".join(lines) + " */"
+
+
+def wrapped(statement: str, indent: int, width: int = LINE_WIDTH) -> str:
+    """A statement over as many lines as it needs, broken behind commas and operators; the first is indented by the caller."""
+    lines = [""]
+    for part in re.split(r"(?<=, )|(?<= [+?:] )", statement):
+        if len(lines[-1]) + len(part.rstrip()) > width - indent - 4 * (len(lines) > 1) and lines[-1]:
+            lines.append("")
+        lines[-1] += part
+    return f"\n{' ' * (indent + 4)}".join(line.rstrip() for line in lines)
+
+
 def shape_text(shape: tuple[int, ...]) -> str:
     """[1,56,56,8]"""
     return "[" + ",".join(str(d) for d in shape) + "]"
@@ -43,12 +64,15 @@ def shape_text(shape: tuple[int, ...]) -> str:
 def tidy(code: str) -> str:
     """C with the indentation that its braces ask for and without blank lines: templates may then ignore both.
 
-    One statement a line; a line that starts with `*` continues a comment.
+    A line that starts with `*` continues a comment, one behind an open parenthesis a statement.
     """
-    lines, depth = [], 0
+    lines, depth, open_parentheses = [], 0, 0
     for line in (line.strip() for line in code.splitlines()):
         if line:
             outer = depth - line.startswith("}")
-            lines.append("  " * outer + " " * line.startswith("* ") + line)
+            further = " " if line.startswith("* ") else "    " if open_parentheses else ""
+            indent = 2 * outer + len(further)
+            lines.append(" " * indent + (line if line.startswith(("* ", "/*")) else wrapped(line, indent)))
             depth += line.count("{") - line.count("}")
+            open_parentheses += line.count("(") - line.count(")") if not line.startswith(("* ", "/*")) else 0
     return "\n".join(lines)

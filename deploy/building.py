@@ -37,7 +37,7 @@ def link(library: CLibrary, plan: DeploymentPlan, folder: Path, host: HostLibrar
     try:
         return fit_firmware(
             library, plan.target, project, expected_hash, board=board, library_folder="..",
-            optimization=plan.effort.compiler_flag,
+            optimization=plan.build.level.compiler_flag,
         )  # fmt: skip
     except BaseException:
         shutil.rmtree(project, ignore_errors=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..codegen.compiler import compile_tflite, require_possible
-from ..codegen.least_memory import require_flash_for_weights
+from ..codegen.schedule.least_memory import require_flash_for_weights
 from ..codegen.text import format_graph, format_plan
 from ..errors import BadData
 from ..folders.manifest import Kind
@@ -119,7 +119,7 @@ def _deployed(model: QuantizedModel, plan: DeploymentPlan, request: DeploymentRe
 
 
 def _emitted(model: QuantizedModel, plan: DeploymentPlan, emit: Emit) -> str:
-    compiled = compile_tflite(model.tflite, model.name, plan.target.name, plan.effort)
+    compiled = compile_tflite(model.tflite, model.name, plan.build)
     if emit is Emit.IR:
         return format_graph(compiled.source_graph) + "\n" + format_graph(compiled.graph)
     if emit is Emit.PLAN:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
+from ..codegen.build import LEVELS
 from ..codegen.c_library import CLibrary
 from ..codegen.compiler import Compiled, compile_tflite
-from ..codegen.kernels.effort import EFFORTS
 from ..codegen.stack_bytes import without_stack_bytes
 from ..codegen.targets import Placement, Target, get_target, place
 from ..errors import BadData, OverBudget, UnknownTarget
@@ -89,10 +89,10 @@ def read_contents(folder: Path) -> Contents:
         target = get_target(report.target.name)
     except UnknownTarget as error:
         raise BadData(f"{report_name} is damaged: {error}") from error
-    if report.target.optimize not in EFFORTS:
+    if report.target.optimize not in LEVELS:
         raise BadData(f"{report_name} is damaged: it names no way to optimize")
     plan = DeploymentPlan(target, emulate=True, optimize=report.target.optimize)
-    compiled = compile_tflite(tflite, _library_name(folder, manifest), target.name, plan.effort)
+    compiled = compile_tflite(tflite, _library_name(folder, manifest), plan.build)
     library = _own_library(folder, compiled.library, found)
     return Contents(folder, tflite, replace(compiled, library=library), plan, report, found)
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from ..codegen.ir import Tensor
 from ..errors import BadData, UsageError
 from ..firmware.toolchain import Tool, require_tools
-from ..flynet.data import centre_crop, normalise
-from ..flynet.picture_file import read_image
-from ..flynet.pixels import Pixels
+from ..flynet.data.images import centre_crop, normalise
+from ..flynet.data.picture_file import read_image
+from ..flynet.data.pixels import Pixels
 from ..folders.regular_file import read_regular
 from ..quoting import ForeignText
 from ..verify.qemu import run_emulated

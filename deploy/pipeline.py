@@ -56,7 +56,7 @@ def require_deployment_tools(plan: DeploymentPlan) -> None:
 def deploy_model(model: QuantizedModel, plan: DeploymentPlan, folder: Path, reporter: Reporter) -> Deployed:
     """Compile, link, prove and report a model; everything is written below `folder`."""
     with reporter.step("compile") as step:
-        compiled = compile_tflite(model.tflite, model.name, plan.target.name, plan.effort)
+        compiled = compile_tflite(model.tflite, model.name, plan.build)
         _write_models(model, compiled, folder)
         write_library(compiled.library, folder)
         step.say(
@@ -162,21 +162,21 @@ def _require_self_test(result: SelfTest) -> None:
 def _accuracy(deployment: _Deployment, labelled: LabelledInputs, linked: FittedFirmware | None, progress: Progress) -> Accuracy:
     """Shares of held-out images that the C gets right; raises `NumbersDiffer` where host and board give other outputs."""
     library = deployment.compiled.library
-    (name,), (output,) = library.input_names, library.output_names[:1]
-    sets = [{name: image} for image in labelled.inputs]
+    (given,), (output, *_) = library.inputs, library.outputs
+    sets = [{given.name: image} for image in labelled.inputs]
 
     def share_right(results: Sequence[SetResult]) -> float:
-        return float(np.mean([int(np.argmax(result.outputs[output])) for result in results] == labelled.labels))
+        return float(np.mean([int(np.argmax(result.outputs[output.name])) for result in results] == labelled.labels))
 
     on_host = deployment.host.run_many(sets, trace=False)
     emulated = None
     if linked is not None:
         run = run_emulated(linked.firmware, library, sets, trace=False, count=False, timeout_s=600, progress=progress)
         for index, (left, right) in enumerate(zip(on_host, run.sets, strict=True)):
-            for tensor in library.output_names:
-                if not np.array_equal(left.outputs[tensor], right.outputs[tensor]):
+            for port in library.outputs:
+                if not np.array_equal(left.outputs[port.name], right.outputs[port.name]):
                     raise NumbersDiffer(
-                        f"held-out image {index}: {tensor} differs between the C on the host and the emulated board"
+                        f"held-out image {index}: {port.name} differs between the C on the host and the emulated board"
                     )
         emulated = share_right(run.sets)
     return Accuracy(len(sets), share_right(on_host), emulated, labelled.float_accuracy)

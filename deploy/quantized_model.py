@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..codegen.kernels.effort import EFFORTS, Effort
+from ..codegen.build import LEVELS, Build, build_for
 from ..codegen.targets import Target
 from ..report.schema import FineTuning, LayerSqnr, NotDone
 
@@ -57,5 +57,5 @@ class DeploymentPlan:
     optimize: str = "balanced"
 
     @property
-    def effort(self) -> Effort:
-        return EFFORTS[self.optimize]
+    def build(self) -> Build:
+        return build_for(self.target, LEVELS[self.optimize])

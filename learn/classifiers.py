@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.ir import Graph
-from ..codegen.least_memory import require_host_memory
+from ..codegen.schedule.least_memory import require_host_memory
 from ..deploy.console import Reporter
 from ..deploy.contents import built_firmware, host_library, read_contents, require_firmware
 from ..deploy.extras import require_torch
@@ -71,7 +71,7 @@ def _checkpoint(model: Path) -> Iterator[Classifier]:
     import torch
 
     from ..flynet.checkpoint import load_checkpoint
-    from ..flynet.detector_config import DetectorConfig
+    from ..flynet.detection.detector_config import DetectorConfig
 
     network, metadata = load_checkpoint(model)
     config = metadata.config

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..build import Build
 from ..ir import Graph, Op, ReduceAttrs
 from .base import KernelCall
-from .reduction import reduction_nest
+from .parameters import KernelParameters, group
+from .reduction import ReductionNest, reduction_nest
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+@dataclass(frozen=True, eq=False)
+class ReduceMax(KernelParameters):
+    """The largest of the elements that meet in one output."""
+
+    template: ClassVar[str] = "reduce_max"
+    nest: ReductionNest = group()
+
+    @property
+    def summary(self) -> str:
+        return f"The largest of {self.nest.count} elements each."
+
+
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a REDUCE_MAX."""
     assert isinstance(op.attrs, ReduceAttrs)
     source = graph.tensor(op.inputs[0])
     nest = reduction_nest(source.shape, op.attrs.axes)
-    return KernelCall(
-        template="reduce_max",
-        shape=nest.as_shape(),
-        inputs=(source.name,),
-        outputs=(op.output,),
-        sharing=nest.sharing(source.name),
-    )
+    return KernelCall(ReduceMax(nest), (source.name,), (op.output,), sharing=nest.sharing(source.name))

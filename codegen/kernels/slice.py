@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
+from ..build import Build
 from ..ir import Graph, Op, SliceAttrs, TransposeAttrs
 from .base import KernelCall, RowSchedule, Sharing
+from .parameters import KernelParameters, code, size
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+@dataclass(frozen=True, eq=False)
+class Slice(KernelParameters):
+    """Loops of `sizes` and `strides` over runs of `run` elements, `run_step` apart, from element `start`."""
+
+    template: ClassVar[str] = "slice"
+    start: int = size()
+    sizes: tuple[int, ...] = code()
+    strides: tuple[int, ...] = code()
+    run: int = code()
+    run_step: int = code()
+
+    @property
+    def summary(self) -> str:
+        apart = "" if self.run_step == 1 else f", {self.run_step} apart"
+        return f"Moves runs of {self.run} elements{apart}."
+
+
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a SLICE or STRIDED_SLICE; strides may be negative."""
     assert isinstance(op.attrs, SliceAttrs)
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
@@ -22,7 +43,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
     return _call(op, start, axes, {source.name: schedule} if moves_down else {})
 
 
-def select_transpose(op: Op, graph: Graph) -> KernelCall:
+def select_transpose(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a TRANSPOSE; one that moves nothing may stay in place."""
     assert isinstance(op.attrs, TransposeAttrs)
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
@@ -53,16 +74,5 @@ def _merged(axes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _call(op: Op, start: int, axes: list[tuple[int, int]], sharing: Mapping[str, Sharing]) -> KernelCall:
     run, run_step = axes[0] if axes else (1, 1)
     outer = axes[:0:-1]
-    return KernelCall(
-        template="slice",
-        shape={
-            "start": start,
-            "sizes": tuple(size for size, _ in outer),
-            "strides": tuple(step for _, step in outer),
-            "run": run,
-            "run_step": run_step,
-        },
-        inputs=(op.inputs[0],),
-        outputs=(op.output,),
-        sharing=sharing,
-    )
+    parameters = Slice(start, tuple(size for size, _ in outer), tuple(step for _, step in outer), run, run_step)
+    return KernelCall(parameters, (op.inputs[0],), (op.output,), sharing=sharing)

@@ -15,7 +15,7 @@ from flynet_tiny.deploy.commands import compile_model
 from flynet_tiny.deploy.emulate_folder import emulate_folder
 from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.errors import BadData, UsageError
-from flynet_tiny.flynet.pixels import choose_pixels
+from flynet_tiny.flynet.data.pixels import choose_pixels
 
 from ..small_models import mdw_max_out
 

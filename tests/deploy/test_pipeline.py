@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.deploy.commands import compile_model, print_report
 from flynet_tiny.deploy.emulate_folder import emulate_folder
@@ -113,7 +114,7 @@ def test_page_shows_the_verdict(deployed: Path, report: dict) -> None:
 
 
 def test_page_says_what_was_rewritten_and_what_a_judge_left_out() -> None:
-    source = compile_tflite(attention_block(seed=3), "net", "stm32f412")
+    source = compile_tflite(attention_block(seed=3), "net", build_named("stm32f412"))
     facts = ModelFacts("net", 1, 1, (1,), 1, None, "0" * 64, 1, ((1,),), notes=("12 operators folded <b>", "LiteRT got a copy"))
     pairs = (
         Verification("onnxruntime = litert", 0, 0, 0, 0, 19, "its exponentials sum to 512"),

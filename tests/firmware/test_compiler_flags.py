@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import Compiled, compile_tflite
 from flynet_tiny.codegen.reference import run
 from flynet_tiny.codegen.targets import get_target
@@ -32,7 +33,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    compiled = compile_tflite(attention_block(seed=3), "net", "stm32f412")
+    compiled = compile_tflite(attention_block(seed=3), "net", build_named("stm32f412"))
     library, graph = compiled.library, compiled.source_graph
     shapes = {name: graph.tensor(name).shape for name in graph.inputs}
     flat = self_test_inputs(library)
