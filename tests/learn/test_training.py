@@ -33,7 +33,7 @@ from flynet_tiny.errors import (
 )
 from flynet_tiny.flynet.checkpoint import load_checkpoint
 from flynet_tiny.flynet.training.optimization import Optimization
-from flynet_tiny.learn.evaluating import evaluate_model
+from flynet_tiny.learn.evaluating import EvaluationRequest, evaluate_model
 from flynet_tiny.learn.request import Hardware, RecipeRequest, TeacherRequest, TrainingRequest
 from flynet_tiny.learn.training import _recipe, train_network
 from flynet_tiny.learn.training_files import TrainingFiles
@@ -236,11 +236,11 @@ def test_mistakes_are_one_line(pictures: Path, uninterrupted: Path, tmp_path: Pa
         assert (done.returncode, words in line, "Traceback" in done.stderr) == (code, True, False), done.stderr
     wrong: list[tuple[dict[str, Any], type[FlynetError], str]] = [
         ({"resume": True}, UsageError, "nothing to resume"),
-        ({"teacher": str(tmp_path / "none.pt")}, BadCheckpoint, "does not exist"),
-        ({"learning_rate": -1.0}, UsageError, "learning rate"),
+        ({"teacher": TeacherRequest(str(tmp_path / "none.pt"))}, BadCheckpoint, "does not exist"),
+        ({"recipe": replace(RECIPE, learning_rate=-1.0)}, UsageError, "learning rate"),
     ]
     if not torch.cuda.is_available():
-        wrong.append(({"device": "cuda"}, UsageError, "no GPU"))
+        wrong.append(({"hardware": Hardware("cuda")}, UsageError, "no GPU"))
     for asked, error, words in wrong:
         with pytest.raises(error, match=words):
             train_network(request(pictures, tmp_path / "net.pt", **asked))
@@ -381,12 +381,12 @@ def test_trainings_of_names_that_differ_after_a_point_have_files_of_their_own(tm
 
 def test_the_figure_of_an_epoch_is_that_of_its_file(pictures: Path, uninterrupted: Path) -> None:
     """What is written scores what was said; at the first steps too, when running averages say nothing."""
-    found = json.loads(evaluate_model(uninterrupted, str(pictures), None, None, None, as_json=True))
+    found = json.loads(evaluate_model(EvaluationRequest(uninterrupted, str(pictures), as_json=True)))
     assert found["top1"] == history(uninterrupted)[-1]["held_out_accuracy"]
     best = TrainingFiles(uninterrupted).best
     if best.is_file():
         shares = [epoch["held_out_accuracy"] for epoch in history(uninterrupted)]
-        assert json.loads(evaluate_model(best, str(pictures), None, None, None, as_json=True))["top1"] == max(shares)
+        assert json.loads(evaluate_model(EvaluationRequest(best, str(pictures), as_json=True)))["top1"] == max(shares)
 
 
 def test_pictures_are_looked_at_first_and_said_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
