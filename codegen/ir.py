@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..quoting import NO_TEXT, ForeignText
+from .activations import ACTIVATIONS
 
 
 class DType(Enum):
@@ -58,6 +59,10 @@ class OpKind(Enum):
     PAD = "PAD"
     RESHAPE = "RESHAPE"
     FUSED = "FUSED"
+
+
+ACTIVATION_KINDS = tuple(OpKind(name) for name in ACTIVATIONS)
+"""The operators of one int8 value, in the order of their descriptions."""
 
 
 class FusedPattern(Enum):
@@ -176,10 +181,17 @@ class Window:
 
 @dataclass(frozen=True)
 class NoAttrs:
-    """SQUARED_DIFFERENCE, MAXIMUM, LOGISTIC, HARD_SWISH, RELU, RELU6, QUANTIZE and RESHAPE need none.
+    """SQUARED_DIFFERENCE, MAXIMUM, RESHAPE and activations without parameters need none.
 
     A RESHAPE's shape is its output's; RELU and RELU6 clamp by their output's quantization.
     """
+
+
+@dataclass(frozen=True)
+class ActivationAttrs:
+    """An activation with parameters: their values in the order of its description."""
+
+    parameters: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -275,6 +287,7 @@ class FusedAttrs:
 
 Attrs = (
     NoAttrs
+    | ActivationAttrs
     | ClampAttrs
     | ConvAttrs
     | PoolAttrs
@@ -306,6 +319,11 @@ class Op:
     @property
     def output(self) -> str:
         return self.outputs[0]
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Those of an activation."""
+        return self.attrs.parameters if isinstance(self.attrs, ActivationAttrs) else ()
 
     @property
     def label(self) -> str:
