@@ -107,21 +107,35 @@ def _float32_quotient(source: PerTensor, result: PerTensor) -> float:
     return float(np.float32(source.scale) / np.float32(result.scale))
 
 
-def _rescaled(values: Int64, factor: float, result: PerTensor) -> Int64:
+def _rescaled(values: Int64, factor: float, zero_point: int) -> Int64:
     found = quantize_multiplier(factor)
-    return requantize(values, found.multiplier, found.shift) + result.zero_point
+    return requantize(values, found.multiplier, found.shift) + zero_point
 
 
 def _clamp_table(clamp: Clamp, source: PerTensor, result: PerTensor) -> Int8:
     """The value between bounds; the factor is a FLOAT32 quotient of the scales."""
     low, high = clamp.stored(result.scale, result.zero_point)
-    scaled = _rescaled(_centred(source), _float32_quotient(source, result), result)
+    scaled = _rescaled(_centred(source), _float32_quotient(source, result), result.zero_point)
     return np.minimum(np.maximum(scaled, low), high).astype(np.int8)
+
+
+def _leaky_relu(source: PerTensor, result: PerTensor, alpha: float) -> Int8:
+    """x, or alpha * x below 0; both factors are FLOAT32. A negative factor is that of the absolute value, negated."""
+    values, below = _centred(source), _leaky_factor(source, result, alpha)
+    above = _rescaled(values, _float32_quotient(source, result), 0)
+    scaled = _rescaled(values, abs(below), 0) * (-1 if below < 0 else 1)
+    return _int8(np.where(values < 0, scaled, above) + result.zero_point)
+
+
+def _leaky_factor(source: PerTensor, result: PerTensor, alpha: float) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.float32(np.float32(source.scale) * np.float32(alpha)) / np.float32(result.scale))
 
 
 def quantize_table(source: PerTensor, result: PerTensor) -> Int8:
     """QUANTIZE from int8 to int8; the factor is a double quotient of the scales."""
-    return _int8(_rescaled(_centred(source), float(np.float32(source.scale)) / float(np.float32(result.scale)), result))
+    factor = float(np.float32(source.scale)) / float(np.float32(result.scale))
+    return _int8(_rescaled(_centred(source), factor, result.zero_point))
 
 
 def _saturate16(value: Int64) -> Int64:
@@ -219,6 +233,12 @@ def _bound_of_relu6(source: PerTensor, result: PerTensor) -> bool:
     return FUSED_CLAMPS["RELU6"].is_in_int32(result.scale)
 
 
+def _no_wrap_of_slopes(source: PerTensor, result: PerTensor, alpha: float) -> bool:
+    """alpha is finite, and the largest value, shifted left where a slope's multiplier is 1 or more, stays inside int32."""
+    factors = _float32_quotient(source, result), abs(_leaky_factor(source, result, alpha))
+    return all(_is_in_int32(source, factor) for factor in factors)
+
+
 def _hard_swish_scale(source: PerTensor, result: PerTensor) -> bool:
     """The output's scale is above 1/128 of the input's; LiteRT refuses one below."""
     return _hard_swish_output(source, result).shift <= 0
@@ -284,12 +304,14 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "RELU6": Activation(
         21, partial(_clamp_table, FUSED_CLAMPS["RELU6"]), (no_wrap_of_values, _bound_of_relu6), Onnx("Clip", (0.0, 6.0))
     ),
+    "LEAKY_RELU": Activation(
+        98, _leaky_relu, (_no_wrap_of_slopes,), Onnx("LeakyRelu"), 1, "LeakyReluOptions", (Parameter("alpha"),)
+    ),
     "QUANTIZE": Activation(114, quantize_table, (no_wrap_of_values,), Onnx(""), 1, "QuantizeOptions"),
 }
 """The activations by TFLite's name, which is that of their `OpKind`."""
 
 ALTERNATIVES: Mapping[str, str] = {
-    "LEAKY_RELU": "use RELU or HARD_SWISH",
     "PRELU": "use RELU or HARD_SWISH",
     "ELU": "use RELU or HARD_SWISH",
     "GELU": "use HARD_SWISH",
