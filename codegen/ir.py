@@ -51,6 +51,7 @@ class OpKind(Enum):
     RELU = "RELU"
     RELU6 = "RELU6"
     LEAKY_RELU = "LEAKY_RELU"
+    TANH = "TANH"
     QUANTIZE = "QUANTIZE"
     CONCATENATION = "CONCATENATION"
     SLICE = "SLICE"

@@ -636,6 +636,7 @@ CASES: Mapping[str, Callable[[int], bytes]] = {
     "RELU6": _random_unary("RELU6", 32),
     "QUANTIZE": _random_unary("QUANTIZE", 33),
     "LEAKY_RELU": _random_unary("LEAKY_RELU", 34),
+    "TANH": _random_unary("TANH", 35),
     "CONCATENATION": random_concatenation,
     "SLICE": random_slice,
     "STRIDED_SLICE": random_strided_slice,
