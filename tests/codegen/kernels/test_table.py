@@ -10,8 +10,9 @@ import pytest
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen.activations import ACTIVATIONS, UNIT_OUTPUT
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.ir import ACTIVATION_KINDS, ActivationAttrs, Graph, NoAttrs, OpKind
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 
 from ...one_op_models import random_parameters
 from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
@@ -45,7 +46,7 @@ def test_every_value_of_every_kind_equals_the_reference(tmp_path: Path) -> None:
             graph = graph_of_kind(kind, (1, 16, 16, 1), (0.05, zero_point), (0.04, -zero_point - 1))
             op = graph.ops[0]
             every = np.arange(-128, 128).astype(np.int8).reshape(1, 16, 16, 1)
-            cases.append(case_of(f"{kind.value} {zero_point}", op, graph, select_kernel(op, graph), {"x": every}))
+            cases.append(case_of(f"{kind.value} {zero_point}", op, graph, select(op, graph, DEFAULT_BUILD), {"x": every}))
     run_on_host(cases, tmp_path)
 
 
