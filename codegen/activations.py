@@ -139,6 +139,11 @@ def _clamp_table(clamp: Clamp, source: PerTensor, result: PerTensor) -> Int8:
     return np.minimum(np.maximum(scaled, low), high).astype(np.int8)
 
 
+def _abs(source: PerTensor, result: PerTensor) -> Int8:
+    """The value's distance from 0; the factor is a FLOAT32 quotient, equal scales are not rescaled."""
+    return _int8(_rescaled(np.abs(_centred(source)), _float32_quotient(source, result), result.zero_point))
+
+
 def _leaky_relu(source: PerTensor, result: PerTensor, alpha: float) -> Int8:
     """x, or alpha * x below 0; both factors are FLOAT32. A negative factor is that of the absolute value, negated."""
     values, below = _centred(source), _leaky_factor(source, result, alpha)
@@ -328,6 +333,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "LEAKY_RELU": Activation(
         98, _leaky_relu, (_no_wrap_of_slopes,), Onnx("LeakyRelu"), 1, "LeakyReluOptions", (Parameter("alpha"),)
     ),
+    "ABS": Activation(101, _abs, (no_wrap_of_values,), Onnx("Abs"), options_table="AbsOptions"),
     "QUANTIZE": Activation(114, quantize_table, (no_wrap_of_values,), Onnx(""), 1, "QuantizeOptions"),
 }
 """The activations by TFLite's name, which is that of their `OpKind`."""

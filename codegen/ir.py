@@ -54,6 +54,7 @@ class OpKind(Enum):
     RELU6 = "RELU6"
     LEAKY_RELU = "LEAKY_RELU"
     TANH = "TANH"
+    ABS = "ABS"
     QUANTIZE = "QUANTIZE"
     CONCATENATION = "CONCATENATION"
     SLICE = "SLICE"

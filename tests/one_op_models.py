@@ -637,6 +637,7 @@ CASES: Mapping[str, Callable[[int], bytes]] = {
     "QUANTIZE": _random_unary("QUANTIZE", 33),
     "LEAKY_RELU": _random_unary("LEAKY_RELU", 34),
     "TANH": _random_unary("TANH", 35),
+    "ABS": _random_unary("ABS", 36),
     "CONCATENATION": random_concatenation,
     "SLICE": random_slice,
     "STRIDED_SLICE": random_strided_slice,
