@@ -68,6 +68,7 @@ FUSED_CLAMPS: Mapping[str, Clamp] = {
     "RELU6": Clamp(0.0, 6.0),
 }
 """The fused activations by name, in the order of the schema's codes."""
+_RELU_0_TO_1 = Clamp(0.0, 1.0)  # an operator, never fused
 
 
 def activation_bounds(name: str, scale: float, zero_point: int) -> tuple[int, int]:
@@ -258,6 +259,11 @@ def _bound_of_relu6(source: PerTensor, result: PerTensor) -> bool:
     return FUSED_CLAMPS["RELU6"].is_in_int32(result.scale)
 
 
+def _bound_of_1(source: PerTensor, result: PerTensor) -> bool:
+    """1 over the output's scale is inside int32; beyond, LiteRT refuses or wraps around."""
+    return _RELU_0_TO_1.is_in_int32(result.scale)
+
+
 def _no_wrap_of_slopes(source: PerTensor, result: PerTensor, alpha: float) -> bool:
     """alpha is finite, and the largest value, shifted left where a slope's multiplier is 1 or more, stays inside int32."""
     factors = _float32_quotient(source, result), abs(_leaky_factor(source, result, alpha))
@@ -332,6 +338,12 @@ ACTIVATIONS: Mapping[str, Activation] = {
     ),
     "LEAKY_RELU": Activation(
         98, _leaky_relu, (_no_wrap_of_slopes,), Onnx("LeakyRelu"), 1, "LeakyReluOptions", (Parameter("alpha"),)
+    ),
+    "RELU_N1_TO_1": Activation(
+        20, partial(_clamp_table, FUSED_CLAMPS["RELU_N1_TO_1"]), (no_wrap_of_values, _bound_of_1), Onnx("Clip", (-1.0, 1.0)), 1
+    ),
+    "RELU_0_TO_1": Activation(
+        152, partial(_clamp_table, _RELU_0_TO_1), (no_wrap_of_values, _bound_of_1), Onnx("Clip", (0.0, 1.0)), 1
     ),
     "ABS": Activation(101, _abs, (no_wrap_of_values,), Onnx("Abs"), options_table="AbsOptions"),
     "QUANTIZE": Activation(114, quantize_table, (no_wrap_of_values,), Onnx(""), 1, "QuantizeOptions"),

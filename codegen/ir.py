@@ -55,6 +55,8 @@ class OpKind(Enum):
     LEAKY_RELU = "LEAKY_RELU"
     TANH = "TANH"
     ABS = "ABS"
+    RELU_N1_TO_1 = "RELU_N1_TO_1"
+    RELU_0_TO_1 = "RELU_0_TO_1"
     QUANTIZE = "QUANTIZE"
     CONCATENATION = "CONCATENATION"
     SLICE = "SLICE"

@@ -638,6 +638,8 @@ CASES: Mapping[str, Callable[[int], bytes]] = {
     "LEAKY_RELU": _random_unary("LEAKY_RELU", 34),
     "TANH": _random_unary("TANH", 35),
     "ABS": _random_unary("ABS", 36),
+    "RELU_N1_TO_1": _random_unary("RELU_N1_TO_1", 37),
+    "RELU_0_TO_1": _random_unary("RELU_0_TO_1", 38),
     "CONCATENATION": random_concatenation,
     "SLICE": random_slice,
     "STRIDED_SLICE": random_strided_slice,
