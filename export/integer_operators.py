@@ -77,12 +77,13 @@ def _scaled(value: Int64, factor: Multiplier, result: Affine) -> Int64:
 
 
 @lru_cache(maxsize=1024)
-def _table(kind: Kind, source: Affine, result: Affine) -> Int8:
-    return activation_table(kind, source, result)
+def _table(kind: Kind, source: Affine, result: Affine, parameters: tuple[float, ...]) -> Int8:
+    return activation_table(kind, source, result, parameters)
 
 
 def _by_table(op: FloatOp, inputs: Sequence[Int64], sources: Sequence[Affine], result: Affine) -> Int64:
-    return _table(op.kind, sources[0], result)[inputs[0] + (sources[0].zero_point + 128)].astype(np.int64)
+    table = _table(op.kind, sources[0], result, ACTIVATIONS[op.kind.value].values(op.options))
+    return table[inputs[0] + (sources[0].zero_point + 128)].astype(np.int64)
 
 
 def _rescaled_pair(inputs: Sequence[Int64], sources: Sequence[Affine], factors: AddMultipliers) -> tuple[Int64, Int64]:
