@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from flynet_tiny.codegen.activations import ACTIVATIONS, ALTERNATIVES, FUSED_CLAMPS, activation_bounds, activation_table
-from flynet_tiny.codegen.ir import OpKind, Quantization
+from flynet_tiny.codegen.ir import ActivationAttrs, NoAttrs, OpKind, Quantization
+from flynet_tiny.codegen.tflite_reader import read_tflite
+from flynet_tiny.codegen.verify_graph import GraphError, verify_graph
+from flynet_tiny.errors import UnsupportedOperators
+
+from ..one_op_models import unary
 
 REAL: Mapping[OpKind, Callable[[np.ndarray], np.ndarray]] = {
     OpKind.LOGISTIC: lambda x: 1 / (1 + np.exp(-x)),
@@ -59,3 +65,22 @@ def test_a_table_is_near_its_real_function(kind: OpKind) -> None:
     real = REAL[kind]((np.arange(-128, 128) - 7) * np.float64(np.float32(0.06)))
     tolerance = 1.1 if kind is OpKind.HARD_SWISH else 0.51
     assert np.abs(table - np.clip(real / result.scale + result.zero_point, -128, 127)).max() < tolerance
+
+
+@pytest.mark.parametrize("alpha", [np.nan, np.inf, -np.inf, 3e38, 2.0**28])
+def test_a_slope_without_a_multiplier_is_refused(alpha: float) -> None:
+    with pytest.raises(UnsupportedOperators, match="alpha is finite"):
+        read_tflite(unary("LEAKY_RELU", 0, (1, 4), alpha=alpha))
+
+
+def test_a_file_without_alpha_means_0() -> None:
+    graph = read_tflite(unary("LEAKY_RELU", 0, (1, 4), alpha=0.0))  # flatbuffers leave the default out
+    assert graph.ops[0].parameters == (0.0,)
+
+
+@pytest.mark.parametrize(("kind", "attrs"), [(OpKind.LEAKY_RELU, NoAttrs()), (OpKind.RELU, ActivationAttrs((0.5,)))])
+def test_an_activation_has_the_parameters_of_its_description(kind: OpKind, attrs: NoAttrs | ActivationAttrs) -> None:
+    graph = read_tflite(unary("RELU", 0, (1, 4)))
+    (op,) = graph.ops
+    with pytest.raises(GraphError, match="parameters"):
+        verify_graph(graph.with_ops((replace(op, kind=kind, attrs=attrs),)))
