@@ -174,6 +174,23 @@ class Target:
         return self.core.machine
 
     @property
+    def emulation_notes(self) -> tuple[str, ...]:
+        """What a run on the emulated board does not show of the chip."""
+        notes = []
+        stand_in = self.core.emulated_core
+        if stand_in is not self.core:
+            notes.append(
+                f"emulated on {self.machine}, whose {stand_in.value} runs the code compiled for the {self.core.value}: "
+                "QEMU has no board with that core and enough memory"
+            )
+        if not self.has_mpu:
+            notes.append(
+                f"the {self.part} has no MPU: that of {self.machine} guarded the memory here, "
+                "on the chip only the linker's regions do"
+            )
+        return tuple(notes)
+
+    @property
     def data_banks(self) -> tuple[Bank, ...]:
         return tuple(bank for bank in self.banks if bank.kind.holds_data)
 

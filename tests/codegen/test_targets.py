@@ -67,6 +67,14 @@ def test_one_chip_has_no_mpu() -> None:
     assert [target.name for target in list_targets() if not target.has_mpu] == ["stm32f103"]
 
 
+def test_what_the_emulated_board_does_not_show_is_said() -> None:
+    (core,) = get_target("stm32g0b1").emulation_notes
+    assert core.startswith("emulated on mps2-an385, whose cortex-m3 runs the code compiled for the cortex-m0plus")
+    (mpu,) = get_target("stm32f103").emulation_notes
+    assert mpu.startswith("the STM32F103xE has no MPU: that of mps2-an385 guarded the memory here")
+    assert [get_target(name).emulation_notes for name in ("stm32f412", "stm32f207", "stm32u585")] == [(), (), ()]
+
+
 @pytest.mark.parametrize("target", list_targets(), ids=lambda target: target.name)
 def test_every_chip_has_its_sources_and_the_fpu_of_its_core(target: Target) -> None:
     assert target.sources
