@@ -28,10 +28,7 @@ class Mpu(Enum):
 
 
 class Core(Enum):
-    """Cores that we generate for and can emulate, as gcc's -mcpu spells them.
-
-    No chip of the table has a Cortex-M55: it is for emulation alone.
-    """
+    """Cores that we generate for and can emulate. No chip of the table has a Cortex-M55, only QEMU's board."""
 
     CORTEX_M0PLUS = "cortex-m0plus"
     CORTEX_M3 = "cortex-m3"
@@ -39,6 +36,11 @@ class Core(Enum):
     CORTEX_M7 = "cortex-m7"
     CORTEX_M33 = "cortex-m33"
     CORTEX_M55 = "cortex-m55"
+
+    @property
+    def gcc_cpu(self) -> str:
+        """The core as gcc's -mcpu spells it: an M55 without Helium, which no kernel of ours is written for."""
+        return "cortex-m55+nomve" if self is Core.CORTEX_M55 else self.value
 
     @property
     def has_dsp(self) -> bool:
@@ -166,7 +168,7 @@ class Target:
     @property
     def gcc_flags(self) -> tuple[str, ...]:
         floats = ("-mfloat-abi=soft",) if self.fpu is None else (f"-mfpu={self.fpu.value}", "-mfloat-abi=hard")
-        return (f"-mcpu={self.core.value}", "-mthumb", *floats)
+        return (f"-mcpu={self.core.gcc_cpu}", "-mthumb", *floats)
 
     @property
     def machine(self) -> str:

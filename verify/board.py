@@ -1,6 +1,6 @@
 """Emulated boards: where a chip's memories lie on them, and the MPU regions that make everything else forbidden.
 
-The memories of the MPS2 boards are those of QEMU's hw/arm/mps2.c and mps2-tz.c.
+The memories of the MPS2 boards are those of QEMU's hw/arm/mps2.c, mps2-tz.c and armsse.c.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..codegen.targets import BankKind, Mpu, Placement, Region, Target
 
 KIB = 1024
 MIB = 1024 * KIB
-ICOUNT_SHIFT = 7  # 128 ns an instruction: over two ticks, so that the count is exact; 1.3 G instructions until the timer wraps
+ICOUNT_SHIFT = 7  # 128 ns an instruction: over two ticks, so that the count is exact; a G of instructions until the timer wraps
 MPU_NUM_REGIONS = 8  # the fewest of any chip with an MPU
 
 
@@ -38,7 +38,9 @@ class Board:
 
     kept         addresses where the board has memory as chips have: what lies there on the chip does so on the board
     slots        where other memories go
-    timer        the window of the timer that counts instructions, which takes `tick_ns` a step; None: it counts none
+    timer        the window of the timer that counts instructions: a CMSDK timer downwards, or a system counter upwards; None:
+                 the board counts none
+    tick_quarter_ns   quarters of a nanosecond that the timer takes a step
     harness_rom, harness_ram   memory of the board that no chip's memory is mapped to. The RAM lies above all others, so that
                  a limit of the chip's stack holds for the harness's as well
     """
@@ -52,9 +54,16 @@ class Board:
     kept: range = range(0)
     slots: tuple[int, ...] = ()
     timer: Window | None = None
-    tick_ns: int = 0
+    timer_counts_up: bool = False
+    tick_quarter_ns: int = 0
     harness_rom: Window | None = None
     harness_ram: Window | None = None
+
+    @property
+    def timer_value(self) -> int:
+        """Address of the timer's count, of its low word."""
+        assert self.timer is not None
+        return self.timer.base + (8 if self.timer_counts_up else 4)
 
     @property
     def has_harness(self) -> bool:
@@ -79,7 +88,7 @@ def _mps2(machine: str, harness_ram_base: int) -> Board:
         kept=range(0x20000000, 0x20100000),
         slots=(0x20100000, 0x20300000),
         timer=timer,
-        tick_ns=40,
+        tick_quarter_ns=160,
         harness_rom=Window("harness code", 0x00300000, MIB),
         harness_ram=Window("harness data", harness_ram_base, MIB),
     )
@@ -98,7 +107,7 @@ def _mps2_trustzone(machine: str) -> Board:
         flash_base=0x10000000,
         slots=(0x38000000, 0x38200000),
         timer=timer,
-        tick_ns=50,
+        tick_quarter_ns=200,
         harness_rom=Window("harness code", 0x10300000, MIB),
         harness_ram=Window("harness data", 0x38300000, MIB),
     )
@@ -108,6 +117,22 @@ MPS2_AN385 = _mps2("mps2-an385", 0x21000000)
 MPS2_AN386 = _mps2("mps2-an386", 0x21000000)
 MPS2_AN500 = _mps2("mps2-an500", 0x60000000)
 MPS2_AN505 = _mps2_trustzone("mps2-an505")
+_AN547_COUNTER = Window("system counter", 0x58100000, 4 * KIB)
+MPS3_AN547 = Board(  # 512 KiB of ITCM at 0 and of DTCM at 0x20000000, 2 MiB of code memory at 0x01000000, DDR from 0x60000000 on
+    machine="mps3-an547",
+    folder="mps2",
+    serial="none",
+    peripherals=(_AN547_COUNTER,),
+    mpu=Mpu.PMSAV8,
+    flash_base=0,
+    kept=range(0x20000000, 0x20080000),
+    timer=_AN547_COUNTER,
+    timer_counts_up=True,
+    tick_quarter_ns=125,
+    harness_rom=Window("harness code", 0x01000000, MIB),
+    harness_ram=Window("harness data", 0x60000000, MIB),
+)
+_BOARDS = {board.machine: board for board in (MPS2_AN385, MPS2_AN386, MPS2_AN500, MPS2_AN505, MPS3_AN547)}
 NETDUINOPLUS2 = Board(
     machine="netduinoplus2",
     folder="netduinoplus2",
@@ -122,7 +147,7 @@ NETDUINOPLUS2 = Board(
 
 def board_for(target: Target) -> Board:
     """The board that stands in for a chip: the core that emulates its own, at least as much memory."""
-    return {board.machine: board for board in (MPS2_AN385, MPS2_AN386, MPS2_AN500, MPS2_AN505)}[target.machine]
+    return _BOARDS[target.machine]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ CHIPS_OF = {
     Core.CORTEX_M0PLUS: {"stm32g0b1", "rp2040"},
     Core.CORTEX_M3: {"stm32f103", "stm32f207"},
     Core.CORTEX_M33: {"stm32u575", "stm32u585", "stm32h563", "stm32l552", "nrf5340", "ra6m5"},
-    Core.CORTEX_M55: set(),
+    Core.CORTEX_M55: {"mps3-an547"},
 }
 
 
@@ -59,6 +59,9 @@ def test_flags_and_units_follow_the_core() -> None:
     m33 = get_target("stm32u585")
     assert m33.gcc_flags == ("-mcpu=cortex-m33", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard")
     assert (m33.core.has_dsp, m33.core.mpu, m33.machine) == (True, Mpu.PMSAV8, "mps2-an505")
+    m55 = get_target("mps3-an547")
+    assert m55.gcc_flags == ("-mcpu=cortex-m55+nomve", "-mthumb", "-mfpu=fpv5-d16", "-mfloat-abi=hard")
+    assert (m55.core.has_dsp, m55.core.mpu, m55.machine) == (True, Mpu.PMSAV8, "mps3-an547")
     assert get_target("stm32f412").core.has_dsp
     assert [core for core in Core if core.emulated_core is not core] == [Core.CORTEX_M0PLUS]
 

@@ -31,7 +31,7 @@ def fit(folder: Path, target: str, helper: str = HARMLESS, first: str = "", boar
     return fit_firmware(tiny_library(helper, first), get_target(target), folder, EXPECTED, board=board)
 
 
-@pytest.fixture(scope="module", params=["stm32f412", "stm32h743", "stm32g0b1", "stm32u575"])
+@pytest.fixture(scope="module", params=["stm32f412", "stm32h743", "stm32g0b1", "stm32u575", "mps3-an547"])
 def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FittedFirmware:
     return fit(tmp_path_factory.mktemp(request.param), request.param)
 
@@ -149,7 +149,7 @@ MICROBIT = Board(
     flash_base=0,
     kept=range(0x20000000, 0x20004000),
     timer=Window("where the clock control is, which ignores what it is told", 0x40000000, 4096),
-    tick_ns=40,
+    tick_quarter_ns=160,
 )
 
 
