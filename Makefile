@@ -57,10 +57,10 @@ models: with-torch ## measure flash and SRAM of every network that --model names
 	$(BIN)/flynet-tiny models --measure
 
 ablation: with-torch ## heads, reductions and residuals on the digits, with their spread (15 minutes)
-	@$(BIN)/python -m flynet_tiny.deploy.ablation
+	@$(BIN)/python -m flynet_tiny.studies.ablation
 
 rounding: with-torch ## what int8 loses on the digits, and what fine-tuning gives back (7 minutes)
-	@$(BIN)/python -m flynet_tiny.deploy.rounding_study
+	@$(BIN)/python -m flynet_tiny.studies.rounding
 
 golden: with-test ## rewrite the golden files (never counts as a pass)
 	FLYNET_TINY_WRITE_GOLDEN=1 $(BIN)/python -m pytest -q tests -k golden || true

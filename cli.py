@@ -316,9 +316,9 @@ def train(
     processes: torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
     """
     from .deploy.network import NetworkRequest
-    from .deploy.training import train_network
-    from .deploy.training_run import TrainingRequest
     from .flynet.recipe import Distillation
+    from .learn.training import train_network
+    from .learn.training_run import TrainingRequest
 
     network = NetworkRequest(width, heads, resolution, None, channels, seed=seed, model=model)
     request = TrainingRequest(
@@ -374,8 +374,8 @@ def evaluate(
     Pictures are resized, cropped and normalised as in our training; say with --pixels, or --mean and --std, what a foreign model
     wants, else it scores too low.
     """
-    from .deploy.evaluating import evaluate_model
     from .flynet.pixels import choose_pixels
+    from .learn.evaluating import evaluate_model
 
     chosen = choose_pixels(pixels, mean, std)
     _print(evaluate_model(model, data, runtime, limit, out, as_json, chosen), nl=False)
@@ -405,7 +405,7 @@ def verify(folder: Path, count: int, seed: int, no_emulate: bool) -> None:
     Its files are compared with manifest.json, its own C is compiled and run on the host, its own golden.onnx and ELFs are run.
     Ends with 6 when a number differs, and with 3 when only a file does; both name it.
     """
-    from .deploy.revisit import verify_folder
+    from .deploy.verify_folder import verify_folder
 
     _print(verify_folder(folder, count, seed, emulate=not no_emulate), nl=False)
 
@@ -436,7 +436,7 @@ def emulate(folder: Path, picture: Path | None, pixels: str | None, mean: str | 
     A picture is resized, cropped and normalised as in our training; say with --pixels, or --mean and --std, what a foreign
     model wants.
     """
-    from .deploy.revisit import emulate_folder
+    from .deploy.verify_folder import emulate_folder
     from .flynet.pixels import choose_pixels
 
     _print(emulate_folder(folder, picture, top, choose_pixels(pixels, mean, std)), nl=False)
@@ -462,7 +462,7 @@ def report(folder: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def targets(as_json: bool) -> None:
     """List the microcontrollers with their memories."""
-    from .deploy.listing import targets_table
+    from .tables.targets import targets_table
 
     _print(targets_table(as_json), nl=False)
 
@@ -479,8 +479,8 @@ def targets(as_json: bool) -> None:
 @click.option("--only", metavar="NAME", multiple=True, help="With --measure: this network; may be repeated.  [default: all]")
 def models(as_json: bool, measure: bool, only: tuple[str, ...]) -> None:
     """List the networks that --model names, with their counts and sizes beside the paper's figures."""
-    from .deploy.measured_sizes import measure_models
-    from .deploy.models import models_table
+    from .tables.measured_sizes import measure_models
+    from .tables.models import models_table
 
     if only and not measure:
         raise click.UsageError("--only goes with --measure")
@@ -531,7 +531,7 @@ def ops() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script: our errors and click's become one line and their exit code; anything else is a bug (exit 1)."""
-    from .verify import interruption
+    from .processes import interruption
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads of torch spin otherwise
     interruption.install()

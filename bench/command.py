@@ -9,13 +9,13 @@ from ..codegen.targets import get_target
 from ..codegen.tflite_reader import read_tflite
 from ..deploy.console import Reporter
 from ..deploy.extras import require_torch
-from ..deploy.manifest import Kind
 from ..deploy.model_file import open_tflite
 from ..deploy.network import NetworkRequest, prepare_network
-from ..deploy.output_folder import output_folder, require_replaceable
 from ..deploy.quantizing import quantize_network
+from ..firmware.toolchain import Tool, require_tools
+from ..folders.manifest import Kind
+from ..folders.output_folder import output_folder, require_replaceable
 from ..quoting import visible
-from ..verify.toolchain import Tool, require_tools
 from .measure import Measured, measure, measure_layers, measure_mobilenet
 from .present import as_chart, as_json, as_table, files_as_table
 from .public_files import Refused, measure_files

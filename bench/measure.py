@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..codegen.build import build_for
 from ..codegen.compiler import compile_graph
 from ..codegen.ir import Graph
 from ..codegen.reference import run
 from ..codegen.targets import Target
 from ..errors import NumbersDiffer
-from ..verify.firmware import fit_firmware
+from ..firmware.project import fit_firmware
+from ..folders.scratch import ScratchFolder
 from ..verify.qemu import run_emulated
-from ..verify.scratch import ScratchFolder
 from .layers import LAYERS
 from .networks import mobilenet_v1
 from .peers import peers_of_file, peers_of_layer
@@ -61,7 +62,7 @@ class Measured:
 
 def measure(name: str, graph: Graph, target: Target, sha256: str = "") -> Measured:
     """Build a graph for a chip, run it emulated on noise, compare its outputs with the reference, and count."""
-    compiled = compile_graph(graph, "0" * 64, target.name)
+    compiled = compile_graph(graph, "0" * 64, build_for(target))
     library = compiled.library
     rng = np.random.default_rng(INPUT_SEED)
     inputs = {n: rng.integers(-128, 128, graph.tensor(n).shape, np.int8) for n in graph.inputs}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+
 import numpy as np
 import numpy.typing as npt
 
 from .kernels.base import C_TYPES
 
+LINE_WIDTH = 120
 VALUES_PER_LINE = {"int8": 20, "uint8": 20, "int16": 14, "uint16": 14, "int32": 8, "uint32": 8}
 
 
@@ -35,6 +39,22 @@ def c_float(value: float) -> str:
     return f"{text}f"
 
 
+def block_comment(text: str, width: int = LINE_WIDTH) -> str:
+    """A comment of lines of at most `width` characters."""
+    lines = textwrap.wrap(text, width - 6)
+    return "/* " + "\n * ".join(lines) + " */"
+
+
+def wrapped(statement: str, indent: int, width: int = LINE_WIDTH) -> str:
+    """A call or a signature over as many lines as it needs, broken behind commas; the first one's indentation is the caller's."""
+    lines = [""]
+    for part in re.split(r"(?<=, )", statement):
+        if len(lines[-1]) + len(part.rstrip()) > width - indent - 4 and lines[-1]:
+            lines.append("")
+        lines[-1] += part
+    return f"\n{' ' * (indent + 4)}".join(line.rstrip() for line in lines)
+
+
 def shape_text(shape: tuple[int, ...]) -> str:
     """[1,56,56,8]"""
     return "[" + ",".join(str(d) for d in shape) + "]"
@@ -43,12 +63,14 @@ def shape_text(shape: tuple[int, ...]) -> str:
 def tidy(code: str) -> str:
     """C with the indentation that its braces ask for and without blank lines: templates may then ignore both.
 
-    One statement a line; a line that starts with `*` continues a comment.
+    A line that starts with `*` continues a comment, one behind an open parenthesis a statement.
     """
-    lines, depth = [], 0
+    lines, depth, open_parentheses = [], 0, 0
     for line in (line.strip() for line in code.splitlines()):
         if line:
             outer = depth - line.startswith("}")
-            lines.append("  " * outer + " " * line.startswith("* ") + line)
+            further = " " if line.startswith("* ") else "    " if open_parentheses else ""
+            lines.append("  " * outer + further + line)
             depth += line.count("{") - line.count("}")
+            open_parentheses += line.count("(") - line.count(")") if not line.startswith(("* ", "/*")) else 0
     return "\n".join(lines)

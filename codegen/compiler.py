@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .arrange import arrange
+from .build import DEFAULT_BUILD, Build
 from .c_library import CLibrary
-from .check_plan import check_plan
 from .emit import emit, model_sha256
 from .ir import Graph, Op
 from .kernels.base import KernelCall
-from .kernels.effort import BALANCED, Effort
-from .least_memory import may_lack_memory, require_memory
 from .passes.pipeline import run_passes
-from .plan_memory import MemoryPlan
+from .schedule.check_plan import check_plan
+from .schedule.least_memory import may_lack_memory, require_memory
+from .schedule.plan_memory import MemoryPlan
+from .schedule.search import schedule
 from .tflite_reader import read_tflite
 
 
@@ -30,9 +30,9 @@ class Compiled:
     sha256: str
 
 
-def compile_tflite(data: bytes, name: str, target: str = "any", effort: Effort = BALANCED) -> Compiled:
+def compile_tflite(data: bytes, name: str, build: Build = DEFAULT_BUILD) -> Compiled:
     """Read, check, optimise, plan and emit a model file; raises `BadModel`, `UnsupportedOperators` or `OverBudget`."""
-    return compile_graph(read_tflite(data, name), model_sha256(data), target, effort)
+    return compile_graph(read_tflite(data, name), model_sha256(data), build)
 
 
 def require_possible(source: Graph, target: str) -> None:
@@ -41,14 +41,14 @@ def require_possible(source: Graph, target: str) -> None:
         require_memory(source, run_passes(source), target)
 
 
-def compile_graph(source: Graph, sha256: str, target: str = "any", effort: Effort = BALANCED) -> Compiled:
+def compile_graph(source: Graph, sha256: str, build: Build = DEFAULT_BUILD) -> Compiled:
     """Optimise, plan and emit a verified graph; `sha256` is that of the file which it came from.
 
     Raises `OverBudget` before any work on numbers where the network fits the memory of no chip.
     """
     graph = run_passes(source)
-    require_memory(source, graph, target)
-    made = arrange(graph, effort)
+    require_memory(source, graph, build.target)
+    made = schedule(graph, build)
     check_plan(made.plan, made.graph, made.calls)
-    library = emit(made.graph, made.ops, made.calls, made.plan, sha256, target)
+    library = emit(made, build, sha256)
     return Compiled(source, made.graph, made.ops, made.calls, made.plan, library, sha256)

@@ -17,29 +17,14 @@ import numpy.typing as npt
 from .. import __version__
 from ..quoting import c_comment, c_string, code_finalize
 from . import c_format
+from .build import Build
 from .c_library import CLibrary, EmittedOp, TraceRecord
+from .functions import LayerCall, OperandTypes, layer_calls
 from .ir import FileEnd, Graph, Op, Tensor, file_inputs, file_outputs, macs
-from .kernels.base import KernelCall, ShapeValue
-from .lifetimes import scratch_name, views_of
-from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan
-
-_Signature = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Function:
-    """One C function: `text` is the rendered kernel, used by all layers of its shape."""
-
-    name: str
-    text: str
-
-
-@dataclass(frozen=True)
-class LayerStruct:
-    """The type of the data of all layers of one kernel: C declarations of its fields."""
-
-    name: str
-    fields: tuple[str, ...]
+from .kernels.base import C_TYPES, KernelCall
+from .schedule.lifetimes import scratch_name, views_of
+from .schedule.plan_memory import ARENA_ALIGN_BYTES, MemoryPlan
+from .schedule.search import Schedule
 
 
 @dataclass(frozen=True)
@@ -79,68 +64,20 @@ class Port:
     constant: str = ""
 
 
-class _Names:
-    """Functions, structs and constants, each made once."""
+class _Constants:
+    """Arrays in flash, each made once."""
 
-    def __init__(self, prefix: str, environment: jinja2.Environment):
-        self._prefix = prefix
-        self._environment = environment
-        self._functions: dict[tuple[str, _Signature, tuple[tuple[str, ShapeValue], ...]], Function] = {}
-        self._structs: dict[tuple[str, _Signature], LayerStruct] = {}
-        self._constants: dict[tuple[str, bytes], Constant] = {}
-        self._per_template: dict[str, int] = {}
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, bytes], Constant] = {}
 
-    @property
-    def functions(self) -> list[Function]:
-        return list(self._functions.values())
+    def all(self) -> list[Constant]:
+        return list(self._made.values())
 
-    @property
-    def structs(self) -> list[LayerStruct]:
-        return list(self._structs.values())
-
-    @property
-    def constants(self) -> list[Constant]:
-        return list(self._constants.values())
-
-    def struct(self, call: KernelCall) -> LayerStruct | None:
-        arrays = tuple((a.field, f"const {a.c_type} *{a.field}") for a in call.arrays)
-        signature: _Signature = arrays + tuple((name, f"int32_t {name}") for name in call.scalars)
-        if not signature:
-            return None
-        key = (call.template, signature)
-        if key not in self._structs:
-            same_template = sum(template == call.template for template, _ in self._structs)
-            suffix = f"_{same_template + 1}" if same_template else ""
-            fields = tuple(declaration for _, declaration in signature)
-            self._structs[key] = LayerStruct(f"{self._prefix}{call.template}_layer{suffix}", fields)
-        return self._structs[key]
-
-    def function(self, call: KernelCall) -> Function:
-        struct = self.struct(call)
-        signature: _Signature = tuple((field, "") for field in struct.fields) if struct else ()
-        key = (call.template, signature, tuple(sorted(call.shape.items())))
-        if key not in self._functions:
-            number = self._per_template[call.template] = self._per_template.get(call.template, 0) + 1
-            name = f"{self._prefix}{call.template}_{number}"
-            template = self._environment.get_template(f"kernels/{call.template}.c.j2")
-            text = template.render(fn=name, layer_t=struct.name if struct else "", prefix=self._prefix, s=_Shape(call.shape))
-            self._functions[key] = Function(name, text.strip("\n"))
-        return self._functions[key]
-
-    def constant(self, values: npt.NDArray[np.integer], wanted_name: str) -> str:
+    def name(self, values: npt.NDArray[np.integer], wanted_name: str) -> str:
         key = (values.dtype.name, values.tobytes())
-        if key not in self._constants:
-            self._constants[key] = Constant(
-                wanted_name, c_format.c_type(values), values.size, values.nbytes, c_format.c_array(values)
-            )
-        return self._constants[key].name
-
-
-class _Shape:
-    """`s.in_h` in a template; an unknown name is an error of the template, not an empty text."""
-
-    def __init__(self, values: Mapping[str, ShapeValue]):
-        self.__dict__.update(values)
+        if key not in self._made:
+            self._made[key] = Constant(wanted_name, c_format.c_type(values), values.size, values.nbytes, c_format.c_array(values))
+        return self._made[key].name
 
 
 def template_environment() -> jinja2.Environment:
@@ -158,16 +95,20 @@ def template_environment() -> jinja2.Environment:
     return environment
 
 
-def emit(graph: Graph, ops: Sequence[Op], calls: Sequence[KernelCall], plan: MemoryPlan, sha256: str, target: str) -> CLibrary:
-    """The C library of a planned graph; `ops[i]` is the operator that `calls[i]` computes."""
+def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
+    """The C library of a scheduled graph; `sha256` is that of the model file."""
+    graph, plan = made.graph, made.plan
     prefix, macro = f"{graph.name}_", graph.name.upper()
     environment = template_environment()
-    names = _Names(prefix, environment)
-    layers = [_layer(i, op, call, graph, plan, names) for i, (op, call) in enumerate(zip(ops, calls, strict=True))]
-    given, made = zip(graph.inputs, file_inputs(graph), strict=True), zip(graph.outputs, file_outputs(graph), strict=True)
-    inputs = [_port(f"{macro}_INPUT{i}", graph.tensor(n), end, plan, names) for i, (n, end) in enumerate(given)]
-    outputs = [_port(f"{macro}_OUTPUT{i}", graph.tensor(n), end, plan, names) for i, (n, end) in enumerate(made)]
-    trace = _trace(graph, calls, plan)
+    constants = _Constants()
+    types = [_operand_types(call, graph) for call in made.calls]
+    bound = layer_calls(made.calls, types, build.level, prefix, environment)
+    functions = list(dict.fromkeys(layer.function for layer in bound))
+    layers = [_layer(i, made, layer, constants) for i, layer in enumerate(bound)]
+    given, results = zip(graph.inputs, file_inputs(graph), strict=True), zip(graph.outputs, file_outputs(graph), strict=True)
+    inputs = [_port(f"{macro}_INPUT{i}", graph.tensor(n), end, plan, constants) for i, (n, end) in enumerate(given)]
+    outputs = [_port(f"{macro}_OUTPUT{i}", graph.tensor(n), end, plan, constants) for i, (n, end) in enumerate(results)]
+    trace = _trace(graph, made.calls, plan)
     view = {
         "name": graph.name,
         "prefix": prefix,
@@ -175,15 +116,15 @@ def emit(graph: Graph, ops: Sequence[Op], calls: Sequence[KernelCall], plan: Mem
         "version": __version__,
         "version_number": version_number(__version__),
         "sha256": sha256,
-        "target": target,
+        "target": build.target,
         "arena_bytes": plan.arena_bytes,
         "arena_align": ARENA_ALIGN_BYTES,
         "inputs": inputs,
         "outputs": outputs,
         "layers": layers,
-        "structs": names.structs,
-        "functions": names.functions,
-        "constants": names.constants,
+        "structs": [function.struct for function in functions if function.struct],
+        "functions": functions,
+        "constants": constants.all(),
         "trace": trace,
     }
     files = {
@@ -191,8 +132,8 @@ def emit(graph: Graph, ops: Sequence[Op], calls: Sequence[KernelCall], plan: Mem
         for suffix in (".h", ".c", "_weights.h", "_weights.c")
     }
     emitted = tuple(
-        EmittedOp(i, op.output, op.kind_name, names.function(call).name, macs(op, graph))
-        for i, (op, call) in enumerate(zip(ops, calls, strict=True))
+        EmittedOp(i, op.output, op.kind_name, layer.function.name, macs(op, graph))
+        for i, (op, layer) in enumerate(zip(made.ops, bound, strict=True))
     )
     return CLibrary(
         graph.name,
@@ -218,26 +159,33 @@ def model_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _port(macro: str, tensor: Tensor, end: FileEnd, plan: MemoryPlan, names: _Names) -> Port:
+def _operand_types(call: KernelCall, graph: Graph) -> OperandTypes:
+    return OperandTypes(*(tuple(graph.tensor(name).dtype.value for name in names) for names in (call.inputs, call.outputs)))
+
+
+def _port(macro: str, tensor: Tensor, end: FileEnd, plan: MemoryPlan, constants: _Constants) -> Port:
     scale, shape = c_format.c_float(tensor.scale), c_format.shape_text(tensor.shape)
     if tensor.data is not None:
-        values = tensor.data.astype(np.int8).reshape(-1)
-        return Port(macro, tensor, end, 0, scale, shape, names.constant(values, macro.lower()))
+        values = tensor.data.astype(tensor.dtype.value).reshape(-1)
+        return Port(macro, tensor, end, 0, scale, shape, constants.name(values, macro.lower()))
     return Port(macro, tensor, end, plan.tensor_offset(tensor.name), scale, shape)
 
 
-def _layer(index: int, op: Op, call: KernelCall, graph: Graph, plan: MemoryPlan, names: _Names) -> Layer:
-    struct, function = names.struct(call), names.function(call)
+def _layer(index: int, made: Schedule, bound: LayerCall, constants: _Constants) -> Layer:
+    graph, plan, call, struct = made.graph, made.plan, made.calls[index], bound.function.struct
     data_name = f"{graph.name}_op{index}"
-    pointers = [f"{names.constant(a.values, f'{data_name}_{a.field}')}" for a in call.arrays]
-    fields = [*(a.field for a in call.arrays), *call.scalars]
-    values = [*pointers, *(c_format.c_integer(v) for v in call.scalars.values())]
-    initialisers = tuple(f"/* {field} */ {value}" for field, value in zip(fields, values, strict=True))  # C++17 lacks designators
+    pointers = {name: constants.name(values, f"{data_name}_{name}") for name, values in bound.arrays.items()}
+    values = pointers | {name: c_format.c_integer(value) for name, value in bound.numbers.items()}
+    initialisers = tuple(f"/* {field} */ {value}" for field, value in values.items())  # C++17 lacks designators
 
     spans = {name: (plan.tensor_offset(name), graph.tensor(name).size_bytes) for name in (*call.inputs, *call.outputs)}
+
+    def operand(name: str, qualifier: str) -> str:
+        return f"({qualifier}{C_TYPES[graph.tensor(name).dtype.value]} *)(arena + {spans[name][0]})"
+
     arguments = [f"&{data_name}"] if struct else []
-    arguments += [f"(const int8_t *)(arena + {spans[name][0]})" for name in call.inputs]
-    arguments += [f"(int8_t *)(arena + {spans[name][0]})" for name in call.outputs]
+    arguments += [operand(name, "const ") for name in call.inputs]
+    arguments += [operand(name, "") for name in call.outputs]
     scratch_end = 0
     if call.scratch_bytes:
         offset = plan.offsets[scratch_name(index)]
@@ -245,11 +193,11 @@ def _layer(index: int, op: Op, call: KernelCall, graph: Graph, plan: MemoryPlan,
         scratch_end = offset + call.scratch_bytes
     return Layer(
         index,
-        _comment(index, op, call, graph, spans),
+        _comment(index, made.ops[index], call, graph, spans),
         struct.name if struct else "",
         data_name,
         initialisers,
-        f"{function.name}({', '.join(arguments)});",
+        c_format.wrapped(f"{bound.function.name}({', '.join(arguments)});", 2),
         max(scratch_end, *(offset + size for offset, size in spans.values())),
     )
 

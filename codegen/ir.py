@@ -22,11 +22,13 @@ class DType(Enum):
     """Element types that a graph may hold."""
 
     INT8 = "int8"
+    INT16 = "int16"
     INT32 = "int32"
+    UINT8 = "uint8"
 
     @property
     def size_bytes(self) -> int:
-        return 1 if self is DType.INT8 else 4
+        return np.dtype(self.value).itemsize
 
 
 class OpKind(Enum):

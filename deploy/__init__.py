@@ -1,1 +1,1 @@
-"""The whole road: from a network or a `.tflite` to a folder with a verdict."""
+"""From a network or a `.tflite` to a folder with C, firmware, proof and report."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ..codegen.c_library import CLibrary
 from ..codegen.stack_bytes import with_stack_bytes
-from ..verify.board import NETDUINOPLUS2, Board
-from ..verify.firmware import FittedFirmware, fit_firmware, output_hash, self_test_inputs
+from ..firmware.board import NETDUINOPLUS2, Board
+from ..firmware.project import FittedFirmware, fit_firmware, output_hash, self_test_inputs
 from ..verify.host_c import HostLibrary
-from .subject import Plan
+from .quantized_model import Plan
 
 FIRMWARE_FOLDER = "firmware"
 REAL_ADDRESS_BOARDS = {"stm32f405": NETDUINOPLUS2}  # chips that QEMU emulates at their own addresses
@@ -37,7 +37,7 @@ def link(library: CLibrary, plan: Plan, folder: Path, host: HostLibrary, board: 
     try:
         return fit_firmware(
             library, plan.target, project, expected_hash, board=board, library_folder="..",
-            optimization=plan.effort.compiler_flag,
+            optimization=plan.build.level.compiler_flag,
         )  # fmt: skip
     except BaseException:
         shutil.rmtree(project, ignore_errors=True)

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..codegen.compiler import compile_tflite, require_possible
-from ..codegen.least_memory import require_flash_for_weights
+from ..codegen.schedule.least_memory import require_flash_for_weights
 from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..errors import BadData
+from ..folders.manifest import Kind
+from ..folders.output_folder import output_folder, require_replaceable
+from ..folders.ownership import shown
+from ..folders.regular_file import read_regular
 from ..quoting import visible
 from ..report.read_report import read_report
+from ..report.text import format_report
 from .extras import require_torch
 from .library_name import given_library_name, library_name
-from .manifest import Kind
 from .model_file import open_tflite
-from .output_folder import output_folder, require_replaceable
-from .ownership import shown
-from .regular_file import read_regular
-from .subject import Plan, Subject
-from .verdict import format_report
+from .quantized_model import Plan, Subject
 
 if TYPE_CHECKING:
     from .console import Reporter
@@ -115,7 +115,7 @@ def print_report(folder: Path, as_json: bool) -> str:
 
 def _prepare(plan: Plan, out: Path | None) -> None:
     """Fail before any work when a program is missing or the output folder is taken."""
-    from .road import require_road_tools
+    from .pipeline import require_road_tools
 
     require_road_tools(plan)
     if out is not None:
@@ -125,7 +125,7 @@ def _prepare(plan: Plan, out: Path | None) -> None:
 def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: bool, reporter: Reporter) -> str:
     if emit is not None:
         return _emitted(subject, plan, emit)
-    from .road import walk
+    from .pipeline import walk
 
     with output_folder(out, Kind.NETWORK) as folder:
         verdict = walk(subject, plan, folder, reporter)
@@ -139,7 +139,7 @@ def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: 
 
 
 def _emitted(subject: Subject, plan: Plan, emit: str) -> str:
-    compiled = compile_tflite(subject.tflite, subject.name, plan.target.name, plan.effort)
+    compiled = compile_tflite(subject.tflite, subject.name, plan.build)
     if emit == "ir":
         return format_graph(compiled.source_graph) + "\n" + format_graph(compiled.graph)
     if emit == "plan":

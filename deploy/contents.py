@@ -13,26 +13,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
+from ..codegen.build import LEVELS
 from ..codegen.c_library import CLibrary
 from ..codegen.compiler import Compiled, compile_tflite
-from ..codegen.kernels.effort import EFFORTS
 from ..codegen.stack_bytes import without_stack_bytes
 from ..codegen.targets import Placement, Target, get_target, place
 from ..errors import BadData, OverBudget, UnknownTarget
+from ..firmware.board import Board, board_for
+from ..firmware.elf import require_whole_elf
+from ..firmware.project import BuiltFirmware
+from ..firmware.toolchain import ToolFailedError
+from ..folders.manifest import MANIFEST, Kind, Manifest, Survey, find_manifest, survey
+from ..folders.ownership import shown
+from ..folders.regular_file import read_regular
 from ..quoting import visible
-from ..report.elf import require_whole_elf
 from ..report.read_report import read_report
 from ..report.schema import Report
-from ..verify.board import Board, board_for
-from ..verify.firmware import BuiltFirmware
 from ..verify.host_c import HostLibrary
-from ..verify.toolchain import ToolFailedError
 from .building import FIRMWARE_FOLDER, REAL_ADDRESS_BOARDS
 from .console import Reporter
-from .manifest import MANIFEST, Kind, Manifest, Survey, find_manifest, survey
-from .ownership import shown
-from .regular_file import read_regular
-from .subject import Plan
+from .quantized_model import Plan
 
 _MOST_BYTES = 1 << 30
 _WEIGHTS_HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)_weights\.h")
@@ -89,10 +89,10 @@ def read_contents(folder: Path) -> Contents:
         target = get_target(report.target.name)
     except UnknownTarget as error:
         raise BadData(f"{report_name} is damaged: {error}") from error
-    if report.target.optimize not in EFFORTS:
+    if report.target.optimize not in LEVELS:
         raise BadData(f"{report_name} is damaged: it names no way to optimize")
     plan = Plan(target, emulate=True, optimize=report.target.optimize)
-    compiled = compile_tflite(tflite, _library_name(folder, manifest), target.name, plan.effort)
+    compiled = compile_tflite(tflite, _library_name(folder, manifest), plan.build)
     library = _own_library(folder, compiled.library, found)
     return Contents(folder, tflite, replace(compiled, library=library), plan, report, found)
 

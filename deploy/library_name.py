@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import UsageError
-from ..verify.firmware_text import firmware_names
+from ..firmware.templates import firmware_names
 
 NAME_CHARACTERS = 40
 # of C and of its libraries: a header of ours with such a name would be found in place of theirs

@@ -8,7 +8,7 @@ from ..codegen.ir import Graph
 from ..codegen.reading.parse import MAX_FILE_BYTES
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadModel, FlynetError
-from .regular_file import read_regular
+from ..folders.regular_file import read_regular
 
 
 def open_tflite(path: Path, name: str) -> tuple[bytes, Graph]:

@@ -16,8 +16,8 @@ from .console import Reporter
 from .finetuning import fine_tune_network, share_right
 from .library_name import library_name
 from .network import CALIBRATION_BATCH, Floats, PreparedNetwork, quantize_images
-from .road import REAL_INPUTS
-from .subject import LabelledInputs, Subject
+from .pipeline import REAL_INPUTS
+from .quantized_model import LabelledInputs, Subject
 
 if TYPE_CHECKING:
     from ..export.float_graph import Array

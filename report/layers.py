@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..codegen.compiler import Compiled
 from ..codegen.ir import FusedAttrs, Graph, Op
+from ..codegen.kernels.parameters import arrays_of
 from .layer_names import layer_title
 from .schema import Layer
 
@@ -22,14 +23,14 @@ def layers_of(compiled: Compiled, instructions: Sequence[int] | None) -> tuple[L
     layers = []
     for index, (op, call, emitted) in enumerate(zip(compiled.ops, compiled.calls, compiled.library.ops, strict=True)):
         weights_bytes = tables_bytes = 0
-        for array in call.arrays:
-            key = (array.values.dtype.name, array.values.tobytes())
+        for name, values in arrays_of(call.parameters).items():
+            key = (values.dtype.name, values.tobytes())
             if key not in seen:
                 seen.add(key)
-                if array.field == WEIGHTS:
-                    weights_bytes += array.values.nbytes
+                if name == WEIGHTS:
+                    weights_bytes += values.nbytes
                 else:
-                    tables_bytes += array.values.nbytes
+                    tables_bytes += values.nbytes
         constants = _constants(op, compiled.graph) - known
         known |= constants
         output = compiled.graph.tensor(op.output)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..codegen.lifetimes import Buffer
-from ..codegen.plan_memory import MemoryPlan
+from ..codegen.schedule.lifetimes import Buffer
+from ..codegen.schedule.plan_memory import MemoryPlan
 
 WIDTH, HEIGHT = 960, 320  # of the plot
 LEFT, BELOW, ABOVE = 70, 34, 16  # room for the axes' labels and the peak's

@@ -199,7 +199,7 @@ def test_a_bug_that_ends_a_file_early_is_no_interruption(monkeypatch: pytest.Mon
     def bug(_: bool) -> str:
         raise EOFError("ran out of input")
 
-    monkeypatch.setattr("flynet_tiny.deploy.listing.targets_table", bug)
+    monkeypatch.setattr("flynet_tiny.tables.targets.targets_table", bug)
     with pytest.raises(EOFError, match="ran out"):
         main(["targets"])
 
@@ -242,6 +242,6 @@ def test_an_error_of_the_system_that_is_no_users_is_a_bug(monkeypatch: pytest.Mo
     def bug(_: bool) -> str:
         raise FileNotFoundError(2, "No such file or directory", "data.json")
 
-    monkeypatch.setattr("flynet_tiny.deploy.listing.targets_table", bug)
+    monkeypatch.setattr("flynet_tiny.tables.targets.targets_table", bug)
     with pytest.raises(FileNotFoundError):
         main(["targets"])

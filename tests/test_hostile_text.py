@@ -26,14 +26,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flynet_tiny import cli
+from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.c_library import CLibrary
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.emit import template_environment
 from flynet_tiny.deploy.library_name import given_library_name, library_name
 from flynet_tiny.errors import UsageError
+from flynet_tiny.firmware.templates import template_text, write_rendered
 from flynet_tiny.quoting import ForeignText, UnquotedText, code_finalize
 from flynet_tiny.report.evaluation import Evaluation, confusion_svg, evaluation_json, evaluation_text
-from flynet_tiny.verify.firmware_text import template_text, write_rendered
 
 from .small_models import attention_block, mdw_max_out
 
@@ -116,7 +117,7 @@ def test_no_text_of_the_folder_holds_controls(emitted: Emitted) -> None:
 
 
 def test_c_is_the_same_without_its_comments_whatever_the_names(emitted: Emitted) -> None:
-    plain = compile_tflite(attention_block(seed=3), "a_touch_owned_2j", "stm32f412").library
+    plain = compile_tflite(attention_block(seed=3), "a_touch_owned_2j", build_named("stm32f412")).library
     for name, text in plain.files.items():
         assert "pwned" not in preprocessed(emitted.out / name)
         assert strip_hash(code_of((emitted.out / name).read_text())) == strip_hash(code_of(text)), name

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from flynet_tiny.errors import OutputFailed
+from flynet_tiny.firmware.toolchain import ToolFailedError, run_tool
+from flynet_tiny.folders.scratch import MARKER, ScratchFolder, sweep
 from flynet_tiny.verify.litert import LiteRtProcess
-from flynet_tiny.verify.scratch import MARKER, ScratchFolder, sweep
-from flynet_tiny.verify.toolchain import ToolFailedError, run_tool
 
 from .small_models import mdw_max_out
 
@@ -119,7 +119,7 @@ def test_a_library_that_hides_a_signal_is_no_bug_of_ours(work: Path, is_signalle
         from flynet_tiny import cli
         class Loader:
             def find_spec(self, name, *_):
-                if name == "flynet_tiny.deploy.listing":
+                if name == "flynet_tiny.tables.targets":
                     try:
                         {signals}
                     finally:

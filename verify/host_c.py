@@ -11,10 +11,10 @@ from types import TracebackType
 
 from ..codegen.c_library import CLibrary
 from ..errors import EmulationFailed
-from .firmware_text import write_rendered
+from ..firmware.templates import write_rendered
+from ..firmware.toolchain import Tool, child_process, find_tool, require_room, start_tool
+from ..folders.scratch import ScratchFolder
 from .harness import InputSet, Request, SetResult, read_result, write_request
-from .scratch import ScratchFolder
-from .toolchain import Tool, child_process, find_tool, require_room, start_tool
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 _WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror")

@@ -42,7 +42,7 @@ class LiteRtProcess:
 
     def __init__(self) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
-        from .interruption import shielded  # not at the top: the child runs this file alone, outside the package
+        from ..processes.interruption import shielded  # not at the top: the child runs this file alone, outside the package
 
         with shielded():
             self._process = subprocess.Popen(

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from ..codegen.c_library import CLibrary
 from ..errors import EmulationFailed
-from ..report.elf import function_at
-from .board import ICOUNT_SHIFT, Board
-from .firmware import BuiltFirmware
+from ..firmware.board import ICOUNT_SHIFT, Board
+from ..firmware.elf import function_at
+from ..firmware.project import BuiltFirmware
+from ..firmware.toolchain import Tool, child_process, find_tool, require_room
+from ..folders.scratch import ScratchFolder
 from .harness import RESULT, InputSet, Request, SetResult, header_bytes, read_result, set_bytes, write_request
-from .scratch import ScratchFolder
-from .toolchain import Tool, child_process, find_tool, require_room
 
 Progress = Callable[[int, int], None]
 _POLL_S = 0.05

@@ -1,9 +1,10 @@
-"""Kernels: for every operator the C function that computes it. `select_kernel` is the table of contents."""
+"""Kernels: for every operator the C function that computes it. `select` is the table of contents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..build import DSP, PLAIN, Build, Isa
 from ..contracts import broken_clause
 from ..ir import FusedAttrs, FusedPattern, Graph, Op, OpKind
 from ..verify_graph import GraphError
@@ -34,19 +35,14 @@ from . import (
     table,
 )
 from .base import KernelCall
-from .effort import BALANCED, Effort
 
-Select = Callable[[Op, Graph], KernelCall]
-SelectByEffort = Callable[[Op, Graph, Effort], KernelCall]
+Select = Callable[[Op, Graph, Build], KernelCall]
 
-_BY_EFFORT: Mapping[OpKind, SelectByEffort] = {
+_PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.CONV_2D: conv_2d.select,
     OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d.select,
     OpKind.FULLY_CONNECTED: fully_connected.select,
     OpKind.GATHER: gather.select,
-}
-
-_KERNELS: Mapping[OpKind, Select] = {
     OpKind.ADD: add.select,
     OpKind.SUB: add.select,
     OpKind.MUL: mul.select,
@@ -68,36 +64,31 @@ _KERNELS: Mapping[OpKind, Select] = {
     OpKind.TRANSPOSE: slice.select_transpose,
     OpKind.PAD: pad.select,
     OpKind.RESHAPE: reshape.select,
-}
-
-_FUSED_BY_EFFORT: Mapping[FusedPattern, SelectByEffort] = {
     FusedPattern.MDW_MAX: mdw_max.select,
     FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,
     FusedPattern.DEPTHWISE_PAIR: depthwise_pair.select,
     FusedPattern.MUL_MAX: mul_max.select,
-}
-
-_FUSED: Mapping[FusedPattern, Select] = {
     FusedPattern.MEAN_VARIANCE: mean_variance.select,
     FusedPattern.MUL_ADD: mul_add.select,
     FusedPattern.SHIFT_MAX: shift_max.select,
 }
 
+_KERNELS: Mapping[Isa, Mapping[OpKind | FusedPattern, Select]] = {PLAIN: _PLAIN, DSP: {}}
 
-def select_kernel(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
-    """The kernel call that computes an operator; a table fused into its producer is the producer's kernel's work.
 
-    effort  what flash may be spent for speed, and speed for memory
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
+    """The kernel call that computes an operator on the build's instruction set, or on the one that it falls back to.
+
+    A table fused into its producer is the work of the producer's kernel.
     Raises GraphError for a fused operator that breaks its pattern's contract: its kernel would compute something else.
     """
-    kind = op.kind
+    what: OpKind | FusedPattern = op.kind
     if isinstance(op.attrs, FusedAttrs):
         broken = broken_clause(op, graph)
         if broken is not None:
             raise GraphError(f"{op.kind_name} is no {op.attrs.pattern.value}: {broken}")
-        if op.attrs.pattern in _FUSED_BY_EFFORT:
-            return _FUSED_BY_EFFORT[op.attrs.pattern](op, graph, effort)
-        if op.attrs.pattern is not FusedPattern.PRODUCER_TABLE:
-            return _FUSED[op.attrs.pattern](op, graph)
-        kind = op.attrs.body[0].kind
-    return _BY_EFFORT[kind](op, graph, effort) if kind in _BY_EFFORT else _KERNELS[kind](op, graph)
+        what = op.attrs.pattern
+        if what is FusedPattern.PRODUCER_TABLE:
+            what = op.attrs.body[0].kind
+    kernel = next(_KERNELS[isa][what] for isa in build.isa.chain if what in _KERNELS[isa])
+    return kernel(op, graph, build)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..build import Build
 from ..fixed_point import add_multipliers, requantize
 from ..ir import ClampAttrs, Graph, Op, OpKind, Tensor
-from .base import ConstArray, KernelCall
+from .base import ConstArray, KernelCall, untyped_call
 from .broadcast import broadcast_nest, elementwise_sharing
 from .exact import INT8_VALUES, fit_affine
 from .rescale import Rescale, rescale
@@ -16,7 +17,7 @@ from .table import by_unsigned_byte, table_call
 Int64 = npt.NDArray[np.int64]
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of an ADD or SUB; the operands are broadcast as NumPy does."""
     assert isinstance(op.attrs, ClampAttrs)
     first, second = (graph.tensor(name) for name in op.inputs)
@@ -69,7 +70,7 @@ class Sum:
         if affine is None:
             return self._with_tables(output, "add_tables")
         nest = broadcast_nest(first.shape, second.shape)
-        return KernelCall(
+        return untyped_call(
             template="add",
             shape={**nest.as_shape(), "shift": affine.shift, "low": self.low, "high": self.high},
             inputs=(first.name, second.name),
@@ -96,7 +97,7 @@ class Sum:
         if second.is_constant:
             inputs, arrays = inputs[:1], arrays[:1]
             arrays.append(ConstArray("addends", terms[1][second.constant().reshape(-1).astype(np.int64) + 128]))
-        return KernelCall(
+        return untyped_call(
             template=template,
             shape={**nest.as_shape(), **requant.shape("sum"), "right": requant.shift, "low": self.low, "high": self.high},
             inputs=tuple(inputs),

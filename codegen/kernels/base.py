@@ -1,24 +1,27 @@
 """What a kernel promises to the planner and to the emitter.
 
-A kernel is one Python module in this folder and one template in `templates/kernels/`. The module's `select(op, graph)` looks at
-an operator and returns a `KernelCall`: which template, specialised for what (`shape`), over which constants (`arrays` and
-`scalars`, the layer's data), how much scratch, and how its output may share memory with its inputs.
+A kernel is one Python module in this folder and one template in `templates/kernels/`. The module's `select(op, graph, build)`
+looks at an operator and returns a `KernelCall`: the template's typed parameters (`parameters.py`), how much scratch, and how its
+output may share memory with its inputs.
 
 The emitted C function is
 
-    FT_KERNEL void <function>(const <struct> *layer, const int8_t *input0, ..., int8_t *output0, ..., void *scratch)
+    FT_KERNEL void <function>(const <struct> *layer, const <type> *input0, ..., <type> *output0, ..., void *scratch)
 
-with as many inputs and outputs as the call names activations; `layer` is left out when a call has neither arrays nor scalars,
-`scratch` when `scratch_bytes` is 0. Equal template and shape make one C function, shared by all layers of that shape.
+with as many inputs and outputs as the call names activations; `layer` is left out when a layer has neither constants nor numbers,
+`scratch` when `scratch_bytes` is 0. The template is the function's body; which calls share a function is the emitter's decision
+(`codegen/functions.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
+from .parameters import KernelParameters, Parameter, Role
 
 ShapeValue = int | bool | str | tuple[int, ...]
 
@@ -74,18 +77,53 @@ Sharing = RowSchedule | SamePlace
 
 @dataclass(frozen=True, eq=False)
 class KernelCall:
-    """One call of one kernel function, with all that emission and planning need."""
+    """One call of one kernel function, with all that emission and planning need.
 
-    template: str
-    shape: Mapping[str, ShapeValue]
+    sharing      input tensor -> how output 0 may share its memory
+    accumulator  the least and the largest int32 sum that any input can produce, where the kernel has one
+    is_banded    whether the work is cut into row bands as `build.bands` wished
+    """
+
+    parameters: KernelParameters
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    arrays: tuple[ConstArray, ...] = ()
-    scalars: Mapping[str, int] = field(default_factory=dict)
     scratch_bytes: int = 0
-    sharing: Mapping[str, Sharing] = field(default_factory=dict)  # input tensor -> how output 0 may share its memory
+    sharing: Mapping[str, Sharing] = field(default_factory=dict)
+    accumulator: tuple[int, int] | None = None
+    is_banded: bool = False
 
 
 def elementwise_schedule(num_bytes: int) -> RowSchedule:
     """A kernel that reads element i before it writes element i, in order (blocks of any size, read before written)."""
     return RowSchedule(write_end=(num_bytes,), read_begin=(num_bytes,))
+
+
+class Untyped(KernelParameters):
+    """Parameters by name, all of them code: for kernels that have no class of their own yet."""
+
+    def __init__(
+        self, template: str, shape: Mapping[str, ShapeValue], arrays: Sequence[ConstArray], scalars: Mapping[str, int]
+    ) -> None:
+        self.__dict__.update(shape, template=template)
+        self.__dict__["_flat"] = [
+            *(Parameter((name,), Role.CODE, value) for name, value in shape.items()),
+            *(Parameter((a.field,), Role.ARRAY, a.values) for a in arrays),
+            *(Parameter((name,), Role.DATA, value) for name, value in scalars.items()),
+        ]
+
+    def flat(self) -> Iterator[Parameter]:
+        yield from self.__dict__["_flat"]
+
+
+def untyped_call(
+    template: str,
+    shape: Mapping[str, ShapeValue],
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    arrays: Sequence[ConstArray] = (),
+    scalars: Mapping[str, int] = {},
+    scratch_bytes: int = 0,
+    sharing: Mapping[str, Sharing] = {},
+) -> KernelCall:
+    parameters = Untyped(template, shape, arrays, scalars)
+    return KernelCall(parameters, inputs, outputs, scratch_bytes, sharing, is_banded=bool(shape.get("is_striped")))

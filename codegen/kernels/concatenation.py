@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
+from ..build import Build
 from ..ir import ConcatAttrs, Graph, Op
-from .base import ConstArray, KernelCall, SamePlace
+from .base import ConstArray, KernelCall, SamePlace, untyped_call
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a CONCATENATION; constant inputs come from flash."""
     assert isinstance(op.attrs, ConcatAttrs)
     axis = op.attrs.axis
@@ -29,7 +30,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
     count = math.prod(tensors[0].shape[:axis])
     joined = [t.constant().reshape(-1).astype(np.int8) for t in constants]
     first_stays = count == 1 and not tensors[0].is_constant and op.inputs.count(op.inputs[0]) == 1
-    return KernelCall(
+    return untyped_call(
         template="concatenation",
         shape={
             "count": count,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from ..build import Build
 from ..ir import Graph, Op, Window
-from .base import KernelCall, ShapeValue
+from .base import KernelCall, ShapeValue, untyped_call
 from .convolution import Convolution, convolution, window_shape
 from .depthwise import depthwise_call
-from .effort import BALANCED, Effort
 from .products import joins_rest, pair_order, product_arrays, product_scalars, product_shape, products, window_schedule
 
 
-def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of a CONV_2D, alone or with the table of its activation."""
     conv = convolution(op, graph)
     _, in_h, in_w, c_in = conv.input_shape
@@ -18,13 +18,13 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     share = conv.weights.shape[3]
     groups = c_in // share
     if c_in == c_out == 1:  # one map, one filter: a depthwise convolution reads it with less work
-        return depthwise_call(conv, 1, False, op.inputs[0], op.outputs, effort)
+        return depthwise_call(conv, 1, False, op.inputs[0], op.outputs, build)
     run_bytes, num_runs = window_runs(conv.attrs.window, share, groups > 1)
     joined = joins_rest(run_bytes, num_runs, conv.attrs.window.kernel_h)
-    packed = products(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, effort, groups=groups)
+    packed = products(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, build, groups=groups)
     shape: dict[str, ShapeValue] = {
         **window_shape(conv),
-        **product_shape(conv, packed, out_h * out_w, effort),
+        **product_shape(conv, packed, out_h * out_w, build),
         "run_bytes": run_bytes,
         "num_runs": num_runs,
         "joins_rest": joined,
@@ -40,7 +40,7 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     patch_bytes = shape["patch_bytes"]
     assert isinstance(patch_bytes, int)
     schedule = window_schedule((in_h, in_w, c_in), (out_h, out_w), c_out, conv.attrs.window, pixels, groups)
-    return KernelCall(
+    return untyped_call(
         "conv_2d",
         shape,
         (op.inputs[0],),

@@ -24,10 +24,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..build import Build
 from ..ir import Window
-from .base import ConstArray, KernelCall, RowSchedule, SamePlace, ShapeValue, Sharing
+from .base import ConstArray, KernelCall, RowSchedule, SamePlace, ShapeValue, Sharing, untyped_call
 from .convolution import Convolution, clamped_table, window_shape
-from .effort import Effort
 from .gate import Gate
 from .requantization import Requantization, accumulator_bounds, requantization
 
@@ -56,7 +56,7 @@ def depthwise_call(
     is_max: bool,
     source: str,
     results: tuple[str, ...],
-    effort: Effort,
+    build: Build,
     gate: Gate | None = None,
     heads_of_second: int = 0,
 ) -> KernelCall:
@@ -66,18 +66,18 @@ def depthwise_call(
     `heads_of_second` filters of each channel go to the second of two results.
     """
     requant, is_tied = _requantization(conv, heads, is_max)
-    plane = plane_of(conv, effort.stripes)
-    is_striped = effort.stripes > 1 and plane.bands > 1
+    plane = plane_of(conv, build.bands.count)
+    is_striped = build.bands.count > 1 and plane.bands > 1
     shape: dict[str, ShapeValue] = {**window_shape(conv), "heads": heads, "is_max": is_max, "is_tied": is_tied, **asdict(plane)}
     taps = _taps(conv)
-    row = tiling(conv.attrs.window, conv.output_shape[2], taps, is_max, effort.max_tile)
+    row = tiling(conv.attrs.window, conv.output_shape[2], taps, is_max, build.level.max_tile)
     clamps = conv.table is None or is_max
     shape |= {
         **asdict(row),
         "even_words": taps.even_words,
         "odd_words": taps.odd_words,
         "spill_out": row.tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
-        "unroll_heads": heads * conv.attrs.window.kernel_h <= effort.unrolled_rows,
+        "unroll_heads": heads * conv.attrs.window.kernel_h <= build.level.unrolled_rows,
         "scale": requant.rounding.value,
         "is_doubled": requant.rounding.takes_doubled,
         "clamp_low": clamps and conv.activation_min > -128,
@@ -85,7 +85,7 @@ def depthwise_call(
         "heads_of_second": heads_of_second,
         "is_gated": gate is not None,
         "is_striped": is_striped,
-        "from_end": is_striped and effort.stripes_from_end,
+        "from_end": is_striped and build.bands.from_end,
     }
     scalars = {"input_zero_point": conv.input_zero_point}
     if shape["clamp_low"]:
@@ -94,7 +94,7 @@ def depthwise_call(
         scalars["activation_max"] = conv.activation_max
     stream = _stream(conv, heads, taps, requant, is_tied)
     taps_words = 0
-    if stream.nbytes > effort.depthwise_bytes and not single_taps(conv.attrs.window):
+    if stream.nbytes > build.level.depthwise_bytes and not single_taps(conv.attrs.window):
         taps_words = stream.size // conv.input_shape[3] // (1 if is_max else heads)
         stream = _stream(conv, heads, None, requant, is_tied)
     shape["taps_words"] = taps_words
@@ -109,7 +109,7 @@ def depthwise_call(
     if conv.table is not None:
         arrays.append(ConstArray("table", clamped_table(conv)))
     sharing = _sharing(conv, plane, 1 if is_max else heads - heads_of_second, shape)
-    return KernelCall(
+    return untyped_call(
         "depthwise_conv_2d",
         shape,
         inputs,

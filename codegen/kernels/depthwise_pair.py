@@ -8,22 +8,22 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..build import Build
 from ..ir import FusedAttrs, Graph, Op
 from .base import KernelCall
 from .convolution import Convolution, convolution
 from .depthwise import depthwise_call
-from .effort import BALANCED, Effort
 
 Number = TypeVar("Number", np.int8, np.int64)
 
 
-def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of two depthwise convolutions with the same window and input."""
     assert isinstance(op.attrs, FusedAttrs)
     first, second = (convolution(step, graph) for step in op.attrs.body)
     heads = (first.attrs.depth_multiplier, second.attrs.depth_multiplier)
     results = tuple(step.output for step in op.attrs.body)
-    return depthwise_call(_joined(first, second), sum(heads), False, op.inputs[0], results, effort, heads_of_second=heads[1])
+    return depthwise_call(_joined(first, second), sum(heads), False, op.inputs[0], results, build, heads_of_second=heads[1])
 
 
 def _joined(first: Convolution, second: Convolution) -> Convolution:

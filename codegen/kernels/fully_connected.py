@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 
+from ..build import Build
 from ..ir import Graph, Op, Window
-from .base import KernelCall, ShapeValue
+from .base import KernelCall, ShapeValue, untyped_call
 from .convolution import convolution
-from .effort import BALANCED, Effort
 from .products import pair_order, product_arrays, product_scalars, product_shape, products, window_schedule
 
 
-def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of a FULLY_CONNECTED, alone or with the table of its activation."""
     conv = convolution(op, graph)
     c_out, c_in = conv.weights.shape
     rows = math.prod(conv.output_shape) // c_out
-    packed = products(conv, pair_order(c_in, 1, joined=False), rows, effort, once=True)
+    packed = products(conv, pair_order(c_in, 1, joined=False), rows, build, once=True)
     shape: dict[str, ShapeValue] = {
-        **product_shape(conv, packed, rows, effort),
+        **product_shape(conv, packed, rows, build),
         "rows": rows,
         "c_in": c_in,
         "c_out": c_out,
@@ -33,7 +33,7 @@ def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
     }
     pixels = shape["pixels"]
     assert isinstance(pixels, int)
-    return KernelCall(
+    return untyped_call(
         "fully_connected",
         shape,
         (op.inputs[0],),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..build import Costs
 from ..fixed_point import mul_multiplier
 from ..ir import ClampAttrs, Graph, Op
 from .base import ShapeValue
 from .exact import ProductRequant, fit_product_requant
-from .mul import TABLE_ENTRIES_COST, pair_products, requant_shape
-
-# instructions that a value costs on a Cortex-M4 beside its load and its store
-LOOK_UP_COST, PRODUCT_COST = 1.0, 3.0
+from .mul import pair_products, requant_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,7 @@ class Gate:
         }
 
 
-def gate_of(mul: Op, graph: Graph) -> Gate:
+def gate_of(mul: Op, graph: Graph, costs: Costs) -> Gate:
     """Take apart a MUL of maps [1, H, W, C] by coefficients [1, 1, 1, C]."""
     assert isinstance(mul.attrs, ClampAttrs)
     maps, coefficients, gated = (graph.tensor(name) for name in (*mul.inputs, mul.output))
@@ -61,5 +59,5 @@ def gate_of(mul: Op, graph: Graph) -> Gate:
         requant,
         mul.attrs.activation_min,
         mul.attrs.activation_max,
-        LOOK_UP_COST + TABLE_ENTRIES_COST / pixels < PRODUCT_COST + requant.sign_correction,
+        costs.scale_lookup + costs.product_table / pixels < costs.scale_product + requant.sign_correction,
     )

@@ -11,14 +11,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from ..build import Build
 from ..ir import GatherAttrs, Graph, Op
-from .base import ConstArray, KernelCall, elementwise_schedule
-from .effort import Effort
+from .base import ConstArray, KernelCall, elementwise_schedule, untyped_call
 
 MAX_STRAIGHT = 160  # indices
 
 
-def select(op: Op, graph: Graph, effort: Effort) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a GATHER; indices that follow one another move as one block."""
     assert isinstance(op.attrs, GatherAttrs)
     source, axis, indices = graph.tensor(op.inputs[0]), op.attrs.axis, op.attrs.indices
@@ -27,9 +27,9 @@ def select(op: Op, graph: Graph, effort: Effort) -> KernelCall:
     length = block_length(indices)
     offsets = np.array(indices[::length]) * inner
     stride = source.shape[axis] * inner
-    is_striped = effort.stripes > 1 and count > 1 and len(indices) == source.shape[axis]
+    is_striped = build.bands.count > 1 and count > 1 and len(indices) == source.shape[axis]
     table = offset_array("offsets", offsets)
-    return KernelCall(
+    return untyped_call(
         template="gather",
         shape={
             "count": count,

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..build import Build
 from ..fixed_point import Multiplier, mean_multiplier, requantize, squared_difference_multipliers
 from ..ir import FusedAttrs, Graph, Op, Tensor
-from .base import ConstArray, KernelCall, ShapeValue
+from .base import ConstArray, KernelCall, ShapeValue, untyped_call
 from .broadcast import unroll
 from .exact import INT8_VALUES, offset_interval
 from .rescale import rescale
@@ -30,13 +31,11 @@ from .table import by_unsigned_byte
 
 Int64 = npt.NDArray[np.int64]
 
-# instructions an element on a Cortex-M4: a look-up, the table's making spread over the pixels, or lanes of arithmetic
-TABLE_COST, TABLE_ENTRIES_COST, LANES_COST = 3.3, 1060, 4.4
 LANE_ROWS = 255  # int8 values that an int16 lane can sum
 MAX_STEP_BYTES = 1020  # LDRD's own increment
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call that writes the mean and the variance of each channel of [1, H, W, C]."""
     assert isinstance(op.attrs, FusedAttrs)
     mean_op, square_op, _ = op.attrs.body
@@ -49,8 +48,9 @@ def select(op: Op, graph: Graph) -> KernelCall:
     first = rescale(mean_factor, 255 * pixels, mean.zero_point)
     last = rescale(mean_multiplier(square.scale, variance.scale, pixels), 255 * pixels, variance.zero_point)
     squares = _fit(source, mean, square, means) or _general(source, mean, square)
-    has_table = squares.needs_table or TABLE_COST + TABLE_ENTRIES_COST / pixels < LANES_COST
-    return KernelCall(
+    costs = build.costs
+    has_table = squares.needs_table or costs.square_lookup + costs.square_table / pixels < costs.square_lanes
+    return untyped_call(
         template="mean_variance",
         shape={
             "pixels": pixels,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..build import Build, Costs
 from ..fixed_point import mul_multiplier
 from ..ir import ClampAttrs, Graph, Op, Tensor
-from .base import ConstArray, KernelCall, SamePlace
+from .base import ConstArray, KernelCall, SamePlace, untyped_call
 from .broadcast import broadcast_nest, elementwise_sharing, unroll
 from .exact import INT8_VALUES, ProductRequant, fit_product_requant
 from .table import table_call
 
-# instructions an element on a Cortex-M4: a look-up, the table's making spread over the pixels, or four lanes of arithmetic
-TABLE_COST, TABLE_ENTRIES_COST, LANES_COST = 3.6, 1150, 5.3
 MAX_LANE_SHIFT = 7  # a centred int8 value shifted left by this fits an int16 lane
 
 
@@ -37,7 +36,7 @@ def requant_shape(requant: ProductRequant, low: int, high: int) -> dict[str, int
     }
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a MUL; the operands are broadcast as NumPy does."""
     assert isinstance(op.attrs, ClampAttrs)
     first, second = (graph.tensor(name) for name in op.inputs)
@@ -52,15 +51,15 @@ def select(op: Op, graph: Graph) -> KernelCall:
         table = np.clip(requant.apply(column), low, high).astype(np.int8)
         return table_call(first.name, op.output, first.num_elements, table)
     if not second.is_constant and requant.left <= MAX_LANE_SHIFT:
-        channels = _channels(first, second, op.output, requant, low, high) or _channels(
-            second, first, op.output, requant, low, high
+        channels = _channels(first, second, op.output, requant, low, high, build.costs) or _channels(
+            second, first, op.output, requant, low, high, build.costs
         )
         if channels is not None:
             return channels
     nest = broadcast_nest(first.shape, second.shape)
     inputs = (first.name,) if second.is_constant else (first.name, second.name)
     constant = (ConstArray("operand", second.constant().reshape(-1).astype(np.int8)),) if second.is_constant else ()
-    return KernelCall(
+    return untyped_call(
         template="mul",
         shape={**nest.as_shape(), **requant_shape(requant, low, high), "is_constant": second.is_constant},
         inputs=inputs,
@@ -76,16 +75,17 @@ def select(op: Op, graph: Graph) -> KernelCall:
     )
 
 
-def _channels(maps: Tensor, scales: Tensor, output: str, requant: ProductRequant, low: int, high: int) -> KernelCall | None:
+def _channels(
+    maps: Tensor, scales: Tensor, output: str, requant: ProductRequant, low: int, high: int, costs: Costs
+) -> KernelCall | None:
     """The call for a map [pixels, C] times a vector [C], None for other shapes."""
     nest = broadcast_nest(maps.shape, scales.shape)
     num_channels = nest.run
     if (nest.strides0, nest.strides1, nest.step0, nest.step1) != ((num_channels,), (0,), 1, 1):
         return None
     pixels = nest.sizes[0]
-    lanes_cost = LANES_COST + requant.sign_correction
-    has_table = TABLE_COST + TABLE_ENTRIES_COST / pixels < lanes_cost
-    return KernelCall(
+    has_table = costs.product_lookup + costs.product_table / pixels < costs.product_lanes + requant.sign_correction
+    return untyped_call(
         template="mul_channels",
         shape={
             "pixels": pixels,

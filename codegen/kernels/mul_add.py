@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..build import Build
 from ..ir import FusedAttrs, Graph, Op
 from .add import Sum
-from .base import ConstArray, KernelCall, SamePlace, ShapeValue
+from .base import ConstArray, KernelCall, SamePlace, ShapeValue, untyped_call
 from .broadcast import unroll
 from .exact import fit_affine
 from .gate import gate_of
@@ -18,11 +19,11 @@ from .mul import requant_scalars, requant_shape
 from .table import by_unsigned_byte
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of a fused gate and ADD."""
     assert isinstance(op.attrs, FusedAttrs)
     mul, add = op.attrs.body
-    gate = gate_of(mul, graph)
+    gate = gate_of(mul, graph, build.costs)
     (other,) = (name for name in add.inputs if name != mul.output)
     sum_ = Sum(add, graph.tensor(mul.output), graph.tensor(other), graph.tensor(add.output))
     num_channels = graph.tensor(gate.coefficients).num_elements
@@ -47,7 +48,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
         arrays = tuple(ConstArray(f"table{i}", by_unsigned_byte(term.astype(np.int32))) for i, term in enumerate(sum_.terms))
         shape |= requant.shape("sum")
         scalars |= requant.scalars("sum")
-    return KernelCall(
+    return untyped_call(
         template="mul_add",
         shape=shape,
         inputs=(gate.maps, gate.coefficients, other),

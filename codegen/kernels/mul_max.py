@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+from ..build import Build
 from ..fixed_point import mul_multiplier
 from ..ir import ClampAttrs, FusedAttrs, Graph, Op
-from .base import KernelCall, RowSchedule
+from .base import KernelCall, RowSchedule, untyped_call
 from .broadcast import unroll
-from .effort import Effort
 from .exact import fit_product_requant
 from .mul import MAX_LANE_SHIFT, pair_products, requant_scalars, requant_shape
 
 
-def select(op: Op, graph: Graph, effort: Effort) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of MUL by per-channel coefficients, RESHAPE, REDUCE_MAX over the heads, RESHAPE."""
     assert isinstance(op.attrs, FusedAttrs)
     mul = op.attrs.body[0]
@@ -31,13 +31,13 @@ def select(op: Op, graph: Graph, effort: Effort) -> KernelCall:
     has_lanes = 2 <= heads <= 5 and maps.num_elements >= 4 and requant.left <= MAX_LANE_SHIFT
     first = int(has_lanes and heads == 3)  # the pixel at the head of a stripe that is not part of the loop
     steps = unroll(pixels - first, 6) if has_lanes else 1
-    turns = _turns(pixels, first, steps, heads, effort.stripes)
+    turns = _turns(pixels, first, steps, heads, build.bands.count)
     ends = list(accumulate(first + steps * count for count in turns))
     rest, ends[-1] = pixels - ends[-1], pixels
     begins = [0, *ends[:-1]]
     is_striped = len(turns) > 1
     schedule = RowSchedule(tuple(num_channels * end for end in ends), tuple(num_channels * heads * begin for begin in begins))
-    return KernelCall(
+    return untyped_call(
         template="mul_max",
         shape={
             "pixels": pixels,

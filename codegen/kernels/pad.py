@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ..build import Build
 from ..ir import Graph, Op, PadAttrs
-from .base import KernelCall
+from .base import KernelCall, untyped_call
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a PAD; axes without padding are merged into their outer neighbour."""
     assert isinstance(op.attrs, PadAttrs)
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
@@ -25,7 +26,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
         else:
             axes.append((size, before * inner, after * inner))
     outer = axes[::-1]
-    return KernelCall(
+    return untyped_call(
         template="pad",
         shape={
             "sizes": tuple(a[0] for a in outer),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ..build import Build
 from ..ir import Graph, Op, OpKind, PoolAttrs
-from .base import KernelCall, RowSchedule
+from .base import KernelCall, RowSchedule, untyped_call
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a pooling operator; padded positions do not count."""
     assert isinstance(op.attrs, PoolAttrs)
     (_, in_h, in_w, c), (_, out_h, out_w, _) = graph.tensor(op.inputs[0]).shape, graph.tensor(op.output).shape
@@ -16,7 +17,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
         tuple((y + 1) * out_w * c for y in range(out_h)),
         tuple(row * in_w * c for row in first_rows),
     )
-    return KernelCall(
+    return untyped_call(
         template="average_pool_2d" if op.kind is OpKind.AVERAGE_POOL_2D else "max_pool_2d",
         shape={
             "in_h": in_h,

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..build import Build
 from ..ir import Window
 from .base import ConstArray, RowSchedule, ShapeValue
 from .convolution import Convolution, clamped_table
-from .effort import Effort
 from .requantization import Rounding, accumulator_bounds, requantization
 
 Int32 = npt.NDArray[np.int32]
@@ -69,7 +69,7 @@ def _neighbours(elements: list[int]) -> list[tuple[int, int]]:
 
 
 def products(
-    conv: Convolution, pairs: list[tuple[int, int]], num_pixels: int, effort: Effort, once: bool = False, groups: int = 1
+    conv: Convolution, pairs: list[tuple[int, int]], num_pixels: int, build: Build, once: bool = False, groups: int = 1
 ) -> Products:
     """Pack a layer whose weights are `[c_out, ...]`; the groups' streams follow each other."""
     c_out = conv.weights.shape[0]
@@ -83,7 +83,7 @@ def products(
     share = c_out // groups
     even = np.arange(c_out).reshape(groups, share)[:, : share // 2 * 2 : 2]  # first channels of the pairs, by group
     packed = 256 * lanes[even + 1] + lanes[even]
-    is_wide = bool((packed < -32768).any()) or bool((reach >= 1 << 23).any()) or is_worth_widening(weights, num_pixels, effort)
+    is_wide = bool((packed < -32768).any()) or bool((reach >= 1 << 23).any()) or is_worth_widening(weights, num_pixels, build)
     factor = 2 if requant.rounding.takes_doubled else 1
     words: list[Int64] = []
     for group in range(groups):
@@ -108,10 +108,10 @@ def _words(lanes: Int64) -> Int64:
     return words
 
 
-def is_worth_widening(weights: Int64, num_pixels: int, effort: Effort) -> bool:
+def is_worth_widening(weights: Int64, num_pixels: int, build: Build) -> bool:
     """Whether int16 weights pay: about 1/16 instruction a product and 1.5 an output less, for a byte a weight more."""
-    gain = num_pixels * (1 / 16 + 1.5 / weights.shape[1])
-    return weights.size <= effort.wide_weights and gain >= effort.wide_gain
+    gain = num_pixels * (build.costs.wide_product + build.costs.wide_output / weights.shape[1])
+    return weights.size <= build.level.wide_weights and gain >= build.level.wide_gain
 
 
 def pixels_at_once(num_pixels: int, pairs: int) -> int:
@@ -119,17 +119,17 @@ def pixels_at_once(num_pixels: int, pairs: int) -> int:
     return min(num_pixels, 4, max(1, MAX_COLUMN_BYTES // (4 * pairs)))
 
 
-def product_shape(conv: Convolution, packed: Products, num_pixels: int, effort: Effort) -> dict[str, ShapeValue]:
+def product_shape(conv: Convolution, packed: Products, num_pixels: int, build: Build) -> dict[str, ShapeValue]:
     """The template parameters of the multiplication."""
     pixels = pixels_at_once(num_pixels, packed.pairs)
-    unroll = packed.pairs if packed.pairs <= effort.unroll_all_pairs else effort.unroll_pairs
+    unroll = packed.pairs if packed.pairs <= build.level.unroll_all_pairs else build.level.unroll_pairs
     return {
         "pixels": pixels,
         "tiles": num_pixels // pixels,
         "rest_pixels": num_pixels % pixels,
         "pairs": packed.pairs,
         "unroll": unroll,
-        "side_by_side": effort.side_by_side,
+        "side_by_side": build.level.side_by_side,
         "is_wide": packed.is_wide,
         "scale": packed.rounding.value,
         "is_doubled": packed.rounding.takes_doubled,

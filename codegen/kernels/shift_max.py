@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..build import Build
 from ..ir import FusedAttrs, GatherAttrs, Graph, Op, OpKind
 from .add import Sum
-from .base import ConstArray, KernelCall, ShapeValue, elementwise_schedule
+from .base import ConstArray, KernelCall, ShapeValue, elementwise_schedule, untyped_call
 from .broadcast import unroll
 from .exact import fit_affine
 from .gate import gate_of
@@ -23,7 +24,7 @@ TABLE_PIXELS, TABLE_COPIED_BYTES = 500, 12_800  # from so many pixels on, a chan
 TABLES_BYTES = 2048
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of GATHER, MUL, MUL, ADD and, where there are two sums, MUL, MUL, ADD, MAXIMUM."""
     assert isinstance(op.attrs, FusedAttrs)
     body = {step.output: step for step in op.attrs.body}
@@ -31,7 +32,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
     assert isinstance(gather.attrs, GatherAttrs)
     adds = [step for step in op.attrs.body if step.kind is OpKind.ADD]
     muls = [body[name] for add in adds for name in add.inputs]
-    gates = [gate_of(mul, graph) for mul in muls]
+    gates = [gate_of(mul, graph, build.costs) for mul in muls]
     sums = [Sum(add, *(graph.tensor(name) for name in (*add.inputs, add.output))) for add in adds]
     num_channels = len(gather.attrs.indices)
     pixels = graph.tensor(op.output).num_elements // num_channels
@@ -71,7 +72,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
             scalars |= requant.scalars(f"sum{i}")
     shape["sum_shift"] = tuple(shifts)
     source = gather.inputs[0]
-    return KernelCall(
+    return untyped_call(
         template="shift_max",
         shape=shape,
         inputs=(source, *(gate.coefficients for gate in gates)),

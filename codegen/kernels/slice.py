@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from ..build import Build
 from ..ir import Graph, Op, SliceAttrs, TransposeAttrs
-from .base import KernelCall, RowSchedule, Sharing
+from .base import KernelCall, RowSchedule, Sharing, untyped_call
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a SLICE or STRIDED_SLICE; strides may be negative."""
     assert isinstance(op.attrs, SliceAttrs)
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
@@ -22,7 +23,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
     return _call(op, start, axes, {source.name: schedule} if moves_down else {})
 
 
-def select_transpose(op: Op, graph: Graph) -> KernelCall:
+def select_transpose(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a TRANSPOSE; one that moves nothing may stay in place."""
     assert isinstance(op.attrs, TransposeAttrs)
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
@@ -53,7 +54,7 @@ def _merged(axes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _call(op: Op, start: int, axes: list[tuple[int, int]], sharing: Mapping[str, Sharing]) -> KernelCall:
     run, run_step = axes[0] if axes else (1, 1)
     outer = axes[:0:-1]
-    return KernelCall(
+    return untyped_call(
         template="slice",
         shape={
             "start": start,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from ..build import Build
 from ..fixed_point import softmax_exp_table
 from ..ir import Graph, Op, SoftmaxAttrs
-from .base import ConstArray, KernelCall, elementwise_schedule
+from .base import ConstArray, KernelCall, elementwise_schedule, untyped_call
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a SOFTMAX; each row is read wholly before it is written."""
     assert isinstance(op.attrs, SoftmaxAttrs)
     source = graph.tensor(op.inputs[0])
     depth = source.shape[-1] if source.shape else 1
-    return KernelCall(
+    return untyped_call(
         template="softmax",
         shape={"depth": depth},
         inputs=(source.name,),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..build import Build
 from ..fixed_point import Multiplier, requantize, squared_difference_multipliers
 from ..ir import Graph, Op, Tensor
-from .base import ConstArray, KernelCall
+from .base import ConstArray, KernelCall, untyped_call
 from .broadcast import broadcast_nest, elementwise_sharing
 from .exact import INT8_VALUES
 from .rescale import rescale
@@ -29,7 +30,7 @@ def rescaled_inputs(first: Tensor, second: Tensor, output: Tensor) -> tuple[Int6
     return left, right, factors.output
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a SQUARED_DIFFERENCE; the operands are broadcast as NumPy does."""
     first, second = (graph.tensor(name) for name in op.inputs)
     output = graph.tensor(op.output)
@@ -45,7 +46,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
     nest = broadcast_nest(first.shape, second.shape)
     inputs = (first.name,) if second.is_constant else (first.name, second.name)
     constant = (ConstArray("operand", second.constant().reshape(-1).astype(np.int8)),) if second.is_constant else ()
-    return KernelCall(
+    return untyped_call(
         template="squared_difference",
         shape={**nest.as_shape(), **requant.shape("square"), "is_constant": second.is_constant},
         inputs=inputs,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..build import Build
 from ..fixed_point import activation_table
 from ..ir import Graph, Op
-from .base import ConstArray, KernelCall, elementwise_schedule
+from .base import ConstArray, KernelCall, elementwise_schedule, untyped_call
 
 
 def by_unsigned_byte(table: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
@@ -15,7 +16,7 @@ def by_unsigned_byte(table: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
     return np.roll(table, 128)
 
 
-def select(op: Op, graph: Graph) -> KernelCall:
+def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of an operator of one int8 value."""
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
     return table_call(op.inputs[0], op.output, output.num_elements, activation_table(op.kind, source, output))
@@ -23,7 +24,7 @@ def select(op: Op, graph: Graph) -> KernelCall:
 
 def table_call(source: str, output: str, num_elements: int, table: npt.NDArray[np.int8]) -> KernelCall:
     """A kernel call that maps every element through int8[256]; entry `x + 128` belongs to x."""
-    return KernelCall(
+    return untyped_call(
         template="table",
         shape={},
         inputs=(source,),

@@ -15,6 +15,7 @@ from flynet_tiny.bench.measure import Measured, measure, measure_mobilenet
 from flynet_tiny.bench.peers import peers_of_layer, public_files
 from flynet_tiny.bench.present import as_chart, as_json, as_table, files_as_table
 from flynet_tiny.bench.public_files import Refused, measure_files
+from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.targets import get_target
 from flynet_tiny.codegen.tflite_reader import read_tflite
@@ -142,4 +143,4 @@ def test_flynet_at_224_stays_below_its_limits() -> None:
     subject = quantize_network(prepare_network(NetworkRequest(), Reporter()), Reporter())
     found = measure("flynet", read_tflite(subject.tflite, "flynet"), get_target(TARGET))
     assert found.instructions <= 36_000_000
-    assert compile_tflite(subject.tflite, "flynet", TARGET).plan.arena_bytes <= 155_000
+    assert compile_tflite(subject.tflite, "flynet", build_named(TARGET)).plan.arena_bytes <= 155_000

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import Compiled, compile_tflite
 from flynet_tiny.codegen.emit import version_number
 from flynet_tiny.codegen.reference import run
@@ -34,7 +35,7 @@ SMALL: dict[str, Callable[[], bytes]] = {
 
 
 def compiled(data: bytes) -> Compiled:
-    return compile_tflite(data, "net", "stm32f412")
+    return compile_tflite(data, "net", build_named("stm32f412"))
 
 
 def kernels_and_inference(code: str) -> str:

@@ -14,17 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen import arrange as arranging
-from flynet_tiny.codegen.arrange import arrange, best_order
-from flynet_tiny.codegen.check_plan import check_plan
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.ir import Graph
-from flynet_tiny.codegen.kernels import select_kernel
-from flynet_tiny.codegen.kernels.effort import BALANCED
-from flynet_tiny.codegen.lifetimes import Buffer, Lifetimes, is_free, lifetimes, views, views_of
+from flynet_tiny.codegen.kernels import select
 from flynet_tiny.codegen.passes.pipeline import run_passes
-from flynet_tiny.codegen.plan_memory import _meeting, lower_bound_bytes
 from flynet_tiny.codegen.reference import run
+from flynet_tiny.codegen.schedule import order, search
+from flynet_tiny.codegen.schedule.check_plan import check_plan
+from flynet_tiny.codegen.schedule.lifetimes import Buffer, Lifetimes, is_free, lifetimes, views, views_of
+from flynet_tiny.codegen.schedule.order import best_order
+from flynet_tiny.codegen.schedule.plan_memory import _meeting, lower_bound_bytes
+from flynet_tiny.codegen.schedule.search import schedule
 from flynet_tiny.codegen.text import format_graph, format_plan
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.codegen.verify_graph import verify_graph
@@ -97,20 +98,20 @@ def test_a_search_that_ends_early_still_gives_a_valid_order_and_no_larger_arena(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = run_passes(read_tflite(KINDS[kind](60 if kind != "branches" else 150)))
-    for name, value in (("ORDER_STEPS", 60), ("SEARCH_STEPS", 0)):
-        monkeypatch.setattr(arranging, name, value)
-    made = arrange(graph, BALANCED)
+    monkeypatch.setattr(order, "ORDER_STEPS", 60)
+    monkeypatch.setattr(search, "SEARCH_STEPS", 0)
+    made = schedule(graph, DEFAULT_BUILD)
     verify_graph(made.graph)
     check_plan(made.plan, made.graph, made.calls)
     as_it_came = replace(made, graph=graph)
-    calls = [select_kernel(op, graph, BALANCED) for op in graph.ops if not is_free(op.kind)]
+    calls = [select(op, graph, DEFAULT_BUILD) for op in graph.ops if not is_free(op.kind)]
     assert made.plan.lower_bound_bytes <= lower_bound_bytes(lifetimes(as_it_came.graph, calls))
 
 
 def test_of_many_ready_operators_the_readers_of_the_last_are_tried() -> None:
     """All activations first would keep half of the maps alive; each sum as soon as it can be made needs three."""
     graph = run_passes(read_tflite(large_graphs.fan_out(600)))
-    calls = {op.output: select_kernel(op, graph, BALANCED) for op in graph.ops}
+    calls = {op.output: select(op, graph, DEFAULT_BUILD) for op in graph.ops}
     one_map = graph.tensor("x").size_bytes
     assert best_order(graph, calls).peak_bytes == 3 * one_map
 

@@ -14,20 +14,20 @@ from torch import nn
 
 from flynet_tiny.codegen.targets import get_target
 from flynet_tiny.deploy import finetuning
-from flynet_tiny.deploy.classifiers import open_classifier
 from flynet_tiny.deploy.console import Reporter
 from flynet_tiny.deploy.finetuning import batches
 from flynet_tiny.deploy.network import NetworkRequest, PreparedNetwork, training_images
+from flynet_tiny.deploy.pipeline import walk
+from flynet_tiny.deploy.quantized_model import Plan
 from flynet_tiny.deploy.quantizing import quantize_network
-from flynet_tiny.deploy.road import walk
-from flynet_tiny.deploy.subject import Plan
-from flynet_tiny.deploy.verdict import format_report
 from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.flynet.classification import LabelledImages
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.data import ImageSet, digits
 from flynet_tiny.flynet.stream import FolderStream
+from flynet_tiny.learn.classifiers import open_classifier
+from flynet_tiny.report.text import format_report
 
 
 @pytest.fixture(scope="module")

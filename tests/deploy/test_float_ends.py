@@ -10,10 +10,10 @@ import pytest
 
 from flynet_tiny.codegen import reference
 from flynet_tiny.codegen.tflite_reader import read_tflite
-from flynet_tiny.deploy.classifiers import open_classifier
 from flynet_tiny.deploy.commands import compile_model, print_report
 from flynet_tiny.deploy.network import quantize_images
-from flynet_tiny.deploy.revisit import emulate_folder
+from flynet_tiny.deploy.verify_folder import emulate_folder
+from flynet_tiny.learn.classifiers import open_classifier
 
 from ..converter_models import KINDS, Forms
 

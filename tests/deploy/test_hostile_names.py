@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from flynet_tiny.cli import main
-from flynet_tiny.deploy.evaluating import evaluate_model
 from flynet_tiny.deploy.network import NetworkRequest
-from flynet_tiny.deploy.training import train_network
-from flynet_tiny.deploy.training_run import TrainingRequest
 from flynet_tiny.errors import BadData
 from flynet_tiny.flynet.checkpoint import Metadata, load_checkpoint, save_checkpoint
 from flynet_tiny.flynet.config import FlyNetConfig
 from flynet_tiny.flynet.networks import build_network
+from flynet_tiny.learn.evaluating import evaluate_model
+from flynet_tiny.learn.training import train_network
+from flynet_tiny.learn.training_run import TrainingRequest
 from flynet_tiny.report.evaluation import Evaluation, confusion_svg, evaluation_json, evaluation_text
 from flynet_tiny.report.schema import ModelFacts
 

@@ -10,12 +10,12 @@ from torch import nn
 
 from flynet_tiny.codegen import reference
 from flynet_tiny.codegen.tflite_reader import read_tflite
-from flynet_tiny.deploy.classifiers import open_classifier
 from flynet_tiny.deploy.network import quantize_images
 from flynet_tiny.deploy.quantizing import _measured_noise
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.sqnr import measure_sqnr
 from flynet_tiny.export.tflite_export import export_tflite
+from flynet_tiny.learn.classifiers import open_classifier
 
 from ..small_models import Sketch
 

@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 import torch
 
+from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import compile_tflite
-from flynet_tiny.codegen.kernels.effort import EFFORTS
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.deploy.commands import export_network
-from flynet_tiny.deploy.judging import judge, test_inputs
 from flynet_tiny.deploy.network import NetworkRequest, quantize_images
+from flynet_tiny.deploy.proof import judge, test_inputs
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.sqnr import measure_sqnr
 from flynet_tiny.export.tflite_export import export_tflite
@@ -83,7 +83,7 @@ def test_every_runtime_agrees_on_every_tensor_of_a_variant(name: str) -> None:
     assert min(db for value, db in noise_db.items() if value.startswith(("stem", "block1.", "block2."))) > 10
     assert noise_db["output"] > 0, "the logits have nothing to do with the float network's"
     tflite = exported.tflite
-    compiled = compile_tflite(tflite, "net", "stm32f412", EFFORTS["balanced"])
+    compiled = compile_tflite(tflite, "net", build_named("stm32f412"))
     graph = compiled.source_graph
     real = quantize_images(images.images, graph.tensor(graph.inputs[0]))
     with HostLibrary(compiled.library) as host:

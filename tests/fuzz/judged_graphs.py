@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flynet_tiny.codegen import reference
+from flynet_tiny.codegen.build import LEVELS, build_for
 from flynet_tiny.codegen.compiler import Compiled, compile_tflite
-from flynet_tiny.codegen.kernels.effort import EFFORTS
 from flynet_tiny.errors import BadModel, EmulationFailed, UnsupportedOperators
 from flynet_tiny.verify.compare import Judge, compare_judges
 from flynet_tiny.verify.harness import SetResult
@@ -57,9 +57,9 @@ def judge_drawn(seed: int, process: LiteRtProcess) -> Judged:
     process  the LiteRT child, shared by many graphs; it must be replaced when it is dead
     """
     data = draw(seed)
-    effort = list(EFFORTS.values())[seed % len(EFFORTS)]
+    level = list(LEVELS.values())[seed % len(LEVELS)]
     try:
-        compiled = compile_tflite(data, "fuzz", effort=effort)
+        compiled = compile_tflite(data, "fuzz", build_for(None, level))
     except UnsupportedOperators as error:
         return Judged(refused=str(error))
     return judge(compiled, data, process, seed)

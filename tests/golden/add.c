@@ -5,8 +5,8 @@ typedef struct {
   const int32_t *addends;
   int32_t sum_multiplier;
   int32_t sum_zero;
-  int32_t sum_shift;
-  int32_t count;
+  int8_t sum_shift;
+  int8_t count;
 } net_add_constant_layer;
 
 static const net_add_constant_layer net_op0 = {
@@ -20,8 +20,9 @@ static const net_add_constant_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* A rescaled input plus constants that are already rescaled, requantized. */
-FT_KERNEL void net_add_constant_1(const net_add_constant_layer *layer, const int8_t *input0, int8_t *output0) {
+/* add_constant */
+FT_KERNEL void net_add_constant(const net_add_constant_layer *layer, const int8_t *input0, int8_t *output0) {
+  /* A rescaled input plus constants that are already rescaled, requantized. */
   const int32_t *const table0 = layer->table0;
   const int32_t multiplier = layer->sum_multiplier;
   const int32_t zero = layer->sum_zero;
@@ -82,7 +83,7 @@ FT_STATIC_ASSERT(4u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  ADD "y"  [2,2] -> [2,2]
    * reads arena[0..3], writes arena[0..3] */
-  net_add_constant_1(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 0));
+  net_add_constant(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

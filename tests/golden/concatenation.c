@@ -2,8 +2,9 @@
 
 /* ---- kernels ---- */
 
-/* 1 x (25 + 25) bytes. */
-FT_KERNEL void net_concatenation_1(const int8_t *input0, const int8_t *input1, int8_t *output0) {
+/* concatenation */
+FT_KERNEL void net_concatenation(const int8_t *input0, const int8_t *input1, int8_t *output0) {
+  /* 1 x (25 + 25) bytes. */
   int8_t *out = output0;
   for (int32_t i = 0; i < 1; ++i) {
     {
@@ -43,7 +44,7 @@ FT_STATIC_ASSERT(82u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  CONCATENATION "y"  [5,5,1] [5,5,1] -> [10,5,1]
    * reads arena[32..56] arena[0..24], writes arena[32..81] */
-  net_concatenation_1((const int8_t *)(arena + 32), (const int8_t *)(arena + 0), (int8_t *)(arena + 32));
+  net_concatenation((const int8_t *)(arena + 32), (const int8_t *)(arena + 0), (int8_t *)(arena + 32));
   NET_TRACE_OP(0);
   return NET_OK;
 }

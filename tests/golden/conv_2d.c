@@ -2,7 +2,7 @@
 
 typedef struct {
   const int32_t *weights;
-  int32_t input_zero_point;
+  int8_t input_zero_point;
 } net_conv_2d_layer;
 
 static const net_conv_2d_layer net_op0 = {
@@ -12,9 +12,10 @@ static const net_conv_2d_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* 3x3 convolution, stride 1x1, [4,4,3] -> [4,4,2]
- * The windows of 4 pixels are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
-FT_KERNEL void net_conv_2d_1(const net_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
+/* conv_2d */
+FT_KERNEL void net_conv_2d(const net_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
+  /* 3x3 convolution, stride 1x1, [4,4,3] -> [4,4,2]
+   * The windows of 4 pixels are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
   ft_word *const column = (ft_word *)scratch;
   int8_t *const patch = (int8_t *)(column + 56); /* a window that reaches into the padding */
   int32_t oy = 0, ox = 0;
@@ -116,7 +117,7 @@ FT_STATIC_ASSERT(315u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  CONV_2D "y"  [1,4,4,3] -> [1,4,4,2]
    * reads arena[16..63], writes arena[0..31], 251 bytes of scratch */
-  net_conv_2d_1(&net_op0, (const int8_t *)(arena + 16), (int8_t *)(arena + 0), arena + 64);
+  net_conv_2d(&net_op0, (const int8_t *)(arena + 16), (int8_t *)(arena + 0), arena + 64);
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,7 +2,7 @@
 
 typedef struct {
   const int32_t *weights;
-  int32_t activation_max;
+  int8_t activation_max;
 } net_fully_connected_layer;
 
 static const net_fully_connected_layer net_op0 = {
@@ -12,9 +12,11 @@ static const net_fully_connected_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* fully connected, [2,284] -> [2,14]
- * 2 rows are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
-FT_KERNEL void net_fully_connected_1(const net_fully_connected_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
+/* fully_connected */
+FT_KERNEL void net_fully_connected(const net_fully_connected_layer *layer, const int8_t *input0, int8_t *output0,
+    void *scratch) {
+  /* fully connected, [2,284] -> [2,14]
+   * 2 rows are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
   ft_word *const column = (ft_word *)scratch;
   const int8_t *in = input0;
   int8_t *out = output0;
@@ -99,7 +101,7 @@ FT_STATIC_ASSERT(1704u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  FULLY_CONNECTED "y"  [2,284] -> [2,14]
    * reads arena[1136..1703], writes arena[1136..1163], 1136 bytes of scratch */
-  net_fully_connected_1(&net_op0, (const int8_t *)(arena + 1136), (int8_t *)(arena + 1136), arena + 0);
+  net_fully_connected(&net_op0, (const int8_t *)(arena + 1136), (int8_t *)(arena + 1136), arena + 0);
   NET_TRACE_OP(0);
   return NET_OK;
 }

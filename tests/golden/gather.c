@@ -10,8 +10,9 @@ static const net_gather_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* 9 blocks of 6, 11 times. */
-FT_KERNEL void net_gather_1(const net_gather_layer *layer, const int8_t *input0, int8_t *output0) {
+/* gather */
+FT_KERNEL void net_gather(const net_gather_layer *layer, const int8_t *input0, int8_t *output0) {
+  /* 9 blocks of 6, 11 times. */
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 11; ++i0) {
     const int8_t *const base = input0 + i0 * 54;
@@ -37,7 +38,7 @@ FT_STATIC_ASSERT(1202u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  GATHER "y"  [11,9,3,2] -> [11,9,3,2]
    * reads arena[0..593], writes arena[608..1201] */
-  net_gather_1(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 608));
+  net_gather(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 608));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,7 +2,8 @@
 
 /* ---- kernels ---- */
 
-FT_KERNEL void net_maximum_1(const int8_t *input0, const int8_t *input1, int8_t *output0) {
+/* maximum */
+FT_KERNEL void net_maximum(const int8_t *input0, const int8_t *input1, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 12; ++i0) {
     const int8_t *a = input0 + i0 * 3;
@@ -30,7 +31,7 @@ FT_STATIC_ASSERT(52u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  MAXIMUM "y"  [3,4,3,1] [3,4,1,1] -> [3,4,3,1]
    * reads arena[16..51] arena[0..11], writes arena[16..51] */
-  net_maximum_1((const int8_t *)(arena + 16), (const int8_t *)(arena + 0), (int8_t *)(arena + 16));
+  net_maximum((const int8_t *)(arena + 16), (const int8_t *)(arena + 0), (int8_t *)(arena + 16));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,7 +2,7 @@
 
 typedef struct {
   const int32_t *weights;
-  int32_t input_zero_point;
+  int8_t input_zero_point;
 } net_depthwise_conv_2d_layer;
 
 static const net_depthwise_conv_2d_layer net_op0 = {
@@ -12,9 +12,11 @@ static const net_depthwise_conv_2d_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* 3x3 depthwise convolution, stride 1x1, [3,3,2] -> [3,3,2], the largest of 3 filters
- * One channel at a time, widened to int16 with its padding in `plane`. */
-FT_KERNEL void net_depthwise_conv_2d_1(const net_depthwise_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
+/* depthwise_conv_2d */
+FT_KERNEL void net_depthwise_conv_2d(const net_depthwise_conv_2d_layer *layer, const int8_t *input0,
+    int8_t *output0, void *scratch) {
+  /* 3x3 depthwise convolution, stride 1x1, [3,3,2] -> [3,3,2], the largest of 3 filters
+   * One channel at a time, widened to int16 with its padding in `plane`. */
   ft_half *const plane = (ft_half *)scratch;
   const ft_word *filter = layer->weights;
   {
@@ -191,7 +193,7 @@ FT_STATIC_ASSERT(82u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  DEPTHWISE_CONV_2D+REDUCE_MAX "y"  [1,3,3,2] -> [1,3,3,2]
    * reads arena[64..81], writes arena[64..81], 60 bytes of scratch */
-  net_depthwise_conv_2d_1(&net_op0, (const int8_t *)(arena + 64), (int8_t *)(arena + 64), arena + 0);
+  net_depthwise_conv_2d(&net_op0, (const int8_t *)(arena + 64), (int8_t *)(arena + 64), arena + 0);
   NET_TRACE_OP(0);
   return NET_OK;
 }

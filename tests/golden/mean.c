@@ -1,23 +1,24 @@
 /* ---- layer data ---- */
 
 typedef struct {
-  int32_t sum_offset;
   int32_t mean_multiplier;
-  int32_t mean_zero;
-  int32_t mean_shift;
+  int16_t sum_offset;
+  int16_t mean_zero;
+  int8_t mean_shift;
 } net_mean_layer;
 
 static const net_mean_layer net_op0 = {
-  /* sum_offset */ 182,
   /* mean_multiplier */ 726250758,
+  /* sum_offset */ 182,
   /* mean_zero */ -510,
   /* mean_shift */ 2,
 };
 
 /* ---- kernels ---- */
 
-/* Sums over 14 elements, requantized with the division folded in. */
-FT_KERNEL void net_mean_1(const net_mean_layer *layer, const int8_t *input0, int8_t *output0) {
+/* mean */
+FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_t *output0) {
+  /* Sums over 14 elements, requantized with the division folded in. */
   int8_t *out = output0;
   const int8_t *in = input0;
   for (int32_t c = 12; c > 0; --c) {
@@ -74,7 +75,7 @@ FT_STATIC_ASSERT(737u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  MEAN "y"  [7,2,7,7] -> [7,7]
    * reads arena[0..685], writes arena[688..736] */
-  net_mean_1(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 688));
+  net_mean(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 688));
   NET_TRACE_OP(0);
   return NET_OK;
 }

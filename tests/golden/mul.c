@@ -2,24 +2,25 @@
 
 typedef struct {
   const int8_t *operand;
-  int32_t offset0;
-  int32_t offset1;
   int32_t multiplier;
-  int32_t output_offset;
+  int16_t offset1;
+  int8_t offset0;
+  int8_t output_offset;
 } net_mul_layer;
 
 static const net_mul_layer net_op0 = {
   /* operand */ net_op0_operand,
-  /* offset0 */ 13,
-  /* offset1 */ 128,
   /* multiplier */ 2034275072,
+  /* offset1 */ 128,
+  /* offset0 */ 13,
   /* output_offset */ 16,
 };
 
 /* ---- kernels ---- */
 
-/* Products of the centred values, requantized. */
-FT_KERNEL void net_mul_1(const net_mul_layer *layer, const int8_t *input0, int8_t *output0) {
+/* mul */
+FT_KERNEL void net_mul(const net_mul_layer *layer, const int8_t *input0, int8_t *output0) {
+  /* Products of the centred values, requantized. */
   const int32_t offset0 = layer->offset0;
   const int32_t offset1 = layer->offset1;
   const int32_t multiplier = layer->multiplier;
@@ -54,7 +55,7 @@ FT_STATIC_ASSERT(15u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  MUL "y"  [1,5,3] -> [1,5,3]
    * reads arena[0..14], writes arena[0..14] */
-  net_mul_1(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 0));
+  net_mul(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,8 +2,9 @@
 
 /* ---- kernels ---- */
 
-/* Padding with -13 around runs of 2. */
-FT_KERNEL void net_pad_1(const int8_t *input0, int8_t *output0) {
+/* pad */
+FT_KERNEL void net_pad(const int8_t *input0, int8_t *output0) {
+  /* Padding with -13 around runs of 2. */
   const int8_t *in = input0;
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 2; ++i0) {
@@ -48,7 +49,7 @@ FT_STATIC_ASSERT(106u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  PAD "y"  [2,4,2] -> [3,6,5]
    * reads arena[0..15], writes arena[16..105] */
-  net_pad_1((const int8_t *)(arena + 0), (int8_t *)(arena + 16));
+  net_pad((const int8_t *)(arena + 0), (int8_t *)(arena + 16));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,8 +2,9 @@
 
 /* ---- kernels ---- */
 
-/* Largest of 24 elements. */
-FT_KERNEL void net_reduce_max_1(const int8_t *input0, int8_t *output0) {
+/* reduce_max */
+FT_KERNEL void net_reduce_max(const int8_t *input0, int8_t *output0) {
+  /* Largest of 24 elements. */
   int8_t *out = output0;
   const int8_t *in = input0;
   for (int32_t c = 1; c > 0; --c) {
@@ -41,7 +42,7 @@ FT_STATIC_ASSERT(133u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  REDUCE_MAX "y"  [4,6,5] -> [5]
    * reads arena[0..119], writes arena[128..132] */
-  net_reduce_max_1((const int8_t *)(arena + 0), (int8_t *)(arena + 128));
+  net_reduce_max((const int8_t *)(arena + 0), (int8_t *)(arena + 128));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,8 +2,9 @@
 
 /* ---- kernels ---- */
 
-/* Runs of 18, step 1, from element 507. */
-FT_KERNEL void net_slice_1(const int8_t *input0, int8_t *output0) {
+/* slice */
+FT_KERNEL void net_slice(const int8_t *input0, int8_t *output0) {
+  /* Runs of 18, step 1, from element 507. */
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 2; ++i0) {
     for (int32_t i1 = 0; i1 < 2; ++i1) {
@@ -31,7 +32,7 @@ FT_STATIC_ASSERT(3360u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  SLICE "y"  [5,8,4,7,3] -> [2,2,1,6,3]
    * reads arena[0..3359], writes arena[0..71] */
-  net_slice_1((const int8_t *)(arena + 0), (int8_t *)(arena + 0));
+  net_slice((const int8_t *)(arena + 0), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -5,7 +5,7 @@ typedef struct {
   const int16_t *table1;
   int32_t square_multiplier;
   int32_t square_zero;
-  int32_t square_shift;
+  int8_t square_shift;
 } net_squared_difference_layer;
 
 static const net_squared_difference_layer net_op0 = {
@@ -18,8 +18,10 @@ static const net_squared_difference_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* Both inputs on one scale by tables, their difference squared and requantized. */
-FT_KERNEL void net_squared_difference_1(const net_squared_difference_layer *layer, const int8_t *input0, const int8_t *input1, int8_t *output0) {
+/* squared_difference */
+FT_KERNEL void net_squared_difference(const net_squared_difference_layer *layer, const int8_t *input0,
+    const int8_t *input1, int8_t *output0) {
+  /* Both inputs on one scale by tables, their difference squared and requantized. */
   const int16_t *const table0 = layer->table0;
   const int16_t *const table1 = layer->table1;
   int8_t *out = output0;
@@ -66,7 +68,8 @@ FT_STATIC_ASSERT(18u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  SQUARED_DIFFERENCE "y"  [2,2,3] [2,1,1] -> [2,2,3]
    * reads arena[0..11] arena[16..17], writes arena[0..11] */
-  net_squared_difference_1(&net_op0, (const int8_t *)(arena + 0), (const int8_t *)(arena + 16), (int8_t *)(arena + 0));
+  net_squared_difference(&net_op0, (const int8_t *)(arena + 0), (const int8_t *)(arena + 16),
+      (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,8 +2,9 @@
 
 /* ---- kernels ---- */
 
-/* Runs of 4, step 1, from element 2. */
-FT_KERNEL void net_slice_1(const int8_t *input0, int8_t *output0) {
+/* slice */
+FT_KERNEL void net_slice(const int8_t *input0, int8_t *output0) {
+  /* Runs of 4, step 1, from element 2. */
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 2; ++i0) {
     const int8_t *in = input0 + 2 + i0 * 30;
@@ -24,7 +25,7 @@ FT_STATIC_ASSERT(210u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  STRIDED_SLICE "y_kept"  [7,5,1,6] -> [2,1,1,4]
    * reads arena[0..209], writes arena[0..7] */
-  net_slice_1((const int8_t *)(arena + 0), (int8_t *)(arena + 0));
+  net_slice((const int8_t *)(arena + 0), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

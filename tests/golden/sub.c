@@ -4,7 +4,7 @@ typedef struct {
   int32_t factor0;
   int32_t factor1;
   int32_t bias;
-  int32_t count;
+  int8_t count;
 } net_add_layer;
 
 static const net_add_layer net_op0 = {
@@ -16,8 +16,9 @@ static const net_add_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* (a * factor0 + b * factor1 + bias) >> 19: equal to LiteRT's three roundings for all 65,536 pairs of values. */
-FT_KERNEL void net_add_1(const net_add_layer *layer, const int8_t *input0, const int8_t *input1, int8_t *output0) {
+/* add */
+FT_KERNEL void net_add(const net_add_layer *layer, const int8_t *input0, const int8_t *input1, int8_t *output0) {
+  /* (a * factor0 + b * factor1 + bias) >> 19: equal to LiteRT's three roundings for all 65,536 pairs of values. */
   const int32_t factor0 = layer->factor0;
   const int32_t factor1 = layer->factor1;
   const int32_t bias = layer->bias;
@@ -84,7 +85,7 @@ FT_STATIC_ASSERT(20u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  SUB "y"  [4] [4] -> [4]
    * reads arena[0..3] arena[16..19], writes arena[0..3] */
-  net_add_1(&net_op0, (const int8_t *)(arena + 0), (const int8_t *)(arena + 16), (int8_t *)(arena + 0));
+  net_add(&net_op0, (const int8_t *)(arena + 0), (const int8_t *)(arena + 16), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

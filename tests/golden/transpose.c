@@ -2,8 +2,9 @@
 
 /* ---- kernels ---- */
 
-/* Runs of 20, step 1, from element 0. */
-FT_KERNEL void net_slice_1(const int8_t *input0, int8_t *output0) {
+/* slice */
+FT_KERNEL void net_slice(const int8_t *input0, int8_t *output0) {
+  /* Runs of 20, step 1, from element 0. */
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 5; ++i0) {
     for (int32_t i1 = 0; i1 < 6; ++i1) {
@@ -32,7 +33,7 @@ FT_STATIC_ASSERT(6008u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  TRANSPOSE "y"  [5,5,6,5,4] -> [5,6,5,5,4]
    * reads arena[0..2999], writes arena[3008..6007] */
-  net_slice_1((const int8_t *)(arena + 0), (int8_t *)(arena + 3008));
+  net_slice((const int8_t *)(arena + 0), (int8_t *)(arena + 3008));
   NET_TRACE_OP(0);
   return NET_OK;
 }

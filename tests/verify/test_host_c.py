@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from flynet_tiny.errors import EmulationFailed
+from flynet_tiny.firmware.toolchain import ToolFailedError
 from flynet_tiny.verify.host_c import HostLibrary
-from flynet_tiny.verify.toolchain import ToolFailedError
 
 from ..tiny_library import tiny_inputs, tiny_library, tiny_twin
 

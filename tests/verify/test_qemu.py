@@ -9,8 +9,8 @@ import pytest
 
 from flynet_tiny.codegen.targets import Core, Target, get_target, place
 from flynet_tiny.errors import EmulationFailed
-from flynet_tiny.verify.board import NETDUINOPLUS2, Board, Window, board_for, map_memory
-from flynet_tiny.verify.firmware import (
+from flynet_tiny.firmware.board import NETDUINOPLUS2, Board, Window, board_for, map_memory
+from flynet_tiny.firmware.project import (
     BuiltFirmware,
     FittedFirmware,
     build_firmware,

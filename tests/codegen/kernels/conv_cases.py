@@ -7,10 +7,9 @@ from enum import Enum
 
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.ir import FusedAttrs, FusedPattern, Graph, Op, OpKind, Window
-from flynet_tiny.codegen.kernels import conv_2d, depthwise_conv_2d, depthwise_pair, fully_connected, mdw_max, mul_depthwise
-from flynet_tiny.codegen.kernels.base import KernelCall
-from flynet_tiny.codegen.kernels.effort import BALANCED, Effort
+from flynet_tiny.codegen.build import DEFAULT_BUILD, Build
+from flynet_tiny.codegen.ir import Graph, OpKind, Window
+from flynet_tiny.codegen.kernels import select
 
 from . import conv_graphs
 from .conv_graphs import Numbers
@@ -68,33 +67,13 @@ class Layer:
             return conv_graphs.with_gate(graph, self.seed)
         return conv_graphs.with_table(graph, self.table) if self.table is not None else graph
 
-    def case(self, effort: Effort = BALANCED) -> KernelCase:
+    def case(self, build: Build = DEFAULT_BUILD) -> KernelCase:
         """The layer's kernel with random input and the reference's output."""
         graph = self.graph()
         size = f"{self.kind.value} {self.h}x{self.w}x{self.c} to {self.outputs}, {self.groups} groups"
         name = f"{size}, {self.window}, {self.numbers}, {self.table}, {self.seed}"
         op = graph.ops[0]
-        return case_of(name, op, graph, select(op, graph, effort), conv_graphs.random_input(graph, self.seed))
-
-
-def select(op: Op, graph: Graph, effort: Effort = BALANCED) -> KernelCall:
-    """The kernel call of a convolution, by its module."""
-    kind = op.kind
-    if isinstance(op.attrs, FusedAttrs):
-        fused = {
-            FusedPattern.MDW_MAX: mdw_max,
-            FusedPattern.MUL_DEPTHWISE: mul_depthwise,
-            FusedPattern.DEPTHWISE_PAIR: depthwise_pair,
-        }
-        if op.attrs.pattern in fused:
-            return fused[op.attrs.pattern].select(op, graph, effort)
-        kind = op.attrs.body[0].kind
-    module = {
-        OpKind.CONV_2D: conv_2d,
-        OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d,
-        OpKind.FULLY_CONNECTED: fully_connected,
-    }[kind]
-    return module.select(op, graph, effort)
+        return case_of(name, op, graph, select(op, graph, build), conv_graphs.random_input(graph, self.seed))
 
 
 def square(kernel: int, stride: int = 1, pad: int | None = None) -> Window:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD, Build
 from flynet_tiny.codegen.ir import (
     Attrs,
     ClampAttrs,
@@ -21,8 +22,7 @@ from flynet_tiny.codegen.ir import (
     ReduceAttrs,
     Tensor,
 )
-from flynet_tiny.codegen.kernels import select_kernel
-from flynet_tiny.codegen.kernels.effort import BALANCED, Effort
+from flynet_tiny.codegen.kernels import select
 from flynet_tiny.codegen.verify_graph import verify_graph
 
 from .kernel_runner import Int8, KernelCase, case_of
@@ -219,8 +219,8 @@ def random_input(rng: Rng, shape: Shape) -> Int8:
     return rng.integers(-128, 128, shape).astype(np.int8)
 
 
-def random_case(name: str, graph: Graph, rng: Rng, effort: Effort = BALANCED) -> KernelCase:
+def random_case(name: str, graph: Graph, rng: Rng, build: Build = DEFAULT_BUILD) -> KernelCase:
     """The graph's operator on random inputs, with the reference interpreter's outputs."""
     op = graph.ops[0]
-    call = select_kernel(op, graph, effort)
+    call = select(op, graph, build)
     return case_of(name, op, graph, call, {n: random_input(rng, graph.tensor(n).shape) for n in call.inputs})

@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import numpy.typing as npt
 
 from flynet_tiny.codegen import c_format, reference
+from flynet_tiny.codegen.build import BALANCED, Level
 from flynet_tiny.codegen.emit import template_environment
+from flynet_tiny.codegen.functions import Function, LayerCall, OperandTypes, layer_calls
 from flynet_tiny.codegen.ir import Graph, Op
 from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule
 
@@ -67,18 +68,23 @@ def case_of(name: str, op: Op, graph: Graph, call: KernelCall, inputs: Mapping[s
     return KernelCase(name, call, {n: inputs[n] for n in call.inputs}, {n: values[n] for n in call.outputs})
 
 
-def run_on_host(cases: Sequence[KernelCase], folder: Path, sanitize: bool = False, compiler: str = "gcc") -> None:
-    """Build and run the cases on this machine; an AssertionError names the first case that fails."""
-    program = _write(cases, folder)
+def run_on_host(
+    cases: Sequence[KernelCase], folder: Path, sanitize: bool = False, compiler: str = "gcc", level: Level = BALANCED
+) -> None:
+    """Build and run the cases on this machine; an AssertionError names the first case that fails.
+
+    level  by which cases share functions
+    """
+    program = _write(cases, folder, level)
     defines = [*program.defines, f"-DEXACT_BUFFERS={int(sanitize)}"]
     run_program_on_host(program.source, folder, defines, sanitize, compiler)
 
 
 def run_on_arm(
-    cases: Sequence[KernelCase], folder: Path, optimise: Sequence[str] = (), compiler: str = "gcc"
+    cases: Sequence[KernelCase], folder: Path, optimise: Sequence[str] = (), compiler: str = "gcc", level: Level = BALANCED
 ) -> dict[str, Measured]:
     """Build the cases for a Cortex-M4 and run them in QEMU; gives each case's cost with its buffers apart."""
-    program = _write(cases, folder)
+    program = _write(cases, folder, level)
     text = run_program_on_arm(program.source, folder, [*program.defines, "-DEXACT_BUFFERS=0", *optimise], compiler)
     sizes = _function_sizes(folder / ELF)
     counts = {int(i): int(ticks) for i, ticks in re.findall(r"^case (\d+) ticks (\d+)$", text, re.MULTILINE)}
@@ -164,17 +170,15 @@ def _function_sizes(elf: Path) -> dict[str, int]:
     return sizes
 
 
-def _write(cases: Sequence[KernelCase], folder: Path) -> _Program:
+def _write(cases: Sequence[KernelCase], folder: Path, level: Level) -> _Program:
     folder.mkdir(parents=True, exist_ok=True)
-    environment = template_environment()
     blob = bytearray()
-    functions: dict[object, str] = {}
-    texts, tables, names = [], [], []
-    for index, case in enumerate(cases):
-        text, function = _kernel_text(index, case.call, environment, functions)
-        texts.append(text)
-        names.append(function)
-        tables.append(_case_text(index, case, blob))
+    types = [_operand_types(case) for case in cases]
+    layers = layer_calls([case.call for case in cases], types, level, "", template_environment())
+    functions = dict.fromkeys(layer.function for layer in layers)
+    texts = [_function_text(function) for function in functions]
+    texts += [_layer_text(index, case, layer) for index, (case, layer) in enumerate(zip(cases, layers, strict=True))]
+    tables = [_case_text(index, case, blob) for index, case in enumerate(cases)]
     (folder / "cases.bin").write_bytes(bytes(blob))
     source = folder / "cases.c"
     rows = ",\n".join(tables)
@@ -184,7 +188,7 @@ def _write(cases: Sequence[KernelCase], folder: Path) -> _Program:
         + f"\nstatic const test_case cases[] = {{\n{rows}\n}};\nSTART(run_all(cases, sizeof cases / sizeof cases[0]))\n"
     )
     arena = max(_arena_bytes(case) for case in cases)
-    return _Program(source, [f"-DARENA_BYTES={arena}"], names)
+    return _Program(source, [f"-DARENA_BYTES={arena}"], [layer.function.name for layer in layers])
 
 
 def intrinsics() -> str:
@@ -192,41 +196,38 @@ def intrinsics() -> str:
     return template_environment().get_template("kernels/intrinsics.h.j2").render()
 
 
-def _kernel_text(index: int, call: KernelCall, environment: jinja2.Environment, functions: dict[object, str]) -> tuple[str, str]:
-    """The layer struct and data, the kernel unless an earlier case has it, and a wrapper of uniform type."""
-    fields = [f"const {a.c_type} *{a.field};" for a in call.arrays] + [f"int32_t {name};" for name in call.scalars]
-    key = (call.template, tuple(fields), tuple(sorted(call.shape.items())))
-    lines = []
-    if key not in functions:
-        functions[key] = f"kernel_{index}"
-        layer_t = f"layer_{index}_t" if fields else ""
-        if fields:
-            lines.append(f"typedef struct {{ {' '.join(fields)} }} {layer_t};")
-        shape = type("Shape", (), dict(call.shape))()
-        template = environment.get_template(f"kernels/{call.template}.c.j2")
-        parameters = [f"const {layer_t} *layer"] if fields else []
-        parameters += [f"const int8_t *input{i}" for i in range(len(call.inputs))]
-        parameters += [f"int8_t *output{i}" for i in range(len(call.outputs))]
-        parameters += ["void *scratch"] if call.scratch_bytes else []
-        lines.append(f"static void {functions[key]}({', '.join(parameters)}) KERNEL_FUNCTION;")
-        lines.append(template.render(fn=functions[key], layer_t=layer_t, prefix="test_", s=shape))
-    function = functions[key]
-    if fields:
-        for a in call.arrays:
-            values = c_format.c_array(a.values)
-            lines.append(f"static const {a.c_type} case_{index}_{a.field}[{a.values.size}] = {{\n{values}\n}};")
-        values = [f"case_{index}_{a.field}" for a in call.arrays] + [c_format.c_integer(v) for v in call.scalars.values()]
-        lines.append(f"static const {function.replace('kernel', 'layer')}_t case_{index}_layer = {{ {', '.join(values)} }};")
-    arguments = [f"&case_{index}_layer"] if fields else []
-    arguments += [f"in[{i}]" for i in range(len(call.inputs))]
-    arguments += [f"out[{i}]" for i in range(len(call.outputs))]
-    arguments += ["scratch"] if call.scratch_bytes else []
-    unused = "" if call.scratch_bytes else "  (void)scratch;\n"
+def _operand_types(case: KernelCase) -> OperandTypes:
+    return OperandTypes(
+        tuple(case.inputs[n].dtype.name for n in case.call.inputs), tuple(case.outputs[n].dtype.name for n in case.call.outputs)
+    )
+
+
+def _function_text(function: Function) -> str:
+    """The layer struct and the kernel, with a symbol of its own."""
+    fields = "".join(f"{declaration}; " for declaration in function.struct.fields) if function.struct else ""
+    struct = f"typedef struct {{ {fields}}} {function.struct.name};\n" if function.struct else ""
+    return f"{struct}{function.text.replace('FT_KERNEL void', 'KERNEL_FUNCTION static void')}\n"
+
+
+def _layer_text(index: int, case: KernelCase, layer: LayerCall) -> str:
+    """The layer's data, and a wrapper of uniform type."""
+    function, lines = layer.function, []
+    for name, values in layer.arrays.items():
+        text = c_format.c_array(values)
+        lines.append(f"static const {c_format.c_type(values)} case_{index}_{name}[{values.size}] = {{\n{text}\n}};")
+    if function.struct:
+        values = [f"case_{index}_{name}" for name in layer.arrays] + [c_format.c_integer(v) for v in layer.numbers.values()]
+        lines.append(f"static const {function.struct.name} case_{index}_layer = {{ {', '.join(values)} }};")
+    arguments = [f"&case_{index}_layer"] if function.struct else []
+    arguments += [f"in[{i}]" for i in range(len(case.call.inputs))]
+    arguments += [f"out[{i}]" for i in range(len(case.call.outputs))]
+    arguments += ["scratch"] if case.call.scratch_bytes else []
+    unused = "" if case.call.scratch_bytes else "  (void)scratch;\n"
     lines.append(
         f"static void case_{index}(const int8_t *const *in, int8_t *const *out, void *scratch) {{\n"
-        f"{unused}  {function}({', '.join(arguments)});\n}}\n"
+        f"{unused}  {function.name}({', '.join(arguments)});\n}}\n"
     )
-    return "\n".join(lines), function
+    return "\n".join(lines)
 
 
 def _case_text(index: int, case: KernelCase, blob: bytearray) -> str:

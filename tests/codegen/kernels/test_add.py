@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.ir import Graph, OpKind
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 
 from .elementwise_cases import broadcast_shapes, cases_of, check_on_both_machines, drawn
 from .elementwise_graphs import Quant, Rng, Shape, binary_graph, random_quant, result_quant
@@ -83,7 +84,7 @@ def test_many_drawn_sums_equal_the_reference(tmp_path: Path, graphs: list[Graph]
 def test_ties_take_the_tables_and_ordinary_scales_the_affine_step() -> None:
     def template(quants: tuple[Quant, Quant, Quant]) -> str:
         graph = binary_graph(OpKind.ADD, ((1, 8), (1, 8)), quants[:2], quants[2])
-        return select_kernel(graph.ops[0], graph).template
+        return select(graph.ops[0], graph, DEFAULT_BUILD).parameters.template
 
     assert template(((0.0312, 3), (0.0471, -20), (0.0605, 5))) == "add"
     assert template(TIES) == "add_tables"
@@ -98,5 +99,5 @@ def test_the_affine_step_is_found_for_nine_in_ten_random_scales(seed: int) -> No
         y = (float(scales.sum() * np.exp(rng.uniform(-1, 0.3))), int(rng.integers(-128, 128)))
         a, b = ((float(s), int(rng.integers(-128, 128))) for s in scales)
         graph = binary_graph(OpKind.ADD, ((1, 8), (1, 8)), (a, b), y)
-        found += select_kernel(graph.ops[0], graph).template == "add"
+        found += select(graph.ops[0], graph, DEFAULT_BUILD).parameters.template == "add"
     assert found >= 9

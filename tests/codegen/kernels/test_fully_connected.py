@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.kernels import convolution, select_kernel
+from flynet_tiny.codegen.build import DEFAULT_BUILD
+from flynet_tiny.codegen.kernels import convolution, select
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import UnsupportedOperators
 from flynet_tiny.export.tflite_writer import TensorSpec
@@ -55,8 +56,8 @@ def test_a_factor_wider_than_the_kernels_words_is_refused(monkeypatch: pytest.Mo
     s.tensors["w"] = TensorSpec("w", (4, 8), "int8", (0.01,), (0,), None, np.ones((4, 8), np.int8))
     s.op("FULLY_CONNECTED", ("x", "w"), "y", fusedActivationFunction="NONE")
     graph = read_tflite(s.file(("x",), ("y",)))
-    assert select_kernel(graph.ops[0], graph).outputs == ("y",)
+    assert select(graph.ops[0], graph, DEFAULT_BUILD).outputs == ("y",)
     wide = (np.array([1 << 30, 1 << 31, 1 << 30, 1 << 32], np.int64), np.zeros(4, np.int64))
     monkeypatch.setattr(convolution, "channel_multipliers", lambda step, graph, max_bits: wide)
     with pytest.raises(UnsupportedOperators, match=r"in 2 of 4 channels \(the first is 1\).*1x1 CONV_2D"):
-        select_kernel(graph.ops[0], graph)
+        select(graph.ops[0], graph, DEFAULT_BUILD)

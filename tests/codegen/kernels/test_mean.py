@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.ir import Graph, OpKind, ReduceAttrs
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 
 from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
 from .elementwise_graphs import Quant, Rng, Shape, random_quant, unary_graph
@@ -79,5 +80,5 @@ def test_constant_maps_fill_the_lanes_without_overflow(tmp_path: Path, value: in
     for i, (shape, axes) in enumerate((((1, 16, 17, 4), (1, 2)), ((1, 259, 1, 4), (1, 2)), ((2, 1, 1100), (2,)))):
         graph = mean_graph(shape, axes, (0.05, 0), (0.05, 0))
         op = graph.ops[0]
-        cases.append(case_of(f"constant {i}", op, graph, select_kernel(op, graph), {"x": np.full(shape, value, np.int8)}))
+        cases.append(case_of(f"constant {i}", op, graph, select(op, graph, DEFAULT_BUILD), {"x": np.full(shape, value, np.int8)}))
     run_on_host(cases, tmp_path)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen import reference
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.ir import Graph, OpKind
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 
 from .elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
 from .elementwise_graphs import Rng, binary_graph, mean_variance_graph
@@ -70,14 +71,14 @@ def test_constant_maps_at_the_ends_of_int8_equal_the_reference(tmp_path: Path, v
     for i, graph in enumerate(graphs):
         op = graph.ops[0]
         constant = np.full(graph.tensor("x").shape, value, np.int8)
-        cases.append(case_of(f"constant {i}", op, graph, select_kernel(op, graph), {"x": constant}))
+        cases.append(case_of(f"constant {i}", op, graph, select(op, graph, DEFAULT_BUILD), {"x": constant}))
     run_on_host(cases, tmp_path)
 
 
 def test_large_maps_take_a_table_and_small_ones_lanes() -> None:
     def has_table(size: int) -> bool:
         graph = mean_variance_graph(np.random.default_rng(2), size, size, 8, finer_mean=1.9)
-        return bool(select_kernel(graph.ops[0], graph).shape["has_table"])
+        return bool(select(graph.ops[0], graph, DEFAULT_BUILD).parameters.has_table)
 
     assert has_table(56)
     assert not has_table(14)
@@ -90,7 +91,7 @@ def test_the_variance_of_two_pixels_shows_a_mean_that_is_one_unit_off(tmp_path: 
         graph = mean_variance_graph(rng, 1, 2, 256, finer_mean, square_steps=70.0)
         op = graph.ops[0]
         noise = rng.integers(-128, 128, (1, 1, 2, 256)).astype(np.int8)
-        cases.append(case_of(f"pairs {finer_mean}", op, graph, select_kernel(op, graph), {"x": noise}))
+        cases.append(case_of(f"pairs {finer_mean}", op, graph, select(op, graph, DEFAULT_BUILD), {"x": noise}))
     run_on_host(cases, tmp_path)
 
 
@@ -98,18 +99,19 @@ def test_the_variance_of_two_pixels_shows_a_mean_that_is_one_unit_off(tmp_path: 
 def test_the_constants_give_every_squared_difference_of_every_mean(seed: int) -> None:
     finer_mean = (1.0, 1.7, 2.0, 4.3)[seed % 4]
     graph = mean_variance_graph(np.random.default_rng(seed), 6, 6, 4, finer_mean, square_steps=45.0 + 16 * seed)
-    call = select_kernel(graph.ops[0], graph)
-    assert call.shape["is_fitted"]
+    call = select(graph.ops[0], graph, DEFAULT_BUILD)
+    assert call.parameters.is_fitted
     means = reachable_means(graph)
-    constants = next(array.values for array in call.arrays if array.field == "centre_constants")
+    layer = {p.c_name: p.value for p in call.parameters.flat()}
+    constants = layer["centre_constants"]
     mean_offset, multiplier, half, shift, sign, centre_offset = (int(c) for c in constants)
 
     scaled_means = (means.astype(np.int64) + mean_offset) * 256
     high = ((scaled_means * multiplier + (1 << 31)) >> 32) + half + ((scaled_means >> 31) & sign)
     centres = (high >> shift) + centre_offset
-    root = call.scalars["root"]
+    root = layer["root"]
     differences = (root * np.arange(-128, 128) >> 8)[:, np.newaxis] - (root * centres >> 14)
-    found = ((differences * differences >> 32) + call.scalars["square_offset"]) >> 16
+    found = ((differences * differences >> 32) + layer["square_offset"]) >> 16
     assert np.array_equal(np.clip(found, -128, 127), squared_differences(graph, means))
 
 

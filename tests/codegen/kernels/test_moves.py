@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD, RowBands
 from flynet_tiny.codegen.ir import ConcatAttrs, GatherAttrs, Graph, Op, OpKind, PadAttrs, SliceAttrs, TransposeAttrs
-from flynet_tiny.codegen.kernels import select_kernel
-from flynet_tiny.codegen.kernels.effort import BALANCED
+from flynet_tiny.codegen.kernels import select
 
 from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
 from .elementwise_graphs import Rng, Shape, graph_of, int8_tensor, random_case, unary_graph
@@ -157,12 +157,12 @@ def test_channels_are_gathered_in_their_place_where_a_pixel_is_copied_aside(tmp_
         gather_graph((2, 5, 7), 1, (4, 4, 0, 1, 2)),
     ]
     rng = np.random.default_rng(7)
-    cases = [random_case(f"gather {i}", graph, rng, replace(BALANCED, stripes=2)) for i, graph in enumerate(graphs)]
+    cases = [random_case(f"gather {i}", graph, rng, replace(DEFAULT_BUILD, bands=RowBands(2))) for i, graph in enumerate(graphs)]
     assert all(case.call.sharing and case.call.scratch_bytes for case in cases)
     run_on_host(cases, tmp_path / "host", sanitize=True)
     run_on_arm(cases, tmp_path / "arm")
     whole, fewer = gather_graph((9,), 0, range(9)), gather_graph((1, 3, 3, 6), 3, (1, 4, 0))
-    assert not any(select_kernel(g.ops[0], g, replace(BALANCED, stripes=2)).sharing for g in (whole, fewer))
+    assert not any(select(g.ops[0], g, replace(DEFAULT_BUILD, bands=RowBands(2))).sharing for g in (whole, fewer))
 
 
 @drawn(moves)

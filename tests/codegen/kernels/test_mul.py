@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.ir import Graph, OpKind
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 
 from .elementwise_cases import broadcast_shapes, cases_of, check_on_both_machines, dimensions, drawn
 from .elementwise_graphs import Quant, Rng, Shape, binary_graph, random_quant, result_quant
@@ -90,7 +91,7 @@ def test_many_drawn_products_equal_the_reference(tmp_path: Path, graphs: list[Gr
 def test_products_that_are_never_negative_need_no_sign_correction() -> None:
     def needs_correction(zero_point: int) -> bool:
         graph = binary_graph(MUL, ((1, 5, 5, 8), (1, 1, 1, 8)), ((0.031, zero_point), SIGMOID), (0.03, zero_point))
-        return bool(select_kernel(graph.ops[0], graph).shape["sign_correction"])
+        return bool(select(graph.ops[0], graph, DEFAULT_BUILD).parameters.sign_correction)
 
     assert not needs_correction(-128)
     assert needs_correction(-100)
@@ -99,7 +100,7 @@ def test_products_that_are_never_negative_need_no_sign_correction() -> None:
 def test_a_large_map_takes_a_table_and_a_small_one_lanes() -> None:
     def has_table(size: int) -> bool:
         graph = binary_graph(MUL, ((1, size, size, 8), (1, 1, 1, 8)), ((0.031, 4), SIGMOID), (0.03, 4))
-        return bool(select_kernel(graph.ops[0], graph).shape["has_table"])
+        return bool(select(graph.ops[0], graph, DEFAULT_BUILD).parameters.has_table)
 
     assert has_table(56)
     assert not has_table(7)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.ir import Graph
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 
 from .elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
 from .elementwise_graphs import Rng, mul_add_graph
@@ -46,7 +47,7 @@ def test_listed_sums_equal_the_reference(tmp_path: Path) -> None:
 
 
 def test_both_ways_to_sum_occur() -> None:
-    ways = {select_kernel(graph.ops[0], graph).shape["is_affine"] for graph in listed()}
+    ways = {select(graph.ops[0], graph, DEFAULT_BUILD).parameters.is_affine for graph in listed()}
     assert ways == {True, False}
 
 

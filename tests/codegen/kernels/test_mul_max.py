@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD, RowBands
 from flynet_tiny.codegen.ir import Graph
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 from flynet_tiny.codegen.kernels.base import RowSchedule
-from flynet_tiny.codegen.kernels.effort import BALANCED
 
 from .elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
 from .elementwise_graphs import Rng, mul_max_graph, random_case
@@ -69,8 +69,8 @@ def test_stripes_compute_the_same_with_the_output_behind_the_maps(tmp_path: Path
     rng = np.random.default_rng(stripes)
     sizes = [(h, w, c, heads) for h, w in ((4, 3), (9, 7), (13, 11)) for c in (1, 5) for heads in (1, 2, 3, 4, 5, 6)]
     graphs = [*listed(), *(mul_max_graph(rng, *size) for size in sizes)]
-    effort = replace(BALANCED, stripes=stripes)
-    cases = [random_case(f"{graph.ops[0].kind_name} {i}", graph, rng, effort) for i, graph in enumerate(graphs)]
+    build = replace(DEFAULT_BUILD, bands=RowBands(stripes))
+    cases = [random_case(f"{graph.ops[0].kind_name} {i}", graph, rng, build) for i, graph in enumerate(graphs)]
     shared = [case for case in cases if case.call.sharing]
     assert len(shared) >= len(sizes) * 2 / 3
     run_on_host(cases, tmp_path / "host", sanitize=True)
@@ -81,7 +81,7 @@ def test_the_output_lies_close_behind_the_maps() -> None:
     graph = mul_max_graph(np.random.default_rng(0), 56, 56, 8, 3)
     distances = []
     for stripes in (2, 3, 4):
-        (sharing,) = select_kernel(graph.ops[0], graph, replace(BALANCED, stripes=stripes)).sharing.values()
+        (sharing,) = select(graph.ops[0], graph, replace(DEFAULT_BUILD, bands=RowBands(stripes))).sharing.values()
         assert isinstance(sharing, RowSchedule)
         distances.append(sharing.min_distance_bytes / (56 * 56 * 8))
     assert distances == pytest.approx([1 / 4, 1 / 13, 1 / 40], rel=0.2)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.ir import Graph
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 
 from .elementwise_cases import cases_of, check_on_both_machines, dimensions, drawn
 from .elementwise_graphs import Rng, shift_max_graph
@@ -30,10 +31,10 @@ def test_listed_shifts_equal_the_reference(tmp_path: Path) -> None:
 
 
 def test_all_ways_occur() -> None:
-    calls = [select_kernel(graph.ops[0], graph) for graph in listed()]
-    ways = {(bool(call.shape["has_tables"]), -1 in call.shape["sum_shift"]) for call in calls}
+    calls = [select(graph.ops[0], graph, DEFAULT_BUILD) for graph in listed()]
+    ways = {(bool(call.parameters.has_tables), -1 in call.parameters.sum_shift) for call in calls}
     assert ways == {(False, False), (False, True), (True, False), (True, True)}
-    assert any(call.shape["pixels"] > call.shape["copied"] for call in calls)
+    assert any(call.parameters.pixels > call.parameters.copied for call in calls)
     assert all(call.scratch_bytes <= 20_480 + 2_048 for call in calls)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.ir import Graph, OpKind, SoftmaxAttrs
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 
 from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
 from .elementwise_graphs import Rng, Shape, random_quant, unary_graph
@@ -62,4 +63,4 @@ def test_sixty_thousand_different_rows_equal_the_reference(tmp_path: Path) -> No
     graph = softmax_graph((60000, 3), 0.021)
     op = graph.ops[0]
     noise = np.random.default_rng(1).integers(-128, 128, (60000, 3)).astype(np.int8)
-    run_on_host([case_of("rows", op, graph, select_kernel(op, graph), {"x": noise})], tmp_path)
+    run_on_host([case_of("rows", op, graph, select(op, graph, DEFAULT_BUILD), {"x": noise})], tmp_path)

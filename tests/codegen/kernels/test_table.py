@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.ir import Graph, OpKind
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 
 from .elementwise_cases import cases_of, check_on_both_machines, drawn, shapes
 from .elementwise_graphs import Quant, Rng, Shape, random_quant, unary_graph
@@ -42,7 +43,7 @@ def test_every_value_of_every_kind_equals_the_reference(tmp_path: Path) -> None:
             graph = graph_of_kind(kind, (1, 16, 16, 1), (0.05, zero_point), (0.04, -zero_point - 1))
             op = graph.ops[0]
             every = np.arange(-128, 128).astype(np.int8).reshape(1, 16, 16, 1)
-            cases.append(case_of(f"{kind.value} {zero_point}", op, graph, select_kernel(op, graph), {"x": every}))
+            cases.append(case_of(f"{kind.value} {zero_point}", op, graph, select(op, graph, DEFAULT_BUILD), {"x": every}))
     run_on_host(cases, tmp_path)
 
 

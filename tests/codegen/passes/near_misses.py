@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flynet_tiny.codegen.arrange import arrange
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.c_library import CLibrary
-from flynet_tiny.codegen.check_plan import check_plan
 from flynet_tiny.codegen.emit import emit
 from flynet_tiny.codegen.ir import (
     Attrs,
@@ -33,10 +32,11 @@ from flynet_tiny.codegen.ir import (
     Window,
 )
 from flynet_tiny.codegen.kernels.base import KernelCall
-from flynet_tiny.codegen.kernels.effort import BALANCED
-from flynet_tiny.codegen.lifetimes import Lifetimes, scratch_name
 from flynet_tiny.codegen.passes.pipeline import run_passes
-from flynet_tiny.codegen.plan_memory import ARENA_ALIGN_BYTES, MemoryPlan
+from flynet_tiny.codegen.schedule.check_plan import check_plan
+from flynet_tiny.codegen.schedule.lifetimes import Lifetimes, scratch_name
+from flynet_tiny.codegen.schedule.plan_memory import ARENA_ALIGN_BYTES, MemoryPlan
+from flynet_tiny.codegen.schedule.search import schedule
 from flynet_tiny.codegen.verify_graph import verify_graph
 
 from ..kernels.elementwise_graphs import Quant, int8_tensor, random_quant, result_quant
@@ -555,7 +555,7 @@ def joined(graphs: Sequence[Graph]) -> Graph:
 
 def one_library(graphs: Sequence[Graph]) -> CLibrary:
     """The C of graphs without common names: each optimised and planned for itself, their arenas one behind the other."""
-    made = [arrange(run_passes(graph), BALANCED) for graph in graphs]
+    made = [schedule(run_passes(graph), DEFAULT_BUILD) for graph in graphs]
     offsets: dict[str, int] = {}
     buffer_of: dict[str, str] = {}
     calls: list[KernelCall] = []

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.ir import FusedAttrs, Graph, OpKind
-from flynet_tiny.codegen.kernels import select_kernel
+from flynet_tiny.codegen.kernels import select
 from flynet_tiny.codegen.passes import chains
 from flynet_tiny.codegen.passes.fold_pad import fold_pad
 from flynet_tiny.codegen.passes.fuse_depthwise_pairs import fuse_depthwise_pairs
@@ -114,4 +115,4 @@ def test_a_chain_fused_against_its_contract_is_refused_twice(pattern: str, varia
             verify_graph(fused)
         with pytest.raises(GraphError, match=f"is no {pattern}|has no output"):
             for op in wrong:
-                select_kernel(op, fused)
+                select(op, fused, DEFAULT_BUILD)

@@ -1,0 +1,204 @@
+"""What the compiler builds for: the instruction set and its costs, the chip's memory, and what flash may be spent on.
+
+A `Build` is made from a target and a level (`--optimize`) and goes through kernel choice, schedule and emission. Kernels read
+costs and limits from it; none has constants of one core of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .targets import Bank, Target, get_target
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Instructions that pieces of kernels take on a core, as counted in emulation; they decide between forms of one kernel.
+
+    product_table    a lookup table of all 256 products of a channel's scale, requantized, and ..
+    product_lookup   .. one element by it
+    product_lanes    one element by arithmetic in lanes
+    square_table, square_lookup, square_lanes  the same for squared differences
+    scale_lookup, scale_product  a channel scale inside a depthwise convolution, beside the element's load and store
+    wide_product     saved for each product by weights that are stored as int16, and ..
+    wide_output      .. for each output
+    """
+
+    product_table: float
+    product_lookup: float
+    product_lanes: float
+    square_table: float
+    square_lookup: float
+    square_lanes: float
+    scale_lookup: float
+    scale_product: float
+    wide_product: float
+    wide_output: float
+
+
+@dataclass(frozen=True)
+class Isa:
+    """An instruction set that kernels are written for.
+
+    folder        of its templates, in templates/kernels
+    registers     that a kernel's inner loop can hold values in
+    vector_bytes  of int8 that one load brings to the multiplier
+    fallback      whose kernels serve where this one has none of its own
+    """
+
+    name: str
+    folder: str
+    registers: int
+    vector_bytes: int
+    fallback: Isa | None = None
+
+    @property
+    def chain(self) -> tuple[Isa, ...]:
+        """The instruction set and those that it falls back to, best first."""
+        return (self, *(self.fallback.chain if self.fallback else ()))
+
+
+PLAIN = Isa("plain C", "plain", registers=13, vector_bytes=1)
+DSP = Isa("DSP extension", "dsp", registers=14, vector_bytes=4, fallback=PLAIN)
+
+CORTEX_M4 = Costs(
+    product_table=1150,
+    product_lookup=3.6,
+    product_lanes=5.3,
+    square_table=1060,
+    square_lookup=3.3,
+    square_lanes=4.4,
+    scale_lookup=1.0,
+    scale_product=3.0,
+    wide_product=1 / 16,
+    wide_output=1.5,
+)
+
+
+@dataclass(frozen=True)
+class Level:
+    """What flash may be spent on: limits of unrolling, of specialised code, and of weights in a larger, faster form.
+
+    unroll_all_pairs   windows of at most so many int16 pairs are multiplied without a loop
+    unroll_pairs       pairs in one turn of the loop over longer windows; even
+    wide_weights       at most so many weights of a convolution are held as int16 (twice the flash) ..
+    wide_gain          .. where that saves at least so many instructions for each byte
+    depthwise_bytes    larger depthwise layers keep their taps as int8, widened when their turn comes
+    max_tile           outputs of a row that a depthwise convolution computes together
+    unrolled_rows      kernel rows of all heads; above, the heads after the first share code
+    side_by_side       whether windows inside the map have a faster path beside the general one
+    merges_outer       whether layers whose sizes differ outside of inner loops share a function ..
+    merges_inner       .. and where the inner loops' own sizes differ
+    compiler_flag      gcc's optimization of the firmware. On six networks, beside -O2, -O3 saves up to 3 % of the instructions
+                       for 0.1 to 6 % of the flash, and -Os saves up to 0.7 % of the flash for up to 25 % more instructions:
+                       -O3 where instructions count, -O2 where flash does
+    max_bands          into how many row bands the schedule may cut a kernel's work, to save memory
+    """
+
+    name: str
+    unroll_all_pairs: int
+    unroll_pairs: int
+    wide_weights: int
+    wide_gain: float
+    depthwise_bytes: int
+    max_tile: int
+    unrolled_rows: int
+    side_by_side: bool
+    merges_outer: bool
+    merges_inner: bool
+    compiler_flag: str
+    max_bands: int
+
+
+SPEED = Level(
+    name="speed",
+    unroll_all_pairs=30,
+    unroll_pairs=16,
+    wide_weights=65536,
+    wide_gain=1.0,
+    depthwise_bytes=1 << 24,
+    max_tile=8,
+    unrolled_rows=20,
+    side_by_side=True,
+    merges_outer=False,
+    merges_inner=False,
+    compiler_flag="-O3",
+    max_bands=1,
+)
+BALANCED = Level(
+    name="balanced",
+    unroll_all_pairs=30,
+    unroll_pairs=16,
+    wide_weights=16384,
+    wide_gain=3.0,
+    depthwise_bytes=4096,
+    max_tile=8,
+    unrolled_rows=10,
+    side_by_side=True,
+    merges_outer=True,
+    merges_inner=False,
+    compiler_flag="-O3",
+    max_bands=8,
+)
+SIZE = Level(
+    name="size",
+    unroll_all_pairs=4,
+    unroll_pairs=2,
+    wide_weights=0,
+    wide_gain=0.0,
+    depthwise_bytes=0,
+    max_tile=4,
+    unrolled_rows=0,
+    side_by_side=False,
+    merges_outer=True,
+    merges_inner=True,
+    compiler_flag="-O2",
+    max_bands=8,
+)
+
+LEVELS: Mapping[str, Level] = {level.name: level for level in (SPEED, BALANCED, SIZE)}
+
+
+@dataclass(frozen=True)
+class RowBands:
+    """How the schedule wants one kernel's work cut: all channels of a band of rows before the next band.
+
+    count     at least so many bands, as far as there are rows; 1: as the kernel likes, channel by channel
+    from_end  the last band comes first: the output then lies above the input's end, not below its start
+    """
+
+    count: int = 1
+    from_end: bool = False
+
+
+@dataclass(frozen=True)
+class Build:
+    """What one library is built for.
+
+    target  the chip's name, or "any": C for any core, measured for a Cortex-M4
+    banks   the chip's memory, none where no chip is named
+    bands   of the kernel that is being chosen; the schedule sets them operator by operator
+    """
+
+    target: str
+    isa: Isa
+    costs: Costs
+    banks: tuple[Bank, ...]
+    level: Level
+    bands: RowBands = RowBands()
+
+
+def build_for(target: Target | None, level: Level = BALANCED) -> Build:
+    """The build for a chip, or for any where none is named."""
+    if target is None:
+        return Build("any", DSP, CORTEX_M4, (), level)
+    return Build(target.name, DSP, CORTEX_M4, target.banks, level)
+
+
+def build_named(target: str = "any", level: str = "balanced") -> Build:
+    """The build of a target and a level by name; raises `UnknownTarget`."""
+    return build_for(None if target == "any" else get_target(target), LEVELS[level])
+
+
+DEFAULT_BUILD = build_for(None)

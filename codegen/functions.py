@@ -1,0 +1,238 @@
+"""Kernel calls to C functions: which calls share one, which sizes become data of the layer, and the text of each.
+
+Calls whose parameters agree in what is code may share a function; the level of the build says whether they do where their sizes
+differ. A size that is the same for all of them stays a literal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import jinja2
+import numpy as np
+import numpy.typing as npt
+
+from . import c_format
+from .build import Level
+from .kernels.base import C_TYPES, KernelCall
+from .kernels.parameters import Parameter, Role
+
+_SIGNED = ("int8", "int16", "int32")
+_SIZES = (Role.OUTER_SIZE, Role.INNER_SIZE)
+
+
+@dataclass(frozen=True)
+class LayerStruct:
+    """The type of the data of all layers of one function: C declarations of its fields."""
+
+    name: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Function:
+    """One C function: `text` is the rendered kernel with its comment."""
+
+    name: str
+    text: str
+    struct: LayerStruct | None
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCall:
+    """A function, and the values of the fields of its struct for one call, in the struct's order: arrays, then numbers."""
+
+    function: Function
+    arrays: Mapping[str, npt.NDArray[np.integer]]
+    numbers: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class OperandTypes:
+    """NumPy names of the element types of a call's inputs and outputs."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def layer_calls(
+    calls: Sequence[KernelCall],
+    types: Sequence[OperandTypes],
+    level: Level,
+    prefix: str,
+    environment: jinja2.Environment,
+) -> tuple[LayerCall, ...]:
+    """The function and the data of each call; equal calls give equal objects, in the order of the calls."""
+    groups: dict[object, _Group] = {}
+    members: list[_Group] = []
+    for call, operands in zip(calls, types, strict=True):
+        parameters = tuple(call.parameters.flat())
+        key = _key(call, parameters, operands, level)
+        found = groups.setdefault(key, _Group(call, operands))
+        found.add(call, parameters)
+        members.append(found)
+    names = _Names(prefix)
+    for found in groups.values():
+        found.make(names, environment)
+    return tuple(found.layer(tuple(call.parameters.flat())) for found, call in zip(members, calls, strict=True))
+
+
+def _key(call: KernelCall, parameters: Sequence[Parameter], operands: OperandTypes, level: Level) -> object:
+    """What calls must agree in to share a function."""
+    merged = {Role.OUTER_SIZE: level.merges_outer, Role.INNER_SIZE: level.merges_inner}
+    fixed = []
+    for p in parameters:
+        if p.role is Role.CODE or not merged.get(p.role, True):
+            fixed.append((p.path, p.value))
+        elif p.role is Role.ARRAY:
+            fixed.append((p.path, p.value.dtype.name))
+        else:
+            fixed.append((p.path, ""))
+    return type(call.parameters), call.parameters.template, tuple(fixed), operands, bool(call.scratch_bytes)
+
+
+class _Names:
+    """Names of functions, each given once."""
+
+    def __init__(self, prefix: str):
+        self._prefix = prefix
+        self._taken: dict[str, int] = {}
+
+    def new(self, wanted: str) -> str:
+        count = self._taken[wanted] = self._taken.get(wanted, 0) + 1
+        return f"{self._prefix}{wanted}" + (f"_{count}" if count > 1 else "")
+
+
+@dataclass(eq=False)
+class _Group:
+    """Calls that share a function."""
+
+    first: KernelCall
+    operands: OperandTypes
+    values: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
+    accumulators: list[tuple[int, int]] = field(default_factory=list)
+    function: Function | None = None
+
+    def add(self, call: KernelCall, parameters: Sequence[Parameter]) -> None:
+        for p in parameters:
+            if p.role in (Role.DATA, *_SIZES):
+                self.values.setdefault(p.path, []).append(int(p.value))
+        if call.accumulator is not None:
+            self.accumulators.append(call.accumulator)
+
+    def _varies(self, parameter: Parameter) -> bool:
+        """Whether a size is a field of the struct."""
+        return len(set(self.values[parameter.path])) > 1
+
+    def _struct_numbers(self, parameters: Sequence[Parameter]) -> list[Parameter]:
+        """The parameters that are numbers in the struct, widest type first."""
+        there = [p for p in parameters if p.role is Role.DATA or (p.role in _SIZES and self._varies(p))]
+        return sorted(there, key=lambda p: -np.dtype(self._type(p)).itemsize)
+
+    def _type(self, parameter: Parameter) -> str:
+        """The narrowest signed type that holds the field's value in every layer: arithmetic on it is that of int32_t."""
+        values = self.values[parameter.path]
+        return next(t for t in _SIGNED if np.iinfo(t).min <= min(values) and max(values) <= np.iinfo(t).max)
+
+    def make(self, names: _Names, environment: jinja2.Environment) -> None:
+        parameters = tuple(self.first.parameters.flat())
+        name = names.new("_".join((self.first.parameters.name, *self._shown(parameters))))
+        declarations = [f"const {C_TYPES[p.value.dtype.name]} *{p.c_name}" for p in parameters if p.role is Role.ARRAY]
+        declarations += [f"{C_TYPES[self._type(p)]} {p.c_name}" for p in self._struct_numbers(parameters)]
+        struct = LayerStruct(f"{name}_layer", tuple(declarations)) if declarations else None
+        view = _View(parameters, lambda p: p.role in _SIZES and self._varies(p))
+        body = environment.get_template(f"kernels/{self.first.parameters.template}.c.j2").render(s=view)
+        text = "\n".join((_signature(name, struct, self.operands, bool(self.first.scratch_bytes)), *view.locals(), body, "}"))
+        comment = c_format.block_comment(self._comment(parameters))
+        self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct)
+
+    def _shown(self, parameters: Sequence[Parameter]) -> Iterator[str]:
+        """The fixed sizes that the name tells."""
+        by_name = {p.c_name: p for p in parameters}
+        for letter, name in self.first.parameters.shown.items():
+            parameter = by_name[name]
+            if parameter.role is Role.CODE or not self._varies(parameter):
+                yield f"{letter}{parameter.value}"
+
+    def _comment(self, parameters: Sequence[Parameter]) -> str:
+        summary = self.first.parameters.summary
+        fixed = [f"{p.c_name} {p.value}" for p in parameters if p.role in _SIZES and not self._varies(p)]
+        if fixed:
+            summary += f" Here {', '.join(fixed)}."
+        if self.accumulators:
+            low, high = min(a for a, _ in self.accumulators), max(b for _, b in self.accumulators)
+            summary += f" Accumulators lie in [{low}, {high}]."
+        return summary.strip() or self.first.parameters.name
+
+    def layer(self, parameters: Sequence[Parameter]) -> LayerCall:
+        assert self.function is not None
+        return LayerCall(
+            self.function,
+            {p.c_name: p.value for p in parameters if p.role is Role.ARRAY},
+            {p.c_name: int(p.value) for p in self._struct_numbers(parameters)},
+        )
+
+
+def _signature(name: str, struct: LayerStruct | None, operands: OperandTypes, has_scratch: bool) -> str:
+    arguments = [f"const {struct.name} *layer"] if struct else []
+    arguments += [f"const {C_TYPES[t]} *input{i}" for i, t in enumerate(operands.inputs)]
+    arguments += [f"{C_TYPES[t]} *output{i}" for i, t in enumerate(operands.outputs)]
+    arguments += ["void *scratch"] if has_scratch else []
+    return c_format.wrapped(f"FT_KERNEL void {name}({', '.join(arguments)}) {{", 0)
+
+
+class _Size:
+    """A size in a template: it can be printed, and nothing else."""
+
+    def __init__(self, text: str):
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError(f"a template may not compare {self._text}: it can be data of the layer")
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"a template may not test {self._text}: it can be data of the layer")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _View:
+    """`s.pixels`, `s.group.left` in a template; an unknown name is an error of the template, not an empty text."""
+
+    def __init__(self, parameters: Sequence[Parameter], varies: object):
+        self._used: set[str] = set()
+        self._top = _Namespace()
+        assert callable(varies)
+        self._varying = [p.c_name for p in parameters if varies(p)]
+        for p in parameters:
+            holder = self._top
+            for name in p.path[:-1]:
+                holder = holder.child(name)
+            holder.put(p.path[-1], self._value(p))
+
+    def _value(self, parameter: Parameter) -> object:
+        if parameter.role in _SIZES:
+            return _Size(parameter.c_name if parameter.c_name in self._varying else str(parameter.value))
+        return parameter.value if parameter.role is Role.CODE else _Size(f"layer->{parameter.c_name}")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._top, name)
+
+    def locals(self) -> Iterator[str]:
+        """Declarations of the sizes that are data."""
+        for name in self._varying:
+            yield f"const int32_t {name} = layer->{name};"
+
+
+class _Namespace:
+    def put(self, name: str, value: object) -> None:
+        self.__dict__[name] = value
+
+    def child(self, name: str) -> _Namespace:
+        child = self.__dict__.setdefault(name, _Namespace())
+        assert isinstance(child, _Namespace)
+        return child

@@ -1,0 +1,119 @@
+"""What a kernel's template is specialised for: one frozen dataclass a template.
+
+Each field has a role:
+
+    code()   changes the text: unrolling, the choice of a form. Templates read it as a Python value.
+    size()   an integer that may be either: a literal in a function of its own, or a field of the layer's struct in a function
+             that layers of several sizes share. Templates only print it (`s.pixels`): what they would calculate with it is
+             calculated here, in Python, and given a field. `inner=True`: it bounds or steps an inner loop, so that sharing
+             costs instructions.
+    data()   a number that differs from layer to layer: always `layer-><field>`; None leaves it out
+    array()  constants in flash: always a pointer `layer-><field>`; None leaves it out
+    group()  parameters inside parameters: `s.<group>.<field>` in the template, `layer-><group>_<field>` in C
+
+The emitter makes one function of all calls that agree in what is code, and where the level of the build lets sizes be data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+CodeValue = int | bool | str | tuple[int, ...]
+
+
+class Role(Enum):
+    """What a field of a kernel's parameters may become in C."""
+
+    CODE = "code"
+    OUTER_SIZE = "outer size"
+    INNER_SIZE = "inner size"
+    DATA = "data"
+    ARRAY = "array"
+    GROUP = "group"
+
+
+def code() -> Any:
+    """A field that changes the text of the function."""
+    return dataclasses.field(metadata={"role": Role.CODE})
+
+
+def size(inner: bool = False) -> Any:
+    """A field that is a literal, or data of the layer where functions are merged."""
+    return dataclasses.field(metadata={"role": Role.INNER_SIZE if inner else Role.OUTER_SIZE})
+
+
+def data() -> Any:
+    """A field that is always data of the layer; None: the layer has none."""
+    return dataclasses.field(metadata={"role": Role.DATA})
+
+
+def array() -> Any:
+    """A field of constants in flash, in the order in which the kernel reads them; None: the layer has none."""
+    return dataclasses.field(metadata={"role": Role.ARRAY})
+
+
+def group() -> Any:
+    """A field that is a dataclass of such fields itself."""
+    return dataclasses.field(metadata={"role": Role.GROUP})
+
+
+@dataclass(frozen=True, eq=False)
+class KernelParameters:
+    """Base of every kernel's parameters.
+
+    template  the template's name in templates/kernels, without `.c.j2`
+    shown     sizes that the function's name and comment tell where they are fixed: letter -> field
+    """
+
+    template: ClassVar[str]
+    shown: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def name(self) -> str:
+        """What the C function is called after; its fixed sizes follow."""
+        return self.template.rpartition("/")[2]
+
+    @property
+    def summary(self) -> str:
+        """What the function computes, for the comment above it; made of code fields alone."""
+        return ""
+
+    def flat(self) -> Iterator[Parameter]:
+        """All fields in order, those of groups in their place; data and arrays that are None are left out."""
+        yield from _flat(self, ())
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One field, groups taken apart: its path in the template, its name in C, its role and value."""
+
+    path: tuple[str, ...]
+    role: Role
+    value: Any
+
+    @property
+    def c_name(self) -> str:
+        return "_".join(self.path)
+
+
+def _flat(parameters: object, path: tuple[str, ...]) -> Iterator[Parameter]:
+    assert dataclasses.is_dataclass(parameters)
+    for field in dataclasses.fields(parameters):
+        role, value, here = field.metadata["role"], getattr(parameters, field.name), (*path, field.name)
+        if role is Role.GROUP:
+            if value is not None:
+                yield from _flat(value, here)
+        elif value is not None or role is Role.CODE:
+            yield Parameter(here, role, value)
+
+
+def arrays_of(parameters: KernelParameters) -> Mapping[str, npt.NDArray[np.integer]]:
+    """The constants of a layer by their name in C."""
+    return {p.c_name: p.value for p in parameters.flat() if p.role is Role.ARRAY}

@@ -1,0 +1,185 @@
+"""The four judges over one model: golden ONNX in onnxruntime, LiteRT's reference kernels, the C on the host, the C emulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..codegen.compiler import Compiled
+from ..codegen.ir import Graph
+from ..errors import BadModel
+from ..firmware.project import BuiltFirmware
+from ..report.schema import NotDone, Rounding, Verification, left_out_line
+from ..verify.compare import Judge, PairResult, compare_judges, require_equal, rounding_statistics
+from ..verify.harness import SetResult
+from ..verify.host_c import HostLibrary
+from ..verify.inputs import NamedInputs, extreme_inputs
+from ..verify.litert import LiteRt, Resolver
+from ..verify.litert_judge import LiteRtJudge
+from ..verify.onnx_qdq import ORT_ERRORS, QdqOnnxRuntime
+from ..verify.onnx_twin import OnnxTwin
+from ..verify.qemu import EmulatedRun, run_emulated
+
+Int8 = npt.NDArray[np.int8]
+Progress = Callable[[int, int], None]
+
+# what onnxruntime raises on a stranger's model, and numpy on its outputs
+CANNOT_RUN: tuple[type[Exception], ...] = (ValueError, *ORT_ERRORS)
+# whatever a statistic may raise: LiteRT's and onnxruntime's own errors, and ours in making a model that nothing else needs
+_FAILURES: tuple[type[Exception], ...] = (BadModel, ArithmeticError, LookupError, TypeError, *CANNOT_RUN)
+
+EMULATED_JUDGE = "emulated board"
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """All comparisons, each against the golden model in onnxruntime, and the emulated run when there was one.
+
+    notes  what the reader of the verdict must know of a judge, each a sentence
+    """
+
+    pairs: tuple[Verification, ...]
+    golden_outputs: tuple[Mapping[str, Int8], ...]
+    emulated: EmulatedRun | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line; it names the judges that judged nothing."""
+        silent = [pair.pair.split(" = ")[-1] for pair in self.pairs if not pair.inputs]
+        return "every tensor of every runtime is equal" + (f", but {', '.join(silent)} judged no input" if silent else "")
+
+    @property
+    def lines(self) -> list[str]:
+        """One line for each pair of judges, and one for each judge that was left out of inputs."""
+        lines = []
+        for p in self.pairs:
+            counts = f"{p.inputs} inputs, {p.tensors} tensors, {p.bytes:,} bytes compared, {p.differing} bytes differing"
+            lines.append(f"{p.pair}: {counts}")
+            if p.left_out:
+                lines.append(left_out_line(p.pair, p.left_out, p.left_out_why))
+        return [*lines, *self.notes]
+
+
+class _Replayed:
+    """A judge whose runs were made before: gives them out in the same order."""
+
+    def __init__(self, name: str, runs: Iterable[Mapping[str, Int8]]):
+        self.name = name
+        self._runs = iter(runs)
+
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Int8]:
+        return next(self._runs)
+
+
+def _shaped(graph: Graph, results: Iterable[SetResult]) -> Iterator[Mapping[str, Int8]]:
+    """The C's flat tensors in the shapes that the graph gives them; tensors that only passes know are left out."""
+    known = graph.tensors
+    for result in results:
+        yield {name: values.reshape(known[name].shape) for name, values in result.tensors.items() if name in known}
+
+
+class _KeepsOutputs(OnnxTwin):
+    """The golden model, which also keeps the graph's outputs of every run, and all tensors of the latest."""
+
+    def __init__(self, graph: Graph, model: bytes | None):
+        super().__init__(graph, model)
+        self._graph_outputs = graph.outputs
+        self.outputs: list[Mapping[str, Int8]] = []
+        self.latest: Mapping[str, Int8] = {}
+
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
+        tensors = self.latest = super().run(inputs)
+        self.outputs.append({name: tensors[name] for name in self._graph_outputs})
+        return tensors
+
+
+def test_inputs(compiled: Compiled, real: Int8, count: int, seed: int) -> tuple[NamedInputs, ...]:
+    """`count` real inputs, then the extremes; further inputs of a model with several get seeded noise."""
+    graph = compiled.source_graph
+    first, *others = graph.inputs
+    rng = np.random.default_rng(seed)
+    named = []
+    for i in range(min(count, len(real))):
+        values = {first: real[i].reshape(graph.tensor(first).shape)}
+        values |= {name: rng.integers(-128, 128, graph.tensor(name).shape, np.int8) for name in others}
+        named.append(NamedInputs(f"real {i}", values))
+    return (*named, *extreme_inputs(graph, seed=seed))
+
+
+def judge(
+    compiled: Compiled,
+    tflite: bytes,
+    host: HostLibrary,
+    firmware: BuiltFirmware | None,
+    inputs: Sequence[NamedInputs],
+    progress: Progress,
+    golden_model: bytes | None = None,
+) -> Judgement:
+    """Compare every tensor that each runtime materialises, for every input; raises `NumbersDiffer` at the first difference.
+
+    progress  called with (steps done, steps in all): one step an input on the emulated board, one an input in the other judges
+    golden_model  the golden ONNX twin, where one exists already
+    """
+    values = [named.values for named in inputs]
+    steps = len(inputs) * (2 if firmware is not None else 1)
+    emulated = None
+    if firmware is not None:
+        emulated = run_emulated(firmware, compiled.library, values, progress=lambda done, _: progress(done, steps))
+    graph = compiled.source_graph
+    recorded = [_Replayed(host.name, _shaped(graph, host.run_many(values)))]
+    if emulated is not None:
+        recorded.append(_Replayed(EMULATED_JUDGE, _shaped(graph, emulated.sets)))
+    done = steps - len(inputs)
+
+    def on_input(_: str) -> None:
+        nonlocal done
+        done += 1
+        progress(done, steps)
+
+    golden = _KeepsOutputs(graph, golden_model)
+    with LiteRtJudge(graph, tflite, exact=lambda _: golden.latest) as litert:
+        results = compare_judges(graph, golden, [litert, *recorded], inputs, on_input)
+        notes = (litert.note,) if litert.note else ()
+    require_equal(results)
+    return Judgement(tuple(_verification(result) for result in results), tuple(golden.outputs), emulated, notes)
+
+
+def _verification(result: PairResult) -> Verification:
+    counts = (result.pair, result.inputs, result.tensors, result.bytes, result.differing)
+    return Verification(*counts, result.left_out, result.left_out_why)
+
+
+def ordinary_runtimes(
+    graph: Graph, tflite: bytes, inputs: Sequence[NamedInputs], golden_outputs: Sequence[Mapping[str, Int8]]
+) -> dict[str, Rounding | NotDone]:
+    """How far runtimes of a graph as read, that round in float, lie from the exact outputs: statistics, never a verdict.
+
+    A runtime that cannot take the model (XNNPACK crashes on a DEPTHWISE_CONV_2D without bias), or fails in whatever way while it
+    computes, says so in its place: it must never end a job that is proven.
+    """
+
+    def beside(other: Judge) -> Rounding:
+        found = rounding_statistics(graph, _Replayed("golden", golden_outputs), other, inputs)
+        return Rounding(found.differing_share, found.max_lsb, found.argmax_agreement)
+
+    def or_reason(measure: Callable[[], Rounding]) -> Rounding | NotDone:
+        try:
+            return measure()
+        except _FAILURES as error:
+            return NotDone(first_line(error))
+
+    def in_xnnpack() -> Rounding:
+        with LiteRt(graph, tflite, Resolver.XNNPACK) as xnnpack:
+            return beside(xnnpack)
+
+    return {"qdq_onnxruntime": or_reason(lambda: beside(QdqOnnxRuntime(graph))), "xnnpack": or_reason(in_xnnpack)}
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line of a readable length, its type where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

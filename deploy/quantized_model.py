@@ -1,0 +1,61 @@
+"""What travels the road: an int8 model with the images to try it on, wherever it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ..codegen.build import LEVELS, Build, build_for
+from ..codegen.targets import Target
+from ..report.schema import FineTuning, LayerSqnr, NotDone
+
+Int8 = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledInputs:
+    """Held-out images as int8 inputs [N, H, W, C] with their labels, and what the float network makes of them."""
+
+    inputs: Int8
+    labels: npt.NDArray[np.int64]
+    float_accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A quantized model to be compiled, proven and reported.
+
+    name         C identifier of the library;  title  what the report calls the network
+    real_inputs  [N, ...] int8, what the first input sees in use (photos, digits); None: made once the network is known to fit
+    params       float parameters, or for a foreign file its weights and biases
+    class_names  in the order of the scores; empty where they are not known
+    """
+
+    name: str
+    title: str
+    tflite: bytes
+    real_inputs: Int8 | None
+    trained: bool | None
+    params: int | None = None
+    onnx: bytes | None = None
+    labelled: LabelledInputs | None = None
+    sqnr: tuple[LayerSqnr, ...] | NotDone = field(default_factory=lambda: NotDone("no float network to compare with"))
+    accuracy_not_done: str = "no labelled images"
+    fine_tuning: FineTuning | None = None
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How far to walk: the chip, whether to run the emulated board, and how much flash speed may cost."""
+
+    target: Target
+    emulate: bool
+    seed: int = 0
+    optimize: str = "balanced"
+
+    @property
+    def build(self) -> Build:
+        return build_for(self.target, LEVELS[self.optimize])

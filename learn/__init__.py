@@ -1,0 +1,1 @@
+"""Networks trained, and any form of a network evaluated on labelled images."""

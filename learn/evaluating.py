@@ -1,0 +1,114 @@
+"""`flynet-tiny evaluate`: any form of a network on labelled images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..deploy.console import Reporter
+from ..deploy.network import Floats
+from ..errors import BadData, UsageError
+from ..flynet.data import centre_crop, digits, normalise
+from ..flynet.picture_check import describe
+from ..flynet.picture_file import Oddity, inspect, read_image
+from ..flynet.picture_folder import Pictures, list_pictures
+from ..flynet.pixels import OURS, Pixels
+from ..folders.manifest import Kind
+from ..folders.output_folder import output_folder, require_replaceable
+from ..quoting import ForeignText, visible
+from ..report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text
+from .classifiers import Classifier, open_classifier
+
+Labels = npt.NDArray[np.int64]
+
+
+def evaluate_model(
+    model: Path, data: str, runtime: str | None, limit: int | None, out: Path | None, as_json: bool, pixels: Pixels | None = None
+) -> str:
+    """Run every image, and give the table or the JSON; with `out` also evaluation.json and confusion.svg in that folder.
+
+    pixels  what a foreign model wants; without it they are normalised as in training
+    """
+    if out is not None:
+        require_replaceable(out, Kind.EVALUATION)
+    if not model.exists():
+        raise UsageError(f"{model} does not exist; give a .pt, .onnx or .tflite file, or an output folder")
+    if pixels is not None and model.suffix.lower() == ".pt":
+        raise UsageError(f"{model} was trained here and gets the pixels of its training; leave --pixels, --mean and --std out")
+    reporter = Reporter()
+    with reporter.step("evaluate") as step, open_classifier(model, runtime) as classifier:
+        wanted = (pixels or OURS[classifier.channels]).for_channels(classifier.channels)
+        images = _images(data, classifier, limit, wanted)
+        _require_agreement(model, classifier, data, images.class_names)
+        tally = Tally(classifier.classes)
+        done = 0
+        for batch, labels in images.batches(classifier.batch):
+            tally.add(classifier.scores(batch), labels)
+            done += len(labels)
+            step.progress(done, len(images.labels))
+        runtime = classifier.runtime + classifier.remark()
+        found = Evaluation(model.name, runtime, data, images.class_names, tally.confusion, tally.top5_right, wanted.as_dict())
+        odd = describe([images.oddities])
+        notes = [f"pictures: {odd}"] if odd else []
+        if pixels is None and data != "digits" and model.suffix.lower() in (".onnx", ".tflite"):
+            notes.append("pictures are normalised as in our training; --pixels says what a model from elsewhere was trained on")
+        step.say(f"{found.top1:.2%} of {found.images} images right in {runtime}", *notes)
+    text = evaluation_json(found)
+    if out is not None:
+        with output_folder(out, Kind.EVALUATION) as folder:
+            (folder / "evaluation.json").write_text(text, encoding="utf-8")
+            (folder / "confusion.svg").write_text(confusion_svg(found), encoding="utf-8")
+        reporter.line("written", visible(str(out)))
+    return text if as_json else "\n" + evaluation_text(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Images:
+    """Labelled images, either loaded [N, C, H, W] or read from their files batch by batch, which counts the odd ones."""
+
+    source: Floats | Pictures
+    labels: Labels
+    class_names: tuple[str, ...]
+    resolution: int
+    channels: int
+    pixels: Pixels
+    oddities: Counter[Oddity] = field(default_factory=Counter)
+
+    def batches(self, size: int) -> Iterator[tuple[Floats, Labels]]:
+        for start in range(0, len(self.labels), size):
+            labels = self.labels[start : start + size]
+            if isinstance(self.source, Pictures):
+                files = [self.source.file(index) for index in range(start, start + len(labels))]
+                self.oddities.update(oddity for file in files for oddity in inspect(file).oddities)
+                pixels = np.stack([centre_crop(read_image(file), self.resolution) for file in files])
+                yield normalise(pixels, self.channels, self.pixels), labels
+            else:
+                yield self.source[start : start + size], labels
+
+
+def _images(data: str, classifier: Classifier, limit: int | None, how: Pixels) -> _Images:
+    resolution, channels = classifier.resolution, classifier.channels
+    if data == "digits":
+        held_out = digits(resolution, channels, how)[1]
+        assert held_out.labels is not None
+        count = len(held_out) if limit is None else min(limit, len(held_out))
+        chosen = np.linspace(0, len(held_out) - 1, count).round().astype(np.int64)
+        return _Images(held_out.images[chosen], held_out.labels[chosen], held_out.class_names, resolution, channels, how)
+    pictures = list_pictures(data, "val").evenly(limit)
+    if pictures.labels is None:
+        raise BadData(f"{data} holds pictures without labels; put them in one folder for each class: {data}/CLASS/picture")
+    return _Images(pictures, pictures.labels, pictures.class_names, resolution, channels, how)
+
+
+def _require_agreement(model: Path, classifier: Classifier, data: str, names: tuple[str, ...]) -> None:
+    if len(names) != classifier.classes:
+        raise BadData(f"{model} knows {classifier.classes} classes, {data} holds {len(names)}; they must be the same ones")
+    if classifier.class_names and classifier.class_names != names:
+        at = next(i for i, (one, other) in enumerate(zip(classifier.class_names, names, strict=True)) if one != other)
+        known, given = ForeignText(classifier.class_names[at]), ForeignText(names[at])
+        raise BadData(f"class {at} is {known!r} in {model} and {given!r} in {data}")

@@ -1,0 +1,1 @@
+"""Studies on scikit-learn's digits, run from a checkout and in no wheel."""
