@@ -2,23 +2,22 @@
 
 typedef struct {
   int32_t mean_multiplier;
-  int16_t sum_offset;
   int16_t mean_zero;
+  int16_t sum_offset;
   int8_t mean_shift;
 } net_mean_layer;
 
 static const net_mean_layer net_op0 = {
   /* mean_multiplier */ 726250758,
-  /* sum_offset */ 182,
   /* mean_zero */ -510,
+  /* sum_offset */ 182,
   /* mean_shift */ 2,
 };
 
 /* ---- kernels ---- */
 
-/* mean */
+/* Means of 14 elements each: their sum, requantized with the division folded in. Accumulators lie in [-1610, 1960]. */
 FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_t *output0) {
-  /* Sums over 14 elements, requantized with the division folded in. */
   int8_t *out = output0;
   const int8_t *in = input0;
   for (int32_t c = 12; c > 0; --c) {

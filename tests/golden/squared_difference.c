@@ -18,10 +18,9 @@ static const net_squared_difference_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* squared_difference */
+/* Both inputs on one scale by lookup tables, their difference squared and requantized. */
 FT_KERNEL void net_squared_difference(const net_squared_difference_layer *layer, const int8_t *input0,
     const int8_t *input1, int8_t *output0) {
-  /* Both inputs on one scale by tables, their difference squared and requantized. */
   const int16_t *const table0 = layer->table0;
   const int16_t *const table1 = layer->table1;
   int8_t *out = output0;

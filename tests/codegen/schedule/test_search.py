@@ -158,9 +158,9 @@ def test_a_block_of_flynet_needs_little_more_than_its_heads_and_its_input() -> N
     data = attention_block(48, 48)
     compiled = compile_tflite(data, "net")
     by_kind = {op.kind_name: call for op, call in zip(compiled.ops, compiled.calls, strict=True)}
-    assert by_kind["MUL+REDUCE_MAX"].shape["is_striped"]
+    assert by_kind["MUL+REDUCE_MAX"].is_banded
     (multihead,) = (call for name, call in by_kind.items() if "DEPTHWISE" in name)
-    assert multihead.shape["is_striped"]
+    assert multihead.is_banded
     graph = compiled.source_graph
     one_map = graph.tensor("x").size_bytes
     assert compiled.library.arena_bytes < (3 + 1 + 0.3) * one_map
