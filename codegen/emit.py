@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .. import __version__
 from ..quoting import c_comment, c_string, code_finalize
 from . import c_format
-from .build import Build
+from .build import DEFAULT_BUILD, Build
 from .c_library import CLibrary, EmittedOp, TraceRecord
 from .functions import LayerCall, OperandTypes, layer_calls
 from .ir import FileEnd, Graph, Op, Tensor, file_inputs, file_outputs, macs
@@ -43,7 +43,7 @@ class Layer:
     """One call in `<name>_invoke` with its const data."""
 
     index: int
-    comment: tuple[str, ...]
+    comment: str
     struct: str
     data_name: str
     initialisers: tuple[str, ...]
@@ -117,6 +117,7 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         "version_number": version_number(__version__),
         "sha256": sha256,
         "target": build.target,
+        "command": f"Made by: {_command(graph.name, build)}",
         "arena_bytes": plan.arena_bytes,
         "arena_align": ARENA_ALIGN_BYTES,
         "inputs": inputs,
@@ -146,6 +147,12 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         tuple(p.tensor.size_bytes for p in inputs),
         tuple(p.tensor.size_bytes for p in outputs),
     )
+
+
+def _command(name: str, build: Build) -> str:
+    """What makes the library again from the folder that it lies in, where `model.tflite` is beside it."""
+    target = "CHIP" if build.target == DEFAULT_BUILD.target else build.target
+    return f"flynet-tiny compile model.tflite --target {target} --optimize {build.level.name} --name {name}"
 
 
 def version_number(version: str) -> int:
@@ -202,18 +209,19 @@ def _layer(index: int, made: Schedule, bound: LayerCall, constants: _Constants) 
     )
 
 
-def _comment(index: int, op: Op, call: KernelCall, graph: Graph, spans: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
+def _comment(index: int, op: Op, call: KernelCall, graph: Graph, spans: Mapping[str, tuple[int, int]]) -> str:
     def tensors(names: Sequence[str]) -> str:
         return " ".join(c_format.shape_text(graph.tensor(n).shape) for n in names)
 
     def ranges(names: Sequence[str]) -> str:
         return " ".join(f"arena[{spans[n][0]}..{spans[n][0] + spans[n][1] - 1}]" for n in names)
 
-    return (
+    lines = (
         f'op {index}  {op.kind_name} "{call.outputs[0]}"  {tensors(call.inputs)} -> {tensors(call.outputs)}',
         f"reads {ranges(call.inputs)}, writes {ranges(call.outputs)}"
         + (f", {call.scratch_bytes} bytes of scratch" if call.scratch_bytes else ""),
     )
+    return c_format.block_comment(lines, indent=2)
 
 
 def _trace(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> tuple[TraceRecord, ...]:

@@ -10,7 +10,8 @@ static const net_gather_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* Gathers blocks of 6 elements, again and again. Here count 11, stride 54, blocks 9. */
+/* Gathers blocks of 6 elements, again and again.
+ * Sizes: count 11, stride 54, blocks 9. */
 FT_KERNEL void net_gather(const net_gather_layer *layer, const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t i = 0; i < 11; ++i) {

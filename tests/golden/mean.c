@@ -16,7 +16,8 @@ static const net_mean_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* Means of 14 elements each: their sum, requantized with the division folded in. Accumulators lie in [-1610, 1960]. */
+/* Means of 14 elements each: their sum, requantized with the division folded in.
+ * Accumulators lie in [-1610, 1960]. */
 FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   const int8_t *in = input0;
@@ -42,10 +43,14 @@ FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_
       sum3 += odd >> 16;
       left -= block;
     }
-    out[0] = (int8_t)ft_scale_away(2 * (sum0 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero, layer->mean_shift);
-    out[1] = (int8_t)ft_scale_away(2 * (sum1 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero, layer->mean_shift);
-    out[2] = (int8_t)ft_scale_away(2 * (sum2 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero, layer->mean_shift);
-    out[3] = (int8_t)ft_scale_away(2 * (sum3 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero, layer->mean_shift);
+    out[0] = (int8_t)ft_scale_away(2 * (sum0 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero,
+        layer->mean_shift);
+    out[1] = (int8_t)ft_scale_away(2 * (sum1 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero,
+        layer->mean_shift);
+    out[2] = (int8_t)ft_scale_away(2 * (sum2 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero,
+        layer->mean_shift);
+    out[3] = (int8_t)ft_scale_away(2 * (sum3 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero,
+        layer->mean_shift);
     in += 4;
     out += 4;
   }
@@ -56,7 +61,8 @@ FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_
       sum += *row;
       row += 49;
     }
-    out[0] = (int8_t)ft_scale_away(2 * (sum + layer->sum_offset), layer->mean_multiplier, layer->mean_zero, layer->mean_shift);
+    out[0] = (int8_t)ft_scale_away(2 * (sum + layer->sum_offset), layer->mean_multiplier, layer->mean_zero,
+        layer->mean_shift);
     in += 1;
     out += 1;
   }

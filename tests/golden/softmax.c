@@ -14,7 +14,8 @@ static const net_softmax_c10_layer net_op0 = {
 
 /* Softmax: exponentials in Q31 from a lookup table over max - x, their sum in Q12.19, its reciprocal by three Newton
  * steps (gemmlowp's fixed point). A factor f in [1/2, 1) of a rounded high multiply is held as 2 * (f - 1): then f *
- * x = x + (f - 1) * x is one multiply-accumulate, ft_smmlar(factor, x, x). Here depth 10. */
+ * x = x + (f - 1) * x is one multiply-accumulate, ft_smmlar(factor, x, x).
+ * Sizes: depth 10. */
 FT_KERNEL void net_softmax_c10(const net_softmax_c10_layer *layer, const int8_t *input0, int8_t *output0) {
   const int32_t *const exponentials = layer->exponentials;
   const int8_t *in = input0;
