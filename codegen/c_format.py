@@ -47,7 +47,7 @@ def block_comment(paragraphs: Sequence[str], indent: int = 0, width: int = LINE_
 
 
 def wrapped(statement: str, indent: int, width: int = LINE_WIDTH) -> str:
-    """A statement over as many lines as it needs, broken behind commas and operators; the first one's indentation is the caller's."""
+    """A statement over as many lines as it needs, broken behind commas and operators; the first is indented by the caller."""
     lines = [""]
     for part in re.split(r"(?<=, )|(?<= [+?:] )", statement):
         if len(lines[-1]) + len(part.rstrip()) > width - indent - 4 * (len(lines) > 1) and lines[-1]:

@@ -18,7 +18,7 @@ from .. import __version__
 from ..quoting import c_comment, c_string, code_finalize
 from . import c_format
 from .build import DEFAULT_BUILD, Build
-from .c_library import CLibrary, EmittedOp, TraceRecord
+from .c_library import CLibrary, EmittedOp, LibraryPort, TraceRecord
 from .functions import LayerCall, OperandTypes, layer_calls
 from .ir import FileEnd, Graph, Op, Tensor, file_inputs, file_outputs, macs
 from .kernels.base import C_TYPES, KernelCall
@@ -122,6 +122,8 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         "arena_align": ARENA_ALIGN_BYTES,
         "inputs": inputs,
         "outputs": outputs,
+        "input_type": _common_type(inputs),
+        "output_type": _common_type(outputs),
         "layers": layers,
         "structs": [function.struct for function in functions if function.struct],
         "functions": functions,
@@ -142,10 +144,8 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         plan.arena_bytes,
         emitted,
         trace,
-        graph.inputs,
-        graph.outputs,
-        tuple(p.tensor.size_bytes for p in inputs),
-        tuple(p.tensor.size_bytes for p in outputs),
+        tuple(LibraryPort(p.tensor.name, p.tensor.size_bytes, p.tensor.dtype.value) for p in inputs),
+        tuple(LibraryPort(p.tensor.name, p.tensor.size_bytes, p.tensor.dtype.value) for p in outputs),
     )
 
 
@@ -164,6 +164,12 @@ def version_number(version: str) -> int:
 def model_sha256(data: bytes) -> str:
     """The hash that ties a generated library to its model file."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _common_type(ports: Sequence[Port]) -> str:
+    """The C type that all ports have, else void."""
+    types = {C_TYPES[port.tensor.dtype.value] for port in ports}
+    return types.pop() if len(types) == 1 else "void"
 
 
 def _operand_types(call: KernelCall, graph: Graph) -> OperandTypes:
@@ -231,5 +237,6 @@ def _trace(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> tuple
     for index, names in ((-1, graph.inputs), *((index, call.outputs) for index, call in enumerate(calls))):
         for name in names:
             for there in (name, *(op.output for op in shown.get(name, ()))):
-                trace.append(TraceRecord(index, there, plan.tensor_offset(there), graph.tensor(there).size_bytes))
+                tensor = graph.tensor(there)
+                trace.append(TraceRecord(index, there, plan.tensor_offset(there), tensor.size_bytes, tensor.dtype.value))
     return tuple(trace)
