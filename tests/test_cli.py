@@ -54,7 +54,7 @@ def left(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("export", "--target", "stm32f421"), ("stm32f421", "did you mean", "stm32f412")),
+        (("export", "--target", "stm32f421"), ("stm32f421", "did you mean", "stm32f429")),
         (("export", "--target", "stm32f412", "--width", "0"), ("width",)),
         (("export", "--target", "stm32f412", "--width", "7"), ("width",)),
         (("export", "--target", "stm32f412", "--width", "nan"), ("width",)),
