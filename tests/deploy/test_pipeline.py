@@ -14,7 +14,9 @@ from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.targets import get_target, list_targets
 from flynet_tiny.deploy.commands import compile_model, print_report
-from flynet_tiny.deploy.verify_folder import emulate_folder, verify_folder
+from flynet_tiny.deploy.emulate_folder import emulate_folder
+from flynet_tiny.deploy.request import DeploymentRequest
+from flynet_tiny.deploy.verify_folder import verify_folder
 from flynet_tiny.errors import BadData, NumbersDiffer, OverBudget
 from flynet_tiny.report.layers import layers_of
 from flynet_tiny.report.page import render_page
@@ -26,7 +28,7 @@ from ..small_models import Sketch, attention_block, mdw_max_out
 def deploy(data: bytes, folder: Path, target: str = "stm32f412", emulate: bool = True) -> dict:
     model = folder / "net.tflite"
     model.write_bytes(data)
-    text = compile_model(model, None, target, folder / "out", None, emulate=emulate, as_json=True, seed=0)
+    text = compile_model(model, DeploymentRequest(target, folder / "out", emulate=emulate, as_json=True))
     report: dict = json.loads(text)
     assert report == json.loads((folder / "out" / "report.json").read_text())
     return report
