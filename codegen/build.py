@@ -6,6 +6,7 @@ costs and limits from it; none has constants of one core of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,8 +81,9 @@ CORTEX_M4 = Costs(
 class Level:
     """What flash may be spent on: limits of unrolling, of specialised code, and of weights in a larger, faster form.
 
-    unroll_all_pairs   windows of at most so many int16 pairs are multiplied without a loop
-    unroll_pairs       pairs in one turn of the loop over longer windows; even
+    unroll_all_pairs   a layer's own gemm multiplies windows of at most so many int16 pairs without a loop
+    unroll_pairs       pairs in one turn of the loop over longer windows, and of the gemm that layers share; even
+    own_gemm           a layer has a gemm of its own where that saves at least so many instructions for each byte of its code
     wide_weights       at most so many weights of a convolution are held as int16 (twice the flash) ..
     wide_gain          .. where that saves at least so many instructions for each byte
     depthwise_bytes    larger depthwise layers keep their taps as int8, widened when their turn comes
@@ -99,6 +101,7 @@ class Level:
     name: str
     unroll_all_pairs: int
     unroll_pairs: int
+    own_gemm: float
     wide_weights: int
     wide_gain: float
     depthwise_bytes: int
@@ -115,6 +118,7 @@ SPEED = Level(
     name="speed",
     unroll_all_pairs=30,
     unroll_pairs=16,
+    own_gemm=0.0,
     wide_weights=65536,
     wide_gain=1.0,
     depthwise_bytes=1 << 24,
@@ -130,6 +134,7 @@ BALANCED = Level(
     name="balanced",
     unroll_all_pairs=30,
     unroll_pairs=16,
+    own_gemm=80.0,
     wide_weights=16384,
     wide_gain=3.0,
     depthwise_bytes=4096,
@@ -145,6 +150,7 @@ SIZE = Level(
     name="size",
     unroll_all_pairs=4,
     unroll_pairs=2,
+    own_gemm=math.inf,
     wide_weights=0,
     wide_gain=0.0,
     depthwise_bytes=0,
