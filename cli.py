@@ -348,14 +348,23 @@ def train(
     """
     from .deploy.network import NetworkRequest
     from .flynet.training.recipe import Distillation
+    from .learn.request import Hardware, RecipeRequest, TeacherRequest, TrainingRequest
     from .learn.training import train_network
-    from .learn.training_run import TrainingRequest
 
     network = NetworkRequest(width, heads, resolution, None, channels, seed=seed, model=model)
+    distillation = Distillation(teacher_temperature, teacher_weight)
     request = TrainingRequest(
-        data, network, out, recipe, epochs, batch, learning_rate, seed, workers, device, amp, resume, start, teacher,
-        Distillation(teacher_temperature, teacher_weight), tensorboard,
-    )  # fmt: skip
+        data,
+        network,
+        out,
+        RecipeRequest(recipe, epochs, batch, learning_rate),
+        None if teacher is None else TeacherRequest(teacher, distillation),
+        Hardware(device, amp, workers),
+        start=start,
+        resume=resume,
+        seed=seed,
+        tensorboard=tensorboard,
+    )
     train_network(request)
 
 
