@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..build import Build
 from ..ir import Graph, Op, Window
 from .base import KernelCall, ShapeValue, untyped_call
+from .conv_1d import conv_1d_call, is_conv_1d
 from .convolution import Convolution, convolution, window_shape
 from .depthwise import depthwise_call
 from .products import joins_rest, pair_order, product_arrays, product_scalars, product_shape, products, window_schedule
@@ -17,6 +18,8 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     _, out_h, out_w, c_out = conv.output_shape
     share = conv.weights.shape[3]
     groups = c_in // share
+    if is_conv_1d(conv):
+        return conv_1d_call(conv, op.inputs[0], op.outputs, build)
     if c_in == c_out == 1:  # one map, one filter: a depthwise convolution reads it with less work
         return depthwise_call(conv, 1, False, op.inputs[0], op.outputs, build)
     run_bytes, num_runs = window_runs(conv.attrs.window, share, groups > 1)
