@@ -92,6 +92,9 @@ class Level:
     side_by_side       whether windows inside the map have a faster path beside the general one
     merges_outer       whether layers whose sizes differ outside of inner loops share a function ..
     merges_inner       .. and where the inner loops' own sizes differ
+    merge_loss         a layer that would lose more instructions by its sizes being data keeps a function of its own
+    unrolled_tap_rows  kernel rows of compact taps that are widened without a loop
+    copied_columns     of a map that a depthwise convolution widens without a loop; a multiple of 4
     compiler_flag      gcc's optimization of the firmware. On six networks, beside -O2, -O3 saves up to 3 % of the instructions
                        for 0.1 to 6 % of the flash, and -Os saves up to 0.7 % of the flash for up to 25 % more instructions:
                        -O3 where instructions count, -O2 where flash does
@@ -110,6 +113,9 @@ class Level:
     side_by_side: bool
     merges_outer: bool
     merges_inner: bool
+    merge_loss: int
+    unrolled_tap_rows: int
+    copied_columns: int
     compiler_flag: str
     max_bands: int
 
@@ -127,6 +133,9 @@ SPEED = Level(
     side_by_side=True,
     merges_outer=False,
     merges_inner=False,
+    merge_loss=0,
+    unrolled_tap_rows=5,
+    copied_columns=28,
     compiler_flag="-O3",
     max_bands=1,
 )
@@ -143,6 +152,9 @@ BALANCED = Level(
     side_by_side=True,
     merges_outer=True,
     merges_inner=False,
+    merge_loss=25_000,
+    unrolled_tap_rows=5,
+    copied_columns=28,
     compiler_flag="-O3",
     max_bands=8,
 )
@@ -159,6 +171,9 @@ SIZE = Level(
     side_by_side=False,
     merges_outer=True,
     merges_inner=True,
+    merge_loss=1 << 62,
+    unrolled_tap_rows=0,
+    copied_columns=4,
     compiler_flag="-O2",
     max_bands=8,
 )

@@ -8,6 +8,7 @@ from typing import ClassVar
 from ..build import Build
 from ..ir import Graph, Op
 from .base import KernelCall
+from .conv_1d import conv_1d_call, is_conv_1d
 from .convolution import Convolution, convolution
 from .depthwise import depthwise_call
 from .gemm import Gemm, GemmKernel, gemm, pack_weights
@@ -62,6 +63,8 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     _, out_h, out_w, c_out = conv.output_shape
     share = conv.weights.shape[3]
     groups = c_in // share
+    if is_conv_1d(conv):
+        return conv_1d_call(conv, op.inputs[0], op.outputs, build)
     if c_in == c_out == 1:  # one map, one filter: a depthwise convolution reads it with less work
         return depthwise_call(conv, 1, False, op.inputs[0], op.outputs, build)
     if is_pointwise(conv) and groups == 1:
