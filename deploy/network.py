@@ -1,4 +1,4 @@
-"""The first half of the road: a FlyNet, trained or seeded, to a float ONNX model, an int8 `.tflite` and images to try it on.
+"""A network, trained or seeded, as a float ONNX model, and the images to calibrate it with and to try it on.
 
 torch is imported inside the functions, so that this file can be imported without it.
 """
@@ -36,7 +36,7 @@ Int8 = npt.NDArray[np.int8]
 
 DIGITS_CALIBRATION_IMAGES = 1347  # the whole training split: 16 / 50 / 1,347 images gave 18 / 23 / 28 dB of SQNR at the logits
 CALIBRATION_BATCH = 16
-
+REAL_INPUTS = 16  # of a deployment's test inputs
 
 _SHAPES = ("width", "heads")  # what a preset's name says; the other options fit a preset to a task
 _OPTIONS = (*_SHAPES, "resolution", "classes", "channels")
@@ -158,18 +158,18 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         step.say(f"model.onnx, {len(onnx):,} bytes, float")
     held_out = _held_out(request, config, dataset, class_names) if request.checkpoint and not request.backbone else None
     return PreparedNetwork(
-        name,
-        onnx,
-        request.checkpoint is not None,
-        counts.params,
-        calibration,
-        held_out,
-        request.backbone,
-        request.qat_epochs,
-        training,
-        request.distillation,
-        request.seed,
-        class_names,
+        name=name,
+        onnx=onnx,
+        trained=request.checkpoint is not None,
+        params=counts.params,
+        calibration=calibration,
+        held_out=held_out,
+        is_backbone=request.backbone,
+        qat_epochs=request.qat_epochs,
+        training=training,
+        distillation=request.distillation,
+        seed=request.seed,
+        class_names=class_names,
     )
 
 

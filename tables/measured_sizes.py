@@ -22,7 +22,7 @@ from ..codegen.targets import Bank, Target, get_target
 from ..deploy.building import write_library
 from ..deploy.console import Reporter
 from ..deploy.extras import require_torch
-from ..deploy.quantized_model import Plan
+from ..deploy.quantized_model import DeploymentPlan
 from ..errors import OutputFailed
 from ..firmware.project import FittedFirmware, fit_firmware
 from ..firmware.toolchain import Tool, require_tools
@@ -83,7 +83,7 @@ def measure(found: Preset) -> Sizes:
     model = build_network(config, 0)
     estimate_bn_statistics(model, images.batches(_CALIBRATION_IMAGES))
     tflite = export_tflite(export_onnx(model, config.input_shape), images.batches(1), name="flynet").tflite
-    plan = Plan(_roomy_target(), emulate=False)
+    plan = DeploymentPlan(_roomy_target(), emulate=False)
     library = compile_tflite(tflite, "flynet", plan.build).library
     with ScratchFolder() as scratch:
         write_library(library, scratch)
