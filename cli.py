@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .deploy.network import NetworkRequest
     from .deploy.request import DeploymentRequest
     from .flynet.data.pixels import Pixels
+    from .learn.request import Hardware, RecipeRequest, TeacherRequest
 
 _FILE_CHARACTERS = 200  # of a name in a message
 
@@ -111,6 +112,26 @@ def _network_request(**options: Any) -> NetworkRequest:
     from .deploy.network import NetworkRequest
 
     return NetworkRequest(**options)
+
+
+def _recipe_request(recipe: str | None, **options: Any) -> RecipeRequest:
+    from .learn.request import RecipeRequest
+
+    return RecipeRequest(recipe, **options)
+
+
+def _teacher_request(teacher: str | None, teacher_temperature: float, teacher_weight: float) -> TeacherRequest | None:
+    from .flynet.training.recipe import Distillation
+    from .learn.request import TeacherRequest
+
+    distillation = Distillation(teacher_temperature, teacher_weight)
+    return None if teacher is None else TeacherRequest(teacher, distillation)
+
+
+def _hardware(device: str, amp: bool, workers: int | None) -> Hardware:
+    from .learn.request import Hardware
+
+    return Hardware(device, amp, workers)
 
 
 def _chosen_pixels(pixels: str | None, mean: str | None, std: str | None) -> Pixels | None:
@@ -263,6 +284,64 @@ def compile_command(model: Path, deployment: DeploymentRequest) -> None:
     _print(compile_model(model, deployment), nl=False)
 
 
+_TRAINED_NETWORK = _as_one(
+    "network",
+    _network_request,
+    (
+        _MODEL,
+        click.option("--width", type=float, help="Width multiplier.  [default: 0.4]"),
+        click.option("--heads", type=int, help="Heads of the depthwise convolutions.  [default: 3]"),
+        click.option("--resolution", type=int, default=32, show_default=True, help="Side of the input image."),
+        click.option("--channels", type=int, default=3, show_default=True, help="1 (grey) or 3 (colour)."),
+    ),
+)
+_RECIPE = _as_one(
+    "recipe",
+    _recipe_request,
+    (
+        click.option(
+            "--recipe",
+            type=click.Choice(["paper", "small"]),
+            help="The paper's (SGD, 150 epochs; detectors 26), or one for few images.  "
+            "[default: small for digits and below 2000 COCO pictures, else paper]",
+        ),
+        click.option("--epochs", type=int, help="Passes over the data.  [default: the recipe's]"),
+        click.option("--batch", type=int, help="Images in a step, over all processes.  [default: the recipe's]"),
+        click.option("--lr", "learning_rate", type=float, help="Highest learning rate.  [default: the recipe's]"),
+    ),
+)
+_TEACHER = _as_one(
+    "teacher",
+    _teacher_request,
+    (
+        click.option("--teacher", metavar="FILE|torchvision:NAME", help="Learn from this network's logits too."),
+        click.option(
+            "--teacher-temperature",
+            type=click.FloatRange(0, min_open=True),
+            default=4.0,
+            show_default=True,
+            help="How soft its logits are made.",
+        ),
+        click.option(
+            "--teacher-weight", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Its share of the loss."
+        ),
+    ),
+)
+_HARDWARE = _as_one(
+    "hardware",
+    _hardware,
+    (
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+        click.option(
+            "--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on a processor that has it; else float32."
+        ),
+        click.option(
+            "--workers", type=click.IntRange(1, 256), help="Threads that decode pictures.  [default: one a core, 16 at most]"
+        ),
+    ),
+)
+
+
 @cli.command(
     cls=_Examples,
     examples="""
@@ -279,20 +358,8 @@ def compile_command(model: Path, deployment: DeploymentRequest) -> None:
     metavar="DIR|digits|coco:DIR",
     help="scikit-learn's digits, DIR/train/CLASS/picture and DIR/val/CLASS/picture, or COCO's layout for a detector.",
 )
-@_MODEL
-@click.option("--width", type=float, help="Width multiplier.  [default: 0.4]")
-@click.option("--heads", type=int, help="Heads of the depthwise convolutions.  [default: 3]")
-@click.option("--resolution", type=int, default=32, show_default=True, help="Side of the input image.")
-@click.option("--channels", type=int, default=3, show_default=True, help="1 (grey) or 3 (colour).")
-@click.option(
-    "--recipe",
-    type=click.Choice(["paper", "small"]),
-    help="The paper's (SGD, 150 epochs; detectors 26), or one for few images.  [default: small for digits and below 2000 COCO "
-    "pictures, else paper]",
-)
-@click.option("--epochs", type=int, help="Passes over the data.  [default: the recipe's]")
-@click.option("--batch", type=int, help="Images in a step, over all processes.  [default: the recipe's]")
-@click.option("--lr", "learning_rate", type=float, help="Highest learning rate.  [default: the recipe's]")
+@_TRAINED_NETWORK
+@_RECIPE
 @click.option(
     "--start",
     "--start-from",  # torchrun takes `--start` for its own `--start-method`
@@ -302,61 +369,22 @@ def compile_command(model: Path, deployment: DeploymentRequest) -> None:
     help="Begin with a checkpoint's weights (or its backbone's); under torchrun say --start-from.",
 )
 @click.option("--resume", is_flag=True, help="Go on where an interrupted training of --out was stopped.")
-@click.option("--teacher", metavar="FILE|torchvision:NAME", help="Learn from this network's logits too.")
-@click.option(
-    "--teacher-temperature",
-    type=click.FloatRange(0, min_open=True),
-    default=4.0,
-    show_default=True,
-    help="How soft its logits are made.",
-)
-@click.option("--teacher-weight", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Its share of the loss.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on a processor that has it; else float32.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Threads that decode pictures.  [default: one a core, 16 at most]")
+@_TEACHER
+@_HARDWARE
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write the metrics there too.")
 @click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of weights, order and augmentation.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The checkpoint to write.")
-def train(
-    data: str,
-    model: str | None,
-    width: float | None,
-    heads: int | None,
-    resolution: int,
-    channels: int,
-    recipe: str | None,
-    epochs: int | None,
-    batch: int | None,
-    learning_rate: float | None,
-    start: Path | None,
-    resume: bool,
-    teacher: str | None,
-    teacher_temperature: float,
-    teacher_weight: float,
-    device: str,
-    amp: bool,
-    workers: int | None,
-    tensorboard: Path | None,
-    seed: int,
-    out: Path,
-) -> None:
+def train(data: str, network: NetworkRequest, out: Path, seed: int, **options: Any) -> None:
     """Train a network, and write a checkpoint for 'export'; beside it the metrics (.jsonl) and the learning curve (.svg).
 
     FILE is the network after the last epoch. Where an earlier one scored higher on the held-out images, it is written as
     STEM.best.pt. After each epoch everything is kept in FILE.resume, so that a killed run loses one epoch at most. Over several
     processes: torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
     """
-    from .deploy.network import NetworkRequest
-    from .flynet.training.recipe import Distillation
+    from .learn.request import TrainingRequest
     from .learn.training import train_network
-    from .learn.training_run import TrainingRequest
 
-    network = NetworkRequest(width, heads, resolution, None, channels, seed=seed, model=model)
-    request = TrainingRequest(
-        data, network, out, recipe, epochs, batch, learning_rate, seed, workers, device, amp, resume, start, teacher,
-        Distillation(teacher_temperature, teacher_weight), tensorboard,
-    )  # fmt: skip
-    train_network(request)
+    train_network(TrainingRequest(data, replace(network, seed=seed), out, seed=seed, **options))
 
 
 @cli.command(

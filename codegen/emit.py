@@ -19,7 +19,7 @@ from ..quoting import c_comment, c_string, code_finalize
 from . import c_format
 from .build import DEFAULT_BUILD, Build
 from .c_library import CLibrary, EmittedOp, LibraryPort, TraceRecord
-from .functions import LayerCall, OperandTypes, layer_calls
+from .functions import LayerCall, OperandTypes, layer_calls, with_helpers
 from .ir import FileEnd, Graph, Op, Tensor, file_inputs, file_outputs, macs
 from .kernels.base import C_TYPES, KernelCall
 from .schedule.lifetimes import scratch_name, views_of
@@ -103,7 +103,7 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
     constants = _Constants()
     types = [_operand_types(call, graph) for call in made.calls]
     bound = layer_calls(made.calls, types, build.level, prefix, environment)
-    functions = list(dict.fromkeys(layer.function for layer in bound))
+    functions = with_helpers(bound)
     layers = [_layer(i, made, layer, constants) for i, layer in enumerate(bound)]
     given, results = zip(graph.inputs, file_inputs(graph), strict=True), zip(graph.outputs, file_outputs(graph), strict=True)
     inputs = [_port(f"{macro}_INPUT{i}", graph.tensor(n), end, plan, constants) for i, (n, end) in enumerate(given)]

@@ -6,7 +6,7 @@ differ. A size that is the same for all of them stays a literal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import jinja2
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from . import c_format
 from .build import Level
 from .kernels.base import C_TYPES, KernelCall
-from .kernels.parameters import Parameter, Role
+from .kernels.parameters import Helper, Parameter, Role
 
 _SIGNED = ("int8", "int16", "int32")
 _SIZES = (Role.OUTER_SIZE, Role.INNER_SIZE)
@@ -32,11 +32,12 @@ class LayerStruct:
 
 @dataclass(frozen=True)
 class Function:
-    """One C function: `text` is the rendered kernel with its comment."""
+    """One C function: `text` is the rendered kernel with its comment; `helpers` must stand above it."""
 
     name: str
     text: str
     struct: LayerStruct | None
+    helpers: tuple[Function, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,12 @@ class OperandTypes:
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+
+def with_helpers(layers: Iterable[LayerCall]) -> tuple[Function, ...]:
+    """The functions of the layers, each once, and each behind those that it calls."""
+    functions = (function for layer in layers for function in (*layer.function.helpers, layer.function))
+    return tuple(dict.fromkeys(functions))
 
 
 def layer_calls(
@@ -90,6 +97,11 @@ def _key(call: KernelCall, parameters: Sequence[Parameter], operands: OperandTyp
         else:
             fixed.append((p.path, ""))
     return type(call.parameters), call.parameters.template, tuple(fixed), operands, bool(call.scratch_bytes)
+
+
+def _helper(helper: Helper, environment: jinja2.Environment) -> Function:
+    text = environment.get_template(f"kernels/{helper.template}.c.j2").render(k=helper)
+    return Function(helper.name, f"{c_format.block_comment(helper.summary)}\n{c_format.tidy(text)}", None)
 
 
 class _Names:
@@ -145,7 +157,8 @@ class _Group:
         body = environment.get_template(f"kernels/{self.first.parameters.template}.c.j2").render(s=view)
         text = "\n".join((_signature(name, struct, self.operands, bool(self.first.scratch_bytes)), *view.locals(), body, "}"))
         comment = c_format.block_comment(list(self._comment(parameters)))
-        self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct)
+        helpers = tuple(_helper(helper, environment) for helper in self.first.parameters.helpers)
+        self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct, helpers)
 
     def _shown(self, parameters: Sequence[Parameter]) -> Iterator[str]:
         """The fixed sizes that the name tells."""

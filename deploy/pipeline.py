@@ -96,7 +96,7 @@ def _prove(deployment: _Deployment, linked: FittedFirmware) -> Report:
         proof = prove(runtimes, inputs, step.progress)
         step.say(proof.summary, *proof.lines)
     report = report_after_linking(model, compiled, plan, linked)
-    facts = replace(report.model, notes=(*report.model.notes, *proof.notes))
+    facts = replace(report.model, notes=(*report.model.notes, *proof.notes, *plan.target.emulation_notes))
     report = replace(report, verification=proof.pairs, model=facts)
     if proof.emulated is not None:
         with deployment.reporter.step("emulate") as step:
@@ -115,7 +115,8 @@ def _prove(deployment: _Deployment, linked: FittedFirmware) -> Report:
             _require_self_test(self_test)
             step.say(
                 f"{instructions.total:,} instructions on {plan.target.machine}{per_mac}; stack {stack:,} B measured; "
-                "the firmware's self-test passes"
+                "the firmware's self-test passes",
+                *plan.target.emulation_notes,
             )
     with deployment.reporter.step("rounding") as step:
         rounding = ordinary_runtimes(compiled.source_graph, model.tflite, inputs, proof.golden_outputs)

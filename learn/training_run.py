@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..deploy.console import Reporter, Step
-from ..deploy.network import NetworkRequest
 from ..errors import BadData, Diverged, Interrupted, MissingTool, UsageError
 from ..flynet.data.picture_check import Oddities, describe
 from ..flynet.networks.network_config import NetworkConfig
 from ..flynet.register import config_to_dict
-from ..flynet.training.recipe import Distillation, Recipe
+from ..flynet.training.recipe import Recipe
 from ..flynet.training.settings import TrainingSettings
+from .request import TrainingRequest
 from .training_files import TrainingFiles, set_aside
 
 if TYPE_CHECKING:
@@ -33,39 +33,6 @@ if TYPE_CHECKING:
 
     from ..flynet.checkpoint import Metadata
     from ..flynet.training.state import Progress, TrainingState
-
-MOST_DECODING_THREADS = 16
-
-
-@dataclass(frozen=True)
-class TrainingRequest:
-    """What the user asked for; None means the recipe's value.
-
-    start    a checkpoint whose weights the training begins with;  teacher: one whose logits it learns from
-    """
-
-    data: str
-    network: NetworkRequest
-    out: Path
-    recipe: str | None = None
-    epochs: int | None = None
-    batch: int | None = None
-    learning_rate: float | None = None
-    seed: int = 0
-    workers: int | None = None
-    device: str = "auto"
-    mixed_precision: bool = False
-    resume: bool = False
-    start: Path | None = None
-    teacher: str | None = None
-    distillation: Distillation = Distillation()  # noqa: RUF009 - frozen
-    tensorboard: Path | None = None
-
-    @property
-    def decoding_threads(self) -> int:
-        """What was asked for, or this process' share of the machine's cores."""
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        return self.workers or max(1, min(MOST_DECODING_THREADS, (os.cpu_count() or 1) // processes))
 
 
 @dataclass(frozen=True)
@@ -99,8 +66,8 @@ def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Trainin
     from ..flynet.training.distributed import process_group
     from ..flynet.training.precision import half_precision
 
-    device = _device(request.device)
-    if request.mixed_precision and half_precision(device) is None:
+    device = _device(request.hardware.device)
+    if request.hardware.mixed_precision and half_precision(device) is None:
         reporter.line("", "--amp: this processor does not compute bfloat16 itself, so the training is in float32")
     with process_group(device), reporter.step("train") as step:
         start, resume = _interrupted_training(request, training) if request.resume else (training.start(), None)
@@ -124,7 +91,7 @@ def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Trainin
                     writer.add_scalar(name, value, state.epoch)
 
         settings = TrainingSettings(
-            training.recipe, request.seed, start, resume, device, request.mixed_precision, on_step=bar, on_epoch=on_epoch
+            training.recipe, request.seed, start, resume, device, request.hardware.mixed_precision, on_step=bar, on_epoch=on_epoch
         )
         try:
             model, metrics = training.train(settings)
@@ -240,10 +207,14 @@ def _interrupted_training(request: TrainingRequest, training: Training) -> tuple
 
 def _options(request: TrainingRequest) -> dict[str, bool | float | str | None]:
     """What decides the weights besides network, recipe, seed and images: it must be the same when a training goes on."""
-    options: dict[str, bool | float | str | None] = {"--amp": request.mixed_precision, "--teacher": request.teacher}
-    if request.teacher is not None:
-        options["--teacher-temperature"] = request.distillation.temperature
-        options["--teacher-weight"] = request.distillation.alpha
+    teacher = request.teacher
+    options: dict[str, bool | float | str | None] = {
+        "--amp": request.hardware.mixed_precision,
+        "--teacher": None if teacher is None else teacher.network,
+    }
+    if teacher is not None:
+        options["--teacher-temperature"] = teacher.distillation.temperature
+        options["--teacher-weight"] = teacher.distillation.alpha
     return options
 
 

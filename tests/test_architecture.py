@@ -31,10 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # Arithmetic that is written down once: export and codegen else meet only through the .tflite file.
-SHARED = {"export": {("codegen", "fixed_point")}}
+SHARED = {"export": {("codegen", "fixed_point"), ("codegen", "activations")}}
 
 CODEGEN_FLOORS = [
-    {"fixed_point", "targets"},
+    {"fixed_point", "activations", "targets"},
     {"ir", "build"},
     {"contracts"},
     {"verify_graph"},

@@ -1,4 +1,4 @@
-"""LOGISTIC, HARD_SWISH, RELU, RELU6 and QUANTIZE: one look-up in a 256-entry table for each element."""
+"""Activations: one look-up in a 256-entry table for each element."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..activations import activation_table
 from ..build import Build
-from ..fixed_point import activation_table
 from ..ir import Graph, Op
 from .base import KernelCall, elementwise_schedule
 from .parameters import KernelParameters, array, data
@@ -39,7 +39,8 @@ def by_unsigned_byte(table: npt.NDArray[_Element]) -> npt.NDArray[_Element]:
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of an operator of one int8 value."""
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
-    return table_call(op.inputs[0], op.output, output.num_elements, activation_table(op.kind, source, output))
+    table = activation_table(op.kind, source, output, op.parameters)
+    return table_call(op.inputs[0], op.output, output.num_elements, table)
 
 
 def table_call(source: str, output: str, num_elements: int, table: npt.NDArray[np.int8]) -> KernelCall:

@@ -19,8 +19,8 @@ from flynet_tiny.flynet.checkpoint import Metadata, load_checkpoint, save_checkp
 from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
 from flynet_tiny.flynet.register import build_network
 from flynet_tiny.learn.evaluating import EvaluationRequest, evaluate_model
+from flynet_tiny.learn.request import RecipeRequest, TrainingRequest
 from flynet_tiny.learn.training import train_network
-from flynet_tiny.learn.training_run import TrainingRequest
 from flynet_tiny.report.evaluation import Evaluation, confusion_svg, evaluation_json, evaluation_text
 from flynet_tiny.report.schema import ModelFacts
 
@@ -62,7 +62,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoint(pictures: Path) -> Path:
     network = NetworkRequest(width=0.3, heads=1, resolution=8, channels=1)
     out = pictures / "net.pt"
-    train_network(TrainingRequest(str(pictures), network, out, recipe="small", epochs=1, batch=8))
+    train_network(TrainingRequest(str(pictures), network, out, RecipeRequest("small", epochs=1, batch=8)))
     return out
 
 
@@ -142,7 +142,7 @@ def test_a_detectors_categories_may_be_anything(tmp_path: Path) -> None:
         content["categories"][0]["name"], content["categories"][1]["name"] = "c" * 5000, "\x1b[31m\ud800<script>"
         file.write_text(json.dumps(content))
     network = NetworkRequest(width=0.3, heads=1, resolution=32)
-    train_network(TrainingRequest(f"coco:{data}", network, tmp_path / "d.pt", epochs=1, batch=4))
+    train_network(TrainingRequest(f"coco:{data}", network, tmp_path / "d.pt", RecipeRequest(epochs=1, batch=4)))
     assert load_checkpoint(tmp_path / "d.pt")[1].class_names == ("\x1b[31m\ud800<script>", "c" * 5000)
 
 
