@@ -144,7 +144,7 @@ class _Group:
         view = _View(parameters, lambda p: p.role in _SIZES and self._varies(p))
         body = environment.get_template(f"kernels/{self.first.parameters.template}.c.j2").render(s=view)
         text = "\n".join((_signature(name, struct, self.operands, bool(self.first.scratch_bytes)), *view.locals(), body, "}"))
-        comment = c_format.block_comment(self._comment(parameters))
+        comment = c_format.block_comment(list(self._comment(parameters)))
         self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct)
 
     def _shown(self, parameters: Sequence[Parameter]) -> Iterator[str]:
@@ -155,15 +155,14 @@ class _Group:
             if parameter.role is Role.CODE or not self._varies(parameter):
                 yield f"{letter}{parameter.value}"
 
-    def _comment(self, parameters: Sequence[Parameter]) -> str:
-        summary = self.first.parameters.summary
+    def _comment(self, parameters: Sequence[Parameter]) -> Iterator[str]:
+        yield self.first.parameters.summary or self.first.parameters.name
         fixed = [f"{p.c_name} {p.value}" for p in parameters if p.role in _SIZES and not self._varies(p)]
         if fixed:
-            summary += f" Here {', '.join(fixed)}."
+            yield f"Sizes: {', '.join(fixed)}."
         if self.accumulators:
             low, high = min(a for a, _ in self.accumulators), max(b for _, b in self.accumulators)
-            summary += f" Accumulators lie in [{low}, {high}]."
-        return summary.strip() or self.first.parameters.name
+            yield f"Accumulators lie in [{low}, {high}]."
 
     def layer(self, parameters: Sequence[Parameter]) -> LayerCall:
         assert self.function is not None

@@ -32,7 +32,7 @@ from ..report.schema import Report
 from ..verify.host_c import HostLibrary
 from .building import FIRMWARE_FOLDER, REAL_ADDRESS_BOARDS
 from .console import Reporter
-from .quantized_model import Plan
+from .quantized_model import DeploymentPlan
 
 _MOST_BYTES = 1 << 30
 _WEIGHTS_HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)_weights\.h")
@@ -49,7 +49,7 @@ class Contents:
     folder: Path
     tflite: bytes
     compiled: Compiled
-    plan: Plan
+    plan: DeploymentPlan
     report: Report
     survey: Survey
 
@@ -91,7 +91,7 @@ def read_contents(folder: Path) -> Contents:
         raise BadData(f"{report_name} is damaged: {error}") from error
     if report.target.optimize not in LEVELS:
         raise BadData(f"{report_name} is damaged: it names no way to optimize")
-    plan = Plan(target, emulate=True, optimize=report.target.optimize)
+    plan = DeploymentPlan(target, emulate=True, optimize=report.target.optimize)
     compiled = compile_tflite(tflite, _library_name(folder, manifest), plan.build)
     library = _own_library(folder, compiled.library, found)
     return Contents(folder, tflite, replace(compiled, library=library), plan, report, found)

@@ -17,7 +17,6 @@ from ..codegen.targets import Placement, Target, place, too_much_flash
 from ..errors import OverBudget
 from .board import (
     ICOUNT_SHIFT,
-    TICK_NS,
     Board,
     board_for,
     harness_mpu_entries,
@@ -39,6 +38,8 @@ _COMMON = (
     "board.h", "console.c", "console.h", "faults.c", "faults.h", "mpu.c", "mpu.h", "semihosting.h",
     "stack.c", "stack.h", "startup.c", "main.c.j2", "memory_map.h.j2", "Makefile.j2",
 )  # fmt: skip
+
+Values = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -74,24 +75,24 @@ class FittedFirmware:
         return self.firmware.placement
 
 
-def self_test_inputs(library: CLibrary, seed: int = SELF_TEST_SEED) -> dict[str, npt.NDArray[np.int8]]:
+def self_test_inputs(library: CLibrary, seed: int = SELF_TEST_SEED) -> dict[str, Values]:
     """The inputs that the firmware's self-test generates for itself, flat: the twin of `fill_inputs` in `main.c.j2`."""
     state = seed
     inputs = {}
-    for name, size in zip(library.input_names, library.input_bytes, strict=True):
-        samples = np.empty(size, np.uint8)
-        for i in range(size):
+    for port in library.inputs:
+        samples = np.empty(port.size_bytes, np.uint8)
+        for i in range(port.size_bytes):
             state = (state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
             samples[i] = state >> 56
-        inputs[name] = samples.view(np.int8)
+        inputs[port.name] = samples.view(port.element)
     return inputs
 
 
-def output_hash(library: CLibrary, outputs: Mapping[str, npt.NDArray[np.int8]]) -> int:
+def output_hash(library: CLibrary, outputs: Mapping[str, Values]) -> int:
     """FNV-1a, 32 bits, over all outputs in order: the twin of `hash_outputs` in `main.c.j2`."""
     value = 2166136261
-    for name in library.output_names:
-        for byte in np.ascontiguousarray(outputs[name]).tobytes():
+    for port in library.outputs:
+        for byte in np.ascontiguousarray(outputs[port.name]).tobytes():
             value = (value ^ byte) * 16777619 & 0xFFFFFFFF
     return value
 
@@ -122,11 +123,11 @@ def write_firmware(
     values = _values(library, placement, board, expected_hash, library_folder, optimization)
     for name in _COMMON:
         write_rendered(f"common/{name}", folder, values)
-    write_rendered(f"{board.folder}/board.c", folder, values)
+    write_rendered(f"{board.folder}/board.c.j2", folder, values)
     write_rendered("common/firmware.ld.j2", folder, {**values, "verify": False})
     if board.has_harness:
         write_rendered("common/firmware.ld.j2", folder, {**values, "verify": True}, "verify.ld")
-        for name in ("verify.c.j2", "verify_port.h", "verify_port_board.c.j2", "verify_switch.S"):
+        for name in ("verify.c.j2", "verify_port.h", "verify_port_board.c.j2", "verify_switch.S.j2"):
             write_rendered(f"verify/{name}", folder, values)
     return board
 
@@ -163,7 +164,6 @@ def _values(
         "expected_hash": expected_hash,
         "library_dir": library_folder,
         "optimization": optimization,
-        "tick_ns": TICK_NS,
         "icount_shift": ICOUNT_SHIFT,
     }
 

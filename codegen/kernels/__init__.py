@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ..build import DSP, PLAIN, Build, Isa
 from ..contracts import broken_clause
-from ..ir import FusedAttrs, FusedPattern, Graph, Op, OpKind
+from ..ir import ACTIVATION_KINDS, FusedAttrs, FusedPattern, Graph, Op, OpKind
 from ..verify_graph import GraphError
 from . import (
     add,
@@ -53,17 +53,13 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.AVERAGE_POOL_2D: pool.select,
     OpKind.MAX_POOL_2D: pool.select,
     OpKind.SOFTMAX: softmax.select,
-    OpKind.LOGISTIC: table.select,
-    OpKind.HARD_SWISH: table.select,
-    OpKind.RELU: table.select,
-    OpKind.RELU6: table.select,
-    OpKind.QUANTIZE: table.select,
     OpKind.CONCATENATION: concatenation.select,
     OpKind.SLICE: slice.select,
     OpKind.STRIDED_SLICE: slice.select,
     OpKind.TRANSPOSE: slice.select_transpose,
     OpKind.PAD: pad.select,
     OpKind.RESHAPE: reshape.select,
+    **dict.fromkeys(ACTIVATION_KINDS, table.select),
     FusedPattern.MDW_MAX: mdw_max.select,
     FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,
     FusedPattern.DEPTHWISE_PAIR: depthwise_pair.select,

@@ -7,6 +7,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from flynet_tiny.codegen.activations import ACTIVATIONS
 from flynet_tiny.export.tflite_writer import OPTIONS_TABLES, ModelSpec, OpSpec, TensorSpec, write_tflite
 
 from ..one_op_models import CASES
@@ -119,6 +120,7 @@ def test_the_file_has_the_identifier_the_version_and_an_empty_first_buffer():
 
 # The lowest version of each operator that takes int8, as TFLite's converter writes it (register.cc lists what a runtime takes).
 INT8_VERSIONS = {
+    **{name: activation.version for name, activation in ACTIVATIONS.items()},
     **dict.fromkeys(("HARD_SWISH", "QUANTIZE", "RESHAPE"), 1),
     **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "SQUARED_DIFFERENCE", "MEAN", "REDUCE_MAX", "SOFTMAX", "LOGISTIC"), 2),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "RELU", "RELU6", "CONCATENATION", "GATHER", "SLICE"), 2),

@@ -12,9 +12,9 @@ static const net_depthwise_conv_2d_3x3_c2_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* 3x3 depthwise convolution, stride 1x1. One channel at a time, widened to int16 with its padding in `plane`. Here
- * channels 2, filter_words 10, plane_words 18, out_h 4, plane_start 7, copy_h 4, copy_from_step 0, steps_out 2,
- * steps_row 8. Accumulators lie in [-91576, 102970]. */
+/* 3x3 depthwise convolution, stride 1x1. One channel at a time, widened to int16 with its padding in `plane`.
+ * Sizes: channels 2, filter_words 10, plane_words 18, out_h 4, plane_start 7, copy_h 4, steps_out 2, steps_row 8.
+ * Accumulators lie in [-91576, 102970]. */
 FT_KERNEL void net_depthwise_conv_2d_3x3_c2(const net_depthwise_conv_2d_3x3_c2_layer *layer, const int8_t *input0,
     int8_t *output0, void *scratch) {
   ft_half *const plane = (ft_half *)scratch;
@@ -27,16 +27,15 @@ FT_KERNEL void net_depthwise_conv_2d_3x3_c2(const net_depthwise_conv_2d_3x3_c2_l
     FT_OPAQUE(rows_left);
     for (; rows_left > 0; --rows_left) {
       int32_t stride = 2;
-      FT_STRIDE(stride)
+      FT_STRIDE(stride);
       *to++ = (ft_half)from[0];
-      from += 1 * stride;
+      from += stride;
       *to++ = (ft_half)from[0];
-      from += 1 * stride;
+      from += stride;
       *to++ = (ft_half)from[0];
-      from += 1 * stride;
+      from += stride;
       *to++ = (ft_half)from[0];
-      from += 1 * stride;
-      from += 0;
+      from += stride;
       to += 2;
     }
     FT_FENCE();
@@ -90,19 +89,17 @@ FT_KERNEL void net_depthwise_conv_2d_3x3_c2(const net_depthwise_conv_2d_3x3_c2_l
           w += 3;
           int8_t *const out = next;
           int32_t step = 2;
-          FT_STRIDE(step)
+          FT_STRIDE(step);
           int32_t row_step = 8;
-          FT_STRIDE(row_step)
-          out[0 * step] = (int8_t)ft_scale_away(acc0, factor, offset, shift);
-          out[1 * step] = (int8_t)ft_scale_away(acc1, factor, offset, shift);
+          FT_STRIDE(row_step);
+          out[0] = (int8_t)ft_scale_away(acc0, factor, offset, shift);
+          out[step] = (int8_t)ft_scale_away(acc1, factor, offset, shift);
           out[2 * step] = (int8_t)ft_scale_away(acc2, factor, offset, shift);
           out[3 * step] = (int8_t)ft_scale_away(acc3, factor, offset, shift);
           next = out + row_step;
           x += 3;
         } while (x != end);
       }
-      x_column += 2;
-      out_column += 4 * 2;
       filter += 10;
     }
     FT_FENCE();

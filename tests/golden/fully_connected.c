@@ -77,8 +77,10 @@ FT_KERNEL void net_fully_connected(const net_fully_connected_layer *layer, const
       }
       {
         const int32_t multiplier = w[3], offset = w[4], shift = w[5];
-        to[1] = (int8_t)ft_min(ft_scale_once(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift), layer->activation_max);
-        to[15] = (int8_t)ft_min(ft_scale_once(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift), layer->activation_max);
+        to[1] = (int8_t)ft_min(ft_scale_once(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift),
+            layer->activation_max);
+        to[15] = (int8_t)ft_min(ft_scale_once(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift),
+            layer->activation_max);
       }
       w += 6;
       next = to + 2;

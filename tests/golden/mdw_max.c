@@ -13,8 +13,10 @@ static const net_depthwise_max_3x3_c2_layer net_op0 = {
 /* ---- kernels ---- */
 
 /* 3x3 depthwise convolution, stride 1x1, the largest of a channel's filters. One channel at a time, widened to int16
- * with its padding in `plane`. Here channels 2, heads 3, filter_words 24, plane_words 15, out_h 3, plane_start 7,
- * copy_h 3, copy_from_step 0, steps_out 2, steps_row 6. Accumulators lie in [-83237, 84808]. */
+ * with its padding in `plane`.
+ * Sizes: channels 2, heads 3, filter_words 24, plane_words 15, out_h 3, plane_start 7, copy_h 3, steps_out 2,
+ * steps_row 6.
+ * Accumulators lie in [-83237, 84808]. */
 FT_KERNEL void net_depthwise_max_3x3_c2(const net_depthwise_max_3x3_c2_layer *layer, const int8_t *input0,
     int8_t *output0, void *scratch) {
   ft_half *const plane = (ft_half *)scratch;
@@ -27,14 +29,13 @@ FT_KERNEL void net_depthwise_max_3x3_c2(const net_depthwise_max_3x3_c2_layer *la
     FT_OPAQUE(rows_left);
     for (; rows_left > 0; --rows_left) {
       int32_t stride = 2;
-      FT_STRIDE(stride)
+      FT_STRIDE(stride);
       *to++ = (ft_half)from[0];
-      from += 1 * stride;
+      from += stride;
       *to++ = (ft_half)from[0];
-      from += 1 * stride;
+      from += stride;
       *to++ = (ft_half)from[0];
-      from += 1 * stride;
-      from += 0;
+      from += stride;
       to += 3;
     }
     FT_FENCE();
@@ -158,18 +159,16 @@ FT_KERNEL void net_depthwise_max_3x3_c2(const net_depthwise_max_3x3_c2_layer *la
           w += 3;
           int8_t *const out = next;
           int32_t step = 2;
-          FT_STRIDE(step)
+          FT_STRIDE(step);
           int32_t row_step = 6;
-          FT_STRIDE(row_step)
-          out[0 * step] = (int8_t)ft_scale_away(best0, factor, offset, shift);
-          out[1 * step] = (int8_t)ft_scale_away(best1, factor, offset, shift);
+          FT_STRIDE(row_step);
+          out[0] = (int8_t)ft_scale_away(best0, factor, offset, shift);
+          out[step] = (int8_t)ft_scale_away(best1, factor, offset, shift);
           out[2 * step] = (int8_t)ft_scale_away(best2, factor, offset, shift);
           next = out + row_step;
           x += 3;
         } while (x != end);
       }
-      x_column += 1;
-      out_column += 3 * 2;
       filter += 24;
     }
     FT_FENCE();

@@ -15,13 +15,14 @@ import torch
 from flynet_tiny.deploy.commands import export_network
 from flynet_tiny.deploy.console import Step
 from flynet_tiny.deploy.network import NetworkRequest
+from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.errors import BadCheckpoint, BadData, Interrupted, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
-from flynet_tiny.flynet.networks import build_network
+from flynet_tiny.flynet.register import build_network
 from flynet_tiny.learn.training import train_network
 from flynet_tiny.learn.training_run import TrainingRequest
 
-from ..flynet.coco_pictures import draw_coco
+from ..flynet.detection.coco_pictures import draw_coco
 
 REQUEST = NetworkRequest(width=0.3, heads=1, resolution=32)
 
@@ -48,7 +49,7 @@ def test_the_checkpoint_says_what_it_is(checkpoint: Path) -> None:
 @pytest.mark.slow
 def test_a_trained_backbone_is_exported_with_all_runtimes_equal(checkpoint: Path, tmp_path: Path) -> None:
     request = NetworkRequest(checkpoint=checkpoint, backbone=True)
-    text = export_network(request, "stm32f412", tmp_path / "out", None, emulate=False, as_json=True, optimize="balanced")
+    text = export_network(request, DeploymentRequest("stm32f412", tmp_path / "out", emulate=False, as_json=True))
     report = json.loads(text)
     assert report["model"]["name"] == "flynet-h1-0.3x-retinanet-backbone"
     assert len(report["model"]["outputs"]) == 4
@@ -60,7 +61,7 @@ def test_a_trained_backbone_is_exported_with_all_runtimes_equal(checkpoint: Path
 def test_a_whole_detector_is_refused_before_the_work(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="add --backbone"):
         request = NetworkRequest(checkpoint=checkpoint)
-        export_network(request, "stm32f412", tmp_path / "out", None, emulate=False, as_json=True, optimize="balanced")
+        export_network(request, DeploymentRequest("stm32f412", tmp_path / "out", emulate=False, as_json=True))
     assert not (tmp_path / "out").exists()
 
 

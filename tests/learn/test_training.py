@@ -31,13 +31,13 @@ from flynet_tiny.errors import (
     UsageError,
 )
 from flynet_tiny.flynet.checkpoint import load_checkpoint
-from flynet_tiny.flynet.optimization import Optimization
-from flynet_tiny.learn.evaluating import evaluate_model
+from flynet_tiny.flynet.training.optimization import Optimization
+from flynet_tiny.learn.evaluating import EvaluationRequest, evaluate_model
 from flynet_tiny.learn.training import _recipe, train_network
 from flynet_tiny.learn.training_files import TrainingFiles
 from flynet_tiny.learn.training_run import TrainingRequest
 
-from ..flynet.pictures import write_pictures
+from ..flynet.data.pictures import write_pictures
 
 NETWORK = ("--width", "0.3", "--heads", "2", "--resolution", "16", "--channels", "1", "--recipe", "small", "--batch", "8")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -325,7 +325,7 @@ def test_the_best_epoch_is_written_beside_the_last(
 ) -> None:
     def measured(*shares: float) -> None:
         left = iter(shares)
-        monkeypatch.setattr("flynet_tiny.flynet.classification.evaluate_classifier", lambda *_: next(left))
+        monkeypatch.setattr("flynet_tiny.flynet.training.classification.evaluate_classifier", lambda *_: next(left))
 
     out, best = tmp_path / "net.pt", tmp_path / "net.best.pt"
     measured(0.25, 0.875, 0.5)
@@ -378,12 +378,12 @@ def test_trainings_of_names_that_differ_after_a_point_have_files_of_their_own(tm
 
 def test_the_figure_of_an_epoch_is_that_of_its_file(pictures: Path, uninterrupted: Path) -> None:
     """What is written scores what was said; at the first steps too, when running averages say nothing."""
-    found = json.loads(evaluate_model(uninterrupted, str(pictures), None, None, None, as_json=True))
+    found = json.loads(evaluate_model(EvaluationRequest(uninterrupted, str(pictures), as_json=True)))
     assert found["top1"] == history(uninterrupted)[-1]["held_out_accuracy"]
     best = TrainingFiles(uninterrupted).best
     if best.is_file():
         shares = [epoch["held_out_accuracy"] for epoch in history(uninterrupted)]
-        assert json.loads(evaluate_model(best, str(pictures), None, None, None, as_json=True))["top1"] == max(shares)
+        assert json.loads(evaluate_model(EvaluationRequest(best, str(pictures), as_json=True)))["top1"] == max(shares)
 
 
 def test_pictures_are_looked_at_first_and_said_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -39,8 +39,8 @@ class Layer:
     w: int
     c: int
     outputs: int
-    window: Window = Window(1, 1)  # noqa: RUF009 - frozen
-    numbers: Numbers = Numbers()  # noqa: RUF009 - frozen
+    window: Window = Window(1, 1)
+    numbers: Numbers = Numbers()
     table: OpKind | None = None
     seed: int = 0
     groups: int = 1
