@@ -557,7 +557,7 @@ def models(as_json: bool, measure: bool, only: tuple[str, ...]) -> None:
 def bench(target: str, model: Path | None, models: Path | None, layers_only: bool, out: Path | None, as_json: bool) -> None:
     """Count emulated instructions of the peers' layers and of whole networks, beside the peers' figures.
 
-    The counts are exact to the instruction and the same on every run; they are no cycles.
+    The counts are exact to the instruction and the same on every run; they are not cycles.
     """
     if sum((model is not None, models is not None, layers_only)) > 1:
         raise click.UsageError("--model, --models and --layers-only exclude each other")

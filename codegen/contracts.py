@@ -236,7 +236,7 @@ def _fold(pad: Op, reader: Op, graph: Graph) -> Broken:
     if any((attrs.before[0], attrs.after[0], attrs.before[3], attrs.after[3])):
         yield "only height and width may be padded"
     if min(*attrs.before, *attrs.after) < 0:
-        yield "a PAD that cuts off is no padding"
+        yield "a PAD that cuts off is not padding"
     yield from _same_quantization(pad.inputs[0], pad.output, graph)
     if reader.kind not in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D) or reader.inputs[0] != pad.output:
         yield "only a convolution fills its padding with the zero point"

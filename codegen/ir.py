@@ -352,7 +352,7 @@ class FileEnd:
     index           of the file's tensor that holds the values: of an output, before what is left to the caller
     element         its type: "int8", or what the graph's int8 tensor stands for ("float32": real = scale * (stored - zero point),
                     "uint8": the byte - 128)
-    left_to_caller  the operators behind an output that are no part of the graph, in order
+    left_to_caller  the operators behind an output that are not part of the graph, in order
     """
 
     index: int

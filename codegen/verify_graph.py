@@ -140,7 +140,7 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
         needed = {n for step in op.attrs.body for n in step.inputs} - {n for step in op.attrs.body for n in step.outputs}
         _require(needed == set(op.inputs), f"{op.label}: its body reads {sorted(needed)}, its inputs are {sorted(op.inputs)}")
         broken = broken_clause(op, graph)
-        _require(broken is None, f"{op.label} is no {op.attrs.pattern.value}: {broken}")
+        _require(broken is None, f"{op.label} is not a {op.attrs.pattern.value}: {broken}")
     else:
         attrs_type, min_inputs, max_inputs, shape_rule = _RULES[op.kind]
         _require(isinstance(op.attrs, attrs_type), f"{op.label}: attributes are {type(op.attrs).__name__}")

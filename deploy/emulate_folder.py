@@ -71,7 +71,7 @@ def _input(tensor: Tensor, picture: Path | None, how: Pixels | None) -> Int8:
     if picture.suffix == ".npy":
         return _array(picture, tensor)
     if len(tensor.shape) != 4 or tensor.shape[1] != tensor.shape[2] or tensor.shape[3] not in (1, 3):
-        raise BadData(f"the network takes {list(tensor.shape)}, which is no square picture; give an int8 .npy")
+        raise BadData(f"the network takes {list(tensor.shape)}, which is not a square picture; give an int8 .npy")
     pixels = centre_crop(read_image(picture), tensor.shape[1])
     return quantize_images(normalise(pixels[None], tensor.shape[3], how), tensor)
 
@@ -93,5 +93,5 @@ def _array(file: Path, tensor: Tensor) -> Int8:
     except OSError as error:
         raise BadData(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
-        raise BadData(f"{file} is no .npy of an int8 array: {first_line(error)}") from error
+        raise BadData(f"{file} is not a .npy of an int8 array: {first_line(error)}") from error
     return np.ascontiguousarray(array.reshape(tensor.shape))

@@ -37,7 +37,7 @@ Integer = Callable[[FloatOp, Sequence[Int64], Sequence[Affine], Affine], Int64]
 
 
 def int8_result(op: FloatOp, inputs: Sequence[Int64], sources: Sequence[Affine], result: Affine) -> Int64:
-    """The stored output [N, ...] of an operator without weights that is no pooling and moves not only values.
+    """The stored output [N, ...] of an operator without weights that is not a pooling and moves not only values.
 
     inputs   centred [N, ...];  sources, result   their quantizations and the output's
     """

@@ -185,7 +185,7 @@ def _options(op: OpSpec) -> Any:
             raise ValueError(f"{table_name} has no field {name!r}")
         if isinstance(value, str):
             if name not in _ENUMS or value not in vars(_ENUMS[name]):
-                raise ValueError(f"{value!r} is no value of {name}")
+                raise ValueError(f"{value!r} is not a value of {name}")
             value = vars(_ENUMS[name])[value]
         setattr(table, name, np.array(value, np.int32) if name in ("newShape", "squeezeDims") else value)
     return table

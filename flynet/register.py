@@ -86,4 +86,4 @@ def _family_of(config: NetworkConfig) -> _Family:
     for family in _FAMILIES:
         if isinstance(config, family.config):
             return family
-    raise UsageError(f"{type(config).__name__} is no configuration of a network that this program knows")
+    raise UsageError(f"{type(config).__name__} is not the configuration of a network that this program knows")

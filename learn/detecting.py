@@ -28,7 +28,7 @@ SMALL_DATA_PICTURES = 2000  # fewer pictures are trained with the recipe for sma
 def detector_training(request: TrainingRequest, asked: NetworkConfig, reporter: Reporter) -> Training:
     """A RetinaNet on the pictures of a COCO folder, judged by COCO's average precision."""
     if not isinstance(asked, FlyNetConfig):
-        raise UsageError(f"detection needs a FlyNet's backbone; {asked.name} is none")
+        raise UsageError(f"detection needs a FlyNet's backbone; {asked.name} is not one")
     if request.teacher is not None:
         raise UsageError("--teacher is for classifiers; a detector begins with a trained classifier: --start")
     root = Path(request.data.removeprefix(COCO))

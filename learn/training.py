@@ -74,7 +74,7 @@ def _images(request: TrainingRequest, resolution: int, channels: int) -> tuple[L
         return digits(resolution, channels)
     root = Path(request.data)
     if not root.is_dir():
-        raise BadData(f"{root} is no folder; --data takes digits, a folder with train/CLASS/ and val/CLASS/, or coco:DIR")
+        raise BadData(f"{root} is not a folder; --data takes digits, a folder with train/CLASS/ and val/CLASS/, or coco:DIR")
     if not ((root / "train").is_dir() and (root / "val").is_dir()):
         raise BadData(f"{root} must hold the folders train/CLASS/ and val/CLASS/ with pictures")
     train_set, held_out = (
@@ -146,4 +146,4 @@ def _require_scores(name: str, teacher: nn.Module, config: NetworkConfig) -> Non
         raise UsageError(f"--teacher {name} cannot take images of {list(config.input_shape[1:])}") from error
     shape = list(getattr(found, "shape", ()))
     if shape != [1, config.classes]:
-        raise UsageError(f"--teacher {name} gives {shape}, which are no scores of the {config.classes} classes")
+        raise UsageError(f"--teacher {name} gives {shape}, which are not scores of the {config.classes} classes")

@@ -35,7 +35,7 @@ def read_report(content: bytes, name: str) -> Report:
 
 
 def _not_finite(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _value(kind: Any, found: Any, where: str) -> Any:

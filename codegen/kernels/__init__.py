@@ -82,7 +82,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     if isinstance(op.attrs, FusedAttrs):
         broken = broken_clause(op, graph)
         if broken is not None:
-            raise GraphError(f"{op.kind_name} is no {op.attrs.pattern.value}: {broken}")
+            raise GraphError(f"{op.kind_name} is not a {op.attrs.pattern.value}: {broken}")
         what = op.attrs.pattern
         if what is FusedPattern.PRODUCER_TABLE:
             what = op.attrs.body[0].kind

@@ -43,7 +43,7 @@ class ElementType(Enum):
 
     @property
     def numpy(self) -> str | None:
-        """NumPy's little-endian name; None where an element is no whole number of bytes or no number."""
+        """NumPy's little-endian name; None where an element is not a whole number of bytes, or not a number."""
         return _NUMPY.get(self)
 
 

@@ -114,7 +114,7 @@ def _opened(file: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise BadData(f"picture {file} is huge; at most {MOST_PIXELS:,} pixels are read") from error
     except UnidentifiedImageError as error:
-        known = f"it is no picture of a known kind ({', '.join(FORMATS)}), or damaged"
+        known = f"it is not a picture of a known kind ({', '.join(FORMATS)}), or damaged"
         what = known if file.stat().st_size else "it is empty"
         raise BadData(f"cannot read picture {file}: {what}") from error
     except _UNREADABLE as error:

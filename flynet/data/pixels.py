@@ -78,4 +78,4 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise UsageError(f"{option} {text!r} is no list of numbers like 0.485,0.456,0.406") from error
+        raise UsageError(f"{option} {text!r} is not a list of numbers like 0.485,0.456,0.406") from error

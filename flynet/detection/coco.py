@@ -100,7 +100,7 @@ def read_instances(file: Path, pictures: Path) -> CocoSet:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _without_outlines(values: dict[str, Any]) -> dict[str, Any]:
@@ -218,10 +218,10 @@ def _records(content: object, key: str, kind: str) -> list[_Record]:
         raise BadData(f"it is not a COCO instances file: it has no {key!r}")
     entries = content[key]
     if not isinstance(entries, list):
-        raise BadData(f"it is not a COCO instances file: its {key!r} is no list")
+        raise BadData(f"it is not a COCO instances file: its {key!r} is not a list")
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise BadData(f"{kind} {index} is no object of JSON")
+            raise BadData(f"{kind} {index} is not an object of JSON")
     return [_Record(kind, index, entry) for index, entry in enumerate(entries)]
 
 

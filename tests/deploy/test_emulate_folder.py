@@ -48,10 +48,10 @@ def test_pixels_go_with_a_picture(folder: Path, given_input: str | None) -> None
 
 
 def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="gone is no output folder of ours: it does not exist"):
+    with pytest.raises(BadData, match="gone is not an output folder of ours: it does not exist"):
         emulate_folder(tmp_path / "gone", None, 1)
     (tmp_path / "file").touch()
-    with pytest.raises(BadData, match="file is no output folder of ours: it is no folder"):
+    with pytest.raises(BadData, match="file is not an output folder of ours: it is not a folder"):
         emulate_folder(tmp_path / "file", None, 1)
 
 
@@ -69,7 +69,7 @@ def test_an_input_that_is_no_int8_array_of_the_networks_shape_is_one_line(
     good = saved(np.save, np.zeros(shape, np.int8))
     huge = good.replace(str(tuple(shape)).encode(), b"(100000000000000,)".ljust(len(str(tuple(shape)))))
     wrong = {
-        "is no .npy": (b"", b"words", good[:9], good[:40], good[:-1], saved(np.savez, np.zeros(shape, np.int8))),
+        "is not a .npy": (b"", b"words", good[:9], good[:40], good[:-1], saved(np.savez, np.zeros(shape, np.int8))),
         "the network takes int8": (
             huge,
             saved(np.save, np.zeros(shape, np.uint8)),
@@ -88,7 +88,7 @@ def test_an_input_that_is_no_int8_array_of_the_networks_shape_is_one_line(
             assert "\n" not in str(caught.value)
     os.unlink(array)
     os.mkfifo(array)
-    with pytest.raises(BadData, match="no regular file"):
+    with pytest.raises(BadData, match="not a regular file"):
         emulate_folder(folder, array, 1)
 
 

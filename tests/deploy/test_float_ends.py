@@ -1,4 +1,4 @@
-"""A classifier with the converter's default ends, and odd ends, through the road: what is said, and that its labels are right."""
+"""A classifier with the converter's default ends, and odd ends, deployed: what is said, and that its labels are right."""
 
 from __future__ import annotations
 

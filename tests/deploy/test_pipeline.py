@@ -1,4 +1,4 @@
-"""The road from a `.tflite` to a verdict, walked through the command line's functions on a small FlyNet block."""
+"""From a `.tflite` to a folder with its report, through the command line's functions, on a small FlyNet block."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def deploy(data: bytes, folder: Path, target: str = "stm32f412", emulate: bool =
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("road")
+    folder = tmp_path_factory.mktemp("deployed")
     deploy(attention_block(seed=3), folder)
     return folder / "out"
 
@@ -265,5 +265,5 @@ def test_chip_that_qemu_has_also_runs_at_its_own_addresses(tmp_path: Path) -> No
 
 
 def test_verify_of_a_foreign_folder_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="no output folder of ours"):
+    with pytest.raises(BadData, match="not an output folder of ours"):
         verify_folder(tmp_path, 2, 1, emulate=False)

@@ -1,4 +1,4 @@
-"""Every part of the paper's network goes the whole road in small: ONNX, int8, C, all runtimes equal, two of them emulated."""
+"""Every part of the paper's network is deployed in small: ONNX, int8, C, all runtimes equal, two of them emulated."""
 
 from __future__ import annotations
 

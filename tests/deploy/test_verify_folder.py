@@ -142,12 +142,12 @@ def test_another_build_of_the_same_version_says_so(folder: Path) -> None:
 
 def test_a_folder_without_manifest_says_so(folder: Path) -> None:
     (folder / MANIFEST).unlink()
-    refused(folder, "no output folder of ours.*older flynet-tiny.*compile the model again")
+    refused(folder, "not an output folder of ours.*older flynet-tiny.*compile the model again")
 
 
 def test_folders_that_are_none_of_ours_say_so(tmp_path: Path) -> None:
-    refused(tmp_path / "none", "no output folder of ours", "verify emulate")
-    refused(tmp_path, r"no output folder of ours: it has no manifest\.json$")
+    refused(tmp_path / "none", "not an output folder of ours", "verify emulate")
+    refused(tmp_path, r"not an output folder of ours: it has no manifest\.json$")
     refused(tmp_path, "report.json", "report")
 
 
@@ -179,7 +179,7 @@ def test_a_golden_model_that_is_missing_or_broken_is_named(folder: Path) -> None
 def test_c_that_no_longer_compiles_is_one_line(folder: Path, change: str) -> None:
     with (folder / "net.c").open("a", encoding="latin-1") as file:
         file.write(change)
-    with pytest.raises(BadData, match=r"does not compile any more: net\.c:.*error|no text any more"):
+    with pytest.raises(BadData, match=r"does not compile any more: net\.c:.*error|not text any more"):
         verify(folder)
 
 
@@ -189,7 +189,7 @@ def test_a_truncated_elf_is_named(folder: Path, elf: str) -> None:
     content = path.read_bytes()
     require_whole_elf(content, "it")
     for size in (*range(100), len(content) // 2, len(content) - 1):
-        with pytest.raises(BadData, match=r"it is (cut short|no ELF)"):
+        with pytest.raises(BadData, match=r"it is (cut short|not an ELF)"):
             require_whole_elf(content[:size], "it")
     path.write_bytes(content[:-1])
     refused(folder, rf"firmware/{elf} is cut short", "verify emulate")

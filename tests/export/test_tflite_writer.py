@@ -200,7 +200,7 @@ def test_wrong_models_can_be_written():
         ("RELU", ("z",), {}, "no tensor is named 'z'"),
         ("RELU", ("x",), {"padding": "SAME"}, "takes no options"),
         ("SOFTMAX", ("x",), {"alpha": 1.0}, "no field 'alpha'"),
-        ("ADD", ("x", "x"), {"fusedActivationFunction": "SWISH"}, "'SWISH' is no value"),
+        ("ADD", ("x", "x"), {"fusedActivationFunction": "SWISH"}, "'SWISH' is not a value"),
     ],
 )
 def test_unknown_words_are_refused(opcode, inputs, options, message):

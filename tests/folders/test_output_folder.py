@@ -193,10 +193,10 @@ def test_a_file_a_link_and_a_dangling_link_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder")
     (tmp_path / "dangling").symlink_to("nowhere")
-    refused(tmp_path / "file", "no folder")
+    refused(tmp_path / "file", "not a folder")
     refused(tmp_path / "link", "symbolic link")
     refused(tmp_path / "dangling", "symbolic link")
-    refused(tmp_path / "file" / "deep" / "out", "file is no folder", tmp_path)
+    refused(tmp_path / "file" / "deep" / "out", "file is not a folder", tmp_path)
     refused(tmp_path / "dangling" / "out", "link to nowhere", tmp_path)
     refused(tmp_path / ("n" * 300), "File name too long")
     refused(tmp_path / "/".join(["n" * 200] * 30), "File name too long", tmp_path)
@@ -300,7 +300,7 @@ def test_a_manifest_that_is_a_pipe_or_a_folder_is_one_line(tmp_path: Path) -> No
         write(place)
         (place / MANIFEST).unlink()
         make(place / MANIFEST)
-        with pytest.raises(OutputFailed, match=r"no regular file|Is a directory"):
+        with pytest.raises(OutputFailed, match=r"not a regular file|Is a directory"):
             write(place)
 
 

@@ -178,7 +178,7 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         ask(tflite, pictures, "emulated")
     with pytest.raises(UsageError, match="known type"):
         ask(folder / "pictures" / "red" / "0.png", pictures)
-    with pytest.raises(BadData, match="no output folder"):
+    with pytest.raises(BadData, match="not an output folder"):
         ask(pictures, pictures)
     with_four = export_onnx(Colours().eval(), (4, 3, 8, 8))
     (tmp_path / "four.onnx").write_bytes(with_four)
@@ -191,7 +191,7 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="one float32 input of images; it has none"):
         ask(tmp_path / "constant.onnx", pictures)
     os.mkfifo(tmp_path / "pipe.onnx")
-    with pytest.raises(BadModel, match="no regular file"):
+    with pytest.raises(BadModel, match="not a regular file"):
         ask(tmp_path / "pipe.onnx", pictures)
     (tmp_path / "oblong.onnx").write_bytes(export_onnx(Colours().eval(), (1, 3, 8, 12)))
     with pytest.raises(BadModel, match=r"\[1, 8, 12, 3\]"):

@@ -83,7 +83,7 @@ def test_a_file_of_another_kind_is_named(name: str) -> None:
     data, message = FOREIGN[name]
     with pytest.raises(BadModel, match=message) as caught:
         read_tflite(data)
-    assert str(caught.value).startswith("this is no .tflite file but ")
+    assert str(caught.value).startswith("this is not a .tflite file but ")
     assert "\n" not in str(caught.value)
 
 

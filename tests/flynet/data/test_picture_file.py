@@ -184,10 +184,10 @@ def test_a_picture_above_a_sane_size_is_refused(tmp_path: Path, side: int) -> No
     ("content", "words"),
     [
         (b"", "it is empty"),
-        (b"hello\n", "no picture of a known kind"),
+        (b"hello\n", "not a picture of a known kind"),
         (b"\x89PNG\r\n\x1a\n", "damaged"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n", "no picture of a known kind"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture of a known kind"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n", "not a picture of a known kind"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture of a known kind"),
     ],
     ids=["empty", "text", "cut off", "EPS, for which Pillow would run Ghostscript", "SVG"],
 )

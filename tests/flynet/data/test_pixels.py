@@ -37,13 +37,13 @@ def test_nothing_asked_is_as_in_training() -> None:
         ((None, "0.5", None), "--mean needs --std"),
         ((None, None, "0.5"), "--std needs --mean"),
         (("unit", "0.5", "0.5"), "give either"),
-        ((None, "a,b,c", "1,1,1"), "--mean 'a,b,c' is no list"),
+        ((None, "a,b,c", "1,1,1"), "--mean 'a,b,c' is not a list"),
         ((None, "0.5,0.5", "1"), "has 2 values"),
         ((None, "123.68,116.78,103.94", "1"), "divide what is meant for 0 to 255 by 255"),
         ((None, "0.5", "0"), "must be above 0 to 1, not 0"),
         ((None, "0.5", "-0.2"), "not -0.2"),
         ((None, "nan", "1"), "not nan"),
-        ((None, "", "1"), "no list"),
+        ((None, "", "1"), "not a list"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(options: tuple[str | None, str | None, str | None], words: str) -> None:
