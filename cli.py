@@ -316,7 +316,7 @@ def train(
     processes: torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
     """
     from .deploy.network import NetworkRequest
-    from .flynet.recipe import Distillation
+    from .flynet.training.recipe import Distillation
     from .learn.training import train_network
     from .learn.training_run import TrainingRequest
 
@@ -374,7 +374,7 @@ def evaluate(
     Pictures are resized, cropped and normalised as in our training; say with --pixels, or --mean and --std, what a foreign model
     wants, else it scores too low.
     """
-    from .flynet.pixels import choose_pixels
+    from .flynet.data.pixels import choose_pixels
     from .learn.evaluating import evaluate_model
 
     chosen = choose_pixels(pixels, mean, std)
@@ -437,7 +437,7 @@ def emulate(folder: Path, picture: Path | None, pixels: str | None, mean: str | 
     model wants.
     """
     from .deploy.verify_folder import emulate_folder
-    from .flynet.pixels import choose_pixels
+    from .flynet.data.pixels import choose_pixels
 
     _print(emulate_folder(folder, picture, top, choose_pixels(pixels, mean, std)), nl=False)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData
-from ..flynet.data import ImageSet
+from ..flynet.data.images import ImageSet
 from ..report.schema import FineTuning, FineTuningEpoch
 from ..verify.litert_judge import LiteRtOrTwin
 from .console import Reporter
@@ -20,7 +20,7 @@ from .network import Floats, PreparedNetwork, quantize_images
 if TYPE_CHECKING:
     from ..export.finetune import FineTuningProgress
     from ..export.tflite_export import CalibratedNetwork, ExportResult
-    from ..flynet.classification import LabelledImages
+    from ..flynet.training.classification import LabelledImages
 
 Int8 = npt.NDArray[np.int8]
 Labels = npt.NDArray[np.int64]

@@ -166,21 +166,21 @@ def _accuracy(
     """Shares of held-out images that the C gets right; raises `NumbersDiffer` where host and board give other outputs."""
     labelled = subject.labelled
     assert labelled is not None
-    (name,), (output,) = compiled.library.input_names, compiled.library.output_names[:1]
-    sets = [{name: image} for image in labelled.inputs]
+    (given,), (output, *_) = compiled.library.inputs, compiled.library.outputs
+    sets = [{given.name: image} for image in labelled.inputs]
 
     def share_right(results: Sequence[SetResult]) -> float:
-        return float(np.mean([int(np.argmax(result.outputs[output])) for result in results] == labelled.labels))
+        return float(np.mean([int(np.argmax(result.outputs[output.name])) for result in results] == labelled.labels))
 
     on_host = host.run_many(sets, trace=False)
     emulated = None
     if linked is not None:
         run = run_emulated(linked.firmware, compiled.library, sets, trace=False, count=False, timeout_s=600, progress=progress)
         for index, (left, right) in enumerate(zip(on_host, run.sets, strict=True)):
-            for tensor in compiled.library.output_names:
-                if not np.array_equal(left.outputs[tensor], right.outputs[tensor]):
+            for port in compiled.library.outputs:
+                if not np.array_equal(left.outputs[port.name], right.outputs[port.name]):
                     raise NumbersDiffer(
-                        f"held-out image {index}: {tensor} differs between the C on the host and the emulated board"
+                        f"held-out image {index}: {port.name} differs between the C on the host and the emulated board"
                     )
         emulated = share_right(run.sets)
     return Accuracy(len(sets), share_right(on_host), emulated, labelled.float_accuracy)

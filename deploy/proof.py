@@ -24,6 +24,7 @@ from ..verify.onnx_twin import OnnxTwin
 from ..verify.qemu import EmulatedRun, run_emulated
 
 Int8 = npt.NDArray[np.int8]
+Values = npt.NDArray[np.integer]
 Progress = Callable[[int, int], None]
 
 # what onnxruntime raises on a stranger's model, and numpy on its outputs
@@ -67,15 +68,15 @@ class Judgement:
 class _Replayed:
     """A judge whose runs were made before: gives them out in the same order."""
 
-    def __init__(self, name: str, runs: Iterable[Mapping[str, Int8]]):
+    def __init__(self, name: str, runs: Iterable[Mapping[str, Values]]):
         self.name = name
         self._runs = iter(runs)
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Int8]:
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Values]:
         return next(self._runs)
 
 
-def _shaped(graph: Graph, results: Iterable[SetResult]) -> Iterator[Mapping[str, Int8]]:
+def _shaped(graph: Graph, results: Iterable[SetResult]) -> Iterator[Mapping[str, Values]]:
     """The C's flat tensors in the shapes that the graph gives them; tensors that only passes know are left out."""
     known = graph.tensors
     for result in results:

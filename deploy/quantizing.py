@@ -9,7 +9,7 @@ import numpy as np
 
 from ..codegen.ir import Tensor
 from ..codegen.tflite_reader import read_tflite
-from ..flynet.data import ImageSet
+from ..flynet.data.images import ImageSet
 from ..report.schema import LayerSqnr
 from ..verify.litert_judge import LiteRtOrTwin, may_abort
 from .console import Reporter

@@ -13,9 +13,9 @@ from ..codegen.ir import Graph, Tensor
 from ..errors import BadData, EmulationFailed, FlynetError, NumbersDiffer, UsageError
 from ..firmware.project import BuiltFirmware
 from ..firmware.toolchain import Tool, require_tools
-from ..flynet.data import centre_crop, normalise
-from ..flynet.picture_file import read_image
-from ..flynet.pixels import Pixels
+from ..flynet.data.images import centre_crop, normalise
+from ..flynet.data.picture_file import read_image
+from ..flynet.data.pixels import Pixels
 from ..folders.ownership import shown
 from ..folders.regular_file import read_regular
 from ..quoting import ForeignText, visible

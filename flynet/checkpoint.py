@@ -18,7 +18,8 @@ import torch
 
 from ..errors import BadCheckpoint, OutputFailed, UsageError
 from ..quoting import ForeignText, shorten, visible
-from .networks import NetworkConfig, build_network, config_from_dict, config_to_dict
+from .networks.network_config import NetworkConfig
+from .register import build_network, config_from_dict, config_to_dict
 
 FORMAT = "flynet-tiny checkpoint"
 VERSION = 2

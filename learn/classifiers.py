@@ -71,7 +71,7 @@ def _checkpoint(model: Path) -> Iterator[Classifier]:
     import torch
 
     from ..flynet.checkpoint import load_checkpoint
-    from ..flynet.detector_config import DetectorConfig
+    from ..flynet.detection.detector_config import DetectorConfig
 
     network, metadata = load_checkpoint(model)
     config = metadata.config

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from ..deploy.console import Reporter
 from ..errors import BadData, UsageError
-from ..flynet.coco import CocoSet, load_coco
-from ..flynet.config import FlyNetConfig
-from ..flynet.detector_config import DetectorConfig
-from ..flynet.networks import NetworkConfig
-from ..flynet.recipe import Recipe, paper_detection_recipe, small_detection_recipe
+from ..flynet.detection.coco import CocoSet, load_coco
+from ..flynet.detection.detector_config import DetectorConfig
+from ..flynet.networks.flynet_config import FlyNetConfig
+from ..flynet.networks.network_config import NetworkConfig
+from ..flynet.training.recipe import Recipe, paper_detection_recipe, small_detection_recipe
 from .training_run import Training, TrainingRequest, check_in_first_process, require_same
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def detector_training(request: TrainingRequest, asked: NetworkConfig, reporter: 
         odd = check_in_first_process([partial(part.check, pool) for part in (train_set, held_out)], step)
         step.say(f"{len(train_set):,} and {len(held_out):,} held-out pictures of {len(train_set.class_names)} categories", *odd)
     config = DetectorConfig(asked, len(train_set.class_names))
-    from ..flynet.detection import DetectionMetrics, train_detector
+    from ..flynet.training.detection import DetectionMetrics, train_detector
 
     recipe = _recipe(request, train_set)
     return Training(
@@ -47,7 +47,7 @@ def detector_training(request: TrainingRequest, asked: NetworkConfig, reporter: 
         train_set.class_names,
         f"{len(held_out)} held-out pictures",
         {"ap": "AP", "ap50": "AP50", "ap75": "AP75"},
-        partial(train_detector, config, train_set, held_out, recipe=recipe, workers=request.decoding_threads),
+        partial(train_detector, config, train_set, held_out, workers=request.decoding_threads),
         lambda epoch: DetectionMetrics.after(epoch, len(held_out)),
         partial(_start, request.start, config),
     )

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from ..deploy.console import Reporter
 from ..deploy.network import Floats
 from ..errors import BadData, UsageError
-from ..flynet.data import centre_crop, digits, normalise
-from ..flynet.picture_check import describe
-from ..flynet.picture_file import Oddity, inspect, read_image
-from ..flynet.picture_folder import Pictures, list_pictures
-from ..flynet.pixels import OURS, Pixels
+from ..flynet.data.images import centre_crop, digits, normalise
+from ..flynet.data.picture_check import describe
+from ..flynet.data.picture_file import Oddity, inspect, read_image
+from ..flynet.data.picture_listing import Pictures, list_pictures
+from ..flynet.data.pixels import OURS, Pixels
 from ..folders.manifest import Kind
 from ..folders.output_folder import output_folder, require_replaceable
 from ..quoting import ForeignText, visible

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from ..deploy.console import Reporter
 from ..deploy.extras import require_torch
 from ..errors import BadCheckpoint, BadData, UsageError
-from ..flynet.data import digits
-from ..flynet.presets import preset
-from ..flynet.recipe import Recipe, paper_recipe, small_recipe
-from ..flynet.stream import FolderStream
+from ..flynet.data.image_folder import FolderStream
+from ..flynet.data.images import digits
+from ..flynet.networks.presets import preset
+from ..flynet.training.recipe import Recipe, paper_recipe, small_recipe
 from ..quoting import ForeignText
 from .detecting import COCO, detector_training
 from .training_run import Training, TrainingRequest, check_in_first_process, require_same, run_training
@@ -21,8 +21,8 @@ from .training_run import Training, TrainingRequest, check_in_first_process, req
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..flynet.classification import LabelledImages
-    from ..flynet.networks import NetworkConfig
+    from ..flynet.networks.network_config import NetworkConfig
+    from ..flynet.training.classification import LabelledImages
 
 DIGITS = "digits"
 
@@ -48,22 +48,19 @@ def _classifier_training(request: TrainingRequest, asked: NetworkConfig, reporte
 
 def _prepared(request: TrainingRequest, asked: NetworkConfig, train_set: LabelledImages, held_out: LabelledImages) -> Training:
     config = replace(request.network, classes=len(train_set.class_names)).config()
-    from ..flynet.classification import Metrics, train_classifier
-    from ..flynet.model import count_params
-    from ..flynet.networks import build_network
+    from ..flynet.counts import count_params
+    from ..flynet.register import build_network
+    from ..flynet.training.classification import Metrics, Teacher, train_classifier
 
     recipe = _recipe(request, count_params(build_network(config, 0)))
-    teacher = None if request.teacher is None else _teacher(request.teacher, config)
-    train = partial(
-        train_classifier, config, train_set, held_out, recipe=recipe, teacher=teacher, distillation=request.distillation
-    )
+    teacher = None if request.teacher is None else Teacher(_teacher(request.teacher, config), request.distillation)
     return Training(
         config,
         recipe,
         train_set.class_names,
         f"{len(held_out)} held-out images",
         {"accuracy": "right"},
-        train,
+        partial(train_classifier, config, train_set, held_out, teacher=teacher),
         lambda epoch: Metrics.after(epoch, len(held_out)),
         partial(_start, request.start, config),
     )
@@ -116,7 +113,7 @@ def _start(file: Path | None, config: NetworkConfig) -> nn.Module | None:
 def _teacher(name: str, config: NetworkConfig) -> nn.Module:
     """A checkpoint of ours, or `torchvision:NAME` with its own weights."""
     if name.startswith("torchvision:"):
-        from ..flynet.torchvision_import import import_torchvision
+        from ..flynet.detection.torchvision_import import import_torchvision
 
         models = import_torchvision("models")
         try:

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 from ..deploy.console import Reporter, Step
 from ..deploy.network import NetworkRequest
 from ..errors import BadData, Diverged, Interrupted, MissingTool, UsageError
-from ..flynet.networks import NetworkConfig, config_to_dict
-from ..flynet.picture_check import Oddities, describe
-from ..flynet.recipe import Distillation, Recipe
+from ..flynet.data.picture_check import Oddities, describe
+from ..flynet.networks.network_config import NetworkConfig
+from ..flynet.register import config_to_dict
+from ..flynet.training.recipe import Distillation, Recipe
+from ..flynet.training.settings import TrainingSettings
 from .training_files import TrainingFiles, set_aside
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..flynet.checkpoint import Metadata
-    from ..flynet.training_state import Progress, TrainingState
+    from ..flynet.training.state import Progress, TrainingState
 
 MOST_DECODING_THREADS = 16
 
@@ -70,7 +72,7 @@ class TrainingRequest:
 class Training:
     """What is trained, once the data are known.
 
-    train    (seed, start, resume, device, mixed_precision, on_step, on_epoch) -> (network, a dataclass of metrics)
+    train    gives the network and a dataclass of metrics
     metrics  the same dataclass from a line of the history
     start    the network to begin with, if one was asked for
     shown    of the metrics: name -> what the user reads; shares of 1
@@ -81,7 +83,7 @@ class Training:
     class_names: tuple[str, ...]
     held_out: str
     shown: Mapping[str, str]
-    train: Callable[..., tuple[nn.Module, Any]]
+    train: Callable[[TrainingSettings], tuple[nn.Module, Any]]
     metrics: Callable[[Mapping[str, float]], Any]
     start: Callable[[], nn.Module | None]
 
@@ -94,8 +96,8 @@ def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Trainin
     reporter = Reporter(quiet=not is_first)
     training = prepare(reporter)
     from ..flynet.checkpoint import Metadata, save_checkpoint
-    from ..flynet.distributed import process_group
-    from ..flynet.precision import half_precision
+    from ..flynet.training.distributed import process_group
+    from ..flynet.training.precision import half_precision
 
     device = _device(request.device)
     if request.mixed_precision and half_precision(device) is None:
@@ -121,11 +123,11 @@ def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Trainin
                 for name, value in last.items():
                     writer.add_scalar(name, value, state.epoch)
 
+        settings = TrainingSettings(
+            training.recipe, request.seed, start, resume, device, request.mixed_precision, on_step=bar, on_epoch=on_epoch
+        )
         try:
-            model, metrics = training.train(
-                seed=request.seed, start=start, resume=resume, device=device, mixed_precision=request.mixed_precision,
-                on_step=bar, on_epoch=on_epoch,
-            )  # fmt: skip
+            model, metrics = training.train(settings)
         except KeyboardInterrupt as error:
             raise Interrupted(f"interrupted in epoch {bar.epoch}; {_kept(bar.epoch)}") from error
         except Diverged:
@@ -217,7 +219,7 @@ def _device(name: str) -> torch.device:
 def _interrupted_training(request: TrainingRequest, training: Training) -> tuple[nn.Module, TrainingState]:
     """The weights to begin with, and where an interrupted training goes on."""
     from ..flynet.checkpoint import load_interrupted
-    from ..flynet.training_state import TrainingState
+    from ..flynet.training.state import TrainingState
 
     file = TrainingFiles(request.out).resume
     if not file.is_file():

@@ -70,7 +70,18 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     run_bytes, num_runs = window_runs(window, share, groups > 1)
     joined = joins_rest(run_bytes, num_runs, window.kernel_h)
     m = Im2col(
-        in_h, in_w, c_in, out_w, window, groups, share, run_bytes, num_runs, joined, reaches_outside(conv), build.level.side_by_side
+        in_h,
+        in_w,
+        c_in,
+        out_w,
+        window,
+        groups,
+        share,
+        run_bytes,
+        num_runs,
+        joined,
+        reaches_outside(conv),
+        build.level.side_by_side,
     )
     packed = pack_weights(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, build, groups=groups)
     product = gemm(conv, packed, out_h * out_w, build, groups)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..build import Build, Costs
@@ -61,7 +63,11 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     constant = (ConstArray("operand", second.constant().reshape(-1).astype(np.int8)),) if second.is_constant else ()
     return untyped_call(
         template="mul",
-        shape={**nest.as_shape(), **requant_shape(requant, low, high), "is_constant": second.is_constant},
+        shape={
+            "loops": replace(nest.loops, count=0),  # type: ignore[dict-item]
+            **requant_shape(requant, low, high),
+            "is_constant": second.is_constant,
+        },
         inputs=inputs,
         outputs=(op.output,),
         arrays=constant,
@@ -69,7 +75,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
             "offset0": -first.zero_point,
             "offset1": -second.zero_point,
             **requant_scalars(requant),
-            **nest.scalars(),
+            **({} if nest.sizes else {"loops_count": nest.run}),
         },
         sharing=elementwise_sharing(nest, inputs),
     )

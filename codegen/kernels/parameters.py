@@ -26,7 +26,6 @@ import numpy as np
 import numpy.typing as npt
 
 
-
 class Role(Enum):
     """What a field of a kernel's parameters may become in C."""
 

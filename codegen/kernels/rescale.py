@@ -9,6 +9,18 @@ import numpy as np
 from ..fixed_point import Multiplier
 from .base import ConstArray
 from .exact import MAX_RIGHT
+from .parameters import code, data
+
+
+@dataclass(frozen=True)
+class RescaleParameters:
+    """A group of parameters: `rescaled(s.<group>, value)` in a template."""
+
+    function: str = code()
+    doubled: int = code()
+    multiplier: int = data()
+    zero: int = data()
+    shift: int = data()
 
 
 @dataclass(frozen=True)
@@ -20,6 +32,11 @@ class Rescale:
     multiplier: int
     offset: int
     shift: int
+
+    @property
+    def parameters(self) -> RescaleParameters:
+        """Code and numbers of one rescaled value."""
+        return RescaleParameters(self.function, self.doubled, self.multiplier, self.offset, self.shift)
 
     def scalars(self, name: str) -> dict[str, int]:
         """The layer's numbers, named after what is rescaled."""

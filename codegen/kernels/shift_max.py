@@ -57,7 +57,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
         scalars[f"coefficients{i}_offset"] = gate.coefficients_offset
         scalars[f"product{i}_multiplier"] = gate.requant.multiplier
         scalars[f"product{i}_offset"] = gate.requant.offset
-    arrays = [offset_array("shifted", np.array(gather.attrs.indices))]
+    arrays = [ConstArray("shifted", offset_array(np.array(gather.attrs.indices)))]
     shifts = []
     for i, sum_ in enumerate(sums):
         affine = fit_affine(sum_.expected, *sum_.reals, sum_.low, sum_.high, fraction=0)

@@ -22,10 +22,10 @@ from flynet_tiny.deploy.quantized_model import Plan
 from flynet_tiny.deploy.quantizing import quantize_network
 from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.export.onnx_export import export_onnx
-from flynet_tiny.flynet.classification import LabelledImages
-from flynet_tiny.flynet.config import FlyNetConfig
-from flynet_tiny.flynet.data import ImageSet, digits
-from flynet_tiny.flynet.stream import FolderStream
+from flynet_tiny.flynet.data.image_folder import FolderStream
+from flynet_tiny.flynet.data.images import ImageSet, digits
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
+from flynet_tiny.flynet.training.classification import LabelledImages
 from flynet_tiny.learn.classifiers import open_classifier
 from flynet_tiny.report.text import format_report
 

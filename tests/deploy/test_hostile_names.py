@@ -16,15 +16,15 @@ from flynet_tiny.cli import main
 from flynet_tiny.deploy.network import NetworkRequest
 from flynet_tiny.errors import BadData
 from flynet_tiny.flynet.checkpoint import Metadata, load_checkpoint, save_checkpoint
-from flynet_tiny.flynet.config import FlyNetConfig
-from flynet_tiny.flynet.networks import build_network
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
+from flynet_tiny.flynet.register import build_network
 from flynet_tiny.learn.evaluating import evaluate_model
 from flynet_tiny.learn.training import train_network
 from flynet_tiny.learn.training_run import TrainingRequest
 from flynet_tiny.report.evaluation import Evaluation, confusion_svg, evaluation_json, evaluation_text
 from flynet_tiny.report.schema import ModelFacts
 
-from ..flynet.coco_pictures import draw_coco
+from ..flynet.detection.coco_pictures import draw_coco
 
 FOLDERS = (
     "\x1b[31mred\x1b]0;title\x07",

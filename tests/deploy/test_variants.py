@@ -19,12 +19,13 @@ from flynet_tiny.deploy.proof import judge, test_inputs
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.sqnr import measure_sqnr
 from flynet_tiny.export.tflite_export import export_tflite
-from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
-from flynet_tiny.flynet.config import FlyNetConfig, HeadAttention, Reduction, Residual, Statistics
-from flynet_tiny.flynet.data import photos
-from flynet_tiny.flynet.micronet_config import MicroNetConfig
-from flynet_tiny.flynet.mobilenetv3_config import MobileNetV3Config
-from flynet_tiny.flynet.networks import NetworkConfig, build_network
+from flynet_tiny.flynet.data.images import photos
+from flynet_tiny.flynet.networks.bn_statistics import estimate_bn_statistics
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig, HeadAttention, Reduction, Residual, Statistics
+from flynet_tiny.flynet.networks.micronet_config import MicroNetConfig
+from flynet_tiny.flynet.networks.mobilenetv3_config import MobileNetV3Config
+from flynet_tiny.flynet.networks.network_config import NetworkConfig
+from flynet_tiny.flynet.register import build_network
 from flynet_tiny.verify.host_c import HostLibrary
 
 test_inputs.__test__ = False

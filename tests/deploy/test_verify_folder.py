@@ -24,7 +24,7 @@ from flynet_tiny.deploy.commands import compile_model, print_report
 from flynet_tiny.deploy.verify_folder import emulate_folder, verify_folder
 from flynet_tiny.errors import BadData, FlynetError, NumbersDiffer, UsageError
 from flynet_tiny.firmware.elf import require_whole_elf
-from flynet_tiny.flynet.pixels import choose_pixels
+from flynet_tiny.flynet.data.pixels import choose_pixels
 from flynet_tiny.folders.manifest import MANIFEST, find_manifest, survey
 from flynet_tiny.learn.evaluating import evaluate_model
 

@@ -18,9 +18,9 @@ from flynet_tiny.export.simulate import SimulatedNetwork, straight_through
 from flynet_tiny.export.sqnr import litert_reference
 from flynet_tiny.export.tflite_export import CalibratedNetwork
 from flynet_tiny.export.tflite_writer import write_tflite
-from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
-from flynet_tiny.flynet.config import FlyNetConfig
-from flynet_tiny.flynet.networks import build_network
+from flynet_tiny.flynet.networks.bn_statistics import estimate_bn_statistics
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
+from flynet_tiny.flynet.register import build_network
 
 from .lowered_graphs import CASES, Sketch
 from .zoo import Clipped, calibrated, images

@@ -14,9 +14,10 @@ from flynet_tiny.errors import BadData, BadModel, UnsupportedOperators
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.sqnr import measure_sqnr
 from flynet_tiny.export.tflite_export import ExportResult, export_tflite
-from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
-from flynet_tiny.flynet.data import source
-from flynet_tiny.flynet.model import FlyNetConfig, build
+from flynet_tiny.flynet.data.images import source
+from flynet_tiny.flynet.networks.bn_statistics import estimate_bn_statistics
+from flynet_tiny.flynet.networks.flynet import build
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
 
 from .onnx_models import OnnxModel, eca, litert_output, max_out
 from .test_lower import CASES

@@ -13,8 +13,8 @@ static const net_depthwise_conv_2d_layer net_op0 = {
 /* ---- kernels ---- */
 
 /* depthwise_conv_2d */
-FT_KERNEL void net_depthwise_conv_2d(const net_depthwise_conv_2d_layer *layer, const int8_t *input0,
-    int8_t *output0, void *scratch) {
+FT_KERNEL void net_depthwise_conv_2d(const net_depthwise_conv_2d_layer *layer, const int8_t *input0, int8_t *output0,
+    void *scratch) {
   /* 3x3 depthwise convolution, stride 1x1, [4,4,2] -> [4,4,2]
    * One channel at a time, widened to int16 with its padding in `plane`. */
   ft_half *const plane = (ft_half *)scratch;

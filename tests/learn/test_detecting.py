@@ -17,11 +17,11 @@ from flynet_tiny.deploy.console import Step
 from flynet_tiny.deploy.network import NetworkRequest
 from flynet_tiny.errors import BadCheckpoint, BadData, Interrupted, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
-from flynet_tiny.flynet.networks import build_network
+from flynet_tiny.flynet.register import build_network
 from flynet_tiny.learn.training import train_network
 from flynet_tiny.learn.training_run import TrainingRequest
 
-from ..flynet.coco_pictures import draw_coco
+from ..flynet.detection.coco_pictures import draw_coco
 
 REQUEST = NetworkRequest(width=0.3, heads=1, resolution=32)
 

@@ -20,10 +20,10 @@ from flynet_tiny.errors import BadCheckpoint, BadData, BadModel, OutputFailed, U
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.tflite_export import export_tflite
 from flynet_tiny.flynet.checkpoint import Metadata, save_checkpoint
-from flynet_tiny.flynet.config import FlyNetConfig
-from flynet_tiny.flynet.data import normalise
-from flynet_tiny.flynet.networks import build_network
-from flynet_tiny.flynet.pixels import IMAGENET, Pixels, choose_pixels
+from flynet_tiny.flynet.data.images import normalise
+from flynet_tiny.flynet.data.pixels import IMAGENET, Pixels, choose_pixels
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
+from flynet_tiny.flynet.register import build_network
 from flynet_tiny.learn.evaluating import evaluate_model
 
 CLASSES = ("blue", "green", "red", "white")

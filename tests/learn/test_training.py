@@ -31,13 +31,13 @@ from flynet_tiny.errors import (
     UsageError,
 )
 from flynet_tiny.flynet.checkpoint import load_checkpoint
-from flynet_tiny.flynet.optimization import Optimization
+from flynet_tiny.flynet.training.optimization import Optimization
 from flynet_tiny.learn.evaluating import evaluate_model
 from flynet_tiny.learn.training import _recipe, train_network
 from flynet_tiny.learn.training_files import TrainingFiles
 from flynet_tiny.learn.training_run import TrainingRequest
 
-from ..flynet.pictures import write_pictures
+from ..flynet.data.pictures import write_pictures
 
 NETWORK = ("--width", "0.3", "--heads", "2", "--resolution", "16", "--channels", "1", "--recipe", "small", "--batch", "8")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -325,7 +325,7 @@ def test_the_best_epoch_is_written_beside_the_last(
 ) -> None:
     def measured(*shares: float) -> None:
         left = iter(shares)
-        monkeypatch.setattr("flynet_tiny.flynet.classification.evaluate_classifier", lambda *_: next(left))
+        monkeypatch.setattr("flynet_tiny.flynet.training.classification.evaluate_classifier", lambda *_: next(left))
 
     out, best = tmp_path / "net.pt", tmp_path / "net.best.pt"
     measured(0.25, 0.875, 0.5)
