@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..build import Build, Costs
+from ..build import Build
 from ..fixed_point import mul_multiplier
 from ..ir import ClampAttrs, Graph, Op, Tensor
 from .base import KernelCall, SamePlace
@@ -91,9 +91,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
         table = np.clip(requant.apply(column), low, high).astype(np.int8)
         return table_call(first.name, op.output, first.num_elements, table)
     if not second.is_constant and requant.factor <= MAX_LANE_FACTOR:
-        channels = _channels(first, second, op.output, requant, build.costs) or _channels(
-            second, first, op.output, requant, build.costs
-        )
+        channels = _channels(first, second, op.output, requant, build) or _channels(second, first, op.output, requant, build)
         if channels is not None:
             return channels
     nest = broadcast_nest(first.shape, second.shape)
@@ -109,20 +107,21 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     return KernelCall(parameters, inputs, (op.output,), sharing=elementwise_sharing(nest, inputs))
 
 
-def _channels(maps: Tensor, scales: Tensor, output: str, requant: ProductRequant, costs: Costs) -> KernelCall | None:
+def _channels(maps: Tensor, scales: Tensor, output: str, requant: ProductRequant, build: Build) -> KernelCall | None:
     """The call for a map [pixels, C] times a vector [C], None for other shapes."""
     nest = broadcast_nest(maps.shape, scales.shape)
     num_channels = nest.run
     if (nest.strides0, nest.strides1, nest.step0, nest.step1) != ((num_channels,), (0,), 1, 1):
         return None
     pixels = nest.sizes[0]
+    costs = build.costs
     has_table = costs.product_lookup + costs.product_table / pixels < costs.product_lanes + requant.sign_correction
     grouped = 0 if has_table else num_channels // 4 * 4
     has_rest = not has_table and grouped < num_channels
     parameters = MulChannels(
         has_table=has_table,
         channels=num_channels,
-        turns=in_turns(pixels, 8 if has_table else 4) if has_table or grouped else None,
+        turns=in_turns(pixels, 4 if not has_table else 8 if build.level.merges_inner else 16) if has_table or grouped else None,
         groups=grouped // 4 or None,
         rest_begin=grouped if has_rest else None,
         pixels=pixels if has_rest else None,
