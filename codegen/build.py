@@ -82,7 +82,7 @@ class Level:
     """What flash may be spent on: limits of unrolling, of specialised code, and of weights in a larger, faster form.
 
     unroll_all_pairs   a layer's own gemm multiplies windows of at most so many int16 pairs without a loop
-    unroll_pairs       pairs in one turn of the loop over longer windows, and of the gemm that layers share; even
+    unroll_pairs       pairs in one turn of the loop over longer windows, and twice those of the gemm that layers share
     own_gemm           a layer has a gemm of its own where that saves at least so many instructions for each byte of its code
     wide_weights       at most so many weights of a convolution are held as int16 (twice the flash) ..
     wide_gain          .. where that saves at least so many instructions for each byte
@@ -161,7 +161,7 @@ BALANCED = Level(
 SIZE = Level(
     name="size",
     unroll_all_pairs=4,
-    unroll_pairs=2,
+    unroll_pairs=4,
     own_gemm=math.inf,
     wide_weights=0,
     wide_gain=0.0,

@@ -81,7 +81,7 @@ def layer_calls(
         members.append(found)
     names = _Names(prefix)
     for found in groups.values():
-        found.make(names, environment)
+        found.make(names, level, environment)
     return tuple(found.layer(tuple(call.parameters.flat())) for found, call in zip(members, calls, strict=True))
 
 
@@ -101,7 +101,7 @@ def _key(call: KernelCall, parameters: Sequence[Parameter], operands: OperandTyp
 
 def _helper(helper: Helper, environment: jinja2.Environment) -> Function:
     text = environment.get_template(f"kernels/{helper.template}.c.j2").render(k=helper)
-    return Function(helper.name, f"{c_format.block_comment(helper.summary)}\n{c_format.tidy(text)}", None)
+    return Function(helper.name, f"{c_format.block_comment([helper.summary])}\n{c_format.tidy(text)}", None)
 
 
 class _Names:
@@ -124,9 +124,11 @@ class _Group:
     operands: OperandTypes
     values: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
     accumulators: list[tuple[int, int]] = field(default_factory=list)
+    num_calls: int = 0
     function: Function | None = None
 
     def add(self, call: KernelCall, parameters: Sequence[Parameter]) -> None:
+        self.num_calls += 1
         for p in parameters:
             if p.role in (Role.DATA, *_SIZES):
                 self.values.setdefault(p.path, []).append(int(p.value))
@@ -147,7 +149,7 @@ class _Group:
         values = self.values[parameter.path]
         return next(t for t in _SIGNED if np.iinfo(t).min <= min(values) and max(values) <= np.iinfo(t).max)
 
-    def make(self, names: _Names, environment: jinja2.Environment) -> None:
+    def make(self, names: _Names, level: Level, environment: jinja2.Environment) -> None:
         parameters = tuple(self.first.parameters.flat())
         name = names.new("_".join((self.first.parameters.name, *self._shown(parameters))))
         declarations = [f"const {C_TYPES[p.value.dtype.name]} *{p.c_name}" for p in parameters if p.role is Role.ARRAY]
@@ -155,7 +157,9 @@ class _Group:
         struct = LayerStruct(f"{name}_layer", tuple(declarations)) if declarations else None
         view = _View(parameters, lambda p: p.role in _SIZES and self._varies(p))
         body = environment.get_template(f"kernels/{self.first.parameters.template}.c.j2").render(s=view)
-        text = "\n".join((_signature(name, struct, self.operands, bool(self.first.scratch_bytes)), *view.locals(), body, "}"))
+        linkage = "FT_SHARED_KERNEL" if level.merges_outer and self.num_calls > 1 else "FT_KERNEL"
+        signature = _signature(linkage, name, struct, self.operands, bool(self.first.scratch_bytes))
+        text = "\n".join((signature, *view.locals(), body, "}"))
         comment = c_format.block_comment(list(self._comment(parameters)))
         helpers = tuple(_helper(helper, environment) for helper in self.first.parameters.helpers)
         self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct, helpers)
@@ -186,12 +190,12 @@ class _Group:
         )
 
 
-def _signature(name: str, struct: LayerStruct | None, operands: OperandTypes, has_scratch: bool) -> str:
+def _signature(linkage: str, name: str, struct: LayerStruct | None, operands: OperandTypes, has_scratch: bool) -> str:
     arguments = [f"const {struct.name} *layer"] if struct else []
     arguments += [f"const {C_TYPES[t]} *input{i}" for i, t in enumerate(operands.inputs)]
     arguments += [f"{C_TYPES[t]} *output{i}" for i, t in enumerate(operands.outputs)]
     arguments += ["void *scratch"] if has_scratch else []
-    return c_format.wrapped(f"FT_KERNEL void {name}({', '.join(arguments)}) {{", 0)
+    return c_format.wrapped(f"{linkage} void {name}({', '.join(arguments)}) {{", 0)
 
 
 class _Size:

@@ -44,8 +44,8 @@ class ChannelScaling:
     """The product of every value and its channel's scale, as `ProductRequant` rounds it; with a table, of all values first."""
 
     has_table: bool = code()
-    factor: int = size()
-    right: int = size()
+    factor: int | None = size()
+    right: int | None = size()
     sign_correction: bool = code()
     low: int = code()
     high: int = code()
@@ -53,7 +53,7 @@ class ChannelScaling:
     scales_offset: int = data()
     multiplier: int = data()
     output_offset: int = data()
-    table_at: int = size()  # bytes into scratch, where entry 0 lies
+    table_at: int | None = size()  # bytes into scratch, where entry 0 lies
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,16 @@ class RowCopy:
 class Bands:
     """Bands of output rows: their number and height, the rows of input that they read, and those that two of them share."""
 
-    count: int = size()
-    last: int = size()
+    count: int | None = size()
+    last: int | None = size()
     h: int = size()
     out_h: int = size()
     pixels: int = size()
     rows_in: int | None = size()
-    load_rows: int = size()
-    in_h: int = size()
-    in_row: int = size()
-    pad_top: int = size()
+    load_rows: int | None = size()
+    in_h: int | None = size()
+    in_row: int | None = size()
+    pad_top: int | None = size()
     kept_rows: int | None = size()
     kept_from: int | None = size()
     kept_values: int | None = size()
@@ -163,7 +163,7 @@ class DepthwiseConv(KernelParameters):
     tiles: int | None = size()
     rests: int | None = size()
     top_step: int = code()
-    plane_start: int = size()
+    plane_start: int | None = size()
     copy_h: int | None = size()
     copy_w: int = code()
     bands: Bands | None = group()
@@ -221,6 +221,7 @@ def depthwise_call(
     channels, out_h = conv.input_shape[3], conv.output_shape[1]
     plane = plane_of(conv, build.bands.count)
     is_banded = build.bands.count > 1 and plane.bands > 1
+    reads_maps = plane.copy_h > 0 and plane.copy_w > 0  # not every window lies in the padding
     taps = taps_of(w, conv.output_shape[2])
     row = tiling(w, conv.output_shape[2], taps, is_max, build.level.max_tile)
     row_step = w.dilation_h * plane.plane_w // 2
@@ -239,7 +240,7 @@ def depthwise_call(
     scaling = None
     if scale is not None:
         inputs = (source, scale.coefficients)
-        scaling = _scaling(scale, scratch_bytes + 128)
+        scaling = _scaling(scale, scratch_bytes + 128, reads_maps)
         scratch_bytes += 256 if scale.has_table else 0
     first_heads = 1 if is_max else heads - heads_of_second
     has_heads = heads > 1 if is_max else first_heads > 1
@@ -278,10 +279,10 @@ def depthwise_call(
         tiles=row.tiles if row.tiles > 1 else None,
         rests=row.rests if row.rests > 1 else None,
         top_step=w.stride_h * plane.plane_w // 2,
-        plane_start=w.pad_left if plane.bands > 1 else w.pad_top * plane.plane_w + w.pad_left,
-        copy_h=plane.copy_h if plane.bands == 1 else None,
+        plane_start=_plane_start(conv, plane) if reads_maps else None,
+        copy_h=plane.copy_h if reads_maps and plane.bands == 1 else None,
         copy_w=plane.copy_w,
-        bands=_bands(conv, plane, is_banded) if plane.bands > 1 else None,
+        bands=_bands(conv, plane, is_banded, build.bands.from_end, reads_maps) if plane.bands > 1 else None,
         zero_point=conv.input_zero_point,
         activation_min=conv.activation_min if clamp_low else None,
         activation_max=conv.activation_max if clamp_high else None,
@@ -289,7 +290,7 @@ def depthwise_call(
         table=clamped_table(conv) if conv.table is not None else None,
         scaling=scaling,
         compact=compact,
-        copy=_row_copy(conv, plane, build.level.copied_columns) if plane.copy_h and plane.copy_w else None,
+        copy=_row_copy(conv, plane, build.level.copied_columns) if reads_maps else None,
         steps=_output_steps(conv, first_heads),
         steps_of_second=_output_steps(conv, heads_of_second) if heads_of_second else None,
     )
@@ -311,12 +312,12 @@ def _loss(conv: Convolution, heads: int, is_max: bool, tiles: int) -> int:
     return 2 * channels * (1 if is_max else heads) * conv.output_shape[1] * tiles + in_h * in_w * channels // 4
 
 
-def _scaling(scale: ChannelScale, table_at: int) -> ChannelScaling:
+def _scaling(scale: ChannelScale, table_at: int, is_used: bool) -> ChannelScaling:
     requant = scale.numbers.requant
     return ChannelScaling(
         has_table=scale.has_table,
-        factor=requant.factor,
-        right=requant.right,
+        factor=requant.factor if is_used else None,
+        right=requant.right if is_used else None,
         sign_correction=requant.sign_correction,
         low=requant.low,
         high=requant.high,
@@ -324,7 +325,7 @@ def _scaling(scale: ChannelScale, table_at: int) -> ChannelScaling:
         scales_offset=scale.numbers.coefficients_offset,
         multiplier=requant.multiplier,
         output_offset=requant.offset,
-        table_at=table_at,
+        table_at=table_at if is_used and scale.has_table else None,
     )
 
 
@@ -357,26 +358,33 @@ def _pair(k: int, kernel_w: int) -> str:
     )[k % 4]
 
 
-def _bands(conv: Convolution, plane: Plane, is_banded: bool) -> Bands:
+def _plane_start(conv: Convolution, plane: Plane) -> int:
+    """Where the first value of the map goes; bands of rows count their padding above themselves."""
+    w = conv.attrs.window
+    return w.pad_left if plane.bands > 1 else w.pad_top * plane.plane_w + w.pad_left
+
+
+def _bands(conv: Convolution, plane: Plane, is_banded: bool, from_end: bool, reads_maps: bool) -> Bands:
     """A band of all channels reads its rows anew; a band of one channel keeps those that it shares with the one before."""
     w = conv.attrs.window
-    keeps = plane.kept_rows > 0 and not is_banded
+    keeps = reads_maps and plane.kept_rows > 0 and not is_banded
+    skips = reads_maps and plane.skipped_rows > 0 and not is_banded
     return Bands(
-        count=plane.bands,
-        last=plane.bands - 1,
+        count=None if is_banded and from_end else plane.bands,
+        last=plane.bands - 1 if is_banded and from_end else None,
         h=plane.band_rows,
         out_h=conv.output_shape[1],
         pixels=plane.band_rows * conv.output_shape[2],
-        rows_in=plane.band_rows * w.stride_h if is_banded else None,
-        load_rows=plane.plane_h,
-        in_h=conv.input_shape[1],
-        in_row=conv.input_shape[2] * conv.input_shape[3],
-        pad_top=w.pad_top,
+        rows_in=plane.band_rows * w.stride_h if is_banded and reads_maps else None,
+        load_rows=plane.plane_h if reads_maps else None,
+        in_h=conv.input_shape[1] if reads_maps else None,
+        in_row=conv.input_shape[2] * conv.input_shape[3] if reads_maps else None,
+        pad_top=w.pad_top if reads_maps else None,
         kept_rows=plane.kept_rows if keeps else None,
         kept_from=plane.band_rows * w.stride_h * plane.plane_w if keeps else None,
         kept_values=plane.kept_rows * plane.plane_w if keeps else None,
         kept_bytes=2 * plane.kept_rows * plane.plane_w if keeps else None,
-        skipped_rows=plane.skipped_rows if plane.skipped_rows and not is_banded else None,
+        skipped_rows=plane.skipped_rows if skips else None,
     )
 
 

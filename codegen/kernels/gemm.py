@@ -28,12 +28,26 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 MAX_COLUMN_BYTES = 8192
-LEAST_LOOPED_PAIRS = 4  # shorter windows have no turn of a loop: their gemm knows the number
 
-# instructions of a layer's own gemm, beside one that layers share, for each two channels of a tile: no strides, no entry, no loop
+# instructions of a layer's own gemm, beside one that layers share, for each two channels of a tile: no strides, no loop
 OWN_GEMM_GAIN = 10
 # bytes of the code of a gemm of 4 pixels: requantization, and each pair
 GEMM_BYTES, PAIR_BYTES = 250, 40
+
+
+@dataclass(frozen=True)
+class PairLoop:
+    """How a window's pairs are multiplied: the first, `rest` without a loop, and the others, if there are, `unroll` in a turn."""
+
+    rest: int
+    has_turns: bool
+    unroll: int
+
+    @classmethod
+    def over(cls, pairs: int, unroll: int) -> PairLoop:
+        """Of windows of so many pairs, with at most so many in a turn."""
+        unroll = max(unroll, 2)
+        return cls((pairs - 1) % unroll, pairs > unroll, unroll)
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class GemmKernel(Helper):
     is_wide     weights are int16 words for each channel, not packed in twos
     has_twos    whether a group has two output channels, and ..
     has_single  .. whether it has one beside these
-    unroll      pairs in one turn of the loop over a window
+    loop        over a window's pairs
     pairs       in a window; 0: a number of the layer
     stride      from one pixel's outputs to the next's; 0: a number of the layer
     words       of the packed weights of a group's channels in twos; 0: a number of the layer
@@ -59,7 +73,7 @@ class GemmKernel(Helper):
     clamps_low: bool
     clamps_high: bool
     has_table: bool
-    unroll: int
+    loop: PairLoop
     pairs: int = 0
     stride: int = 0
     words: int = 0
@@ -68,6 +82,7 @@ class GemmKernel(Helper):
     def name(self) -> str:
         parts = ["gemm", "wide" if self.is_wide else "packed", f"{self.pixels}px", self.rounding.name.lower()]
         parts += ["min"] * self.clamps_low + ["max"] * self.clamps_high + ["table"] * self.has_table
+        parts += [f"r{self.loop.rest}"] + [f"u{self.loop.unroll}"] * self.loop.has_turns
         parts += ["odd" if self.has_twos else "single"] * self.has_single
         if self.is_own:
             parts += [f"p{self.pairs}", f"c{self.stride}", f"w{self.words}"]
@@ -80,24 +95,15 @@ class GemmKernel(Helper):
         return f"All output channels of a group for {pixels}{channels}. Returns where the next group's packed weights begin."
 
     @property
+    def reads_layer(self) -> bool:
+        """Whether any number or table of the layer is read."""
+        has_numbers = not self.is_own and (self.has_twos or self.pixels > 1 or self.loop.has_turns)
+        return self.has_table or self.clamps_low or self.clamps_high or has_numbers
+
+    @property
     def is_own(self) -> bool:
         """Whether it is one layer's: all its numbers are code."""
         return self.pairs > 0
-
-    @property
-    def turns(self) -> int:
-        """Whole turns of the loop over the pairs behind the first, of a gemm of known numbers."""
-        return (self.pairs - 1) // self.unroll if self.pairs > self.unroll else 0
-
-    @property
-    def rest_pairs(self) -> int:
-        """The pairs behind those turns."""
-        return self.pairs - 1 - self.turns * self.unroll
-
-    @property
-    def looped_words(self) -> int:
-        """Where in the column the loop ends."""
-        return (1 + self.turns * self.unroll) * self.pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +121,6 @@ class Gemm:
     table: Int8 | None = array()
     words: int = size()
     pairs: int = size()
-    entry: int = size()
     stride: int = size()
     activation_min: int | None = data()
     activation_max: int | None = data()
@@ -193,10 +198,6 @@ def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build
     share, pairs = c_out // groups, packed.pairs
     pixels = pixels_at_once(num_pixels, pairs)
     words = share // 2 * (8 + (2 if packed.is_wide else 1) * pairs)
-    is_looped = pairs >= LEAST_LOOPED_PAIRS
-    unroll = pairs if pairs <= level.unroll_all_pairs else level.unroll_pairs
-    code_bytes = GEMM_BYTES + PAIR_BYTES * min(pairs, unroll)
-    gain = OWN_GEMM_GAIN * (num_pixels // pixels) * (c_out // 2)
     shared = GemmKernel(
         pixels,
         packed.is_wide,
@@ -206,18 +207,20 @@ def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build
         conv.activation_min > -128 and conv.table is None,
         conv.activation_max < 127 and conv.table is None,
         conv.table is not None,
-        level.unroll_pairs,
+        PairLoop.over(pairs, level.unroll_pairs if pixels == 1 else level.unroll_pairs // 2),
     )
-    own = replace(shared, unroll=unroll, pairs=pairs, stride=c_out, words=words)
-    kernel = own if not is_looped or gain >= level.own_gemm * code_bytes else shared
+    loop = PairLoop.over(pairs, pairs if pairs <= level.unroll_all_pairs else level.unroll_pairs)
+    own = replace(shared, loop=loop, pairs=pairs, stride=c_out, words=words)
+    code_bytes = GEMM_BYTES + PAIR_BYTES * (1 + loop.rest + loop.has_turns * loop.unroll)
+    gain = OWN_GEMM_GAIN * (num_pixels // pixels) * (c_out // 2)
+    kernel = own if gain >= level.own_gemm * code_bytes else shared
     return Gemm(
         kernel,
-        replace(shared if is_looped else own, pixels=1),
+        replace(shared, pixels=1, loop=PairLoop.over(pairs, level.unroll_pairs // 4)),
         packed.words,
         clamped_table(conv) if conv.table is not None else None,
         words,
         pairs,
-        (pairs - 1) % level.unroll_pairs,
         c_out,
         conv.activation_min if shared.clamps_low else None,
         conv.activation_max if shared.clamps_high else None,

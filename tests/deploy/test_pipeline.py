@@ -199,9 +199,9 @@ def layer_data(folder: Path, op_index: int) -> str:
 @pytest.mark.parametrize(
     ("op_index", "field", "tensor"),
     [
-        (0, "weights", "active"),
-        (0, "table", "active"),
-        (6, "gate_multiplier", "heads"),
+        (0, "gemm_weights", "active"),
+        (0, "gemm_table", "active"),
+        (6, "scaling_multiplier", "heads"),
         (6, "weights", "heads"),
     ],
 )
@@ -213,7 +213,7 @@ def test_one_changed_number_is_found_and_its_tensor_named(
     pointer = re.search(rf"/\* {field} \*/ (net_\w+)", layer_data(folder, op_index))
     if pointer:
         # The weights' words hold several packed numbers: a change of 2^22 moves one of them, whatever the word holds.
-        amount = 64 if field == "table" else 1 << 22
+        amount = 64 if field.endswith("table") else 1 << 22
         change(folder / "net_weights.c", rf"\b{pointer.group(1)}\[\d+\] = \{{\s*(-?\d+)", amount)
     else:
         change(folder / "net.c", rf"net_op{op_index} = \{{[^}}]*/\* {field} \*/ (-?\d+)", 1 << 24)

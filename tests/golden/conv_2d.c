@@ -12,184 +12,66 @@ static const net_conv_3x3_4x4x3_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* A
- * l
- * l
- * o
- * u
- * t
- * p
- * u
- * t
- * c
- * h
- * a
- * n
- * n
- * e
- * l
- * s
- * o
- * f
- * a
- * g
- * r
- * o
- * u
- * p
- * f
- * o
- * r
- * 4
- * p
- * i
- * x
- * e
- * l
- * s
- * .
- * R
- * e
- * t
- * u
- * r
- * n
- * s
- * w
- * h
- * e
- * r
- * e
- * t
- * h
- * e
- * n
- * e
- * x
- * t
- * g
- * r
- * o
- * u
- * p
- * '
- * s
- * p
- * a
- * c
- * k
- * e
- * d
- * w
- * e
- * i
- * g
- * h
- * t
- * s
- * b
- * e
- * g
- * i
- * n
- * . */
-static const ft_word *ft_gemm_packed_4px_away(const ft_gemm *gemm, const ft_word *w, const ft_word *column,
+/* All output channels of a group for 4 pixels. Returns where the next group's packed weights begin. */
+static const ft_word *ft_gemm_packed_4px_away_r5_u8(const ft_gemm *gemm, const ft_word *w, const ft_word *column,
     int8_t *out) {
-  const int32_t stride = gemm->stride;
-  const int32_t entry = gemm->entry;
-  const ft_word *const end = column + gemm->pairs * 4;
-  int8_t *volatile next = out; /* in memory: the sums need the register */
-  const ft_word *const end_of_twos = w + gemm->words;
+  /* volatile is in memory: the sums need the registers */
+  const volatile int32_t memory_stride = gemm->stride;
+  const ft_word *const volatile end = column + 4 * gemm->pairs;
+  int8_t *volatile next = out;
+  const ft_word *const volatile end_of_twos = w + gemm->words;
   do {
     int32_t both[4], even[4];
     const ft_word *pairs = column;
     ft_packed_4_first(&w, &pairs, both, even);
-    switch (entry) {
-      default:
-      __builtin_unreachable();
-      do {
-        case 0:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 15:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 14:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 13:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 12:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 11:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 10:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 9:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 8:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 7:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 6:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 5:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 4:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 3:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 2:
-        ft_packed_4(&w, &pairs, both, even);
-        /* fall through */
-        case 1:
-        ft_packed_4(&w, &pairs, both, even);
-      } while (pairs != end);
-    }
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    do {
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+    } while (pairs != end);
     int8_t *const to = next;
     next = to + 2;
-    {
-      int32_t multiplier, offset;
-      ft_next_two(&w, &multiplier, &offset);
-      const int32_t shift = ft_next(&w);
-      to[0] = (int8_t)ft_scale_away(even[0] * 2, multiplier, offset, shift);
-      to[1 * stride + 0] = (int8_t)ft_scale_away(even[1] * 2, multiplier, offset, shift);
-      to[2 * stride + 0] = (int8_t)ft_scale_away(even[2] * 2, multiplier, offset, shift);
-      to[3 * stride + 0] = (int8_t)ft_scale_away(even[3] * 2, multiplier, offset, shift);
-    }
-    {
-      int32_t multiplier, offset;
-      ft_next_two(&w, &multiplier, &offset);
-      const int32_t shift = ft_next(&w);
-      to[1] = (int8_t)ft_scale_away(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift);
-      to[1 * stride + 1] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
-      to[2 * stride + 1] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
-      to[3 * stride + 1] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
-    }
+    int32_t multiplier, offset, shift;
+    ft_next_two(&w, &multiplier, &offset);
+    shift = ft_next(&w);
+    to[0] = (int8_t)ft_scale_away(even[0] * 2, multiplier, offset, shift);
+    FT_FENCE();
+    const int32_t stride = memory_stride;
+    int8_t *const to1 = to + stride;
+    int8_t *const to2 = to1 + stride;
+    int8_t *const to3 = to2 + stride;
+    to1[0] = (int8_t)ft_scale_away(even[1] * 2, multiplier, offset, shift);
+    to2[0] = (int8_t)ft_scale_away(even[2] * 2, multiplier, offset, shift);
+    to3[0] = (int8_t)ft_scale_away(even[3] * 2, multiplier, offset, shift);
+    ft_next_two(&w, &multiplier, &offset);
+    shift = ft_next(&w);
+    to[1] = (int8_t)ft_scale_away(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift);
+    to1[1] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
+    to2[1] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
+    to3[1] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
   } while (w != end_of_twos);
   return w;
 }
 
 /* 3x3 convolution, stride 1x1, of a [4,4,3] map. The windows of 4 pixels are widened to int16 pairs in `column`,
  * then multiplied with two output channels at a time.
- * Sizes: group_out 2, tile_output 8, column_words 56, gemm_words 22, gemm_pairs 14, gemm_entry 13, gemm_stride 2.
+ * Sizes: group_out 2, tile_output 8, column_words 56, gemm_words 22, gemm_pairs 14, gemm_stride 2.
  * Accumulators lie in [-189796, 290893]. */
 FT_KERNEL void net_conv_3x3_4x4x3(const net_conv_3x3_4x4x3_layer *layer, const int8_t *input0, int8_t *output0,
     void *scratch) {
   const ft_gemm gemm = {
     layer->gemm_weights, NULL,
-    22, 14, 13, 2,
+    22, 14, 2,
     0, 0,
   };
   ft_word *const column = (ft_word *)scratch;
@@ -241,7 +123,7 @@ FT_KERNEL void net_conv_3x3_4x4x3(const net_conv_3x3_4x4x3_layer *layer, const i
       }
     }
     FT_FENCE();
-    (void)ft_gemm_packed_4px_away(&gemm, gemm.weights, column, out);
+    (void)ft_gemm_packed_4px_away_r5_u8(&gemm, gemm.weights, column, out);
     FT_FENCE();
     out += 8;
   }

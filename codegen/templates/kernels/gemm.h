@@ -281,12 +281,11 @@ FT_INLINE int32_t ft_odd(int32_t both, int32_t even) { return (int32_t)((uint32_
  * weights  packed weights of all groups, in the order in which they are read
  * table    the activation's lookup table, from its middle
  * words    of packed weights for all channels of a group that come in twos
- * pairs    int16 pairs in a window, the first of which carries the sums' starts ..
- * entry    .. and how many of the others come before whole turns of the loop over them
+ * pairs    int16 pairs in a window, the first of which carries the sums' starts
  * stride   from one pixel's outputs to the next's
  */
 typedef struct {
   const ft_word *weights;
   const int8_t *table;
-  int32_t words, pairs, entry, stride, activation_min, activation_max;
+  int32_t words, pairs, stride, activation_min, activation_max;
 } ft_gemm;

@@ -11,6 +11,7 @@ FT_INLINE ft_word *ft_widen_4(const int8_t *from, int32_t distance, ft_word *x) 
   return x;
 }
 FT_INLINE ft_word *ft_widen_4_all(const int8_t *from, int32_t distance, int32_t fours, ft_word *x) {
+  FT_ROLLED
   for (int32_t k = 0; k < fours; ++k) {
     x = ft_widen_4(from + 4 * k, distance, x);
   }
@@ -26,6 +27,7 @@ FT_INLINE ft_word *ft_widen_3(const int8_t *from, int32_t distance, ft_word *x) 
   return x;
 }
 FT_INLINE ft_word *ft_widen_3_all(const int8_t *from, int32_t distance, int32_t fours, ft_word *x) {
+  FT_ROLLED
   for (int32_t k = 0; k < fours; ++k) {
     x = ft_widen_3(from + 4 * k, distance, x);
   }
@@ -38,6 +40,7 @@ FT_INLINE ft_word *ft_widen_2(const int8_t *from, int32_t distance, ft_word *x) 
   return x;
 }
 FT_INLINE ft_word *ft_widen_2_all(const int8_t *from, int32_t distance, int32_t fours, ft_word *x) {
+  FT_ROLLED
   for (int32_t k = 0; k < fours; ++k) {
     x = ft_widen_2(from + 4 * k, distance, x);
   }
@@ -49,6 +52,7 @@ FT_INLINE ft_word *ft_widen_1(const int8_t *from, ft_word *x) {
   return x;
 }
 FT_INLINE ft_word *ft_widen_1_all(const int8_t *from, int32_t fours, ft_word *x) {
+  FT_ROLLED
   for (int32_t k = 0; k < fours; ++k) {
     x = ft_widen_1(from + 4 * k, x);
   }

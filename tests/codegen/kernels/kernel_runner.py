@@ -205,7 +205,7 @@ def _function_text(function: Function) -> str:
     """The layer struct and the kernel, with a symbol of its own."""
     fields = "".join(f"{declaration}; " for declaration in function.struct.fields) if function.struct else ""
     struct = f"typedef struct {{ {fields}}} {function.struct.name};\n" if function.struct else ""
-    return f"{struct}{function.text.replace('FT_KERNEL void', 'KERNEL_FUNCTION static void')}\n"
+    return f"{struct}{re.sub('FT_(SHARED_)?KERNEL void', 'KERNEL_FUNCTION static void', function.text)}\n"
 
 
 def _layer_text(index: int, case: KernelCase, layer: LayerCall) -> str:
