@@ -89,8 +89,3 @@ def elementwise_sharing(nest: BroadcastNest, inputs: tuple[str, ...]) -> Mapping
     """Operands that the output may replace: those whose elements are the output's, each read just before it is written."""
     schedule = elementwise_schedule(nest.num_elements)
     return {name: schedule for name, plain in zip(inputs, nest.is_plain, strict=False) if plain}
-
-
-def unroll(count: int, most: int) -> int:
-    """How often to repeat a loop's code in one turn: the most with which code and left-over copies stay near `most`."""
-    return max((steps for steps in range(1, most + 1) if steps + count % steps <= most + 1), default=1)
