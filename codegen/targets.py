@@ -20,20 +20,61 @@ ARENA_ALIGN_BYTES = 16
 STACK_ALIGN_BYTES = 8
 
 
-class Core(Enum):
-    """Cores that we generate for and can emulate."""
+class Mpu(Enum):
+    """Memory protection architectures. That of the Cortex-M0+ (PMSAv6) is PMSAv7 with fewer attributes, none of which we use."""
 
+    PMSAV7 = "PMSAv7"  # regions of a power of two, in eighths
+    PMSAV8 = "PMSAv8"  # regions from a base to a limit
+
+
+class Core(Enum):
+    """Cores that we generate for and can emulate. No chip of the table has a Cortex-M55, only QEMU's board."""
+
+    CORTEX_M0PLUS = "cortex-m0plus"
+    CORTEX_M3 = "cortex-m3"
     CORTEX_M4 = "cortex-m4"
     CORTEX_M7 = "cortex-m7"
+    CORTEX_M33 = "cortex-m33"
+    CORTEX_M55 = "cortex-m55"
+
+    @property
+    def gcc_cpu(self) -> str:
+        """The core as gcc's -mcpu spells it: an M55 without Helium, which no kernel of ours is written for."""
+        return "cortex-m55+nomve" if self is Core.CORTEX_M55 else self.value
+
+    @property
+    def has_dsp(self) -> bool:
+        """Whether the core has the DSP extension: optional on the M33, where every chip of the table has it."""
+        return self not in (Core.CORTEX_M0PLUS, Core.CORTEX_M3)
+
+    @property
+    def mpu(self) -> Mpu:
+        """The memory protection of the core's architecture, which a chip may leave out (`Target.has_mpu`)."""
+        return Mpu.PMSAV8 if self in (Core.CORTEX_M33, Core.CORTEX_M55) else Mpu.PMSAV7
 
     @property
     def machine(self) -> str:
-        """QEMU's board with this core, an MPU and more memory than any chip of the table."""
-        return {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"}[self.value]
+        """QEMU's board that runs this core's code, with an MPU and more memory than any chip of the table.
+
+        It has the core itself, but for the M0+ (`emulated_core`).
+        """
+        return {
+            Core.CORTEX_M0PLUS: "mps2-an385",
+            Core.CORTEX_M3: "mps2-an385",
+            Core.CORTEX_M4: "mps2-an386",
+            Core.CORTEX_M7: "mps2-an500",
+            Core.CORTEX_M33: "mps2-an505",
+            Core.CORTEX_M55: "mps3-an547",
+        }[self]
+
+    @property
+    def emulated_core(self) -> Core:
+        """The core of `machine`: QEMU's only ARMv6-M board has 16 KiB of RAM, and ARMv6-M code is ARMv7-M code as well."""
+        return Core.CORTEX_M3 if self is Core.CORTEX_M0PLUS else self
 
 
 class Fpu(Enum):
-    """Floating point units, as gcc's -mfpu spells them."""
+    """Floating point units, as gcc's -mfpu spells them. The Cortex-M0+ and M3 have none."""
 
     FPV4_SP = "fpv4-sp-d16"
     FPV5_SP = "fpv5-sp-d16"
@@ -110,27 +151,46 @@ class Region:
 
 @dataclass(frozen=True)
 class Target:
-    """A microcontroller. Sizes in bytes; banks are sorted by address."""
+    """A microcontroller. Sizes in bytes; banks are sorted by address. has_mpu: whether the chip has its core's optional MPU."""
 
     name: str
     part: str
     core: Core
-    fpu: Fpu
+    fpu: Fpu | None
     max_clock_hz: int
     flash_base: int
     flash_bytes: int
     banks: tuple[Bank, ...]
     sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    has_mpu: bool = True
 
     @property
     def gcc_flags(self) -> tuple[str, ...]:
-        return (f"-mcpu={self.core.value}", "-mthumb", f"-mfpu={self.fpu.value}", "-mfloat-abi=hard")
+        floats = ("-mfloat-abi=soft",) if self.fpu is None else (f"-mfpu={self.fpu.value}", "-mfloat-abi=hard")
+        return (f"-mcpu={self.core.gcc_cpu}", "-mthumb", *floats)
 
     @property
     def machine(self) -> str:
         """The emulated board that stands in for the chip."""
         return self.core.machine
+
+    @property
+    def emulation_notes(self) -> tuple[str, ...]:
+        """What a run on the emulated board does not show of the chip."""
+        notes = []
+        stand_in = self.core.emulated_core
+        if stand_in is not self.core:
+            notes.append(
+                f"emulated on {self.machine}, whose {stand_in.value} runs the code compiled for the {self.core.value}: "
+                "QEMU has no board with that core and enough memory"
+            )
+        if not self.has_mpu:
+            notes.append(
+                f"the {self.part} has no MPU: that of {self.machine} guarded the memory here, "
+                "on the chip only the linker's regions do"
+            )
+        return tuple(notes)
 
     @property
     def data_banks(self) -> tuple[Bank, ...]:
@@ -302,13 +362,14 @@ def _target(name: str, entry: Mapping[str, object]) -> Target:
         name=name,
         part=str(entry["part"]),
         core=Core(entry["core"]),
-        fpu=Fpu(entry["fpu"]),
+        fpu=None if entry["fpu"] is None else Fpu(entry["fpu"]),
         max_clock_hz=int(str(entry["max_clock_hz"])),
         flash_base=int(flash["base"], 16),
         flash_bytes=int(flash["size_bytes"]),
         banks=tuple(sorted((_bank(bank) for bank in banks), key=lambda bank: bank.base)),
         sources=_texts(entry["sources"]),
         notes=_texts(entry["notes"]),
+        has_mpu=bool(entry.get("mpu", True)),
     )
 
 

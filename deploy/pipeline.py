@@ -98,7 +98,7 @@ def _prove(
         judgement = judge(compiled, subject.tflite, host, firmware, inputs, step.progress)
         step.say(judgement.summary, *judgement.lines)
     report = _report(subject, compiled, plan, linked, NotDone("--no-emulate"), None)
-    model = replace(report.model, notes=(*report.model.notes, *judgement.notes))
+    model = replace(report.model, notes=(*report.model.notes, *judgement.notes, *plan.target.emulation_notes))
     report = replace(report, verification=judgement.pairs, model=model)
     if judgement.emulated is not None:
         with reporter.step("emulate") as step:
@@ -117,7 +117,8 @@ def _prove(
             _require_self_test(self_test)
             step.say(
                 f"{instructions.total:,} instructions on {plan.target.machine}{per_mac}; stack {stack:,} B measured; "
-                "the firmware's self-test passes"
+                "the firmware's self-test passes",
+                *plan.target.emulation_notes,
             )
     with reporter.step("rounding") as step:
         rounding = ordinary_runtimes(compiled.source_graph, subject.tflite, inputs, judgement.golden_outputs)

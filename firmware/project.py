@@ -17,7 +17,6 @@ from ..codegen.targets import Placement, Target, place, too_much_flash
 from ..errors import OverBudget
 from .board import (
     ICOUNT_SHIFT,
-    TICK_NS,
     Board,
     board_for,
     harness_mpu_entries,
@@ -122,11 +121,11 @@ def write_firmware(
     values = _values(library, placement, board, expected_hash, library_folder, optimization)
     for name in _COMMON:
         write_rendered(f"common/{name}", folder, values)
-    write_rendered(f"{board.folder}/board.c", folder, values)
+    write_rendered(f"{board.folder}/board.c.j2", folder, values)
     write_rendered("common/firmware.ld.j2", folder, {**values, "verify": False})
     if board.has_harness:
         write_rendered("common/firmware.ld.j2", folder, {**values, "verify": True}, "verify.ld")
-        for name in ("verify.c.j2", "verify_port.h", "verify_port_board.c.j2", "verify_switch.S"):
+        for name in ("verify.c.j2", "verify_port.h", "verify_port_board.c.j2", "verify_switch.S.j2"):
             write_rendered(f"verify/{name}", folder, values)
     return board
 
@@ -163,7 +162,6 @@ def _values(
         "expected_hash": expected_hash,
         "library_dir": library_folder,
         "optimization": optimization,
-        "tick_ns": TICK_NS,
         "icount_shift": ICOUNT_SHIFT,
     }
 

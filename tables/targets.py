@@ -10,7 +10,7 @@ _KIB = 1024
 
 
 def targets_table(as_json: bool) -> str:
-    """One line a chip: core, flash, RAM, and each data bank with its address."""
+    """One line a chip: core with DSP extension and FPU, flash, RAM, and each data bank with its address."""
     targets = list_targets()
     if as_json:
         rows = [
@@ -18,6 +18,9 @@ def targets_table(as_json: bool) -> str:
                 "name": t.name,
                 "part": t.part,
                 "core": t.core.value,
+                "dsp": t.core.has_dsp,
+                "fpu": None if t.fpu is None else t.fpu.value,
+                "mpu": t.core.mpu.value if t.has_mpu else None,
                 "flash_bytes": t.flash_bytes,
                 "ram_bytes": t.ram_bytes,
                 "emulated_on": t.machine,
@@ -28,8 +31,11 @@ def targets_table(as_json: bool) -> str:
             for t in targets
         ]
         return json.dumps(rows, indent=2) + "\n"
-    lines = [f"{'target':<11} {'core':<10} {'flash KiB':>9} {'RAM KiB':>8}  banks for data"]
+    lines = [f"{'target':<11} {'core':<13} {'DSP':<3} {'FPU':<11} {'flash KiB':>9} {'RAM KiB':>8}  banks for data"]
     for t in targets:
         banks = ", ".join(f"{b.name} {b.size_bytes // _KIB} @ 0x{b.base:08X}" for b in t.data_banks)
-        lines.append(f"{t.name:<11} {t.core.value:<10} {t.flash_bytes // _KIB:>9} {t.ram_bytes // _KIB:>8}  {banks}")
+        dsp, fpu = "yes" if t.core.has_dsp else "no", "no" if t.fpu is None else t.fpu.value
+        lines.append(
+            f"{t.name:<11} {t.core.value:<13} {dsp:<3} {fpu:<11} {t.flash_bytes // _KIB:>9} {t.ram_bytes // _KIB:>8}  {banks}"
+        )
     return "\n".join(lines) + "\n"

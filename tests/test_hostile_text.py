@@ -303,8 +303,8 @@ def test_an_unknown_custom_operator_is_named_harmlessly(tmp_path: Path, capfd: p
 
 FIRMWARE = (
     *(f"common/{name}.c" for name in ("console", "faults", "mpu", "stack", "startup")),
-    *("common/main.c.j2", "common/semihosting.h", "common/board.h", "mps2/board.c", "netduinoplus2/board.c"),
-    *("verify/verify.c.j2", "verify/verify_port_host.c", "verify/verify_port_board.c.j2", "verify/verify_switch.S"),
+    *("common/main.c.j2", "common/semihosting.h", "common/board.h", "mps2/board.c.j2", "netduinoplus2/board.c.j2"),
+    *("verify/verify.c.j2", "verify/verify_port_host.c", "verify/verify_port_board.c.j2", "verify/verify_switch.S.j2"),
 )
 
 

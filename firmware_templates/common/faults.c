@@ -8,15 +8,20 @@
 #include "console.h"
 #include "memory_map.h"
 
+#define SCB_CPUID (*(volatile uint32_t *)0xE000ED00u)
 #define SCB_CCR (*(volatile uint32_t *)0xE000ED14u)
 #define SCB_SHCSR (*(volatile uint32_t *)0xE000ED24u)
 #define SCB_CFSR (*(volatile uint32_t *)0xE000ED28u)
 #define SCB_HFSR (*(volatile uint32_t *)0xE000ED2Cu)
 #define SCB_MMFAR (*(volatile uint32_t *)0xE000ED34u)
 #define SCB_BFAR (*(volatile uint32_t *)0xE000ED38u)
+#define SCB_SFSR (*(volatile uint32_t *)0xE000EDE4u)
 
+#define CPUID_ARCHITECTURE(cpuid) ((cpuid) >> 16 & 0xFu)
+#define CPUID_MAIN_EXTENSION 0xFu
+#define CCR_UNALIGN_TRP (1u << 3)
 #define CCR_DIV_0_TRP (1u << 4)
-#define SHCSR_MEMORY_BUS_USAGE (7u << 16)
+#define SHCSR_MEMORY_BUS_USAGE_SECURE (15u << 16) /* bit 19 is reserved before ARMv8-M */
 #define CFSR_IACCVIOL (1u << 0)
 #define CFSR_DACCVIOL (1u << 1)
 #define CFSR_MSTKERR (1u << 4)
@@ -24,6 +29,8 @@
 #define CFSR_PRECISERR (1u << 9)
 #define CFSR_STKERR (1u << 12)
 #define CFSR_BFARVALID (1u << 15)
+#define CFSR_STKOF (1u << 20)
+#define SECURE_FAULT 7u
 
 #define EXCEPTION_FRAME_BYTES 108u /* 26 words with the FPU's, and the alignment */
 #define STACK_NEAR_BYTES 0x10000u /* an access this close below the stack is its overflow */
@@ -32,28 +39,45 @@ extern uint32_t stack_base[];
 /* `used`: called from assembly only, which link-time optimization does not see. */
 __attribute__((used)) _Noreturn void fault_report(uint32_t pc, uint32_t ipsr, uint32_t sp);
 
+/* An ARMv6-M core has HardFault alone, and no register that says why. Its code may run on a core that has both. */
+static bool has_fault_registers(void) { return CPUID_ARCHITECTURE(SCB_CPUID) == CPUID_MAIN_EXTENSION; }
+
 void faults_enable(void) {
-  SCB_SHCSR |= SHCSR_MEMORY_BUS_USAGE;
-  SCB_CCR |= CCR_DIV_0_TRP;
+  if (has_fault_registers()) {
+    SCB_SHCSR |= SHCSR_MEMORY_BUS_USAGE_SECURE;
+#if __ARM_ARCH == 6
+    SCB_CCR |= CCR_UNALIGN_TRP; /* as on the core that this code is for */
+#else
+    SCB_CCR |= CCR_DIV_0_TRP;
+#endif
+  }
 }
 
 /* Fetch the pc from the exception frame, unless stacking it failed; then start over at the top of the stack. */
 __attribute__((naked)) void fault_entry(void) {
   __asm volatile(
-      "  movs r0, #0             \n"
-      "  movw r1, #0xED28        \n" /* CFSR */
-      "  movt r1, #0xE000        \n"
-      "  ldr  r1, [r1]           \n"
-      "  movw r2, #0x1010        \n" /* MSTKERR, STKERR */
-      "  tst  r1, r2             \n"
+      "  .syntax unified         \n"
       "  mrs  r2, msp            \n"
+#if __ARM_ARCH == 6
+      "  ldr  r0, =0xE000ED00    \n" /* CPUID, whose architecture is 12 without CFSR and 15 with it */
+      "  ldr  r0, [r0]           \n"
+      "  lsls r0, r0, #14        \n"
+      "  bpl  2f                 \n"
+#endif
+      "  movs r0, #0             \n"
+      "  ldr  r1, =0xE000ED28    \n" /* CFSR */
+      "  ldr  r1, [r1]           \n"
+      "  ldr  r3, =0x00101010    \n" /* STKOF, STKERR, MSTKERR */
+      "  tst  r1, r3             \n"
       "  bne  1f                 \n"
+      "2:                        \n"
       "  ldr  r0, [r2, #24]      \n"
       "1:                        \n"
       "  mrs  r1, ipsr           \n"
       "  ldr  r3, =stack_top     \n"
       "  mov  sp, r3             \n"
-      "  b    fault_report       \n"
+      "  ldr  r3, =fault_report  \n"
+      "  bx   r3                 \n"
       "  .ltorg                  \n");
 }
 
@@ -77,6 +101,16 @@ static const char *access_name(uint32_t address) {
   return "access outside the memory of " MEMORY_MAP_PART;
 }
 
+static const char *where_pc_is(uint32_t pc) { return is_in_ram(pc) ? "execution from RAM" : "execution outside flash"; }
+
+/* What the frame alone tells. */
+static const char *hard_fault_name(uint32_t pc, uint32_t sp) {
+  if (sp < (uint32_t)(uintptr_t)stack_base) {
+    return "stack overflow";
+  }
+  return pc - MEMORY_MAP_FLASH_BEGIN < MEMORY_MAP_FLASH_BYTES ? "hard fault, of which this core says no more" : where_pc_is(pc);
+}
+
 static const char *fault_name(uint32_t cfsr, uint32_t pc, uint32_t sp) {
   static const struct {
     uint32_t bit;
@@ -93,11 +127,11 @@ static const char *fault_name(uint32_t cfsr, uint32_t pc, uint32_t sp) {
   if ((cfsr & CFSR_MMARVALID) != 0 && (cfsr & CFSR_DACCVIOL) != 0 && !is_stack_gone) {
     return access_name(SCB_MMFAR); /* even when there was no room to stack the frame of this exception */
   }
-  if ((cfsr & (CFSR_MSTKERR | CFSR_STKERR)) != 0) {
+  if ((cfsr & (CFSR_MSTKERR | CFSR_STKERR | CFSR_STKOF)) != 0) {
     return "stack overflow";
   }
   if ((cfsr & CFSR_IACCVIOL) != 0) {
-    return is_in_ram(pc) ? "execution from RAM" : "execution outside flash";
+    return where_pc_is(pc);
   }
   if ((cfsr & CFSR_DACCVIOL) != 0) {
     return "access to forbidden memory";
@@ -113,22 +147,29 @@ static const char *fault_name(uint32_t cfsr, uint32_t pc, uint32_t sp) {
   return "unexpected exception";
 }
 
+static void print_named(const char *name, uint32_t value) {
+  print(name);
+  print_hex(value);
+}
+
 _Noreturn void fault_report(uint32_t pc, uint32_t ipsr, uint32_t sp) {
-  uint32_t cfsr = SCB_CFSR;
+  const bool has_registers = has_fault_registers();
+  const uint32_t cfsr = has_registers ? SCB_CFSR : 0;
   print("\nfault: ");
-  print(fault_name(cfsr, pc, sp));
+  print(ipsr == SECURE_FAULT ? "secure fault" : has_registers ? fault_name(cfsr, pc, sp) : hard_fault_name(pc, sp));
   if ((cfsr & (CFSR_MMARVALID | CFSR_BFARVALID)) != 0) {
-    print(", address ");
-    print_hex((cfsr & CFSR_MMARVALID) != 0 ? SCB_MMFAR : SCB_BFAR);
+    print_named(", address ", (cfsr & CFSR_MMARVALID) != 0 ? SCB_MMFAR : SCB_BFAR);
   }
-  print(", pc ");
-  print_hex(pc);
+  print_named(", pc ", pc);
   print(", exception ");
   print_decimal(ipsr);
-  print(", CFSR ");
-  print_hex(cfsr);
-  print(", HFSR ");
-  print_hex(SCB_HFSR);
+  if (has_registers) {
+    print_named(", CFSR ", cfsr);
+    print_named(", HFSR ", SCB_HFSR);
+  }
+  if (ipsr == SECURE_FAULT) {
+    print_named(", SFSR ", SCB_SFSR);
+  }
   print("\n");
   board_exit(EXIT_FAULT);
 }

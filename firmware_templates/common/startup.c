@@ -1,4 +1,4 @@
-/* Reset: memory protection, FPU, stack paint, data, then main. */
+/* Reset: memory protection, FPU, stack limit, stack paint, data, then main. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -8,7 +8,7 @@
 #include "stack.h"
 
 /* From the linker script. */
-extern uint32_t initial_sp[];
+extern uint32_t initial_sp[], stack_base[];
 extern uint32_t data_begin[], data_end[], bss_begin[], bss_end[];
 extern const uint32_t data_load[];
 
@@ -26,7 +26,7 @@ __attribute__((used, section(".vectors"))) static const vector vectors[16] = {
     fault_entry, /* MemManage */
     fault_entry, /* BusFault */
     fault_entry, /* UsageFault */
-    NULL,
+    fault_entry, /* SecureFault, of ARMv8-M */
     NULL,
     NULL,
     NULL,
@@ -42,7 +42,12 @@ __attribute__((used, section(".vectors"))) static const vector vectors[16] = {
 
 _Noreturn void reset(void) {
   SCB_VTOR = (uint32_t)(uintptr_t)vectors;
+#if defined(__ARM_FP)
   SCB_CPACR |= 0xFu << 20; /* full access to the FPU */
+#endif
+#if __ARM_ARCH >= 8
+  __asm volatile("msr msplim, %0" : : "r"(stack_base));
+#endif
   __asm volatile("dsb\n isb" ::: "memory");
   faults_enable();
   mpu_enable();

@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.targets import BankKind, Core, Fpu, Placement, get_target, list_targets, place, too_much_flash
+from flynet_tiny.codegen.targets import (
+    BankKind,
+    Core,
+    Fpu,
+    Mpu,
+    Placement,
+    Target,
+    get_target,
+    list_targets,
+    place,
+    too_much_flash,
+)
 from flynet_tiny.errors import OverBudget, UnknownTarget
 
 KIB = 1024
@@ -17,9 +28,61 @@ def used(placement: Placement) -> dict[str, int]:
 
 def test_every_f4_f7_and_h7_of_the_facts_is_there() -> None:
     names = {target.name for target in list_targets()}
-    assert {f"stm32f{n}" for n in (401, 405, 407, 411, 412, 429, 446, 469, 746, 767)} <= names
-    assert {f"stm32h{n}" for n in ("723", "743", "747", "750", "753", "7a3")} <= names
-    assert all(target.core in (Core.CORTEX_M4, Core.CORTEX_M7) for target in list_targets())
+    assert {f"stm32f{n}" for n in (401, 405, 407, 411, 412, 413, 427, 429, 446, 469, 722, 746, 767)} <= names
+    assert {f"stm32h{n}" for n in ("723", "735", "743", "747", "750", "753", "7a3")} <= names
+
+
+CHIPS_OF = {
+    Core.CORTEX_M0PLUS: {"stm32g0b1", "rp2040"},
+    Core.CORTEX_M3: {"stm32f103", "stm32f207"},
+    Core.CORTEX_M33: {"stm32u575", "stm32u585", "stm32h563", "stm32l552", "nrf5340", "ra6m5"},
+    Core.CORTEX_M55: {"mps3-an547"},
+}
+
+
+@pytest.mark.parametrize("core", CHIPS_OF, ids=lambda core: core.value)
+def test_the_other_cores_have_their_chips(core: Core) -> None:
+    assert {target.name for target in list_targets() if target.core is core} == CHIPS_OF[core]
+
+
+@pytest.mark.parametrize("name", ["nrf52840", "ra4m1", "stm32l4r5"])
+def test_other_vendors_and_families_have_a_cortex_m4_too(name: str) -> None:
+    assert (get_target(name).core, get_target(name).fpu) == (Core.CORTEX_M4, Fpu.FPV4_SP)
+
+
+def test_flags_and_units_follow_the_core() -> None:
+    soft = {"rp2040": "cortex-m0plus", "stm32f207": "cortex-m3"}
+    for name, cpu in soft.items():
+        target = get_target(name)
+        assert target.gcc_flags == (f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=soft")
+        assert (target.fpu, target.core.has_dsp, target.core.mpu, target.machine) == (None, False, Mpu.PMSAV7, "mps2-an385")
+    m33 = get_target("stm32u585")
+    assert m33.gcc_flags == ("-mcpu=cortex-m33", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard")
+    assert (m33.core.has_dsp, m33.core.mpu, m33.machine) == (True, Mpu.PMSAV8, "mps2-an505")
+    m55 = get_target("mps3-an547")
+    assert m55.gcc_flags == ("-mcpu=cortex-m55+nomve", "-mthumb", "-mfpu=fpv5-d16", "-mfloat-abi=hard")
+    assert (m55.core.has_dsp, m55.core.mpu, m55.machine) == (True, Mpu.PMSAV8, "mps3-an547")
+    assert get_target("stm32f412").core.has_dsp
+    assert [core for core in Core if core.emulated_core is not core] == [Core.CORTEX_M0PLUS]
+
+
+def test_one_chip_has_no_mpu() -> None:
+    assert [target.name for target in list_targets() if not target.has_mpu] == ["stm32f103"]
+
+
+def test_what_the_emulated_board_does_not_show_is_said() -> None:
+    (core,) = get_target("stm32g0b1").emulation_notes
+    assert core.startswith("emulated on mps2-an385, whose cortex-m3 runs the code compiled for the cortex-m0plus")
+    (mpu,) = get_target("stm32f103").emulation_notes
+    assert mpu.startswith("the STM32F103xE has no MPU: that of mps2-an385 guarded the memory here")
+    assert [get_target(name).emulation_notes for name in ("stm32f412", "stm32f207", "stm32u585")] == [(), (), ()]
+
+
+@pytest.mark.parametrize("target", list_targets(), ids=lambda target: target.name)
+def test_every_chip_has_its_sources_and_the_fpu_of_its_core(target: Target) -> None:
+    assert target.sources
+    assert all(target.sources)
+    assert (target.fpu is None) == (target.core in (Core.CORTEX_M0PLUS, Core.CORTEX_M3))
 
 
 def test_the_stm32f412_is_as_in_its_reference_manual() -> None:
@@ -30,7 +93,7 @@ def test_the_stm32f412_is_as_in_its_reference_manual() -> None:
 
 
 def test_an_unknown_name_gets_the_nearest_ones() -> None:
-    with pytest.raises(UnknownTarget, match="stm32f412"):
+    with pytest.raises(UnknownTarget, match="did you mean stm32f429 or"):
         get_target("stm32f421")
 
 
@@ -46,6 +109,22 @@ def test_an_unknown_name_gets_the_nearest_ones() -> None:
         ("stm32h743", [128, 512, 288, 64]),
         ("stm32h7a3", [128, 1024, 128, 32]),
         ("stm32l4r5", [640]),
+        ("stm32f413", [320]),
+        ("stm32f427", [64, 192]),
+        ("stm32f722", [256]),
+        ("stm32h735", [128, 320, 32, 16]),
+        ("stm32f103", [64]),
+        ("stm32f207", [128]),
+        ("stm32g0b1", [144]),
+        ("rp2040", [264]),
+        ("stm32u575", [768, 16]),
+        ("stm32u585", [768, 16]),
+        ("stm32h563", [640]),
+        ("stm32l552", [256]),
+        ("nrf52840", [256]),
+        ("nrf5340", [512]),
+        ("ra4m1", [32]),
+        ("ra6m5", [512]),
     ],
 )
 def test_banks_that_touch_make_one_region(name: str, sizes_kib: list[int]) -> None:

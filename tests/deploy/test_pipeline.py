@@ -12,6 +12,7 @@ import pytest
 
 from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import compile_tflite
+from flynet_tiny.codegen.targets import get_target, list_targets
 from flynet_tiny.deploy.commands import compile_model, print_report
 from flynet_tiny.deploy.verify_folder import emulate_folder, verify_folder
 from flynet_tiny.errors import BadData, NumbersDiffer, OverBudget
@@ -84,6 +85,32 @@ def test_instructions_add_up(report: dict) -> None:
 def test_what_was_not_measured_says_so(report: dict) -> None:
     assert report["accuracy"] == {"not_done": "no labelled images"}
     assert report["model"]["trained"] is None
+
+
+OTHER_CORES = {"stm32g0b1": "cortex-m0plus", "stm32f103": "cortex-m3", "stm32u585": "cortex-m33"}
+
+
+@pytest.mark.parametrize("target", OTHER_CORES)
+def test_all_judges_agree_on_other_cores(tmp_path: Path, target: str) -> None:
+    report = deploy(attention_block(seed=3), tmp_path, target)
+    assert report["target"]["core"] == OTHER_CORES[target]
+    assert {p["pair"]: p["differing"] for p in report["verification"]} == {
+        "onnxruntime = litert": 0,
+        "onnxruntime = C on the host": 0,
+        "onnxruntime = emulated board": 0,
+    }
+    assert report["instructions"]["total"] == sum(layer["instructions"] for layer in report["layers"]) > 0
+    assert 0 < report["ram"]["stack_measured_bytes"] <= report["ram"]["stack_bound_bytes"]
+    assert set(get_target(target).emulation_notes) <= set(report["model"]["notes"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", [t.name for t in list_targets() if t.name not in OTHER_CORES])
+def test_all_judges_agree_on_every_chip(tmp_path: Path, target: str) -> None:
+    report = deploy(mdw_max_out(seed=3), tmp_path, target)
+    assert len(report["verification"]) == 3
+    assert all(pair["differing"] == 0 for pair in report["verification"])
+    assert report["instructions"]["total"] > 0
 
 
 def test_ordinary_runtimes_are_reported_as_statistics(report: dict) -> None:
