@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 SOURCES := $(shell git ls-files -- '*.py' '*.j2' '*.c' '*.h' '*.json' '*.ld' ':!tests' 2>/dev/null)
-TRAINING := $(wildcard flynet/*.py)
+TRAINING := $(wildcard flynet/*.py flynet/*/*.py)
 DEMO := build/demo
 CHECKPOINT := $(DEMO)/digits.pt
 DEMO_OUT := $(DEMO)/stm32f412

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__
 from .errors import CANNOT_WRITE, NO_ROOM, FlynetError, Interrupted, OutputFailed
 from .quoting import for_terminal, shorten, visible
+
+if TYPE_CHECKING:
+    from .deploy.network import NetworkRequest
+    from .deploy.request import DeploymentRequest
+    from .flynet.data.pixels import Pixels
+    from .learn.request import Hardware, RecipeRequest, TeacherRequest
 
 _FILE_CHARACTERS = 200  # of a name in a message
 
@@ -59,10 +69,75 @@ class _Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
-def _require_nothing_besides(emit: str | None, out: Path | None, as_json: bool) -> None:
+_Command = Callable[..., None]
+_Option = Callable[[_Command], _Command]
+
+
+def _as_one(name: str, make: Callable[..., object], options: Sequence[_Option]) -> _Option:
+    """Options that reach a command as one argument, `name`: what `make` makes of their values."""
+
+    def decorate(command: _Command) -> _Command:
+        @wraps(command)
+        def with_one(**given: Any) -> None:
+            own = {key: given.pop(key) for key in names}
+            command(**{name: make(**own)}, **given)
+
+        decorated: _Command = with_one
+        own_options = len(_parameters(decorated))
+        for option in reversed(options):
+            decorated = option(decorated)
+        names = [str(parameter.name) for parameter in _parameters(decorated)[own_options:]]
+        return decorated
+
+    return decorate
+
+
+def _parameters(command: _Command) -> list[click.Parameter]:
+    """Those that click's decorators have given a function so far."""
+    found: list[click.Parameter] = getattr(command, "__click_params__", [])
+    return found
+
+
+def _deployment_request(emit: str | None, out: Path | None, as_json: bool, no_emulate: bool, **options: Any) -> DeploymentRequest:
     """--emit prints one thing and stops: what else was asked for would silently not be there."""
     if emit is not None and (out is not None or as_json):
         raise click.UsageError(f"--emit {emit} prints that and writes no folder; leave out {'--json' if as_json else '--out'}")
+    from .deploy.request import DeploymentRequest, Emit
+
+    floor = None if emit is None else Emit(emit)
+    return DeploymentRequest(out=out, as_json=as_json, emit=floor, emulate=not no_emulate, **options)
+
+
+def _network_request(**options: Any) -> NetworkRequest:
+    from .deploy.network import NetworkRequest
+
+    return NetworkRequest(**options)
+
+
+def _recipe_request(recipe: str | None, **options: Any) -> RecipeRequest:
+    from .learn.request import RecipeRequest
+
+    return RecipeRequest(recipe, **options)
+
+
+def _teacher_request(teacher: str | None, teacher_temperature: float, teacher_weight: float) -> TeacherRequest | None:
+    from .flynet.training.recipe import Distillation
+    from .learn.request import TeacherRequest
+
+    distillation = Distillation(teacher_temperature, teacher_weight)
+    return None if teacher is None else TeacherRequest(teacher, distillation)
+
+
+def _hardware(device: str, amp: bool, workers: int | None) -> Hardware:
+    from .learn.request import Hardware
+
+    return Hardware(device, amp, workers)
+
+
+def _chosen_pixels(pixels: str | None, mean: str | None, std: str | None) -> Pixels | None:
+    from .flynet.data.pixels import choose_pixels
+
+    return choose_pixels(pixels, mean, std)
 
 
 _EMIT = click.option(
@@ -88,17 +163,79 @@ _NAME_HELP = "Name of the C library: files, functions and macros begin with it."
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")
 _NO_EMULATE = click.option("--no-emulate", is_flag=True, help="Do not run the emulated board.")
 _SEED = click.IntRange(0, 2**32 - 1)
-_PIXELS = click.option(
-    "--pixels",
-    type=click.Choice(["imagenet", "unit", "signed", "raw"]),
-    help="What a foreign model wants: by ImageNet's mean and deviation, 0 to 1, -1 to 1, 0 to 255.  [default: our training's]",
+_PIXELS = _as_one(
+    "pixels",
+    _chosen_pixels,
+    (
+        click.option(
+            "--pixels",
+            type=click.Choice(["imagenet", "unit", "signed", "raw"]),
+            help="What a foreign model wants: by ImageNet's mean and deviation, 0 to 1, -1 to 1, 0 to 255.  "
+            "[default: our training's]",
+        ),
+        click.option(
+            "--mean", metavar="R,G,B", help="In place of --pixels: subtracted from pixels of 0 to 1; one value for grey."
+        ),
+        click.option("--std", metavar="R,G,B", help="With --mean: what the difference is divided by."),
+    ),
 )
-_MEAN = click.option(
-    "--mean", metavar="R,G,B", help="In place of --pixels: subtracted from pixels of 0 to 1; one value for grey."
-)
-_STD = click.option("--std", metavar="R,G,B", help="With --mean: what the difference is divided by.")
 _MODEL = click.option("--model", metavar="NAME", help="A network by name; 'flynet-tiny models' lists them.")
 _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
+
+
+def _deployment_options(named_for: str, seed_of: str) -> _Option:
+    """What `export` and `compile` ask alike: how and where to deploy.
+
+    named_for  what gives the C library its name;  seed_of  what the seed decides
+    """
+    name = click.option("--name", metavar="ID", help=f"{_NAME_HELP}  [default: {named_for}]")
+    seed = click.option("--seed", type=_SEED, default=0, show_default=True, help=f"Seed of {seed_of}.")
+    options = (_TARGET, _OUT, _OPTIMIZE, name, seed, _JSON, _EMIT, _NO_EMULATE)
+    return _as_one("deployment", _deployment_request, options)
+
+
+_NETWORK = _as_one(
+    "network",
+    _network_request,
+    (
+        _MODEL,
+        click.option(
+            "--width", type=float, metavar="X", help=f"Width multiplier, 0.3 to 1.0 in the paper.  [default: 0.4] {_NETWORK_HELP}"
+        ),
+        click.option(
+            "--heads", type=int, metavar="N", help=f"Heads of the depthwise convolutions, 1 to 5.  [default: 3] {_NETWORK_HELP}"
+        ),
+        click.option("--resolution", type=int, metavar="PX", help=f"Side of the input image.  [default: 224] {_NETWORK_HELP}"),
+        click.option("--classes", type=int, metavar="N", help=f"Number of classes.  [default: 1000] {_NETWORK_HELP}"),
+        click.option("--channels", type=int, metavar="N", help=f"1 (grey) or 3 (colour).  [default: 3] {_NETWORK_HELP}"),
+        click.option(
+            "--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="A checkpoint of 'flynet-tiny train'."
+        ),
+        click.option("--backbone", is_flag=True, help="Only the maps at strides 4 to 32, for a detector: four outputs."),
+        click.option(
+            "--calibration",
+            default="photos",
+            show_default=True,
+            metavar="DIR|digits|photos",
+            help="Images that set the int8 ranges: a folder, scikit-learn's digits, or 64 crops of its two sample photos.",
+        ),
+        click.option(
+            "--qat-epochs",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            metavar="N",
+            help="Fine-tune a checkpoint with int8 in the loop, on the labelled training images of --calibration.",
+        ),
+        click.option(
+            "--distillation",
+            type=click.FloatRange(0, 1),
+            default=0.5,
+            show_default=True,
+            help="With --qat-epochs: the share of the loss that follows the float network.",
+        ),
+    ),
+)
 
 
 @cli.command(
@@ -113,83 +250,17 @@ _NETWORK_HELP = "(with --checkpoint: the checkpoint's)"
     flynet-tiny export --width 0.4 --target stm32f412 --emit plan
     """,
 )
-@_MODEL
-@click.option(
-    "--width", type=float, metavar="X", help=f"Width multiplier, 0.3 to 1.0 in the paper.  [default: 0.4] {_NETWORK_HELP}"
-)
-@click.option(
-    "--heads", type=int, metavar="N", help=f"Heads of the depthwise convolutions, 1 to 5.  [default: 3] {_NETWORK_HELP}"
-)
-@click.option("--resolution", type=int, metavar="PX", help=f"Side of the input image.  [default: 224] {_NETWORK_HELP}")
-@click.option("--classes", type=int, metavar="N", help=f"Number of classes.  [default: 1000] {_NETWORK_HELP}")
-@click.option("--channels", type=int, metavar="N", help=f"1 (grey) or 3 (colour).  [default: 3] {_NETWORK_HELP}")
-@click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="A checkpoint of 'flynet-tiny train'.")
-@click.option("--backbone", is_flag=True, help="Only the maps at strides 4 to 32, for a detector: four outputs.")
-@click.option(
-    "--calibration",
-    default="photos",
-    show_default=True,
-    metavar="DIR|digits|photos",
-    help="Images that set the int8 ranges: a folder, scikit-learn's digits, or 64 crops of its two sample photos.",
-)
-@click.option(
-    "--qat-epochs",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Fine-tune a checkpoint with int8 in the loop, on the labelled training images of --calibration.",
-)
-@click.option(
-    "--distillation",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="With --qat-epochs: the share of the loss that follows the float network.",
-)
-@_TARGET
-@_OUT
-@_OPTIMIZE
-@click.option("--name", metavar="ID", help=f"{_NAME_HELP}  [default: the network's, flynet_h3_0_4x]")
-@click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of untrained weights, crops and test inputs.")
-@_JSON
-@_EMIT
-@_NO_EMULATE
-def export(
-    model: str | None,
-    width: float | None,
-    heads: int | None,
-    resolution: int | None,
-    classes: int | None,
-    channels: int | None,
-    checkpoint: Path | None,
-    backbone: bool,
-    calibration: str,
-    qat_epochs: int,
-    distillation: float,
-    target: str,
-    out: Path | None,
-    optimize: str,
-    name: str | None,
-    seed: int,
-    as_json: bool,
-    emit: str | None,
-    no_emulate: bool,
-) -> None:
+@_NETWORK
+@_deployment_options("the network's, flynet_h3_0_4x", "untrained weights, crops and test inputs")
+def export(network: NetworkRequest, deployment: DeploymentRequest) -> None:
     """Take a FlyNet to proven C on a microcontroller, in one go.
 
     Without --checkpoint the paper's network is taken with seeded weights and reported as UNTRAINED: its sizes, instruction
     counts and exactness are true, its accuracy is chance.
     """
-    _require_nothing_besides(emit, out, as_json)
     from .deploy.commands import export_network
-    from .deploy.network import NetworkRequest
 
-    request = NetworkRequest(
-        width, heads, resolution, classes, channels, checkpoint, calibration, seed, model, backbone, qat_epochs, distillation
-    )
-    text = export_network(request, target, out, emit, emulate=not no_emulate, as_json=as_json, optimize=optimize, name=name)
-    _print(text, nl=False)
+    _print(export_network(replace(network, seed=deployment.seed), deployment), nl=False)
 
 
 @cli.command(
@@ -202,34 +273,73 @@ def export(
     """,
 )
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.tflite")
-@_TARGET
-@_OUT
-@_OPTIMIZE
-@click.option("--name", metavar="ID", help=f"{_NAME_HELP}  [default: the file's]")
-@click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of the test inputs.")
-@_JSON
-@_EMIT
-@_NO_EMULATE
-def compile_command(
-    model: Path,
-    target: str,
-    out: Path | None,
-    optimize: str,
-    name: str | None,
-    seed: int,
-    as_json: bool,
-    emit: str | None,
-    no_emulate: bool,
-) -> None:
+@_deployment_options("the file's", "the test inputs")
+def compile_command(model: Path, deployment: DeploymentRequest) -> None:
     """Compile any int8 .tflite to proven C.
 
     'flynet-tiny ops' lists the operators and their rules.
     """
-    _require_nothing_besides(emit, out, as_json)
     from .deploy.commands import compile_model
 
-    text = compile_model(model, name, target, out, emit, emulate=not no_emulate, as_json=as_json, seed=seed, optimize=optimize)
-    _print(text, nl=False)
+    _print(compile_model(model, deployment), nl=False)
+
+
+_TRAINED_NETWORK = _as_one(
+    "network",
+    _network_request,
+    (
+        _MODEL,
+        click.option("--width", type=float, help="Width multiplier.  [default: 0.4]"),
+        click.option("--heads", type=int, help="Heads of the depthwise convolutions.  [default: 3]"),
+        click.option("--resolution", type=int, default=32, show_default=True, help="Side of the input image."),
+        click.option("--channels", type=int, default=3, show_default=True, help="1 (grey) or 3 (colour)."),
+    ),
+)
+_RECIPE = _as_one(
+    "recipe",
+    _recipe_request,
+    (
+        click.option(
+            "--recipe",
+            type=click.Choice(["paper", "small"]),
+            help="The paper's (SGD, 150 epochs; detectors 26), or one for few images.  "
+            "[default: small for digits and below 2000 COCO pictures, else paper]",
+        ),
+        click.option("--epochs", type=int, help="Passes over the data.  [default: the recipe's]"),
+        click.option("--batch", type=int, help="Images in a step, over all processes.  [default: the recipe's]"),
+        click.option("--lr", "learning_rate", type=float, help="Highest learning rate.  [default: the recipe's]"),
+    ),
+)
+_TEACHER = _as_one(
+    "teacher",
+    _teacher_request,
+    (
+        click.option("--teacher", metavar="FILE|torchvision:NAME", help="Learn from this network's logits too."),
+        click.option(
+            "--teacher-temperature",
+            type=click.FloatRange(0, min_open=True),
+            default=4.0,
+            show_default=True,
+            help="How soft its logits are made.",
+        ),
+        click.option(
+            "--teacher-weight", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Its share of the loss."
+        ),
+    ),
+)
+_HARDWARE = _as_one(
+    "hardware",
+    _hardware,
+    (
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+        click.option(
+            "--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on a processor that has it; else float32."
+        ),
+        click.option(
+            "--workers", type=click.IntRange(1, 256), help="Threads that decode pictures.  [default: one a core, 16 at most]"
+        ),
+    ),
+)
 
 
 @cli.command(
@@ -248,20 +358,8 @@ def compile_command(
     metavar="DIR|digits|coco:DIR",
     help="scikit-learn's digits, DIR/train/CLASS/picture and DIR/val/CLASS/picture, or COCO's layout for a detector.",
 )
-@_MODEL
-@click.option("--width", type=float, help="Width multiplier.  [default: 0.4]")
-@click.option("--heads", type=int, help="Heads of the depthwise convolutions.  [default: 3]")
-@click.option("--resolution", type=int, default=32, show_default=True, help="Side of the input image.")
-@click.option("--channels", type=int, default=3, show_default=True, help="1 (grey) or 3 (colour).")
-@click.option(
-    "--recipe",
-    type=click.Choice(["paper", "small"]),
-    help="The paper's (SGD, 150 epochs; detectors 26), or one for few images.  [default: small for digits and below 2000 COCO "
-    "pictures, else paper]",
-)
-@click.option("--epochs", type=int, help="Passes over the data.  [default: the recipe's]")
-@click.option("--batch", type=int, help="Images in a step, over all processes.  [default: the recipe's]")
-@click.option("--lr", "learning_rate", type=float, help="Highest learning rate.  [default: the recipe's]")
+@_TRAINED_NETWORK
+@_RECIPE
 @click.option(
     "--start",
     "--start-from",  # torchrun takes `--start` for its own `--start-method`
@@ -271,61 +369,22 @@ def compile_command(
     help="Begin with a checkpoint's weights (or its backbone's); under torchrun say --start-from.",
 )
 @click.option("--resume", is_flag=True, help="Go on where an interrupted training of --out was stopped.")
-@click.option("--teacher", metavar="FILE|torchvision:NAME", help="Learn from this network's logits too.")
-@click.option(
-    "--teacher-temperature",
-    type=click.FloatRange(0, min_open=True),
-    default=4.0,
-    show_default=True,
-    help="How soft its logits are made.",
-)
-@click.option("--teacher-weight", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Its share of the loss.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--amp", is_flag=True, help="Mixed precision: float16 on a GPU, bfloat16 on a processor that has it; else float32.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Threads that decode pictures.  [default: one a core, 16 at most]")
+@_TEACHER
+@_HARDWARE
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write the metrics there too.")
 @click.option("--seed", type=_SEED, default=0, show_default=True, help="Seed of weights, order and augmentation.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The checkpoint to write.")
-def train(
-    data: str,
-    model: str | None,
-    width: float | None,
-    heads: int | None,
-    resolution: int,
-    channels: int,
-    recipe: str | None,
-    epochs: int | None,
-    batch: int | None,
-    learning_rate: float | None,
-    start: Path | None,
-    resume: bool,
-    teacher: str | None,
-    teacher_temperature: float,
-    teacher_weight: float,
-    device: str,
-    amp: bool,
-    workers: int | None,
-    tensorboard: Path | None,
-    seed: int,
-    out: Path,
-) -> None:
+def train(data: str, network: NetworkRequest, out: Path, seed: int, **options: Any) -> None:
     """Train a network, and write a checkpoint for 'export'; beside it the metrics (.jsonl) and the learning curve (.svg).
 
     FILE is the network after the last epoch. Where an earlier one scored higher on the held-out images, it is written as
     STEM.best.pt. After each epoch everything is kept in FILE.resume, so that a killed run loses one epoch at most. Over several
     processes: torchrun --nproc-per-node 2 -m flynet_tiny.cli train ...
     """
-    from .deploy.network import NetworkRequest
-    from .flynet.recipe import Distillation
+    from .learn.request import TrainingRequest
     from .learn.training import train_network
-    from .learn.training_run import TrainingRequest
 
-    network = NetworkRequest(width, heads, resolution, None, channels, seed=seed, model=model)
-    request = TrainingRequest(
-        data, network, out, recipe, epochs, batch, learning_rate, seed, workers, device, amp, resume, start, teacher,
-        Distillation(teacher_temperature, teacher_weight), tensorboard,
-    )  # fmt: skip
-    train_network(request)
+    train_network(TrainingRequest(data, replace(network, seed=seed), out, seed=seed, **options))
 
 
 @cli.command(
@@ -348,8 +407,6 @@ def train(
     help="Where an output folder's generated C runs.  [default: host]",
 )
 @_PIXELS
-@_MEAN
-@_STD
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N images, taken evenly.  [default: all]")
 @click.option(
     "--out",
@@ -359,26 +416,17 @@ def train(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def evaluate(
-    model: Path,
-    data: str,
-    runtime: str | None,
-    pixels: str | None,
-    mean: str | None,
-    std: str | None,
-    limit: int | None,
-    out: Path | None,
-    as_json: bool,
+    model: Path, data: str, runtime: str | None, pixels: Pixels | None, limit: int | None, out: Path | None, as_json: bool
 ) -> None:
     """Measure the accuracy of a checkpoint, an .onnx, a .tflite (LiteRT's reference kernels) or an output folder's C.
 
     Pictures are resized, cropped and normalised as in our training; say with --pixels, or --mean and --std, what a foreign model
     wants, else it scores too low.
     """
-    from .flynet.pixels import choose_pixels
-    from .learn.evaluating import evaluate_model
+    from .learn.evaluating import EvaluationRequest, evaluate_model
 
-    chosen = choose_pixels(pixels, mean, std)
-    _print(evaluate_model(model, data, runtime, limit, out, as_json, chosen), nl=False)
+    request = EvaluationRequest(model, data, runtime=runtime, pixels=pixels, limit=limit, out=out, as_json=as_json)
+    _print(evaluate_model(request), nl=False)
 
 
 @cli.command(
@@ -427,19 +475,16 @@ def verify(folder: Path, count: int, seed: int, no_emulate: bool) -> None:
     help="A picture, or an int8 array.  [default: noise]",
 )
 @_PIXELS
-@_MEAN
-@_STD
 @click.option("--top", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many outputs to print.")
-def emulate(folder: Path, picture: Path | None, pixels: str | None, mean: str | None, std: str | None, top: int) -> None:
+def emulate(folder: Path, picture: Path | None, pixels: Pixels | None, top: int) -> None:
     """Run the firmware of an output folder on the emulated board, on one input.
 
     A picture is resized, cropped and normalised as in our training; say with --pixels, or --mean and --std, what a foreign
     model wants.
     """
-    from .deploy.verify_folder import emulate_folder
-    from .flynet.pixels import choose_pixels
+    from .deploy.emulate_folder import emulate_folder
 
-    _print(emulate_folder(folder, picture, top, choose_pixels(pixels, mean, std)), nl=False)
+    _print(emulate_folder(folder, picture, top, pixels), nl=False)
 
 
 @cli.command(
@@ -512,13 +557,14 @@ def models(as_json: bool, measure: bool, only: tuple[str, ...]) -> None:
 def bench(target: str, model: Path | None, models: Path | None, layers_only: bool, out: Path | None, as_json: bool) -> None:
     """Count emulated instructions of the peers' layers and of whole networks, beside the peers' figures.
 
-    The counts are exact to the instruction and the same on every run; they are no cycles.
+    The counts are exact to the instruction and the same on every run; they are not cycles.
     """
-    from .bench.command import bench as run_bench
-
     if sum((model is not None, models is not None, layers_only)) > 1:
         raise click.UsageError("--model, --models and --layers-only exclude each other")
-    _print(run_bench(target, model, models, layers_only, out, as_json), nl=False)
+    from .bench.command import BenchRequest, run_bench
+
+    request = BenchRequest(target, model=model, models=models, layers_only=layers_only, out=out, as_json=as_json)
+    _print(run_bench(request), nl=False)
 
 
 @cli.command(cls=_Examples, examples="flynet-tiny ops")

@@ -6,6 +6,7 @@ costs and limits from it; none has constants of one core of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -90,8 +91,9 @@ _PLAIN_CORES: Mapping[Core, tuple[Isa, Costs]] = {
 class Level:
     """What flash may be spent on: limits of unrolling, of specialised code, and of weights in a larger, faster form.
 
-    unroll_all_pairs   windows of at most so many int16 pairs are multiplied without a loop
-    unroll_pairs       pairs in one turn of the loop over longer windows; even
+    unroll_all_pairs   a layer's own gemm multiplies windows of at most so many int16 pairs without a loop
+    unroll_pairs       pairs in one turn of the loop over longer windows, and twice those of the gemm that layers share
+    own_gemm           a layer has a gemm of its own where that saves at least so many instructions for each byte of its code
     wide_weights       at most so many weights of a convolution are held as int16 (twice the flash) ..
     wide_gain          .. where that saves at least so many instructions for each byte
     depthwise_bytes    larger depthwise layers keep their taps as int8, widened when their turn comes
@@ -100,6 +102,9 @@ class Level:
     side_by_side       whether windows inside the map have a faster path beside the general one
     merges_outer       whether layers whose sizes differ outside of inner loops share a function ..
     merges_inner       .. and where the inner loops' own sizes differ
+    merge_loss         a layer that would lose more instructions by its sizes being data keeps a function of its own
+    unrolled_tap_rows  kernel rows of compact taps that are widened without a loop
+    copied_columns     of a map that a depthwise convolution widens without a loop; a multiple of 4
     compiler_flag      gcc's optimization of the firmware. On six networks, beside -O2, -O3 saves up to 3 % of the instructions
                        for 0.1 to 6 % of the flash, and -Os saves up to 0.7 % of the flash for up to 25 % more instructions:
                        -O3 where instructions count, -O2 where flash does
@@ -109,6 +114,7 @@ class Level:
     name: str
     unroll_all_pairs: int
     unroll_pairs: int
+    own_gemm: float
     wide_weights: int
     wide_gain: float
     depthwise_bytes: int
@@ -117,6 +123,9 @@ class Level:
     side_by_side: bool
     merges_outer: bool
     merges_inner: bool
+    merge_loss: int
+    unrolled_tap_rows: int
+    copied_columns: int
     compiler_flag: str
     max_bands: int
 
@@ -125,6 +134,7 @@ SPEED = Level(
     name="speed",
     unroll_all_pairs=30,
     unroll_pairs=16,
+    own_gemm=0.0,
     wide_weights=65536,
     wide_gain=1.0,
     depthwise_bytes=1 << 24,
@@ -133,6 +143,9 @@ SPEED = Level(
     side_by_side=True,
     merges_outer=False,
     merges_inner=False,
+    merge_loss=0,
+    unrolled_tap_rows=5,
+    copied_columns=28,
     compiler_flag="-O3",
     max_bands=1,
 )
@@ -140,6 +153,7 @@ BALANCED = Level(
     name="balanced",
     unroll_all_pairs=30,
     unroll_pairs=16,
+    own_gemm=80.0,
     wide_weights=16384,
     wide_gain=3.0,
     depthwise_bytes=4096,
@@ -148,13 +162,17 @@ BALANCED = Level(
     side_by_side=True,
     merges_outer=True,
     merges_inner=False,
+    merge_loss=25_000,
+    unrolled_tap_rows=5,
+    copied_columns=28,
     compiler_flag="-O3",
     max_bands=8,
 )
 SIZE = Level(
     name="size",
     unroll_all_pairs=4,
-    unroll_pairs=2,
+    unroll_pairs=4,
+    own_gemm=math.inf,
     wide_weights=0,
     wide_gain=0.0,
     depthwise_bytes=0,
@@ -163,6 +181,9 @@ SIZE = Level(
     side_by_side=False,
     merges_outer=True,
     merges_inner=True,
+    merge_loss=1 << 62,
+    unrolled_tap_rows=0,
+    copied_columns=4,
     compiler_flag="-O2",
     max_bands=8,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -39,17 +40,17 @@ def c_float(value: float) -> str:
     return f"{text}f"
 
 
-def block_comment(text: str, width: int = LINE_WIDTH) -> str:
-    """A comment of lines of at most `width` characters."""
-    lines = textwrap.wrap(text, width - 6)
-    return "/* " + "\n * ".join(lines) + " */"
+def block_comment(paragraphs: Sequence[str], indent: int = 0, width: int = LINE_WIDTH) -> str:
+    """A comment whose paragraphs each begin a line; the first line's indentation is the caller's."""
+    lines = [line for text in paragraphs for line in textwrap.wrap(text, width - indent - 6, break_on_hyphens=False)]
+    return "/* " + f"\n{' ' * indent} * ".join(lines) + " */"
 
 
 def wrapped(statement: str, indent: int, width: int = LINE_WIDTH) -> str:
-    """A call or a signature over as many lines as it needs, broken behind commas; the first one's indentation is the caller's."""
+    """A statement over as many lines as it needs, broken behind commas and operators; the first is indented by the caller."""
     lines = [""]
-    for part in re.split(r"(?<=, )", statement):
-        if len(lines[-1]) + len(part.rstrip()) > width - indent - 4 and lines[-1]:
+    for part in re.split(r"(?<=, )|(?<= [+?:] )", statement):
+        if len(lines[-1]) + len(part.rstrip()) > width - indent - 4 * (len(lines) > 1) and lines[-1]:
             lines.append("")
         lines[-1] += part
     return f"\n{' ' * (indent + 4)}".join(line.rstrip() for line in lines)
@@ -70,7 +71,8 @@ def tidy(code: str) -> str:
         if line:
             outer = depth - line.startswith("}")
             further = " " if line.startswith("* ") else "    " if open_parentheses else ""
-            lines.append("  " * outer + further + line)
+            indent = 2 * outer + len(further)
+            lines.append(" " * indent + (line if line.startswith(("* ", "/*")) else wrapped(line, indent)))
             depth += line.count("{") - line.count("}")
             open_parentheses += line.count("(") - line.count(")") if not line.startswith(("* ", "/*")) else 0
     return "\n".join(lines)

@@ -8,12 +8,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TraceRecord:
-    """A tensor that the C materialises: where it lies in the arena right after kernel call `op_index` (-1: a graph input)."""
+    """A tensor that the C materialises: where it lies in the arena right after kernel call `op_index` (-1: a graph input).
+
+    element  NumPy's name of the element type
+    """
 
     op_index: int
     tensor: str
     offset_bytes: int
     size_bytes: int
+    element: str
+
+
+@dataclass(frozen=True)
+class LibraryPort:
+    """An input or an output of a library; `element` is NumPy's name of its element type."""
+
+    name: str
+    size_bytes: int
+    element: str
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,13 @@ class CLibrary:
     arena_bytes: int
     ops: tuple[EmittedOp, ...]
     trace: tuple[TraceRecord, ...]
-    input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
-    input_bytes: tuple[int, ...]
-    output_bytes: tuple[int, ...]
+    inputs: tuple[LibraryPort, ...]
+    outputs: tuple[LibraryPort, ...]
+
+    @property
+    def input_bytes(self) -> tuple[int, ...]:
+        return tuple(port.size_bytes for port in self.inputs)
+
+    @property
+    def output_bytes(self) -> tuple[int, ...]:
+        return tuple(port.size_bytes for port in self.outputs)

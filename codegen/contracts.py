@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 
-from .ir import ConvAttrs, FusedAttrs, FusedPattern, GatherAttrs, Graph, Op, OpKind, PadAttrs, ReduceAttrs
+from .ir import ACTIVATION_KINDS, ConvAttrs, FusedAttrs, FusedPattern, GatherAttrs, Graph, Op, OpKind, PadAttrs, ReduceAttrs
 
 Broken = Iterator[str]
 
 PRODUCERS = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED)
-TABLES = (OpKind.HARD_SWISH, OpKind.LOGISTIC, OpKind.RELU, OpKind.RELU6, OpKind.QUANTIZE)
 
 
 def broken_clause(op: Op, graph: Graph) -> str | None:
@@ -54,7 +53,7 @@ def _producer_table(op: Op, graph: Graph) -> Broken:
     The function's output is the only one. Scales and clamps are free: the table is made of the producer's clamped values.
     """
     body = _body(op)
-    if len(body) != 2 or body[0].kind not in PRODUCERS or body[1].kind not in TABLES:
+    if len(body) != 2 or body[0].kind not in PRODUCERS or body[1].kind not in ACTIVATION_KINDS:
         yield "its body must be a convolution or FULLY_CONNECTED, then a function of one value"
         return
     if body[1].inputs != (body[0].output,):
@@ -237,7 +236,7 @@ def _fold(pad: Op, reader: Op, graph: Graph) -> Broken:
     if any((attrs.before[0], attrs.after[0], attrs.before[3], attrs.after[3])):
         yield "only height and width may be padded"
     if min(*attrs.before, *attrs.after) < 0:
-        yield "a PAD that cuts off is no padding"
+        yield "a PAD that cuts off is not padding"
     yield from _same_quantization(pad.inputs[0], pad.output, graph)
     if reader.kind not in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D) or reader.inputs[0] != pad.output:
         yield "only a convolution fills its padding with the zero point"

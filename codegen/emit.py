@@ -17,9 +17,9 @@ import numpy.typing as npt
 from .. import __version__
 from ..quoting import c_comment, c_string, code_finalize
 from . import c_format
-from .build import Build
-from .c_library import CLibrary, EmittedOp, TraceRecord
-from .functions import LayerCall, OperandTypes, layer_calls
+from .build import DEFAULT_BUILD, Build
+from .c_library import CLibrary, EmittedOp, LibraryPort, TraceRecord
+from .functions import LayerCall, OperandTypes, layer_calls, with_helpers
 from .intrinsics import intrinsics
 from .ir import FileEnd, Graph, Op, Tensor, file_inputs, file_outputs, macs
 from .kernels.base import C_TYPES, KernelCall
@@ -44,7 +44,7 @@ class Layer:
     """One call in `<name>_invoke` with its const data."""
 
     index: int
-    comment: tuple[str, ...]
+    comment: str
     struct: str
     data_name: str
     initialisers: tuple[str, ...]
@@ -104,7 +104,7 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
     constants = _Constants()
     types = [_operand_types(call, graph) for call in made.calls]
     bound = layer_calls(made.calls, types, build.level, prefix, environment)
-    functions = list(dict.fromkeys(layer.function for layer in bound))
+    functions = with_helpers(bound)
     layers = [_layer(i, made, layer, constants) for i, layer in enumerate(bound)]
     given, results = zip(graph.inputs, file_inputs(graph), strict=True), zip(graph.outputs, file_outputs(graph), strict=True)
     inputs = [_port(f"{macro}_INPUT{i}", graph.tensor(n), end, plan, constants) for i, (n, end) in enumerate(given)]
@@ -118,10 +118,13 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         "version_number": version_number(__version__),
         "sha256": sha256,
         "target": build.target,
+        "command": f"Made by: {_command(graph.name, build)}",
         "arena_bytes": plan.arena_bytes,
         "arena_align": ARENA_ALIGN_BYTES,
         "inputs": inputs,
         "outputs": outputs,
+        "input_type": _common_type(inputs),
+        "output_type": _common_type(outputs),
         "layers": layers,
         "structs": [function.struct for function in functions if function.struct],
         "functions": functions,
@@ -143,11 +146,15 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         plan.arena_bytes,
         emitted,
         trace,
-        graph.inputs,
-        graph.outputs,
-        tuple(p.tensor.size_bytes for p in inputs),
-        tuple(p.tensor.size_bytes for p in outputs),
+        tuple(LibraryPort(p.tensor.name, p.tensor.size_bytes, p.tensor.dtype.value) for p in inputs),
+        tuple(LibraryPort(p.tensor.name, p.tensor.size_bytes, p.tensor.dtype.value) for p in outputs),
     )
+
+
+def _command(name: str, build: Build) -> str:
+    """What makes the library again from the folder that it lies in, where `model.tflite` is beside it."""
+    target = "CHIP" if build.target == DEFAULT_BUILD.target else build.target
+    return f"flynet-tiny compile model.tflite --target {target} --optimize {build.level.name} --name {name}"
 
 
 def version_number(version: str) -> int:
@@ -159,6 +166,12 @@ def version_number(version: str) -> int:
 def model_sha256(data: bytes) -> str:
     """The hash that ties a generated library to its model file."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _common_type(ports: Sequence[Port]) -> str:
+    """The C type that all ports have, else void."""
+    types = {C_TYPES[port.tensor.dtype.value] for port in ports}
+    return types.pop() if len(types) == 1 else "void"
 
 
 def _operand_types(call: KernelCall, graph: Graph) -> OperandTypes:
@@ -204,18 +217,19 @@ def _layer(index: int, made: Schedule, bound: LayerCall, constants: _Constants) 
     )
 
 
-def _comment(index: int, op: Op, call: KernelCall, graph: Graph, spans: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
+def _comment(index: int, op: Op, call: KernelCall, graph: Graph, spans: Mapping[str, tuple[int, int]]) -> str:
     def tensors(names: Sequence[str]) -> str:
         return " ".join(c_format.shape_text(graph.tensor(n).shape) for n in names)
 
     def ranges(names: Sequence[str]) -> str:
         return " ".join(f"arena[{spans[n][0]}..{spans[n][0] + spans[n][1] - 1}]" for n in names)
 
-    return (
+    lines = (
         f'op {index}  {op.kind_name} "{call.outputs[0]}"  {tensors(call.inputs)} -> {tensors(call.outputs)}',
         f"reads {ranges(call.inputs)}, writes {ranges(call.outputs)}"
         + (f", {call.scratch_bytes} bytes of scratch" if call.scratch_bytes else ""),
     )
+    return c_format.block_comment(lines, indent=2)
 
 
 def _trace(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> tuple[TraceRecord, ...]:
@@ -225,5 +239,6 @@ def _trace(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> tuple
     for index, names in ((-1, graph.inputs), *((index, call.outputs) for index, call in enumerate(calls))):
         for name in names:
             for there in (name, *(op.output for op in shown.get(name, ()))):
-                trace.append(TraceRecord(index, there, plan.tensor_offset(there), graph.tensor(there).size_bytes))
+                tensor = graph.tensor(there)
+                trace.append(TraceRecord(index, there, plan.tensor_offset(there), tensor.size_bytes, tensor.dtype.value))
     return tuple(trace)

@@ -7,10 +7,7 @@ is `MultiplyByQuantizedMultiplier` without TFLITE_SINGLE_ROUNDING: SaturatingRou
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -146,23 +143,6 @@ def mean_multiplier(input_scale: float, output_scale: float, num_elements: int) 
     return Multiplier((base.multiplier << k) // num_elements, base.shift - k)
 
 
-def activation_bounds(name: str, scale: float, zero_point: int) -> tuple[int, int]:
-    """int8 bounds of a fused activation NONE, RELU, RELU6 or RELU_N1_TO_1, rounded half away as TFLite does."""
-
-    def stored(real: float) -> int:
-        ratio = np.float32(np.float32(real) / np.float32(scale))
-        return zero_point + int(math.copysign(math.floor(abs(float(ratio)) + 0.5), float(ratio)))
-
-    low, high = -128, 127
-    if name in ("RELU", "RELU6"):
-        low = max(low, stored(0.0))
-    if name == "RELU6":
-        high = min(high, stored(6.0))
-    if name == "RELU_N1_TO_1":
-        low, high = max(low, stored(-1.0)), min(high, stored(1.0))
-    return low, high
-
-
 def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 62) -> Multiplier | None:
     """An integer factor that reproduces `requantize_in_double` for every reachable accumulator, or None.
 
@@ -213,134 +193,6 @@ def _below(threshold: int, acc: int, low: int, high: int) -> tuple[int, int]:
     if acc < 0:
         return max(low, threshold // acc + 1), high
     return low, (min(high, (threshold - 1) // acc) if acc > 0 else high)
-
-
-class PerTensor(Protocol):
-    """Anything with one scale and one zero point: a Quantization, or the Tensor that carries it."""
-
-    @property
-    def scale(self) -> float: ...
-
-    @property
-    def zero_point(self) -> int: ...
-
-
-def _all_int8() -> Int64:
-    return np.arange(-128, 128, dtype=np.int64)
-
-
-def _round_half_away(real: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.trunc(real + np.copysign(0.5, real))
-
-
-def logistic_table(source: PerTensor, result: PerTensor) -> Int8:
-    """sigmoid of every int8 value, in float32 as LiteRT's LUTPopulate; the output scale is 1/256."""
-    dequantized = np.float32(source.scale) * (_all_int8() - source.zero_point).astype(np.float32)
-    with np.errstate(over="ignore"):
-        exponential = np.exp(-dequantized.astype(np.float64)).astype(np.float32)  # correctly rounded expf
-    sigmoid = np.float32(1) / (np.float32(1) + exponential)
-    rescaled = _round_half_away((sigmoid * (np.float32(1) / np.float32(result.scale))).astype(np.float64)).astype(np.int64)
-    return np.clip(rescaled + result.zero_point, -128, 127).astype(np.int8)
-
-
-def relu_table(source: PerTensor, result: PerTensor, upper: float | None = None) -> Int8:
-    """RELU (upper None) or RELU6 (upper 6) of every int8 value; the factor is a FLOAT32 quotient of the scales."""
-    factor = quantize_multiplier(float(np.float32(source.scale) / np.float32(result.scale)))
-    low, high = activation_bounds("RELU" if upper is None else "RELU6", result.scale, result.zero_point)
-    scaled = requantize(_all_int8() - source.zero_point, factor.multiplier, factor.shift) + result.zero_point
-    return np.minimum(np.maximum(scaled, low), high).astype(np.int8)
-
-
-def relu6_table(source: PerTensor, result: PerTensor) -> Int8:
-    """RELU6 of every int8 value."""
-    return relu_table(source, result, upper=6.0)
-
-
-def quantize_table(source: PerTensor, result: PerTensor) -> Int8:
-    """QUANTIZE from int8 to int8 of every int8 value; the factor is a double quotient of the scales."""
-    factor = quantize_multiplier(float(np.float32(source.scale)) / float(np.float32(result.scale)))
-    scaled = requantize(_all_int8() - source.zero_point, factor.multiplier, factor.shift) + result.zero_point
-    return np.clip(scaled, -128, 127).astype(np.int8)
-
-
-def _saturate16(value: Int64) -> Int64:
-    return np.clip(value, -(1 << 15), (1 << 15) - 1)
-
-
-def _wrap16(value: Int64) -> Int64:
-    return value.astype(np.int16).astype(np.int64)
-
-
-def _high_mul16(value: Int64, multiplier: int) -> Int64:
-    """SaturatingRoundingDoublingHighMul in 16 bits; the multiplier is positive, so it never saturates."""
-    return (value * multiplier + (1 << 14)) >> 15
-
-
-def _divide_by_pot16(value: Int64, exponent: int) -> Int64:
-    """RoundingDivideByPOT on int16, whose mask wraps at exponents of 16 and more (gemmlowp's own behaviour)."""
-    mask = int(np.int64((1 << exponent) - 1).astype(np.int16))
-    remainder = value & mask
-    threshold = (mask >> 1) + (value < 0)
-    return _wrap16((value >> exponent) + (remainder > threshold))
-
-
-def _int16_multiplier(real: float) -> Multiplier:
-    """A factor as a Q15 multiplier and a shift."""
-    wide = quantize_multiplier(real)
-    return Multiplier(min((wide.multiplier + (1 << 15)) >> 16, (1 << 15) - 1), wide.shift)
-
-
-def hard_swish_output_multiplier(source: PerTensor, result: PerTensor) -> Multiplier:
-    """The Q15 factor of HARD_SWISH from its input, shifted left by 7 bits, to its output; LiteRT refuses a shift above 0."""
-    return _int16_multiplier(float(np.float32(1 / 128) * np.float32(source.scale) / np.float32(result.scale)))
-
-
-def hard_swish_table(source: PerTensor, result: PerTensor) -> Int8:
-    """x * relu6(x + 3) / 6 of every int8 value, in LiteRT's 16-bit fixed point (a float formula differs).
-
-    The input is shifted left by 7 bits; once it is brought to the output scale, once to [-1, 1] over [-3, 3] with
-    saturation; the product of the two is truncated, then rounded to the output.
-    """
-    high_resolution_scale = np.float32(1 / 128) * np.float32(source.scale)
-    output = hard_swish_output_multiplier(source, result)
-    reluish = _int16_multiplier(float(high_resolution_scale / (np.float32(3) / np.float32(32768))))
-    if output.shift > 0:
-        raise ValueError(f"HARD_SWISH needs an output scale above {source.scale / 128:g}, not {result.scale:g}")
-
-    high_resolution = (_all_int8() - source.zero_point) << 7
-    on_output_scale = _high_mul16(high_resolution, output.multiplier)
-
-    gate = high_resolution
-    if reluish.shift > 0:
-        gate = _saturate16(gate << (reluish.shift - 1))
-    gate = _high_mul16(gate, reluish.multiplier)
-    if reluish.shift > 0:
-        gate = _saturate16(gate << 1)
-    if reluish.shift < 0:
-        gate = _divide_by_pot16(gate, -reluish.shift)
-    gate = (gate + (1 << 15)) >> 1
-
-    product = gate * on_output_scale
-    truncated = np.sign(product) * (np.abs(product) >> 15)
-    shifted = _wrap16(_divide_by_pot16(truncated, -output.shift) + result.zero_point)
-    return np.clip(shifted, -128, 127).astype(np.int8)
-
-
-_ACTIVATION_TABLES: Mapping[str, Callable[[PerTensor, PerTensor], Int8]] = {
-    "LOGISTIC": logistic_table,
-    "HARD_SWISH": hard_swish_table,
-    "RELU": relu_table,
-    "RELU6": relu6_table,
-    "QUANTIZE": quantize_table,
-}
-
-
-def activation_table(kind: Enum, source: PerTensor, result: PerTensor) -> Int8:
-    """int8[256]: what an OpKind of one int8 value gives; entry `x + 128` belongs to the stored value x.
-
-    source, result  the quantization (or the tensor) of the input and of the output
-    """
-    return _ACTIVATION_TABLES[kind.name](source, result)
 
 
 def _high_mul(a: Int64 | int, b: Int64 | int) -> Int64:

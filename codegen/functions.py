@@ -6,7 +6,7 @@ differ. A size that is the same for all of them stays a literal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import jinja2
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from . import c_format
 from .build import Level
 from .kernels.base import C_TYPES, KernelCall
-from .kernels.parameters import Parameter, Role
+from .kernels.parameters import Helper, Parameter, Role
 
 _SIGNED = ("int8", "int16", "int32")
 _SIZES = (Role.OUTER_SIZE, Role.INNER_SIZE)
@@ -32,11 +32,12 @@ class LayerStruct:
 
 @dataclass(frozen=True)
 class Function:
-    """One C function: `text` is the rendered kernel with its comment."""
+    """One C function: `text` is the rendered kernel with its comment; `helpers` must stand above it."""
 
     name: str
     text: str
     struct: LayerStruct | None
+    helpers: tuple[Function, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,12 @@ class OperandTypes:
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+
+def with_helpers(layers: Iterable[LayerCall]) -> tuple[Function, ...]:
+    """The functions of the layers, each once, and each behind those that it calls."""
+    functions = (function for layer in layers for function in (*layer.function.helpers, layer.function))
+    return tuple(dict.fromkeys(functions))
 
 
 def layer_calls(
@@ -74,7 +81,7 @@ def layer_calls(
         members.append(found)
     names = _Names(prefix)
     for found in groups.values():
-        found.make(names, environment)
+        found.make(names, level, environment)
     return tuple(found.layer(tuple(call.parameters.flat())) for found, call in zip(members, calls, strict=True))
 
 
@@ -90,6 +97,11 @@ def _key(call: KernelCall, parameters: Sequence[Parameter], operands: OperandTyp
         else:
             fixed.append((p.path, ""))
     return type(call.parameters), call.parameters.template, tuple(fixed), operands, bool(call.scratch_bytes)
+
+
+def _helper(helper: Helper, environment: jinja2.Environment) -> Function:
+    text = environment.get_template(f"kernels/{helper.template}.c.j2").render(k=helper)
+    return Function(helper.name, f"{c_format.block_comment([helper.summary])}\n{c_format.tidy(text)}", None)
 
 
 class _Names:
@@ -112,9 +124,11 @@ class _Group:
     operands: OperandTypes
     values: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
     accumulators: list[tuple[int, int]] = field(default_factory=list)
+    num_calls: int = 0
     function: Function | None = None
 
     def add(self, call: KernelCall, parameters: Sequence[Parameter]) -> None:
+        self.num_calls += 1
         for p in parameters:
             if p.role in (Role.DATA, *_SIZES):
                 self.values.setdefault(p.path, []).append(int(p.value))
@@ -135,7 +149,7 @@ class _Group:
         values = self.values[parameter.path]
         return next(t for t in _SIGNED if np.iinfo(t).min <= min(values) and max(values) <= np.iinfo(t).max)
 
-    def make(self, names: _Names, environment: jinja2.Environment) -> None:
+    def make(self, names: _Names, level: Level, environment: jinja2.Environment) -> None:
         parameters = tuple(self.first.parameters.flat())
         name = names.new("_".join((self.first.parameters.name, *self._shown(parameters))))
         declarations = [f"const {C_TYPES[p.value.dtype.name]} *{p.c_name}" for p in parameters if p.role is Role.ARRAY]
@@ -143,9 +157,12 @@ class _Group:
         struct = LayerStruct(f"{name}_layer", tuple(declarations)) if declarations else None
         view = _View(parameters, lambda p: p.role in _SIZES and self._varies(p))
         body = environment.get_template(f"kernels/{self.first.parameters.template}.c.j2").render(s=view)
-        text = "\n".join((_signature(name, struct, self.operands, bool(self.first.scratch_bytes)), *view.locals(), body, "}"))
-        comment = c_format.block_comment(self._comment(parameters))
-        self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct)
+        linkage = "FT_SHARED_KERNEL" if level.merges_outer and self.num_calls > 1 else "FT_KERNEL"
+        signature = _signature(linkage, name, struct, self.operands, bool(self.first.scratch_bytes))
+        text = "\n".join((signature, *view.locals(), body, "}"))
+        comment = c_format.block_comment(list(self._comment(parameters)))
+        helpers = tuple(_helper(helper, environment) for helper in self.first.parameters.helpers)
+        self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct, helpers)
 
     def _shown(self, parameters: Sequence[Parameter]) -> Iterator[str]:
         """The fixed sizes that the name tells."""
@@ -155,15 +172,14 @@ class _Group:
             if parameter.role is Role.CODE or not self._varies(parameter):
                 yield f"{letter}{parameter.value}"
 
-    def _comment(self, parameters: Sequence[Parameter]) -> str:
-        summary = self.first.parameters.summary
+    def _comment(self, parameters: Sequence[Parameter]) -> Iterator[str]:
+        yield self.first.parameters.summary or self.first.parameters.name
         fixed = [f"{p.c_name} {p.value}" for p in parameters if p.role in _SIZES and not self._varies(p)]
         if fixed:
-            summary += f" Here {', '.join(fixed)}."
+            yield f"Sizes: {', '.join(fixed)}."
         if self.accumulators:
             low, high = min(a for a, _ in self.accumulators), max(b for _, b in self.accumulators)
-            summary += f" Accumulators lie in [{low}, {high}]."
-        return summary.strip() or self.first.parameters.name
+            yield f"Accumulators lie in [{low}, {high}]."
 
     def layer(self, parameters: Sequence[Parameter]) -> LayerCall:
         assert self.function is not None
@@ -174,19 +190,23 @@ class _Group:
         )
 
 
-def _signature(name: str, struct: LayerStruct | None, operands: OperandTypes, has_scratch: bool) -> str:
+def _signature(linkage: str, name: str, struct: LayerStruct | None, operands: OperandTypes, has_scratch: bool) -> str:
     arguments = [f"const {struct.name} *layer"] if struct else []
     arguments += [f"const {C_TYPES[t]} *input{i}" for i, t in enumerate(operands.inputs)]
     arguments += [f"{C_TYPES[t]} *output{i}" for i, t in enumerate(operands.outputs)]
     arguments += ["void *scratch"] if has_scratch else []
-    return c_format.wrapped(f"FT_KERNEL void {name}({', '.join(arguments)}) {{", 0)
+    return c_format.wrapped(f"{linkage} void {name}({', '.join(arguments)}) {{", 0)
 
 
 class _Size:
-    """A size in a template: it can be printed, and nothing else."""
+    """A size in a template: it can be printed, and nothing else.
 
-    def __init__(self, text: str):
+    literal  its value where all layers of the function agree in it, for templates that leave out a loop of no turn or of one
+    """
+
+    def __init__(self, text: str, literal: int | None = None):
         self._text = text
+        self.literal = literal
 
     def __str__(self) -> str:
         return self._text
@@ -216,7 +236,8 @@ class _View:
 
     def _value(self, parameter: Parameter) -> object:
         if parameter.role in _SIZES:
-            return _Size(parameter.c_name if parameter.c_name in self._varying else str(parameter.value))
+            varies = parameter.c_name in self._varying
+            return _Size(parameter.c_name) if varies else _Size(str(parameter.value), int(parameter.value))
         return parameter.value if parameter.role is Role.CODE else _Size(f"layer->{parameter.c_name}")
 
     def __getattr__(self, name: str) -> object:

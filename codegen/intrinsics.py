@@ -9,8 +9,10 @@ import jinja2
 
 SECTIONS = (
     "kernels/lanes.h",
-    "kernels/products.h.j2",
+    "kernels/gemm.h",
+    "kernels/im2col.h",
     "kernels/elementwise.h.j2",
+    "kernels/channel_statistics.h",
     "kernels/plain/scale.h",
     "kernels/plain/products.h",
 )

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..quoting import NO_TEXT, ForeignText
+from .activations import ACTIVATIONS
 
 
 class DType(Enum):
@@ -51,6 +52,11 @@ class OpKind(Enum):
     HARD_SWISH = "HARD_SWISH"
     RELU = "RELU"
     RELU6 = "RELU6"
+    LEAKY_RELU = "LEAKY_RELU"
+    TANH = "TANH"
+    ABS = "ABS"
+    RELU_N1_TO_1 = "RELU_N1_TO_1"
+    RELU_0_TO_1 = "RELU_0_TO_1"
     QUANTIZE = "QUANTIZE"
     CONCATENATION = "CONCATENATION"
     SLICE = "SLICE"
@@ -60,6 +66,10 @@ class OpKind(Enum):
     PAD = "PAD"
     RESHAPE = "RESHAPE"
     FUSED = "FUSED"
+
+
+ACTIVATION_KINDS = tuple(OpKind(name) for name in ACTIVATIONS)
+"""The operators of one int8 value, in the order of their descriptions."""
 
 
 class FusedPattern(Enum):
@@ -178,10 +188,17 @@ class Window:
 
 @dataclass(frozen=True)
 class NoAttrs:
-    """SQUARED_DIFFERENCE, MAXIMUM, LOGISTIC, HARD_SWISH, RELU, RELU6, QUANTIZE and RESHAPE need none.
+    """SQUARED_DIFFERENCE, MAXIMUM, RESHAPE and activations without parameters need none.
 
     A RESHAPE's shape is its output's; RELU and RELU6 clamp by their output's quantization.
     """
+
+
+@dataclass(frozen=True)
+class ActivationAttrs:
+    """An activation with parameters: their values in the order of its description."""
+
+    parameters: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -277,6 +294,7 @@ class FusedAttrs:
 
 Attrs = (
     NoAttrs
+    | ActivationAttrs
     | ClampAttrs
     | ConvAttrs
     | PoolAttrs
@@ -310,6 +328,11 @@ class Op:
         return self.outputs[0]
 
     @property
+    def parameters(self) -> tuple[float, ...]:
+        """Those of an activation."""
+        return self.attrs.parameters if isinstance(self.attrs, ActivationAttrs) else ()
+
+    @property
     def label(self) -> str:
         """How messages and listings name the operator: its place, kind and output."""
         return f"op {self.source_index} {self.kind_name} -> {self.output}"
@@ -329,7 +352,7 @@ class FileEnd:
     index           of the file's tensor that holds the values: of an output, before what is left to the caller
     element         its type: "int8", or what the graph's int8 tensor stands for ("float32": real = scale * (stored - zero point),
                     "uint8": the byte - 128)
-    left_to_caller  the operators behind an output that are no part of the graph, in order
+    left_to_caller  the operators behind an output that are not part of the graph, in order
     """
 
     index: int

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import fixed_point as fp
+from .activations import activation_table
 from .ir import (
+    ACTIVATION_KINDS,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
@@ -231,7 +233,7 @@ def _maximum(op: Op, graph: Graph, operands: list[Array]) -> Int64:
 
 
 def _table(op: Op, graph: Graph, operands: list[Array]) -> Int64:
-    table = fp.activation_table(op.kind, graph.tensor(op.inputs[0]), graph.tensor(op.output))
+    table = activation_table(op.kind, graph.tensor(op.inputs[0]), graph.tensor(op.output), op.parameters)
     return table[operands[0].astype(np.int64) + 128].astype(np.int64)
 
 
@@ -332,11 +334,6 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.AVERAGE_POOL_2D: _average_pool_2d,
     OpKind.MAX_POOL_2D: _max_pool_2d,
     OpKind.SOFTMAX: _softmax,
-    OpKind.LOGISTIC: _table,
-    OpKind.HARD_SWISH: _table,
-    OpKind.RELU: _table,
-    OpKind.RELU6: _table,
-    OpKind.QUANTIZE: _table,
     OpKind.CONCATENATION: _concatenation,
     OpKind.SLICE: _slice,
     OpKind.STRIDED_SLICE: _slice,
@@ -344,4 +341,5 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.TRANSPOSE: _transpose,
     OpKind.PAD: _pad,
     OpKind.RESHAPE: _reshape,
+    **dict.fromkeys(ACTIVATION_KINDS, _table),
 }

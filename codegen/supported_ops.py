@@ -11,22 +11,21 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from . import fixed_point
+from .activations import ACTIVATIONS, ALTERNATIVES, FUSED_CLAMPS, INT32, Rule, largest_value, unit_output
 from .reading.constant_arithmetic import FOLDED
 from .reading.file_model import FileOp, FileTensor
 from .reading.float_ends import LEFT_TO_CALLER, MOVES
 from .reading.operands import SIGNATURES, unsupported_operands
 from .reading.reshape_kinds import MOVES_NOTHING
-from .reading.schema import ACTIVATIONS, ElementType
+from .reading.schema import FUSED_ACTIVATIONS, ElementType
 from .verify_graph import same_quantization
 
 Constraint = Callable[[FileOp], bool]
 
-INT32 = 1 << 31
-
 
 def known_activation(op: FileOp) -> bool:
     """The fused activation is NONE, RELU, RELU6 or RELU_N1_TO_1."""
-    return op.options["fused_activation"] in (0, 1, 2, 3)
+    return op.options["fused_activation"] in range(len(FUSED_ACTIVATIONS))
 
 
 def no_activation(op: FileOp) -> bool:
@@ -36,9 +35,7 @@ def no_activation(op: FileOp) -> bool:
 
 def bounds_in_int32(op: FileOp) -> bool:
     """The bound of RELU6 or RELU_N1_TO_1 over the output's scale is inside int32; beyond, LiteRT refuses or wraps around."""
-    activation = ACTIVATIONS.index("RELU6") if op.opcode == "RELU6" else op.options["fused_activation"]
-    bound = {ACTIVATIONS.index("RELU6"): 6.0, ACTIVATIONS.index("RELU_N1_TO_1"): 1.0}.get(int(activation), 0.0)
-    return bound / op.output.scale < INT32 - 256
+    return not known_activation(op) or FUSED_CLAMPS[_fused(op)].is_in_int32(op.output.scale)
 
 
 def batch_of_one(op: FileOp) -> bool:
@@ -85,11 +82,6 @@ def exactly_same_scales(op: FileOp) -> bool:
     return all((t.scale, t.zero_point) == (op.output.scale, op.output.zero_point) for t in _int8_inputs(op))
 
 
-def unit_output(op: FileOp) -> bool:
-    """The output's scale is 1/256 and its zero point -128."""
-    return (op.output.scale, op.output.zero_point) == (1 / 256, -128)
-
-
 def output_scale_above_square(op: FileOp) -> bool:
     """The output's scale is above (2 max(s1, s2))^2 / 2^14; below it LiteRT aborts the process."""
     twice = 2.0 * max(op.input(0).scale, op.input(1).scale)
@@ -118,26 +110,14 @@ def no_wrap_of_scaled_sums(op: FileOp) -> bool:
 def no_wrap_of_products(op: FileOp) -> bool:
     """The largest product, shifted left where the multiplier is 1 or more, stays inside int32; beyond, LiteRT wraps around."""
     factor = fixed_point.mul_multiplier(op.input(0).scale, op.input(1).scale, op.output.scale)
-    return (_reach(op.input(0)) * _reach(op.input(1))) << max(factor.shift, 0) < INT32
+    return (largest_value(op.input(0)) * largest_value(op.input(1))) << max(factor.shift, 0) < INT32
 
 
 def no_wrap_of_means(op: FileOp) -> bool:
     """Where the multiplier is 1 or more, the largest sum shifted left stays inside int32; beyond, LiteRT wraps around."""
     count = max(1, op.input(0).num_elements // op.output.num_elements)
     factor = fixed_point.mean_multiplier(op.input(0).scale, op.output.scale, count)
-    return factor.shift <= 0 or (_reach(op.input(0)) * count) << factor.shift < INT32
-
-
-def no_wrap_of_values(op: FileOp) -> bool:
-    """The largest value, shifted left where the multiplier is 1 or more, stays inside int32; beyond, LiteRT wraps around."""
-    in_double = op.input(0).scale / op.output.scale  # QUANTIZE; RELU and RELU6 divide in float32
-    shift = max(fixed_point.quantize_multiplier(f).shift for f in (in_double, float(np.float32(in_double))))
-    return _reach(op.input(0)) << max(shift, 0) < INT32
-
-
-def hard_swish_scale(op: FileOp) -> bool:
-    """The output's scale is above 1/128 of the input's; LiteRT refuses one below."""
-    return fixed_point.hard_swish_output_multiplier(op.input(0), op.output).shift <= 0
+    return factor.shift <= 0 or (largest_value(op.input(0)) * count) << factor.shift < INT32
 
 
 def softmax_scale(op: FileOp) -> bool:
@@ -161,13 +141,24 @@ def no_ellipsis(op: FileOp) -> bool:
     return not (op.options["ellipsis_mask"] or op.options["new_axis_mask"] or op.options["offset"])
 
 
+def _between_ends(rule: Rule) -> Constraint:
+    """The rule of an activation, for its operator in a file."""
+
+    def holds(op: FileOp) -> bool:
+        activation = ACTIVATIONS.get(op.opcode)
+        return rule(op.input(0), op.output, *(activation.values(op.options) if activation else ()))
+
+    holds.__doc__ = rule.__doc__
+    return holds
+
+
+def _fused(op: FileOp) -> str:
+    """The name of a known fused activation."""
+    return FUSED_ACTIVATIONS[int(op.options["fused_activation"])]
+
+
 def _int8_inputs(op: FileOp) -> list[FileTensor]:
     return [t for t in op.inputs if t is not None and t.type is ElementType.INT8]
-
-
-def _reach(tensor: FileTensor) -> int:
-    """The largest distance of an int8 value from the zero point."""
-    return max(127 - tensor.zero_point, 128 + tensor.zero_point)
 
 
 def _channel_axis(op: FileOp) -> int:
@@ -206,24 +197,20 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "DEPTHWISE_CONV_2D": (*_CONV, no_wrap_of_sums),
     "FULLY_CONNECTED": (*_CLAMPED, symmetric_weights, bias_of_each_channel, plain_weights_format, no_wrap_of_scaled_sums),
     "GATHER": (same_scales, no_batch_dims),
-    "HARD_SWISH": (hard_swish_scale,),
-    "LOGISTIC": (unit_output,),
     "MAXIMUM": (same_scales,),
     "MAX_POOL_2D": _POOL,
     "MEAN": (no_wrap_of_means,),
     "MUL": (*_CLAMPED, no_wrap_of_products),
     "PAD": (same_scales,),
-    "QUANTIZE": (no_wrap_of_values,),
     "REDUCE_MAX": (exactly_same_scales,),
-    "RELU": (no_wrap_of_values,),
-    "RELU6": (no_wrap_of_values, bounds_in_int32),
     "RESHAPE": (same_scales,),
     "SLICE": (same_scales,),
-    "SOFTMAX": (unit_output, softmax_scale, softmax_row),
+    "SOFTMAX": (_between_ends(unit_output), softmax_scale, softmax_row),
     "SQUARED_DIFFERENCE": (output_scale_above_square,),
     "STRIDED_SLICE": (same_scales, no_ellipsis),
     "SUB": (*_CLAMPED, output_scale_above_sum),
     "TRANSPOSE": (same_scales,),
+    **{name: tuple(map(_between_ends, activation.rules)) for name, activation in ACTIVATIONS.items()},
 }
 
 _NO_STATE = "recurrent layers are not compiled yet; convolutions over time (CONV_2D) are"
@@ -231,11 +218,7 @@ _NO_VARIABLES = "variables between calls are not compiled yet; pass the state as
 _NO_FLOW = "control flow is not compiled; unroll it before conversion"
 
 NEAREST: Mapping[str, str] = {
-    "LEAKY_RELU": "use RELU or HARD_SWISH",
-    "PRELU": "use RELU or HARD_SWISH",
-    "ELU": "use RELU or HARD_SWISH",
-    "GELU": "use HARD_SWISH",
-    "TANH": "use LOGISTIC or HARD_SWISH",
+    **ALTERNATIVES,
     "MINIMUM": "use MAXIMUM of the negated values or RELU6",
     "SUM": "use MEAN and fold the count into the next layer's weights",
     "DIV": "use MUL by a reciprocal",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from types import UnionType
 
 import numpy as np
 
+from .activations import ACTIVATIONS
 from .contracts import broken_clause
 from .ir import (
+    ACTIVATION_KINDS,
+    ActivationAttrs,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
@@ -136,7 +140,7 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
         needed = {n for step in op.attrs.body for n in step.inputs} - {n for step in op.attrs.body for n in step.outputs}
         _require(needed == set(op.inputs), f"{op.label}: its body reads {sorted(needed)}, its inputs are {sorted(op.inputs)}")
         broken = broken_clause(op, graph)
-        _require(broken is None, f"{op.label} is no {op.attrs.pattern.value}: {broken}")
+        _require(broken is None, f"{op.label} is not a {op.attrs.pattern.value}: {broken}")
     else:
         attrs_type, min_inputs, max_inputs, shape_rule = _RULES[op.kind]
         _require(isinstance(op.attrs, attrs_type), f"{op.label}: attributes are {type(op.attrs).__name__}")
@@ -318,6 +322,12 @@ def _reshape_shape(op: Op, graph: Graph) -> Shape:
     return found.shape
 
 
+def _activation_shape(op: Op, graph: Graph) -> Shape:
+    needed, found = len(ACTIVATIONS[op.kind.value].parameters), len(op.parameters)
+    _require(found == needed, f"{op.label}: {found} parameters, {needed} are needed")
+    return _same_shape(op, graph)
+
+
 _SAME_QUANTIZATION = frozenset(
     {
         OpKind.REDUCE_MAX,
@@ -333,7 +343,7 @@ _SAME_QUANTIZATION = frozenset(
     }
 )
 
-_Rule = tuple[type, int, int, Callable[[Op, Graph], Shape]]
+_Rule = tuple[type | UnionType, int, int, Callable[[Op, Graph], Shape]]
 _RULES: Mapping[OpKind, _Rule] = {
     OpKind.CONV_2D: (ConvAttrs, 2, 3, _conv_shape),
     OpKind.DEPTHWISE_CONV_2D: (ConvAttrs, 2, 3, _conv_shape),
@@ -348,11 +358,6 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.AVERAGE_POOL_2D: (PoolAttrs, 1, 1, _pool_shape),
     OpKind.MAX_POOL_2D: (PoolAttrs, 1, 1, _pool_shape),
     OpKind.SOFTMAX: (SoftmaxAttrs, 1, 1, _same_shape),
-    OpKind.LOGISTIC: (NoAttrs, 1, 1, _same_shape),
-    OpKind.HARD_SWISH: (NoAttrs, 1, 1, _same_shape),
-    OpKind.RELU: (NoAttrs, 1, 1, _same_shape),
-    OpKind.RELU6: (NoAttrs, 1, 1, _same_shape),
-    OpKind.QUANTIZE: (NoAttrs, 1, 1, _same_shape),
     OpKind.CONCATENATION: (ConcatAttrs, 1, 64, _concat_shape),
     OpKind.SLICE: (SliceAttrs, 1, 1, _slice_shape),
     OpKind.STRIDED_SLICE: (SliceAttrs, 1, 1, _slice_shape),
@@ -360,4 +365,5 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.TRANSPOSE: (TransposeAttrs, 1, 1, _transpose_shape),
     OpKind.PAD: (PadAttrs, 1, 1, _pad_shape),
     OpKind.RESHAPE: (NoAttrs, 1, 1, _reshape_shape),
+    **dict.fromkeys(ACTIVATION_KINDS, (NoAttrs | ActivationAttrs, 1, 1, _activation_shape)),
 }

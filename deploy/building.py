@@ -10,7 +10,7 @@ from ..codegen.stack_bytes import with_stack_bytes
 from ..firmware.board import NETDUINOPLUS2, Board
 from ..firmware.project import FittedFirmware, fit_firmware, output_hash, self_test_inputs
 from ..verify.host_c import HostLibrary
-from .quantized_model import Plan
+from .quantized_model import DeploymentPlan
 
 FIRMWARE_FOLDER = "firmware"
 REAL_ADDRESS_BOARDS = {"stm32f405": NETDUINOPLUS2}  # chips that QEMU emulates at their own addresses
@@ -22,7 +22,7 @@ def write_library(library: CLibrary, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def link(library: CLibrary, plan: Plan, folder: Path, host: HostLibrary, board: Board | None = None) -> FittedFirmware:
+def link(library: CLibrary, plan: DeploymentPlan, folder: Path, host: HostLibrary, board: Board | None = None) -> FittedFirmware:
     """Write and build a project around the library's files in `folder`, with exactly the stack and statics it needs.
 
     The project is `folder`/firmware, or for a board that is not the core's usual one `folder`/firmware-<board>.

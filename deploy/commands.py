@@ -6,14 +6,12 @@ to read it.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..codegen.compiler import compile_tflite, require_possible
 from ..codegen.schedule.least_memory import require_flash_for_weights
-from ..codegen.targets import get_target
 from ..codegen.text import format_graph, format_plan
 from ..errors import BadData
 from ..folders.manifest import Kind
@@ -26,7 +24,8 @@ from ..report.text import format_report
 from .extras import require_torch
 from .library_name import given_library_name, library_name
 from .model_file import open_tflite
-from .quantized_model import Plan, Subject
+from .quantized_model import DeploymentPlan, QuantizedModel
+from .request import DeploymentRequest, Emit
 
 if TYPE_CHECKING:
     from .console import Reporter
@@ -35,113 +34,94 @@ if TYPE_CHECKING:
 _MOST_REPORT_BYTES = 64 << 20
 
 
-def export_network(
-    request: NetworkRequest,
-    target_name: str,
-    out: Path | None,
-    emit: str | None,
-    *,
-    emulate: bool,
-    as_json: bool,
-    optimize: str,
-    name: str | None = None,
-) -> str:
-    """`flynet-tiny export`: a FlyNet to a folder with a verdict; `name` is the C library's, without one the network's own."""
-    given = None if name is None else given_library_name(name)
-    plan = Plan(get_target(target_name), emulate, request.seed, optimize)
+def export_network(request: NetworkRequest, deployment: DeploymentRequest) -> str:
+    """`flynet-tiny export`: a network that is registered, to a folder with C, firmware, proof and report."""
+    given = None if deployment.name is None else given_library_name(deployment.name)
+    plan = deployment.plan()
     if request.checkpoint is None:
         request.config()  # bad options are refused before anything is loaded
     require_torch()
-    if emit is None:
-        _prepare(plan, out)
+    if deployment.emit is None:
+        _prepare(plan, deployment.out)
     from .console import Reporter
     from .network import prepare_network
     from .quantizing import quantize_network
 
     reporter = Reporter()
-    reporter.title(f"flynet-tiny export for {plan.target.name} ({plan.target.part}, {plan.target.core.value})")
+    reporter.title(f"flynet-tiny export for {_chip(plan)}")
     network = prepare_network(request, reporter)
-    out = out or Path(f"{network.name}-{plan.target.name}")
-    if emit is None:
+    out = deployment.out or Path(f"{network.name}-{plan.target.name}")
+    if deployment.emit is None:
         require_replaceable(out, Kind.NETWORK)
-    subject = quantize_network(network, reporter)
+    model = quantize_network(network, reporter)
     if given is not None:
-        subject = replace(subject, name=given)
-    return _finish(subject, plan, out, emit, as_json, reporter)
+        model = replace(model, name=given)
+    return _deployed(model, plan, replace(deployment, out=out), reporter)
 
 
-def compile_model(
-    model: Path,
-    name: str | None,
-    target_name: str,
-    out: Path | None,
-    emit: str | None,
-    *,
-    emulate: bool,
-    as_json: bool,
-    seed: int,
-    optimize: str = "balanced",
-) -> str:
-    """`flynet-tiny compile`: any int8 `.tflite` to a folder with a verdict."""
-    plan = Plan(get_target(target_name), emulate, seed, optimize)
-    c_name = library_name(model.stem) if name is None else given_library_name(name)
-    data, graph = open_tflite(model, c_name)
+def compile_model(file: Path, deployment: DeploymentRequest) -> str:
+    """`flynet-tiny compile`: any int8 `.tflite` to a folder with C, firmware, proof and report."""
+    plan = deployment.plan()
+    name = library_name(file.stem) if deployment.name is None else given_library_name(deployment.name)
+    data, graph = open_tflite(file, name)
     require_possible(graph, plan.target.name)
-    out = out or Path(f"{c_name}-{plan.target.name}")
-    if emit is None:
+    out = deployment.out or Path(f"{name}-{plan.target.name}")
+    if deployment.emit is None:
         require_flash_for_weights(graph, plan.target.name)
         _prepare(plan, out)
     from .console import Reporter
 
     reporter = Reporter()
-    chip = f"{plan.target.name} ({plan.target.part}, {plan.target.core.value})"
-    reporter.title(f"flynet-tiny compile {visible(model.name)} for {chip}")
-    return _finish(Subject(c_name, model.stem, data, None, None), plan, out, emit, as_json, reporter)
+    reporter.title(f"flynet-tiny compile {visible(file.name)} for {_chip(plan)}")
+    model = QuantizedModel(name, file.stem, data, real_inputs=None, trained=None)
+    return _deployed(model, plan, replace(deployment, out=out), reporter)
 
 
 def print_report(folder: Path, as_json: bool) -> str:
-    """`flynet-tiny report`: the verdict of an output folder."""
+    """`flynet-tiny report`: the report of an output folder."""
     path = folder / "report.json"
     try:
         content = read_regular(path, _MOST_REPORT_BYTES)
     except OSError as error:
         raise BadData(f"cannot read {shown(path)}: {error.strerror}") from error
     report = read_report(content, shown(path))
-    try:
-        return content.decode() if as_json else format_report(asdict(report))
-    except (ArithmeticError, TypeError) as error:  # values of the right types: a budget of 0, a null that another value forbids
-        raise BadData(f"{shown(path)} is damaged: its figures contradict each other ({error})") from error
+    return content.decode() if as_json else format_report(report)
 
 
-def _prepare(plan: Plan, out: Path | None) -> None:
+def _chip(plan: DeploymentPlan) -> str:
+    return f"{plan.target.name} ({plan.target.part}, {plan.target.core.value})"
+
+
+def _prepare(plan: DeploymentPlan, out: Path | None) -> None:
     """Fail before any work when a program is missing or the output folder is taken."""
-    from .pipeline import require_road_tools
+    from .pipeline import require_deployment_tools
 
-    require_road_tools(plan)
+    require_deployment_tools(plan)
     if out is not None:
         require_replaceable(out, Kind.NETWORK)
 
 
-def _finish(subject: Subject, plan: Plan, out: Path, emit: str | None, as_json: bool, reporter: Reporter) -> str:
-    if emit is not None:
-        return _emitted(subject, plan, emit)
-    from .pipeline import walk
+def _deployed(model: QuantizedModel, plan: DeploymentPlan, request: DeploymentRequest, reporter: Reporter) -> str:
+    """What the command prints, after the folder is written, or in place of one."""
+    if request.emit is not None:
+        return _emitted(model, plan, request.emit)
+    from .pipeline import deploy_model
 
-    with output_folder(out, Kind.NETWORK) as folder:
-        verdict = walk(subject, plan, folder, reporter)
-    reporter.line("written", visible(str(out)))
-    text = verdict.report.to_json()
-    if verdict.over_budget is not None:
-        if as_json:
-            print(text, end="", flush=True)
-        raise verdict.over_budget
-    return text if as_json else "\n" + format_report(json.loads(text))
+    assert request.out is not None
+    with output_folder(request.out, Kind.NETWORK) as folder:
+        deployed = deploy_model(model, plan, folder, reporter)
+    reporter.line("written", visible(str(request.out)))
+    if deployed.over_budget is not None:
+        if request.as_json:
+            print(deployed.report.to_json(), end="", flush=True)
+        raise deployed.over_budget
+    return deployed.report.to_json() if request.as_json else "\n" + format_report(deployed.report)
 
 
-def _emitted(subject: Subject, plan: Plan, emit: str) -> str:
-    compiled = compile_tflite(subject.tflite, subject.name, plan.build)
-    if emit == "ir":
+def _emitted(model: QuantizedModel, plan: DeploymentPlan, emit: Emit) -> str:
+    compiled = compile_tflite(model.tflite, model.name, plan.build)
+    if emit is Emit.IR:
         return format_graph(compiled.source_graph) + "\n" + format_graph(compiled.graph)
-    if emit == "plan":
+    if emit is Emit.PLAN:
         return format_plan(compiled)
-    return compiled.library.files[f"{subject.name}.c"]
+    return compiled.library.files[f"{model.name}.c"]

@@ -1,4 +1,4 @@
-"""What the user sees while the road is walked: one aligned line a step, a bar where a step is long."""
+"""What the user sees of a command's work: one aligned line a step, a bar where a step is long."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from ..report.schema import Report
 from ..verify.host_c import HostLibrary
 from .building import FIRMWARE_FOLDER, REAL_ADDRESS_BOARDS
 from .console import Reporter
-from .quantized_model import Plan
+from .quantized_model import DeploymentPlan
 
 _MOST_BYTES = 1 << 30
 _WEIGHTS_HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)_weights\.h")
@@ -49,7 +49,7 @@ class Contents:
     folder: Path
     tflite: bytes
     compiled: Compiled
-    plan: Plan
+    plan: DeploymentPlan
     report: Report
     survey: Survey
 
@@ -91,7 +91,7 @@ def read_contents(folder: Path) -> Contents:
         raise BadData(f"{report_name} is damaged: {error}") from error
     if report.target.optimize not in LEVELS:
         raise BadData(f"{report_name} is damaged: it names no way to optimize")
-    plan = Plan(target, emulate=True, optimize=report.target.optimize)
+    plan = DeploymentPlan(target, emulate=True, optimize=report.target.optimize)
     compiled = compile_tflite(tflite, _library_name(folder, manifest), plan.build)
     library = _own_library(folder, compiled.library, found)
     return Contents(folder, tflite, replace(compiled, library=library), plan, report, found)
@@ -139,14 +139,14 @@ def require_firmware(found: Contents) -> None:
 def _manifest(folder: Path) -> Manifest:
     name = shown(folder)
     if not folder.is_dir():
-        raise BadData(f"{name} is no output folder of ours: it {'is no folder' if folder.exists() else 'does not exist'}")
+        raise BadData(f"{name} is not an output folder of ours: it {'is not a folder' if folder.exists() else 'does not exist'}")
     manifest = find_manifest(folder)
     if manifest is None:
         has_report = (folder / "report.json").is_file()
         former = f"; an older flynet-tiny may have made it: {_ANOTHER}" if has_report else ""
-        raise BadData(f"{name} is no output folder of ours: it has no {MANIFEST}{former}")
+        raise BadData(f"{name} is not an output folder of ours: it has no {MANIFEST}{former}")
     if manifest.kind is not Kind.NETWORK:
-        raise BadData(f"{name} is no output folder of a network: it holds another result ({manifest.kind.value})")
+        raise BadData(f"{name} is not an output folder of a network: it holds another result ({manifest.kind.value})")
     if manifest.version != __version__:
         raise BadData(
             f"{name} was made by flynet-tiny {manifest.version}, this is {__version__}, which makes other C of the same model; "
@@ -178,7 +178,7 @@ def _own_library(folder: Path, made: CLibrary, found: Survey) -> CLibrary:
         try:
             files[name] = _read(folder, name).decode()
         except UnicodeDecodeError as error:
-            raise BadData(f"{shown(folder)}/{name} is no text any more; {_ANOTHER}") from error
+            raise BadData(f"{shown(folder)}/{name} is not text any more; {_ANOTHER}") from error
         if without_stack_bytes(files[name]) != text and name not in found.changed:
             raise BadData(
                 f"{shown(folder)} was made by another build of flynet-tiny {__version__} or of another model: nobody changed "

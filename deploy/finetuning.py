@@ -1,4 +1,4 @@
-"""Quantization-aware fine-tuning on the road: labelled training images in, another network and its comparison out."""
+"""Quantization-aware fine-tuning before the export: labelled training images in, another network and its comparison out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData
-from ..flynet.data import ImageSet
+from ..flynet.data.images import ImageSet
 from ..report.schema import FineTuning, FineTuningEpoch
 from ..verify.litert_judge import LiteRtOrTwin
 from .console import Reporter
@@ -20,7 +20,7 @@ from .network import Floats, PreparedNetwork, quantize_images
 if TYPE_CHECKING:
     from ..export.finetune import FineTuningProgress
     from ..export.tflite_export import CalibratedNetwork, ExportResult
-    from ..flynet.classification import LabelledImages
+    from ..flynet.training.classification import LabelledImages
 
 Int8 = npt.NDArray[np.int8]
 Labels = npt.NDArray[np.int64]
@@ -30,15 +30,20 @@ _NAME = "flynet"
 
 @dataclass(frozen=True, eq=False)
 class FineTuned:
-    """The int8 model after the fine-tuning, and the float one that it was rounded from; `facts` lack `float_before`."""
+    """The int8 model after the fine-tuning, and the float one that it was rounded from."""
 
     result: ExportResult
     onnx: bytes
     facts: FineTuning
 
 
-def fine_tune_network(network: PreparedNetwork, calibrated: CalibratedNetwork, reporter: Reporter) -> FineTuned:
-    """Fine-tune on the training images, and compare on the held-out ones: int8 before, simulated, int8 after."""
+def fine_tune_network(
+    network: PreparedNetwork, calibrated: CalibratedNetwork, float_before: float | None, reporter: Reporter
+) -> FineTuned:
+    """Fine-tune on the training images, and compare on the held-out ones: int8 before, simulated, int8 after.
+
+    float_before  the share of held-out images that the float network classifies right
+    """
     training = network.training
     if training is None or training.labels is None:
         raise BadData("--qat-epochs needs labelled images; put the calibration's in one folder for each class")
@@ -69,16 +74,16 @@ def fine_tune_network(network: PreparedNetwork, calibrated: CalibratedNetwork, r
         simulated = simulated_outputs(tuned, held_out.images)
         apart = np.abs(after.astype(np.int64) - simulated)
         facts = FineTuning(
-            recipe.epochs,
-            count,
-            recipe.distillation,
-            tuple(curve),
-            None,
-            share_right(before, held_out.labels),
-            share_right(simulated, held_out.labels),
-            float(np.mean(after.argmax(1) == simulated.argmax(1))),
-            float(np.mean(apart > 0)),
-            int(apart.max()),
+            epochs=recipe.epochs,
+            images=count,
+            distillation=recipe.distillation,
+            curve=tuple(curve),
+            float_before=float_before,
+            int8_before=share_right(before, held_out.labels),
+            simulated=share_right(simulated, held_out.labels),
+            argmax_agreement=float(np.mean(after.argmax(1) == simulated.argmax(1))),
+            differing_share=float(np.mean(apart > 0)),
+            max_lsb=int(apart.max()),
         )
         step.say(
             f"int8 {facts.int8_before:.2%} -> {share_right(after, held_out.labels):.2%} of {len(after)} held-out images, "

@@ -26,7 +26,7 @@ def library_name(text: str) -> str:
 
 
 def given_library_name(name: str) -> str:
-    """The name that a user gave, in lower case; `UsageError` where it is no identifier or taken."""
+    """The name that a user gave, in lower case; `UsageError` where it is not an identifier or taken."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or len(name) > NAME_CHARACTERS:
         raise UsageError(f"--name {name!r} must be a C identifier of at most {NAME_CHARACTERS} characters")
     cleaned = _cleaned(name)

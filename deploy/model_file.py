@@ -21,7 +21,7 @@ def open_tflite(path: Path, name: str) -> tuple[bytes, Graph]:
 
 
 def read_model_file(path: Path) -> bytes:
-    """The bytes of a file that should be a model; `BadModel` for a folder, for what is no file, and for what no chip holds."""
+    """The bytes of a file that should be a model; `BadModel` for a folder, for what is not a file, and for what no chip holds."""
     if path.is_dir():
         raise BadModel(f"{path} is a folder, not a .tflite file{_advice(path)}")
     try:

@@ -1,4 +1,4 @@
-"""The first half of the road: a FlyNet, trained or seeded, to a float ONNX model, an int8 `.tflite` and images to try it on.
+"""A network, trained or seeded, as a float ONNX model, and the images to calibrate it with and to try it on.
 
 torch is imported inside the functions, so that this file can be imported without it.
 """
@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from ..codegen.ir import Tensor
 from ..errors import BadData, UsageError
-from ..flynet.config import FlyNetConfig
-from ..flynet.data import PHOTO_COUNT, ImageSet, digits, folder, source
-from ..flynet.detector_config import DetectorConfig
-from ..flynet.networks import NetworkConfig
-from ..flynet.presets import preset
-from ..flynet.stream import FolderStream
+from ..flynet.data.image_folder import FolderStream
+from ..flynet.data.images import PHOTO_COUNT, ImageSet, digits, folder, source
+from ..flynet.detection.detector_config import DetectorConfig
+from ..flynet.networks.flynet_config import FlyNetConfig
+from ..flynet.networks.network_config import NetworkConfig
+from ..flynet.networks.presets import preset
 from ..quoting import ForeignText
 from ..verify.pictures import drawn_pictures
 from .console import Reporter
@@ -29,14 +29,14 @@ from .console import Reporter
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..flynet.classification import LabelledImages
+    from ..flynet.training.classification import LabelledImages
 
 Floats = npt.NDArray[np.float32]
 Int8 = npt.NDArray[np.int8]
 
 DIGITS_CALIBRATION_IMAGES = 1347  # the whole training split: 16 / 50 / 1,347 images gave 18 / 23 / 28 dB of SQNR at the logits
 CALIBRATION_BATCH = 16
-
+REAL_INPUTS = 16  # of a deployment's test inputs
 
 _SHAPES = ("width", "heads")  # what a preset's name says; the other options fit a preset to a task
 _OPTIONS = (*_SHAPES, "resolution", "classes", "channels")
@@ -128,14 +128,14 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         request.config()  # bad options are refused before torch is loaded
     request.require_trainable()
     with reporter.step("network") as step:
-        from ..flynet.model import count
+        from ..flynet.counts import count
 
         model, config, dataset, class_names = _model(request)
         if isinstance(config, DetectorConfig) and not request.backbone:
             raise UsageError(f"{config.name} upsamples in its pyramid, for which there is no kernel; add --backbone")
         name = config.name
         if request.backbone:
-            from ..flynet.backbone import backbone_of
+            from ..flynet.detection.backbone import backbone_of
 
             counts = count(config, backbone_of)
             model, name = backbone_of(model), f"{name}-backbone"
@@ -144,7 +144,7 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         training = training_images(request, config, class_names)
         calibration = _calibration(request, config)
         if request.checkpoint is None:
-            from ..flynet.bn_statistics import estimate_bn_statistics
+            from ..flynet.networks.bn_statistics import estimate_bn_statistics
 
             estimate_bn_statistics(model, calibration.batches(CALIBRATION_BATCH))
         made = "maps at strides 4 to 32" if request.backbone else f"{config.classes} classes"
@@ -158,25 +158,25 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         step.say(f"model.onnx, {len(onnx):,} bytes, float")
     held_out = _held_out(request, config, dataset, class_names) if request.checkpoint and not request.backbone else None
     return PreparedNetwork(
-        name,
-        onnx,
-        request.checkpoint is not None,
-        counts.params,
-        calibration,
-        held_out,
-        request.backbone,
-        request.qat_epochs,
-        training,
-        request.distillation,
-        request.seed,
-        class_names,
+        name=name,
+        onnx=onnx,
+        trained=request.checkpoint is not None,
+        params=counts.params,
+        calibration=calibration,
+        held_out=held_out,
+        is_backbone=request.backbone,
+        qat_epochs=request.qat_epochs,
+        training=training,
+        distillation=request.distillation,
+        seed=request.seed,
+        class_names=class_names,
     )
 
 
 def _model(request: NetworkRequest) -> tuple[nn.Module, NetworkConfig, str, tuple[str, ...]]:
     """The network, its configuration, and the data and the classes that it was trained on."""
     from ..flynet.checkpoint import load_checkpoint
-    from ..flynet.networks import build_network
+    from ..flynet.register import build_network
 
     if request.checkpoint is not None:
         model, metadata = load_checkpoint(request.checkpoint)

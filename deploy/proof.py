@@ -24,6 +24,7 @@ from ..verify.onnx_twin import OnnxTwin
 from ..verify.qemu import EmulatedRun, run_emulated
 
 Int8 = npt.NDArray[np.int8]
+Values = npt.NDArray[np.integer]
 Progress = Callable[[int, int], None]
 
 # what onnxruntime raises on a stranger's model, and numpy on its outputs
@@ -35,10 +36,10 @@ EMULATED_JUDGE = "emulated board"
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class Proof:
     """All comparisons, each against the golden model in onnxruntime, and the emulated run when there was one.
 
-    notes  what the reader of the verdict must know of a judge, each a sentence
+    notes  what the reader of the report must know of a judge, each a sentence
     """
 
     pairs: tuple[Verification, ...]
@@ -48,7 +49,7 @@ class Judgement:
 
     @property
     def summary(self) -> str:
-        """The verdict in one line; it names the judges that judged nothing."""
+        """The outcome in one line; it names the judges that judged nothing."""
         silent = [pair.pair.split(" = ")[-1] for pair in self.pairs if not pair.inputs]
         return "every tensor of every runtime is equal" + (f", but {', '.join(silent)} judged no input" if silent else "")
 
@@ -67,15 +68,15 @@ class Judgement:
 class _Replayed:
     """A judge whose runs were made before: gives them out in the same order."""
 
-    def __init__(self, name: str, runs: Iterable[Mapping[str, Int8]]):
+    def __init__(self, name: str, runs: Iterable[Mapping[str, Values]]):
         self.name = name
         self._runs = iter(runs)
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Int8]:
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Values]:
         return next(self._runs)
 
 
-def _shaped(graph: Graph, results: Iterable[SetResult]) -> Iterator[Mapping[str, Int8]]:
+def _shaped(graph: Graph, results: Iterable[SetResult]) -> Iterator[Mapping[str, Values]]:
     """The C's flat tensors in the shapes that the graph gives them; tensors that only passes know are left out."""
     known = graph.tensors
     for result in results:
@@ -110,20 +111,26 @@ def test_inputs(compiled: Compiled, real: Int8, count: int, seed: int) -> tuple[
     return (*named, *extreme_inputs(graph, seed=seed))
 
 
-def judge(
-    compiled: Compiled,
-    tflite: bytes,
-    host: HostLibrary,
-    firmware: BuiltFirmware | None,
-    inputs: Sequence[NamedInputs],
-    progress: Progress,
-    golden_model: bytes | None = None,
-) -> Judgement:
+@dataclass(frozen=True, eq=False)
+class Runtimes:
+    """What is compared: a model as compiled, as LiteRT gets it, as C on the host and, if it is to be emulated, as firmware.
+
+    golden_model  the golden ONNX twin, where one exists already
+    """
+
+    compiled: Compiled
+    tflite: bytes
+    host: HostLibrary
+    firmware: BuiltFirmware | None
+    golden_model: bytes | None = None
+
+
+def prove(runtimes: Runtimes, inputs: Sequence[NamedInputs], progress: Progress) -> Proof:
     """Compare every tensor that each runtime materialises, for every input; raises `NumbersDiffer` at the first difference.
 
     progress  called with (steps done, steps in all): one step an input on the emulated board, one an input in the other judges
-    golden_model  the golden ONNX twin, where one exists already
     """
+    compiled, host, firmware = runtimes.compiled, runtimes.host, runtimes.firmware
     values = [named.values for named in inputs]
     steps = len(inputs) * (2 if firmware is not None else 1)
     emulated = None
@@ -140,12 +147,12 @@ def judge(
         done += 1
         progress(done, steps)
 
-    golden = _KeepsOutputs(graph, golden_model)
-    with LiteRtJudge(graph, tflite, exact=lambda _: golden.latest) as litert:
+    golden = _KeepsOutputs(graph, runtimes.golden_model)
+    with LiteRtJudge(graph, runtimes.tflite, exact=lambda _: golden.latest) as litert:
         results = compare_judges(graph, golden, [litert, *recorded], inputs, on_input)
         notes = (litert.note,) if litert.note else ()
     require_equal(results)
-    return Judgement(tuple(_verification(result) for result in results), tuple(golden.outputs), emulated, notes)
+    return Proof(tuple(_verification(result) for result in results), tuple(golden.outputs), emulated, notes)
 
 
 def _verification(result: PairResult) -> Verification:

@@ -1,4 +1,4 @@
-"""What travels the road: an int8 model with the images to try it on, wherever it came from."""
+"""A quantized model, wherever it came from, with the images to try it on; and the plan of its deployment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LabelledInputs:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class QuantizedModel:
     """A quantized model to be compiled, proven and reported.
 
     name         C identifier of the library;  title  what the report calls the network
@@ -48,8 +48,8 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How far to walk: the chip, whether to run the emulated board, and how much flash speed may cost."""
+class DeploymentPlan:
+    """The chip, whether to run the emulated board, the seed of the test inputs, and how much flash speed may cost."""
 
     target: Target
     emulate: bool

@@ -1,23 +1,21 @@
-"""From a float network to the subject of the second half of the road: int8 model, noise, inputs, float accuracy."""
+"""From a float network to a quantized model: the int8 `.tflite`, its noise, inputs and float accuracy."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..codegen.ir import Tensor
 from ..codegen.tflite_reader import read_tflite
-from ..flynet.data import ImageSet
+from ..flynet.data.images import ImageSet
 from ..report.schema import LayerSqnr
 from ..verify.litert_judge import LiteRtOrTwin, may_abort
 from .console import Reporter
 from .finetuning import fine_tune_network, share_right
 from .library_name import library_name
-from .network import CALIBRATION_BATCH, Floats, PreparedNetwork, quantize_images
-from .pipeline import REAL_INPUTS
-from .quantized_model import LabelledInputs, Subject
+from .network import CALIBRATION_BATCH, REAL_INPUTS, Floats, PreparedNetwork, quantize_images
+from .quantized_model import LabelledInputs, QuantizedModel
 
 if TYPE_CHECKING:
     from ..export.float_graph import Array
@@ -28,7 +26,7 @@ SQNR_IMAGES = 8
 _GRAPH_NAME = "network"  # of the graph in the making; the C library has a name of its own
 
 
-def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
+def quantize_network(network: PreparedNetwork, reporter: Reporter) -> QuantizedModel:
     """The int8 model of a float network, with its noise, inputs and float accuracy."""
     from ..export.tflite_export import calibrate_network, write_network
 
@@ -39,29 +37,26 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> Subject:
         )
         result = write_network(calibrated, _GRAPH_NAME)
         step.say(f"model.tflite, {len(result.tflite):,} bytes, int8, calibrated on {count} images")
-    tuned = fine_tune_network(network, calibrated, reporter) if network.qat_epochs else None
-    if tuned is not None:
-        result = tuned.result
+    fine_tuning, onnx = None, network.onnx
+    if network.qat_epochs:
+        tuned = fine_tune_network(network, calibrated, _float_accuracy(network.onnx, network.held_out), reporter)
+        result, onnx, fine_tuning = tuned.result, tuned.onnx, tuned.facts
     graph = read_tflite(result.tflite, _GRAPH_NAME)
     tensor = graph.tensor(graph.inputs[0])
     sqnr = _noise(network, result, reporter)
-    fine_tuning, onnx = None, network.onnx
-    if tuned is not None:
-        fine_tuning = replace(tuned.facts, float_before=_float_accuracy(network.onnx, network.held_out))
-        onnx = tuned.onnx
-    return Subject(
-        library_name(network.name),
-        network.name,
-        result.tflite,
-        quantize_images((network.held_out or network.calibration).images[:REAL_INPUTS], tensor),
-        network.trained,
-        network.params,
-        onnx,
-        _labelled(network.held_out, onnx, tensor),
-        sqnr,
-        _why_no_accuracy(network),
-        fine_tuning,
-        () if network.is_backbone else network.class_names,
+    return QuantizedModel(
+        name=library_name(network.name),
+        title=network.name,
+        tflite=result.tflite,
+        real_inputs=quantize_images((network.held_out or network.calibration).images[:REAL_INPUTS], tensor),
+        trained=network.trained,
+        params=network.params,
+        onnx=onnx,
+        labelled=_labelled(network.held_out, onnx, tensor),
+        sqnr=sqnr,
+        accuracy_not_done=_why_no_accuracy(network),
+        fine_tuning=fine_tuning,
+        class_names=() if network.is_backbone else network.class_names,
     )
 
 

@@ -1,33 +1,23 @@
-"""Coming back to an output folder: prove again what it holds, on fresh inputs, or run its firmware on one input."""
+"""`flynet-tiny verify`: prove again what an output folder holds, on fresh inputs."""
 
 from __future__ import annotations
 
-import io
-import math
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from ..codegen.ir import Graph, Tensor
-from ..errors import BadData, EmulationFailed, FlynetError, NumbersDiffer, UsageError
+from ..codegen.ir import Graph
+from ..errors import BadData, EmulationFailed, FlynetError, NumbersDiffer
 from ..firmware.project import BuiltFirmware
 from ..firmware.toolchain import Tool, require_tools
-from ..flynet.data import centre_crop, normalise
-from ..flynet.picture_file import read_image
-from ..flynet.pixels import Pixels
 from ..folders.ownership import shown
-from ..folders.regular_file import read_regular
-from ..quoting import ForeignText, visible
+from ..quoting import visible
 from ..verify.onnx_twin import OnnxTwin
-from ..verify.qemu import run_emulated, run_self_test
+from ..verify.qemu import run_self_test
 from .console import Reporter
-from .contents import Contents, built_firmware, host_library, other_firmware, read_contents, require_firmware
-from .network import inputs_for_any_model, quantize_images
-from .proof import CANNOT_RUN, Judgement, first_line, judge, test_inputs
-
-Int8 = npt.NDArray[np.int8]
-_MOST_HEADER_BYTES = 1 << 16  # of a .npy, before its numbers
+from .contents import Contents, built_firmware, host_library, other_firmware, read_contents
+from .network import inputs_for_any_model
+from .proof import CANNOT_RUN, Proof, Runtimes, first_line, prove, test_inputs
 
 
 def verify_folder(folder: Path, count: int, seed: int, *, emulate: bool) -> str:
@@ -42,53 +32,17 @@ def verify_folder(folder: Path, count: int, seed: int, *, emulate: bool) -> str:
     reporter = Reporter()
     found.say_changed(reporter)
     try:
-        judgement = _prove(found, count, seed, built_firmware(found) if emulate else None, reporter)
+        proof = _prove(found, count, seed, built_firmware(found) if emulate else None, reporter)
     except (NumbersDiffer, EmulationFailed) as error:
         raise _naming_changes(error, found) from error
     if found.changed:
         raise BadData(
             f"{shown(found.folder)} is not as it was written: changed {_list(found.changed)}; every tensor is equal all the same"
         )
-    return "\n".join(judgement.lines) + "\n"
+    return "\n".join(proof.lines) + "\n"
 
 
-def emulate_folder(folder: Path, picture: Path | None, top: int, pixels: Pixels | None = None) -> str:
-    """`flynet-tiny emulate`: the folder's firmware on one input; outputs, instructions and stack.
-
-    pixels  what a foreign model wants of a picture; without it the picture is normalised as in training
-    """
-    drawn = picture is not None and picture.suffix != ".npy"
-    if pixels is not None and not drawn:
-        raise UsageError("--pixels, --mean and --std say how a picture is normalised; give one with --input")
-    found = read_contents(folder)
-    require_tools(Tool.EMULATOR)
-    require_firmware(found)
-    reporter = Reporter()
-    found.say_changed(reporter)
-    library, graph = found.compiled.library, found.compiled.source_graph
-    values = {name: _input(graph.tensor(name), picture, pixels) for name in graph.inputs}
-    if drawn and pixels is None and found.report.model.trained is None:
-        reporter.line("picture", "normalised as in our training; say with --pixels what this model was trained on, else it errs")
-    with reporter.step("emulate") as step:
-        run = run_emulated(built_firmware(found), library, [values], trace=False)
-        step.say(f"{run.total_instructions:,} instructions on {found.target.machine}, stack {run.stack_bytes:,} B")
-    class_names = found.report.model.class_names
-    lines = []
-    for name, end in zip(graph.outputs, graph.file_outputs, strict=True):
-        tensor = graph.tensor(name)
-        before = f", before {' and '.join(end.left_to_caller)}" if end.left_to_caller else ""
-        stored = run.sets[0].outputs[name].reshape(-1).astype(np.int64)
-        order = np.argsort(-stored, kind="stable")[:top]
-        lines.append(f"{end.name or name}: the {len(order)} largest of {stored.size}{before}")
-        classes = class_names if len(class_names) == stored.size else ()
-        for i in order:
-            real = (stored[i] - tensor.zero_point) * tensor.scale
-            known = f"  {ForeignText(str(classes[i]))}" if classes else ""
-            lines.append(f"  {i:>6}  {real:>12.5f}  (int8 {stored[i]}){known}")
-    return "\n".join(lines) + "\n"
-
-
-def _prove(found: Contents, count: int, seed: int, firmware: BuiltFirmware | None, reporter: Reporter) -> Judgement:
+def _prove(found: Contents, count: int, seed: int, firmware: BuiltFirmware | None, reporter: Reporter) -> Proof:
     """Every judge on fresh inputs, then the self-test of every ELF."""
     compiled = found.compiled
     graph = compiled.source_graph
@@ -96,8 +50,8 @@ def _prove(found: Contents, count: int, seed: int, firmware: BuiltFirmware | Non
     real = inputs_for_any_model(graph.tensor(graph.inputs[0]), count, seed)
     with host_library(found) as host, reporter.step("verify") as step:
         inputs = test_inputs(compiled, real, count, seed)
-        judgement = judge(compiled, found.tflite, host, firmware, inputs, step.progress, golden)
-        step.say(judgement.summary)
+        proof = prove(Runtimes(compiled, found.tflite, host, firmware, golden), inputs, step.progress)
+        step.say(proof.summary)
     if firmware is not None:
         with reporter.step("self-test") as step:
             elfs = (firmware, *other_firmware(found))
@@ -106,7 +60,7 @@ def _prove(found: Contents, count: int, seed: int, firmware: BuiltFirmware | Non
             step.say(f"passes in {_list(tuple(str(each.elf.relative_to(found.folder)) for each in elfs))}")
     elif not found.report.fits:
         reporter.line("", f"no firmware: the network does not fit {found.target.name}")
-    return judgement
+    return proof
 
 
 def _require_self_test(found: Contents, firmware: BuiltFirmware) -> None:
@@ -140,37 +94,3 @@ def _naming_changes(error: FlynetError, found: Contents) -> FlynetError:
 def _list(paths: tuple[str, ...], most: int = 5) -> str:
     more = f" and {len(paths) - most} more" if len(paths) > most else ""
     return ", ".join(shown(path) for path in paths[:most]) + more
-
-
-def _input(tensor: Tensor, picture: Path | None, how: Pixels | None) -> Int8:
-    """One int8 input from a picture, from an int8 .npy, or noise; `how` a picture is normalised."""
-    if picture is None:
-        noise: Int8 = np.random.default_rng(0).integers(-128, 128, tensor.shape, np.int8)
-        return noise
-    if picture.suffix == ".npy":
-        return _array(picture, tensor)
-    if len(tensor.shape) != 4 or tensor.shape[1] != tensor.shape[2] or tensor.shape[3] not in (1, 3):
-        raise BadData(f"the network takes {list(tensor.shape)}, which is no square picture; give an int8 .npy")
-    pixels = centre_crop(read_image(picture), tensor.shape[1])
-    return quantize_images(normalise(pixels[None], tensor.shape[3], how), tensor)
-
-
-def _array(file: Path, tensor: Tensor) -> Int8:
-    """The int8 array in a .npy; its header is looked at before numpy believes in its size."""
-    try:
-        content = io.BytesIO(read_regular(file, _MOST_HEADER_BYTES + tensor.num_elements))
-        version = np.lib.format.read_magic(content)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(content)
-        if dtype != np.int8 or math.prod(shape) != tensor.num_elements:
-            raise BadData(
-                f"{file} holds {dtype}{list(shape)}, the network takes int8{list(tensor.shape)}: "
-                f"round(real / {tensor.scale:g}) {tensor.zero_point:+}, clamped to -128..127"
-            )
-        content.seek(0)
-        array = np.lib.format.read_array(content, allow_pickle=False)
-    except OSError as error:
-        raise BadData(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
-        raise BadData(f"{file} is no .npy of an int8 array: {first_line(error)}") from error
-    return np.ascontiguousarray(array.reshape(tensor.shape))

@@ -147,6 +147,8 @@ def _scale_floor(op: FloatOp, inputs: list[Affine]) -> float:
         return scales[0] * scales[1] / 2**13
     if op.kind is Kind.HARD_SWISH:  # input / (128 * output) must be below 1
         return scales[0] / 128
+    if op.kind is Kind.LEAKY_RELU:
+        return max(1.0, abs(float(op.options["alpha"]))) * scales[0] / 2**16
     if op.kind in (Kind.MEAN, Kind.RELU, Kind.RELU6, Kind.QUANTIZE):
         return scales[0] / 2**16
     return 0.0

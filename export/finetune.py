@@ -61,7 +61,7 @@ def fine_tune(
 
     Adam, whose rate falls along a cosine from epoch to epoch.
 
-    Raises BadData when the loss is no number, or the weights left what the scales can bear.
+    Raises BadData when the loss is not a number, or the weights left what the scales can bear.
     """
     with_weights_of(network.onnx, network.graph)  # refuse what cannot be put back before the work, not after it
     student = SimulatedNetwork(network.graph, network.affine, recipe.in_int8)

@@ -140,6 +140,8 @@ ARITHMETIC: Mapping[Kind, FloatOperator] = {
     Kind.HARD_SWISH: _unary(F.hardswish),
     Kind.RELU: _unary(torch.relu),
     Kind.RELU6: _unary(F.relu6),
+    Kind.LEAKY_RELU: lambda op, inputs, shape: F.leaky_relu(inputs[0], float(op.options["alpha"])),
+    Kind.TANH: _unary(torch.tanh),
     Kind.QUANTIZE: _unary(lambda value: value),
 }
 """Operators that int8 rounds in."""

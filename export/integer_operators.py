@@ -1,7 +1,7 @@
 """What each operator of a lowered network makes of int8 values: LiteRT's integer arithmetic on a batch, in NumPy.
 
 Values are centred, stored - zero point, as int64; results are stored int8 values, as int64. Every factor, rounding and table
-comes from `codegen/fixed_point.py`, which the generated C takes them from as well.
+comes from `codegen/fixed_point.py` and `activations.py`, which the generated C takes them from as well.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from ..codegen.activations import ACTIVATIONS, activation_bounds, activation_table
 from ..codegen.fixed_point import (
     SOFTMAX_SUM_SHIFT,
     AddMultipliers,
     Int8,
     Int64,
     Multiplier,
-    activation_bounds,
-    activation_table,
     add_multipliers,
     convolution_multiplier,
     mean_multiplier,
@@ -38,7 +37,7 @@ Integer = Callable[[FloatOp, Sequence[Int64], Sequence[Affine], Affine], Int64]
 
 
 def int8_result(op: FloatOp, inputs: Sequence[Int64], sources: Sequence[Affine], result: Affine) -> Int64:
-    """The stored output [N, ...] of an operator without weights that is no pooling and moves not only values.
+    """The stored output [N, ...] of an operator without weights that is not a pooling and moves not only values.
 
     inputs   centred [N, ...];  sources, result   their quantizations and the output's
     """
@@ -78,12 +77,13 @@ def _scaled(value: Int64, factor: Multiplier, result: Affine) -> Int64:
 
 
 @lru_cache(maxsize=1024)
-def _table(kind: Kind, source: Affine, result: Affine) -> Int8:
-    return activation_table(kind, source, result)
+def _table(kind: Kind, source: Affine, result: Affine, parameters: tuple[float, ...]) -> Int8:
+    return activation_table(kind, source, result, parameters)
 
 
 def _by_table(op: FloatOp, inputs: Sequence[Int64], sources: Sequence[Affine], result: Affine) -> Int64:
-    return _table(op.kind, sources[0], result)[inputs[0] + (sources[0].zero_point + 128)].astype(np.int64)
+    table = _table(op.kind, sources[0], result, ACTIVATIONS[op.kind.value].values(op.options))
+    return table[inputs[0] + (sources[0].zero_point + 128)].astype(np.int64)
 
 
 def _rescaled_pair(inputs: Sequence[Int64], sources: Sequence[Affine], factors: AddMultipliers) -> tuple[Int64, Int64]:
@@ -133,5 +133,5 @@ INTEGER_OPERATORS: Mapping[Kind, Integer] = {
     Kind.SQUARED_DIFFERENCE: _squared_difference,
     Kind.MEAN: _mean,
     Kind.SOFTMAX: _softmax,
-    **dict.fromkeys((Kind.LOGISTIC, Kind.HARD_SWISH, Kind.RELU, Kind.RELU6, Kind.QUANTIZE), _by_table),
+    **{kind: _by_table for kind in Kind if kind.value in ACTIVATIONS},
 }

@@ -17,7 +17,7 @@ Each ONNX value keeps its meaning; only where its elements lie in memory changes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,6 @@ _ADVICE = {
     "Resize": "upsampling has no kernel",
     "Gelu": "use Hardswish",
     "Erf": "GELU has no kernel: use Hardswish",
-    "Tanh": "use Hardswish or Sigmoid",
-    "LeakyRelu": "use Relu or Hardswish",
     "PRelu": "use Relu or Hardswish",
     "Elu": "use Relu or Hardswish",
     "LayerNormalization": "use BatchNorm",
@@ -85,11 +83,16 @@ def lower(graph: OnnxGraph) -> FloatGraph:
 
 
 def _unary(kind: Kind) -> Callable[[Builder, Node], None]:
-    def handler(b: Builder, node: Node) -> None:
-        placed = b.placed(node.inputs[0])
-        b.emit(kind, node, [placed.tensor], node.output, b.tensor_shape(placed.tensor), placed.layout)
+    return lambda b, node: _elementwise(b, node, kind)
 
-    return handler
+
+def _leaky_relu(b: Builder, node: Node) -> None:
+    _elementwise(b, node, Kind.LEAKY_RELU, {"alpha": float(node.attrs.get("alpha", 0.01))})
+
+
+def _elementwise(b: Builder, node: Node, kind: Kind, options: Mapping[str, float] | None = None) -> None:
+    placed = b.placed(node.inputs[0])
+    b.emit(kind, node, [placed.tensor], node.output, b.tensor_shape(placed.tensor), placed.layout, options=options or {})
 
 
 def _clip(b: Builder, node: Node) -> None:
@@ -375,6 +378,8 @@ _HANDLERS: dict[str, Callable[[Builder, Node], None]] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Relu": _unary(Kind.RELU),
+    "LeakyRelu": _leaky_relu,
+    "Tanh": _unary(Kind.TANH),
     "Clip": _clip,
     "Min": _clip,
     "HardSwish": _unary(Kind.HARD_SWISH),

@@ -39,7 +39,7 @@ def measure_sqnr(result: ExportResult, batches: Iterable[Array], run_int8: RunIn
         stored = run_int8(result.quantize_input(image), indices)
         for position, (origin, int8) in enumerate(zip(result.origins, stored, strict=True)):
             real = origin.tensor.stored(floats[origin.value]).astype(np.float64)
-            if origin.is_selected_from:  # what lies below every maximum is no signal
+            if origin.is_selected_from:  # what lies below every maximum is not signal
                 real = real.clip(*origin.affine.bounds)
             signal[position] += np.square(real).sum()
             noise[position] += np.square(origin.dequantize(int8) - real).sum()

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
+from ..codegen.activations import ACTIVATIONS
+
 BUFFER_ALIGNMENT = 16  # the schema's force_align of Buffer.data
 
 OPTIONS_TABLES: Mapping[str, str] = {
@@ -36,8 +38,6 @@ OPTIONS_TABLES: Mapping[str, str] = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "SOFTMAX": "SoftmaxOptions",
-    "HARD_SWISH": "HardSwishOptions",
-    "QUANTIZE": "QuantizeOptions",
     "DEQUANTIZE": "DequantizeOptions",
     "CONCATENATION": "ConcatenationOptions",
     "GATHER": "GatherOptions",
@@ -60,6 +60,7 @@ OPTIONS_TABLES: Mapping[str, str] = {
     "LOG_SOFTMAX": "LogSoftmaxOptions",
     "SPACE_TO_BATCH_ND": "SpaceToBatchNDOptions",
     "BATCH_TO_SPACE_ND": "BatchToSpaceNDOptions",
+    **{name: activation.options_table for name, activation in ACTIVATIONS.items() if activation.options_table},
 }
 """The options table of each operator; operators that are not listed (LOGISTIC, RELU, RELU6, ...) have none."""
 
@@ -67,9 +68,7 @@ _OP_VERSIONS: Mapping[str, int] = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 4,
-    "HARD_SWISH": 1,
     "RESHAPE": 1,
-    "QUANTIZE": 1,
     "EXPAND_DIMS": 1,
     "SQUEEZE": 1,
     "SHAPE": 1,
@@ -77,6 +76,7 @@ _OP_VERSIONS: Mapping[str, int] = {
     "FILL": 1,
     "RANGE": 1,
     "REDUCE_PROD": 1,
+    **{name: activation.version for name, activation in ACTIVATIONS.items()},
 }
 _INT8_VERSION = 2  # the version in which every other operator learnt int8
 
@@ -185,7 +185,7 @@ def _options(op: OpSpec) -> Any:
             raise ValueError(f"{table_name} has no field {name!r}")
         if isinstance(value, str):
             if name not in _ENUMS or value not in vars(_ENUMS[name]):
-                raise ValueError(f"{value!r} is no value of {name}")
+                raise ValueError(f"{value!r} is not a value of {name}")
             value = vars(_ENUMS[name])[value]
         setattr(table, name, np.array(value, np.int32) if name in ("newShape", "squeezeDims") else value)
     return table

@@ -90,11 +90,11 @@ def _functions(path: Path) -> list[tuple[int, int, str]]:
 def require_whole_elf(content: bytes, name: str) -> None:
     """Raise `BadData` unless the bytes are a 32-bit ELF for Arm whose segments and section headers all lie in it."""
     if content[:7] != b"\x7fELF\x01\x01\x01" or len(content) < _ELF_HEADER.size:
-        raise BadData(f"{name} is no ELF of a 32-bit Arm; build it again with make")
+        raise BadData(f"{name} is not an ELF of a 32-bit Arm; build it again with make")
     machine, segments_at, sections_at, segment_size, num_segments, section_size, num_sections = _ELF_HEADER.unpack_from(content)
     ends = [segments_at + segment_size * num_segments, sections_at + section_size * num_sections]
     if machine != _ARM or segment_size != _SEGMENT.size:
-        raise BadData(f"{name} is no ELF of a 32-bit Arm; build it again with make")
+        raise BadData(f"{name} is not an ELF of a 32-bit Arm; build it again with make")
     if max(ends) <= len(content):
         ends += [sum(_SEGMENT.unpack_from(content, segments_at + i * segment_size)) for i in range(num_segments)]
     if max(ends) > len(content):

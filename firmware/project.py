@@ -39,6 +39,8 @@ _COMMON = (
     "stack.c", "stack.h", "startup.c", "main.c.j2", "memory_map.h.j2", "Makefile.j2",
 )  # fmt: skip
 
+Values = npt.NDArray[np.integer]
+
 
 @dataclass(frozen=True)
 class BuiltFirmware:
@@ -73,24 +75,24 @@ class FittedFirmware:
         return self.firmware.placement
 
 
-def self_test_inputs(library: CLibrary, seed: int = SELF_TEST_SEED) -> dict[str, npt.NDArray[np.int8]]:
+def self_test_inputs(library: CLibrary, seed: int = SELF_TEST_SEED) -> dict[str, Values]:
     """The inputs that the firmware's self-test generates for itself, flat: the twin of `fill_inputs` in `main.c.j2`."""
     state = seed
     inputs = {}
-    for name, size in zip(library.input_names, library.input_bytes, strict=True):
-        samples = np.empty(size, np.uint8)
-        for i in range(size):
+    for port in library.inputs:
+        samples = np.empty(port.size_bytes, np.uint8)
+        for i in range(port.size_bytes):
             state = (state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
             samples[i] = state >> 56
-        inputs[name] = samples.view(np.int8)
+        inputs[port.name] = samples.view(port.element)
     return inputs
 
 
-def output_hash(library: CLibrary, outputs: Mapping[str, npt.NDArray[np.int8]]) -> int:
+def output_hash(library: CLibrary, outputs: Mapping[str, Values]) -> int:
     """FNV-1a, 32 bits, over all outputs in order: the twin of `hash_outputs` in `main.c.j2`."""
     value = 2166136261
-    for name in library.output_names:
-        for byte in np.ascontiguousarray(outputs[name]).tobytes():
+    for port in library.outputs:
+        for byte in np.ascontiguousarray(outputs[port.name]).tobytes():
             value = (value ^ byte) * 16777619 & 0xFFFFFFFF
     return value
 

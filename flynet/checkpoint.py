@@ -18,7 +18,8 @@ import torch
 
 from ..errors import BadCheckpoint, OutputFailed, UsageError
 from ..quoting import ForeignText, shorten, visible
-from .networks import NetworkConfig, build_network, config_from_dict, config_to_dict
+from .networks.network_config import NetworkConfig
+from .register import build_network, config_from_dict, config_to_dict
 
 FORMAT = "flynet-tiny checkpoint"
 VERSION = 2
@@ -148,7 +149,7 @@ def _check_weights(path: Path | str, name: str, model: torch.nn.Module, weights:
         found = weights[key]
         if not isinstance(found, torch.Tensor) or found.layout is not torch.strided or found.device.type != "cpu":
             kind = f"{found.layout} on {found.device}" if isinstance(found, torch.Tensor) else type(found).__name__
-            raise BadCheckpoint(f"{path}: tensor {key!r} is no plain tensor but {kind}")
+            raise BadCheckpoint(f"{path}: tensor {key!r} is not a plain tensor but {kind}")
         if found.shape != tensor.shape or found.dtype != tensor.dtype:
             raise BadCheckpoint(f"{path}: tensor {key!r} is {_kind(found)}, {name} needs {_kind(tensor)}")
         if found.is_floating_point() and not bool(found.isfinite().all()):
@@ -185,7 +186,7 @@ def _kind(tensor: torch.Tensor) -> str:
 def _class_names(value: object, config: NetworkConfig) -> tuple[str, ...]:
     """One for each class, or none at all."""
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
-        raise TypeError("its class names are no list of texts")
+        raise TypeError("its class names are not a list of texts")
     if value and len(value) != config.classes:
         raise ValueError(f"it has {len(value)} class names for {config.classes} classes")
     return tuple(value)
@@ -193,11 +194,11 @@ def _class_names(value: object, config: NetworkConfig) -> tuple[str, ...]:
 
 def _metrics(value: object) -> dict[str, Scalar]:
     if not isinstance(value, Mapping) or not all(isinstance(k, str) and isinstance(v, Scalar) for k, v in value.items()):
-        raise TypeError("its metrics are no plain values by name")
+        raise TypeError("its metrics are not plain values by name")
     return dict(value)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("the name of its data is no text")
+        raise TypeError("the name of its data is not text")
     return value

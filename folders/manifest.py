@@ -190,7 +190,7 @@ def _parse(found: Any) -> Manifest:
 def _path(path: str) -> str:
     parts = path.split("/")
     if len(parts) > _MOST_LEVELS or any(part in ("", ".", "..") or "\0" in part for part in parts) or path == MANIFEST:
-        raise ValueError(f"{ForeignText(path)!r} is no path in the folder")
+        raise ValueError(f"{ForeignText(path)!r} is not a path in the folder")
     return path
 
 

@@ -78,12 +78,12 @@ def _require_replaceable(place: Path, kind: Kind, name: str) -> None:
     if not _exists(place):
         beside = next(parent for parent in place.parents if _exists(parent))
         if not beside.is_dir():
-            raise OutputFailed(f"cannot write {name}: {shown(beside)} is no folder; choose another --out")
+            raise OutputFailed(f"cannot write {name}: {shown(beside)} is not a folder; choose another --out")
         if not os.access(beside, os.W_OK | os.X_OK):
             raise OutputFailed(f"cannot write in {shown(beside)}; choose another --out")
         return
     if not place.is_dir():
-        raise OutputFailed(f"{name} exists and is no folder; choose another --out")
+        raise OutputFailed(f"{name} exists and is not a folder; choose another --out")
     if not os.access(place, os.W_OK | os.X_OK):
         raise OutputFailed(f"cannot write in {name}; choose another --out")
     recover(place, name)

@@ -71,7 +71,7 @@ def _checkpoint(model: Path) -> Iterator[Classifier]:
     import torch
 
     from ..flynet.checkpoint import load_checkpoint
-    from ..flynet.detector_config import DetectorConfig
+    from ..flynet.detection.detector_config import DetectorConfig
 
     network, metadata = load_checkpoint(model)
     config = metadata.config
@@ -172,16 +172,16 @@ def _facts(model: Path, graph: Graph) -> tuple[int, int, int]:
 
 
 def _square(model: Path, shape: list[Any]) -> tuple[int, int]:
-    """(side, channels) of an input [1, H, W, C] (sizes that are no numbers are symbolic)."""
+    """(side, channels) of an input [1, H, W, C] (sizes that are not numbers are symbolic)."""
     if len(shape) != 4 or not isinstance(shape[1], int) or shape[1] != shape[2] or shape[3] not in (1, 3):
-        raise BadModel(f"{model} takes {shape}, which is no square grey or colour picture of a fixed size")
+        raise BadModel(f"{model} takes {shape}, which is not a square grey or colour picture of a fixed size")
     return shape[1], shape[3]
 
 
 def _classes(model: Path, shape: list[Any]) -> int:
     sizes = [size for size in shape if size != 1]
     if len(sizes) != 1 or not isinstance(sizes[0], int):
-        raise BadModel(f"{model} gives {shape}, which is no list of class scores")
+        raise BadModel(f"{model} gives {shape}, which is not a list of class scores")
     return sizes[0]
 
 

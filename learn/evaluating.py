@@ -13,11 +13,11 @@ import numpy.typing as npt
 from ..deploy.console import Reporter
 from ..deploy.network import Floats
 from ..errors import BadData, UsageError
-from ..flynet.data import centre_crop, digits, normalise
-from ..flynet.picture_check import describe
-from ..flynet.picture_file import Oddity, inspect, read_image
-from ..flynet.picture_folder import Pictures, list_pictures
-from ..flynet.pixels import OURS, Pixels
+from ..flynet.data.images import centre_crop, digits, normalise
+from ..flynet.data.picture_check import describe
+from ..flynet.data.picture_file import Oddity, inspect, read_image
+from ..flynet.data.picture_listing import Pictures, list_pictures
+from ..flynet.data.pixels import OURS, Pixels
 from ..folders.manifest import Kind
 from ..folders.output_folder import output_folder, require_replaceable
 from ..quoting import ForeignText, visible
@@ -27,13 +27,29 @@ from .classifiers import Classifier, open_classifier
 Labels = npt.NDArray[np.int64]
 
 
-def evaluate_model(
-    model: Path, data: str, runtime: str | None, limit: int | None, out: Path | None, as_json: bool, pixels: Pixels | None = None
-) -> str:
-    """Run every image, and give the table or the JSON; with `out` also evaluation.json and confusion.svg in that folder.
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What the user asked for.
 
-    pixels  what a foreign model wants; without it they are normalised as in training
+    model    a checkpoint, an `.onnx`, a `.tflite` or an output folder
+    data     "digits", or a folder of pictures by class
+    runtime  where an output folder's C runs: "host" or "emulated"; None: on the host
+    pixels   what a foreign model wants; None: they are normalised as in training
+    limit    of images;  out  gets evaluation.json and confusion.svg
     """
+
+    model: Path
+    data: str
+    runtime: str | None = None
+    pixels: Pixels | None = None
+    limit: int | None = None
+    out: Path | None = None
+    as_json: bool = False
+
+
+def evaluate_model(request: EvaluationRequest) -> str:
+    """Run every image, and give the table or the JSON."""
+    model, data, pixels, out = request.model, request.data, request.pixels, request.out
     if out is not None:
         require_replaceable(out, Kind.EVALUATION)
     if not model.exists():
@@ -41,9 +57,9 @@ def evaluate_model(
     if pixels is not None and model.suffix.lower() == ".pt":
         raise UsageError(f"{model} was trained here and gets the pixels of its training; leave --pixels, --mean and --std out")
     reporter = Reporter()
-    with reporter.step("evaluate") as step, open_classifier(model, runtime) as classifier:
+    with reporter.step("evaluate") as step, open_classifier(model, request.runtime) as classifier:
         wanted = (pixels or OURS[classifier.channels]).for_channels(classifier.channels)
-        images = _images(data, classifier, limit, wanted)
+        images = _images(data, classifier, request.limit, wanted)
         _require_agreement(model, classifier, data, images.class_names)
         tally = Tally(classifier.classes)
         done = 0
@@ -51,20 +67,27 @@ def evaluate_model(
             tally.add(classifier.scores(batch), labels)
             done += len(labels)
             step.progress(done, len(images.labels))
-        runtime = classifier.runtime + classifier.remark()
-        found = Evaluation(model.name, runtime, data, images.class_names, tally.confusion, tally.top5_right, wanted.as_dict())
+        found = Evaluation(
+            model=model.name,
+            runtime=classifier.runtime + classifier.remark(),
+            data=data,
+            class_names=images.class_names,
+            confusion=tally.confusion,
+            top5_right=tally.top5_right,
+            pixels=wanted.as_dict(),
+        )
         odd = describe([images.oddities])
         notes = [f"pictures: {odd}"] if odd else []
         if pixels is None and data != "digits" and model.suffix.lower() in (".onnx", ".tflite"):
             notes.append("pictures are normalised as in our training; --pixels says what a model from elsewhere was trained on")
-        step.say(f"{found.top1:.2%} of {found.images} images right in {runtime}", *notes)
+        step.say(f"{found.top1:.2%} of {found.images} images right in {found.runtime}", *notes)
     text = evaluation_json(found)
     if out is not None:
         with output_folder(out, Kind.EVALUATION) as folder:
             (folder / "evaluation.json").write_text(text, encoding="utf-8")
             (folder / "confusion.svg").write_text(confusion_svg(found), encoding="utf-8")
         reporter.line("written", visible(str(out)))
-    return text if as_json else "\n" + evaluation_text(found)
+    return text if request.as_json else "\n" + evaluation_text(found)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 from ..deploy.console import Reporter
 from ..deploy.extras import require_torch
 from ..errors import BadCheckpoint, BadData, UsageError
-from ..flynet.data import digits
-from ..flynet.presets import preset
-from ..flynet.recipe import Recipe, paper_recipe, small_recipe
-from ..flynet.stream import FolderStream
+from ..flynet.data.image_folder import FolderStream
+from ..flynet.data.images import digits
+from ..flynet.networks.presets import preset
+from ..flynet.training.recipe import Recipe, paper_recipe, small_recipe
 from ..quoting import ForeignText
 from .detecting import COCO, detector_training
-from .training_run import Training, TrainingRequest, check_in_first_process, require_same, run_training
+from .request import TrainingRequest
+from .training_run import Training, check_in_first_process, require_same, run_training
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..flynet.classification import LabelledImages
-    from ..flynet.networks import NetworkConfig
+    from ..flynet.networks.network_config import NetworkConfig
+    from ..flynet.training.classification import LabelledImages
 
 DIGITS = "digits"
 
@@ -41,31 +42,29 @@ def _classifier_training(request: TrainingRequest, asked: NetworkConfig, reporte
         odd = check_in_first_process([part.check for part in (train_set, held_out) if isinstance(part, FolderStream)], step)
         step.say(f"{len(train_set):,} and {len(held_out):,} held-out images of {len(train_set.class_names)} classes", *odd)
     with reporter.step("network") as step:
-        found = _prepared(request, asked, train_set, held_out)
+        found = _prepared(request, train_set, held_out)
         step.say(f"{found.config.name}, {found.recipe.epochs} epochs in batches of {found.recipe.batch}")
     return found
 
 
-def _prepared(request: TrainingRequest, asked: NetworkConfig, train_set: LabelledImages, held_out: LabelledImages) -> Training:
+def _prepared(request: TrainingRequest, train_set: LabelledImages, held_out: LabelledImages) -> Training:
     config = replace(request.network, classes=len(train_set.class_names)).config()
-    from ..flynet.classification import Metrics, train_classifier
-    from ..flynet.model import count_params
-    from ..flynet.networks import build_network
+    from ..flynet.counts import count_params
+    from ..flynet.register import build_network
+    from ..flynet.training.classification import Metrics, Teacher, train_classifier
 
     recipe = _recipe(request, count_params(build_network(config, 0)))
-    teacher = None if request.teacher is None else _teacher(request.teacher, config)
-    train = partial(
-        train_classifier, config, train_set, held_out, recipe=recipe, teacher=teacher, distillation=request.distillation
-    )
+    soft = request.teacher
+    teacher = None if soft is None else Teacher(_teacher(soft.network, config), soft.distillation)
     return Training(
-        config,
-        recipe,
-        train_set.class_names,
-        f"{len(held_out)} held-out images",
-        {"accuracy": "right"},
-        train,
-        lambda epoch: Metrics.after(epoch, len(held_out)),
-        partial(_start, request.start, config),
+        config=config,
+        recipe=recipe,
+        class_names=train_set.class_names,
+        held_out=f"{len(held_out)} held-out images",
+        shown={"accuracy": "right"},
+        train=partial(train_classifier, config, train_set, held_out, teacher=teacher),
+        metrics=lambda epoch: Metrics.after(epoch, len(held_out)),
+        start=partial(_start, request.start, config),
     )
 
 
@@ -75,11 +74,11 @@ def _images(request: TrainingRequest, resolution: int, channels: int) -> tuple[L
         return digits(resolution, channels)
     root = Path(request.data)
     if not root.is_dir():
-        raise BadData(f"{root} is no folder; --data takes digits, a folder with train/CLASS/ and val/CLASS/, or coco:DIR")
+        raise BadData(f"{root} is not a folder; --data takes digits, a folder with train/CLASS/ and val/CLASS/, or coco:DIR")
     if not ((root / "train").is_dir() and (root / "val").is_dir()):
         raise BadData(f"{root} must hold the folders train/CLASS/ and val/CLASS/ with pictures")
     train_set, held_out = (
-        FolderStream(root, resolution, channels, split, request.decoding_threads) for split in ("train", "val")
+        FolderStream(root, resolution, channels, split, request.hardware.decoding_threads) for split in ("train", "val")
     )
     if train_set.class_names != held_out.class_names:
         (only, *others) = sorted(set(train_set.class_names) ^ set(held_out.class_names))
@@ -93,11 +92,11 @@ def _images(request: TrainingRequest, resolution: int, channels: int) -> tuple[L
 
 def _recipe(request: TrainingRequest, params: int) -> Recipe:
     """The recipe by name (digits: small, folders: the paper's), with the options that were given."""
-    name = request.recipe or ("small" if request.data == DIGITS else "paper")
+    name = request.recipe.name or ("small" if request.data == DIGITS else "paper")
     recipe = small_recipe() if name == "small" else paper_recipe(params, second_stage=request.start is not None)
     if name == "paper" and request.network.model is not None:
         recipe = replace(recipe, temperature_start=preset(request.network.model).temperature_start)
-    return recipe.changed(request.epochs, request.batch, request.learning_rate)
+    return request.recipe.changed(recipe)
 
 
 _NOT_IN_WEIGHTS = ("resolution", "temperature", "quantization_levels")
@@ -116,7 +115,7 @@ def _start(file: Path | None, config: NetworkConfig) -> nn.Module | None:
 def _teacher(name: str, config: NetworkConfig) -> nn.Module:
     """A checkpoint of ours, or `torchvision:NAME` with its own weights."""
     if name.startswith("torchvision:"):
-        from ..flynet.torchvision_import import import_torchvision
+        from ..flynet.detection.torchvision_import import import_torchvision
 
         models = import_torchvision("models")
         try:
@@ -147,4 +146,4 @@ def _require_scores(name: str, teacher: nn.Module, config: NetworkConfig) -> Non
         raise UsageError(f"--teacher {name} cannot take images of {list(config.input_shape[1:])}") from error
     shape = list(getattr(found, "shape", ()))
     if shape != [1, config.classes]:
-        raise UsageError(f"--teacher {name} gives {shape}, which are no scores of the {config.classes} classes")
+        raise UsageError(f"--teacher {name} gives {shape}, which are not scores of the {config.classes} classes")

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..deploy.console import Reporter, Step
-from ..deploy.network import NetworkRequest
 from ..errors import BadData, Diverged, Interrupted, MissingTool, UsageError
-from ..flynet.networks import NetworkConfig, config_to_dict
-from ..flynet.picture_check import Oddities, describe
-from ..flynet.recipe import Distillation, Recipe
+from ..flynet.data.picture_check import Oddities, describe
+from ..flynet.networks.network_config import NetworkConfig
+from ..flynet.register import config_to_dict
+from ..flynet.training.recipe import Recipe
+from ..flynet.training.settings import TrainingSettings
+from .request import TrainingRequest
 from .training_files import TrainingFiles, set_aside
 
 if TYPE_CHECKING:
@@ -30,47 +32,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..flynet.checkpoint import Metadata
-    from ..flynet.training_state import Progress, TrainingState
-
-MOST_DECODING_THREADS = 16
-
-
-@dataclass(frozen=True)
-class TrainingRequest:
-    """What the user asked for; None means the recipe's value.
-
-    start    a checkpoint whose weights the training begins with;  teacher: one whose logits it learns from
-    """
-
-    data: str
-    network: NetworkRequest
-    out: Path
-    recipe: str | None = None
-    epochs: int | None = None
-    batch: int | None = None
-    learning_rate: float | None = None
-    seed: int = 0
-    workers: int | None = None
-    device: str = "auto"
-    mixed_precision: bool = False
-    resume: bool = False
-    start: Path | None = None
-    teacher: str | None = None
-    distillation: Distillation = Distillation()  # noqa: RUF009 - frozen
-    tensorboard: Path | None = None
-
-    @property
-    def decoding_threads(self) -> int:
-        """What was asked for, or this process' share of the machine's cores."""
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        return self.workers or max(1, min(MOST_DECODING_THREADS, (os.cpu_count() or 1) // processes))
+    from ..flynet.training.state import Progress, TrainingState
 
 
 @dataclass(frozen=True)
 class Training:
     """What is trained, once the data are known.
 
-    train    (seed, start, resume, device, mixed_precision, on_step, on_epoch) -> (network, a dataclass of metrics)
+    train    gives the network and a dataclass of metrics
     metrics  the same dataclass from a line of the history
     start    the network to begin with, if one was asked for
     shown    of the metrics: name -> what the user reads; shares of 1
@@ -81,7 +50,7 @@ class Training:
     class_names: tuple[str, ...]
     held_out: str
     shown: Mapping[str, str]
-    train: Callable[..., tuple[nn.Module, Any]]
+    train: Callable[[TrainingSettings], tuple[nn.Module, Any]]
     metrics: Callable[[Mapping[str, float]], Any]
     start: Callable[[], nn.Module | None]
 
@@ -94,11 +63,11 @@ def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Trainin
     reporter = Reporter(quiet=not is_first)
     training = prepare(reporter)
     from ..flynet.checkpoint import Metadata, save_checkpoint
-    from ..flynet.distributed import process_group
-    from ..flynet.precision import half_precision
+    from ..flynet.training.distributed import process_group
+    from ..flynet.training.precision import half_precision
 
-    device = _device(request.device)
-    if request.mixed_precision and half_precision(device) is None:
+    device = _device(request.hardware.device)
+    if request.hardware.mixed_precision and half_precision(device) is None:
         reporter.line("", "--amp: this processor does not compute bfloat16 itself, so the training is in float32")
     with process_group(device), reporter.step("train") as step:
         start, resume = _interrupted_training(request, training) if request.resume else (training.start(), None)
@@ -121,11 +90,11 @@ def run_training(request: TrainingRequest, prepare: Callable[[Reporter], Trainin
                 for name, value in last.items():
                     writer.add_scalar(name, value, state.epoch)
 
+        settings = TrainingSettings(
+            training.recipe, request.seed, start, resume, device, request.hardware.mixed_precision, on_step=bar, on_epoch=on_epoch
+        )
         try:
-            model, metrics = training.train(
-                seed=request.seed, start=start, resume=resume, device=device, mixed_precision=request.mixed_precision,
-                on_step=bar, on_epoch=on_epoch,
-            )  # fmt: skip
+            model, metrics = training.train(settings)
         except KeyboardInterrupt as error:
             raise Interrupted(f"interrupted in epoch {bar.epoch}; {_kept(bar.epoch)}") from error
         except Diverged:
@@ -217,7 +186,7 @@ def _device(name: str) -> torch.device:
 def _interrupted_training(request: TrainingRequest, training: Training) -> tuple[nn.Module, TrainingState]:
     """The weights to begin with, and where an interrupted training goes on."""
     from ..flynet.checkpoint import load_interrupted
-    from ..flynet.training_state import TrainingState
+    from ..flynet.training.state import TrainingState
 
     file = TrainingFiles(request.out).resume
     if not file.is_file():
@@ -238,10 +207,14 @@ def _interrupted_training(request: TrainingRequest, training: Training) -> tuple
 
 def _options(request: TrainingRequest) -> dict[str, bool | float | str | None]:
     """What decides the weights besides network, recipe, seed and images: it must be the same when a training goes on."""
-    options: dict[str, bool | float | str | None] = {"--amp": request.mixed_precision, "--teacher": request.teacher}
-    if request.teacher is not None:
-        options["--teacher-temperature"] = request.distillation.temperature
-        options["--teacher-weight"] = request.distillation.alpha
+    teacher = request.teacher
+    options: dict[str, bool | float | str | None] = {
+        "--amp": request.hardware.mixed_precision,
+        "--teacher": None if teacher is None else teacher.network,
+    }
+    if teacher is not None:
+        options["--teacher-temperature"] = teacher.distillation.temperature
+        options["--teacher-weight"] = teacher.distillation.alpha
     return options
 
 

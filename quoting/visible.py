@@ -1,4 +1,4 @@
-"""Text in which nothing acts: every character that is no plain printable one becomes its escape."""
+"""Text in which nothing acts: every character that is not a plain printable one becomes its escape."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from ..codegen.kernels.parameters import arrays_of
 from .layer_names import layer_title
 from .schema import Layer
 
-WEIGHTS = "weights"  # the field of every kernel that holds packed weights, biases and requantization factors
+WEIGHTS = ("weights", "gemm_weights")  # fields that hold packed weights, biases and requantization factors
 
 
 def layers_of(compiled: Compiled, instructions: Sequence[int] | None) -> tuple[Layer, ...]:
@@ -27,7 +27,7 @@ def layers_of(compiled: Compiled, instructions: Sequence[int] | None) -> tuple[L
             key = (values.dtype.name, values.tobytes())
             if key not in seen:
                 seen.add(key)
-                if name == WEIGHTS:
+                if name in WEIGHTS:
                     weights_bytes += values.nbytes
                 else:
                     tables_bytes += values.nbytes

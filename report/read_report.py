@@ -18,6 +18,10 @@ _MOST = 1 << 62  # of any whole number: sums and shares of larger ones would not
 _SHOWN_CHARACTERS = 60
 
 
+class _Contradiction(ValueError):
+    """A record whose values are of their types, and whose figures contradict each other."""
+
+
 def read_report(content: bytes, name: str) -> Report:
     """The report in a file's bytes; raises `BadData` for anything else. Keys that this version does not know are left out."""
     try:
@@ -31,7 +35,7 @@ def read_report(content: bytes, name: str) -> Report:
 
 
 def _not_finite(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _value(kind: Any, found: Any, where: str) -> Any:
@@ -66,7 +70,7 @@ def _one_of(kinds: tuple[Any, ...], found: Any, where: str) -> Any:
             return _value(kind, found, where)
         except ValueError as error:
             errors.append(error)
-    raise max(errors, key=lambda error: str(error).count("."))
+    raise max(errors, key=lambda error: (isinstance(error, _Contradiction), str(error).count(".")))
 
 
 def _record(kind: Any, found: Any, where: str) -> Any:
@@ -80,7 +84,10 @@ def _record(kind: Any, found: Any, where: str) -> Any:
             values[field.name] = _value(types_of[field.name], found[field.name], place)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ValueError(f"it lacks {place}")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise _Contradiction(f"{where or 'it'} contradicts itself: {error}") from error
 
 
 def _wrong(where: str, found: Any, wanted: str) -> ValueError:

@@ -1,4 +1,7 @@
-"""report.json, schema 1: what was measured of a deployed network. What was not done is null or says why; nothing is invented."""
+"""report.json, schema 1: what was measured of a deployed network. What was not done is null or says why; nothing is invented.
+
+Records whose figures contradict each other are refused with a ValueError.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,15 @@ from dataclasses import asdict, dataclass, field
 SCHEMA = 1
 
 Share = float  # of 1; an alias, since a field below is called `float`
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+def _known_together(*values: float | None) -> bool:
+    return len({value is None for value in values}) == 1
 
 
 @dataclass(frozen=True)
@@ -65,18 +77,30 @@ class Flash:
     weights_bytes: int
     code_bytes: int | None
 
+    def __post_init__(self) -> None:
+        _require(self.budget_bytes > 0, "there is no budget")
+        _require(_known_together(self.used_bytes, self.code_bytes), "used and code are known together")
+
 
 @dataclass(frozen=True)
 class BankUse:
+    """A memory bank at its address (`base`, hexadecimal), and what of it is used."""
+
     name: str
     base: str
     size_bytes: int
     used_bytes: int
 
+    def __post_init__(self) -> None:
+        _require(self.size_bytes > 0, "the bank has no bytes")
+
 
 @dataclass(frozen=True)
 class Ram:
-    """Bytes of RAM; the stack is the larger of the static bound and what the emulator measured."""
+    """Bytes of RAM; the stack is the larger of the static bound and what the emulator measured.
+
+    Stack, its bound and the statics are None when nothing was linked; `used_bytes` is the arena then.
+    """
 
     used_bytes: int
     budget_bytes: int
@@ -87,6 +111,11 @@ class Ram:
     stack_bound_bytes: int | None
     static_bytes: int | None
     banks: tuple[BankUse, ...]
+
+    def __post_init__(self) -> None:
+        _require(self.budget_bytes > 0, "there is no budget")
+        linked = (self.stack_bytes, self.stack_bound_bytes, self.static_bytes)
+        _require(_known_together(*linked), "the stack, its bound and the statics are known together")
 
 
 @dataclass(frozen=True)
@@ -165,6 +194,18 @@ class FineTuningEpoch:
 
 
 @dataclass(frozen=True)
+class FineTuningComparison:
+    """The figures of `FineTuning` that need held-out images."""
+
+    float_before: Share
+    int8_before: Share
+    simulated: Share
+    argmax_agreement: Share
+    differing_share: Share
+    max_lsb: int
+
+
+@dataclass(frozen=True)
 class FineTuning:
     """Quantization-aware fine-tuning, whose result is the network of this report.
 
@@ -186,6 +227,21 @@ class FineTuning:
     argmax_agreement: Share | None
     differing_share: Share | None
     max_lsb: int | None
+
+    def __post_init__(self) -> None:
+        compared = (self.int8_before, self.simulated, self.argmax_agreement, self.differing_share, self.max_lsb)
+        _require(_known_together(self.float_before, *compared), "what is compared on held-out images is known together")
+
+    @property
+    def compared(self) -> FineTuningComparison | None:
+        """What was compared on held-out images, None without them."""
+        if self.float_before is None or self.int8_before is None or self.simulated is None:
+            return None
+        if self.argmax_agreement is None or self.differing_share is None or self.max_lsb is None:
+            return None
+        return FineTuningComparison(
+            self.float_before, self.int8_before, self.simulated, self.argmax_agreement, self.differing_share, self.max_lsb
+        )
 
 
 @dataclass(frozen=True)
@@ -222,6 +278,11 @@ class Report:
     over_budget: str | None = None
     fine_tuning: FineTuning | None = None
     layers: tuple[Layer, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.instructions, Instructions) and self.layers:
+            counted = sum(layer.instructions or 0 for layer in self.layers)
+            _require(counted == self.instructions.total, "the layers' instructions are not those of the inference")
 
     def to_json(self) -> str:
         """The file's text; the same report gives the same text."""

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..flynet.config import FlyNetConfig, Reduction, Residual
-from ..flynet.data import digits
-from ..flynet.recipe import Recipe
+from ..flynet.data.images import digits
+from ..flynet.networks.flynet_config import FlyNetConfig, Reduction, Residual
+from ..flynet.training.recipe import Recipe
+from ..flynet.training.settings import TrainingSettings
 
 SEEDS = (0, 1, 2)
 EPOCHS = 8
@@ -34,15 +35,17 @@ VARIANTS = {
 
 def ablation(seeds: Sequence[int] = SEEDS, epochs: int = EPOCHS, say: Callable[[str], None] = lambda _: None) -> str:
     """A markdown table: parameters, and held-out accuracy in percent, mean and standard deviation over the seeds."""
-    from ..flynet.classification import train_classifier
-    from ..flynet.model import build, count_params
+    from ..flynet.counts import count_params
+    from ..flynet.networks.flynet import build
+    from ..flynet.training.classification import train_classifier
 
     train_set, held_out = digits(RESOLUTION, 1)
     lines = [f"| FlyNet 0.3x, {RESOLUTION}x{RESOLUTION} | parameters | held out, {len(seeds)} seeds |", "|---|---|---|"]
     for name, config in VARIANTS.items():
         found = []
         for seed in seeds:
-            found.append(100 * train_classifier(config, train_set, held_out, recipe=Recipe(epochs=epochs), seed=seed)[1].accuracy)
+            _, metrics = train_classifier(config, train_set, held_out, TrainingSettings(Recipe(epochs=epochs), seed))
+            found.append(100 * metrics.accuracy)
             say(f"{name}, seed {seed}: {found[-1]:.2f} %")
         spread = statistics.stdev(found) if len(found) > 1 else 0.0
         lines.append(f"| {name} | {count_params(build(config, 0)):,} | {statistics.mean(found):.2f} ± {spread:.2f} % |")

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..deploy.finetuning import batches, share_right
-from ..flynet.config import FlyNetConfig
-from ..flynet.data import ImageSet, augmented, digits
-from ..flynet.recipe import Recipe
+from ..flynet.data.images import ImageSet, augmented, digits
+from ..flynet.networks.flynet_config import FlyNetConfig
+from ..flynet.training.recipe import Recipe
+from ..flynet.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from ..export.tflite_export import CalibratedNetwork
@@ -58,10 +59,10 @@ def _one_seed(
     from ..export.onnx_export import export_onnx
     from ..export.tflite_export import calibrate_network
     from ..export.tuned_onnx import onnx_file
-    from ..flynet.classification import train_classifier
+    from ..flynet.training.classification import train_classifier
 
     training, held_out = digits(config.resolution, config.channels)
-    model, metrics = train_classifier(config, training, held_out, recipe=Recipe(epochs=epochs), seed=seed)
+    model, metrics = train_classifier(config, training, held_out, TrainingSettings(Recipe(epochs=epochs), seed))
     onnx = export_onnx(model, config.input_shape)
     images = augmented(training, len(training), seed)
 

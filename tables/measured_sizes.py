@@ -22,13 +22,13 @@ from ..codegen.targets import Bank, Target, get_target
 from ..deploy.building import write_library
 from ..deploy.console import Reporter
 from ..deploy.extras import require_torch
-from ..deploy.quantized_model import Plan
+from ..deploy.quantized_model import DeploymentPlan
 from ..errors import OutputFailed
 from ..firmware.project import FittedFirmware, fit_firmware
 from ..firmware.toolchain import Tool, require_tools
-from ..flynet.config import FlyNetConfig
-from ..flynet.networks import NetworkConfig
-from ..flynet.presets import PRESETS, Preset, preset
+from ..flynet.networks.flynet_config import FlyNetConfig
+from ..flynet.networks.network_config import NetworkConfig
+from ..flynet.networks.presets import PRESETS, Preset, preset
 from ..folders.scratch import ScratchFolder
 
 _PACKAGE = __package__.rpartition(".")[0]
@@ -74,16 +74,16 @@ def measure(found: Preset) -> Sizes:
     """What the network's firmware needs, with seeded weights: no emulation, few calibration images."""
     from ..export.onnx_export import export_onnx
     from ..export.tflite_export import export_tflite
-    from ..flynet.bn_statistics import estimate_bn_statistics
-    from ..flynet.data import photos
-    from ..flynet.networks import build_network
+    from ..flynet.data.images import photos
+    from ..flynet.networks.bn_statistics import estimate_bn_statistics
+    from ..flynet.register import build_network
 
     config = found.config
     images = photos(config.resolution, config.channels, _CALIBRATION_IMAGES)
     model = build_network(config, 0)
     estimate_bn_statistics(model, images.batches(_CALIBRATION_IMAGES))
     tflite = export_tflite(export_onnx(model, config.input_shape), images.batches(1), name="flynet").tflite
-    plan = Plan(_roomy_target(), emulate=False)
+    plan = DeploymentPlan(_roomy_target(), emulate=False)
     library = compile_tflite(tflite, "flynet", plan.build).library
     with ScratchFolder() as scratch:
         write_library(library, scratch)
@@ -122,15 +122,18 @@ def _sources() -> Iterator[tuple[str, Traversable]]:
 
 def _network_sources(flynet: Traversable) -> Iterator[tuple[str, Traversable]]:
     """The register of networks and every file of the room that it imports, itself or through others."""
-    pending, seen = ["networks"], {"networks"}
+    pending: list[tuple[str, ...]] = [("register",)]
+    seen = set(pending)
     while pending:
-        name = pending.pop()
-        source = flynet.joinpath(f"{name}.py")
-        yield f"flynet/{name}.py", source
+        *folders, name = pending.pop()
+        source = flynet.joinpath(*folders, f"{name}.py")
+        yield "/".join(("flynet", *folders, f"{name}.py")), source
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module and node.module not in seen:
-                seen.add(node.module)
-                pending.append(node.module)
+            if isinstance(node, ast.ImportFrom) and 1 <= node.level <= len(folders) + 1 and node.module:
+                found = (*folders[: len(folders) + 1 - node.level], *node.module.split("."))
+                if found not in seen:
+                    seen.add(found)
+                    pending.append(found)
 
 
 def _walk(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:

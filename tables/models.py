@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from ..codegen.targets import get_target
 from ..deploy.console import Reporter
 from ..deploy.extras import require_torch
-from ..flynet.config import FlyNetConfig
-from ..flynet.presets import PRESETS, Preset, Printed
+from ..flynet.networks.flynet_config import FlyNetConfig
+from ..flynet.networks.presets import PRESETS, Preset, Printed
 from .measured_sizes import CORE_OF, read_store, sources_hash
 
 if TYPE_CHECKING:
-    from ..flynet.model import Counts
+    from ..flynet.counts import Counts
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def list_models(progress: Callable[[int, int, str], None] = lambda done, total, 
 
     progress  told how many are counted, of how many, and the name of the next
     """
-    from ..flynet.model import count
+    from ..flynet.counts import count
 
     measured, today = read_store(), sources_hash()
     rows: list[ListedModel] = []

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flynet_tiny.codegen.activations import ACTIVATIONS as DESCRIBED
+from flynet_tiny.codegen.activations import FUSED_CLAMPS, UNIT_OUTPUT
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
 
 Rng = np.random.Generator
@@ -263,16 +265,28 @@ def unary(
     shape: Shape = (1, 4, 8, 8),
     input_quant: Quant | None = None,
     output_quant: Quant | None = None,
+    **options: float,
 ) -> bytes:
-    """LOGISTIC, HARD_SWISH, RELU, RELU6 or QUANTIZE."""
+    """An activation; parameters that are not given are drawn."""
     rng = np.random.default_rng(seed)
     source = input_quant or random_quant(rng, 0.005, 0.3)
-    if opcode == "LOGISTIC":
-        result = Quant(1 / 256, -128)
+    if DESCRIBED[opcode].unit_output:
+        result = Quant(*UNIT_OUTPUT)
     else:
         factor = float(np.exp(rng.uniform(-1.5, 1.5))) if rng.random() < 0.8 else 1.0
         result = output_quant or Quant(source.scale * factor, random_quant(rng).zero_point)
-    return model_of([activation("x", shape, source), activation("y", shape, result)], OpSpec(opcode, ("x",), ("y",)))
+    op = OpSpec(opcode, ("x",), ("y",), random_parameters(opcode, rng) | options)
+    return model_of([activation("x", shape, source), activation("y", shape, result)], op)
+
+
+def random_parameters(opcode: str, rng: Rng) -> dict[str, float]:
+    """An activation's parameters by name: 0, 1, small as trained ones are, or anything up to 2, of either sign."""
+
+    def drawn() -> float:
+        value = rng.choice([0.0, 1.0, 0.01, -0.5]) if rng.random() < 0.4 else rng.uniform(-2, 2) * 10 ** -rng.uniform(0, 3)
+        return float(np.float32(value))
+
+    return {parameter.name: drawn() for parameter in DESCRIBED[opcode].parameters}
 
 
 def softmax(seed: int = 0, shape: Shape = (1, 10), beta: float = 1.0, input_quant: Quant | None = None) -> bytes:
@@ -404,7 +418,8 @@ def reshape(seed: int = 0, shape: Shape = (1, 4, 5, 6), new_shape: Shape = (1, 2
 
 # --- random shapes ------------------------------------------------------------------------------------------------------
 
-ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")  # in this order seeds draw them
+assert set(ACTIVATIONS) == set(FUSED_CLAMPS)
 
 
 def _window(rng: Rng) -> dict[str, object]:
@@ -620,6 +635,11 @@ CASES: Mapping[str, Callable[[int], bytes]] = {
     "RELU": _random_unary("RELU", 31),
     "RELU6": _random_unary("RELU6", 32),
     "QUANTIZE": _random_unary("QUANTIZE", 33),
+    "LEAKY_RELU": _random_unary("LEAKY_RELU", 34),
+    "TANH": _random_unary("TANH", 35),
+    "ABS": _random_unary("ABS", 36),
+    "RELU_N1_TO_1": _random_unary("RELU_N1_TO_1", 37),
+    "RELU_0_TO_1": _random_unary("RELU_0_TO_1", 38),
     "CONCATENATION": random_concatenation,
     "SLICE": random_slice,
     "STRIDED_SLICE": random_strided_slice,

@@ -1,4 +1,4 @@
-"""Names that a stranger chose, in every field that a `.tflite` can bring and in the names of files, through the whole road.
+"""Names that a stranger chose, in every field that a `.tflite` can bring and in the names of files, through the whole deployment.
 
 Each hostile text carries the word `pwned`. In what is emitted it may stand where it is only read: in comments of C, in text of
 HTML, in strings of JSON, and in plain identifiers; it may never be code, markup, a command, or a control of the terminal.

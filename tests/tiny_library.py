@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from flynet_tiny.codegen.c_library import CLibrary, EmittedOp, TraceRecord
+from flynet_tiny.codegen.c_library import CLibrary, EmittedOp, LibraryPort, TraceRecord
 
 SIZE = 64
 TABLE = tuple((7 * i + 3) % 256 - 128 for i in range(SIZE))
@@ -135,8 +135,12 @@ def tiny_library(helper: str = HARMLESS, first: str = "", arena_bytes: int = 192
         "tiny_weights.c": f'#include "tiny_weights.h"\nconst int8_t tiny_table[64] = {{{table}}};\n',
     }
     ops = (EmittedOp(0, "tripled", "MUL", "tiny_triple", 64), EmittedOp(1, "reversed", "SLICE", "tiny_reverse", 0))
-    trace = (TraceRecord(-1, "image", 0, 64), TraceRecord(0, "tripled", 64, 64), TraceRecord(1, "reversed", 128, 64))
-    return CLibrary("tiny", files, arena_bytes, ops, trace, ("image",), ("reversed",), (SIZE,), (SIZE,))
+    trace = tuple(
+        TraceRecord(op, name, at, 64, "int8") for op, name, at in ((-1, "image", 0), (0, "tripled", 64), (1, "reversed", 128))
+    )
+    return CLibrary(
+        "tiny", files, arena_bytes, ops, trace, (LibraryPort("image", SIZE, "int8"),), (LibraryPort("reversed", SIZE, "int8"),)
+    )
 
 
 def tiny_twin(inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.int8]]:

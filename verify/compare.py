@@ -17,7 +17,7 @@ from ..codegen.ir import FusedAttrs, Graph, Op, file_inputs
 from ..errors import NumbersDiffer
 from .inputs import NamedInputs
 
-Int8 = npt.NDArray[np.int8]
+Values = npt.NDArray[np.integer]
 
 
 class CannotJudge(Exception):
@@ -30,7 +30,7 @@ class Judge(Protocol):
     @property
     def name(self) -> str: ...
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Int8]: ...
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Values]: ...
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Comparison:
         """One set of inputs that the second judge could not compute."""
         self._left_out.append(reason)
 
-    def add(self, left: Mapping[str, Int8], right: Mapping[str, Int8], input_name: str) -> None:
+    def add(self, left: Mapping[str, Values], right: Mapping[str, Values], input_name: str) -> None:
         """Compare all tensors that both judges computed from one set of inputs; the graph's outputs must be among them."""
         for judge, values in ((self._left_name, left), (self._right_name, right)):
             missing = [name for name in self._graph.outputs if name not in values]
@@ -110,16 +110,16 @@ class Comparison:
         self._inputs += 1
         self._tensors = max(self._tensors, len(common))
 
-    def _compare(self, name: str, left: Int8, right: Int8, input_name: str) -> None:
-        if left.shape != right.shape or left.dtype != np.int8 or right.dtype != np.int8:
+    def _compare(self, name: str, left: Values, right: Values, input_name: str) -> None:
+        if left.shape != right.shape or left.dtype != right.dtype:
             raise ValueError(
                 f"{name} is {left.dtype}{list(left.shape)} in {self._left_name}, "
                 f"{right.dtype}{list(right.shape)} in {self._right_name}"
             )
-        self._bytes += left.size
+        self._bytes += left.nbytes
         wrong = left != right
         count = int(np.count_nonzero(wrong))
-        self._differing += count
+        self._differing += count * left.itemsize
         if count and self._first is None:
             index = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
             self._first = TensorDifference(

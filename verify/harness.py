@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..codegen.c_library import CLibrary
 from ..errors import EmulationFailed
 
-Int8 = npt.NDArray[np.int8]
+Values = npt.NDArray[np.integer]
 InputSet = Mapping[str, npt.NDArray[np.generic]]
 
 REQUEST = "request.bin"
@@ -33,8 +33,8 @@ class SetResult:
     stack_bytes      how deep `<name>_invoke` went; 0 on the host
     """
 
-    tensors: Mapping[str, Int8]
-    outputs: Mapping[str, Int8]
+    tensors: Mapping[str, Values]
+    outputs: Mapping[str, Values]
     op_instructions: tuple[int, ...] | None
     stack_bytes: int
 
@@ -52,14 +52,15 @@ class Request:
 
 
 def write_request(folder: Path, library: CLibrary, inputs: Sequence[InputSet], request: Request) -> None:
-    """Write the request file: every input of every set must be int8 and of the library's size."""
+    """Write the request file: every input of every set must be of the library's type and size."""
     with (folder / REQUEST).open("wb") as file:
         file.write(struct.pack("<3I", _MAGIC, request.flags, len(inputs)))
         for values in inputs:
-            for name, size in zip(library.input_names, library.input_bytes, strict=True):
-                array = np.ascontiguousarray(values[name])
-                if array.dtype != np.int8 or array.size != size:
-                    raise ValueError(f"input {name} is {array.dtype}[{array.size}], the library takes int8[{size}]")
+            for port in library.inputs:
+                array = np.ascontiguousarray(values[port.name])
+                if array.dtype != port.element or array.nbytes != port.size_bytes:
+                    wanted = f"{port.element}[{port.size_bytes // np.dtype(port.element).itemsize}]"
+                    raise ValueError(f"input {port.name} is {array.dtype}[{array.size}], the library takes {wanted}")
                 file.write(array.tobytes())
 
 
@@ -93,10 +94,11 @@ def read_result(folder: Path, library: CLibrary, num_sets: int, request: Request
 
 
 def _read_set(reader: _Reader, library: CLibrary, request: Request) -> SetResult:
-    tensors = {record.tensor: reader.int8(record.size_bytes) for record in library.trace} if request.trace else {}
+    tensors = (
+        {record.tensor: reader.values(record.size_bytes, record.element) for record in library.trace} if request.trace else {}
+    )
     op_instructions = reader.words(len(library.ops)) if request.count else None
-    sizes = zip(library.output_names, library.output_bytes, strict=True)
-    outputs = {name: reader.int8(size) for name, size in sizes}
+    outputs = {port.name: reader.values(port.size_bytes, port.element) for port in library.outputs}
     (stack_bytes,) = reader.words(1)
     return SetResult(tensors | outputs, outputs, op_instructions, stack_bytes)
 
@@ -111,7 +113,7 @@ class _Reader:
         self._at += count * _WORD
         return values
 
-    def int8(self, count: int) -> Int8:
-        values = np.frombuffer(self._data, np.int8, count, self._at)
-        self._at += count
-        return values
+    def values(self, size_bytes: int, element: str) -> Values:
+        data = self._data[self._at : self._at + size_bytes]
+        self._at += size_bytes
+        return np.frombuffer(data, element)

@@ -1,4 +1,4 @@
-"""Inputs that stress arithmetic: the two extremes of int8, and seeded noise."""
+"""Inputs that stress arithmetic: the two extremes of their element types, and seeded noise."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..codegen.ir import Graph
+from ..codegen.ir import Graph, Tensor
 
-Int8 = npt.NDArray[np.int8]
+Values = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,19 +18,23 @@ class NamedInputs:
     """One set of inputs of a graph, with the name that messages use."""
 
     name: str
-    values: Mapping[str, Int8]
+    values: Mapping[str, Values]
 
 
 def extreme_inputs(graph: Graph, num_noise: int = 1, seed: int = 0) -> tuple[NamedInputs, ...]:
-    """All -128, all 127, then uniform noise over all of int8."""
-    shapes = {name: graph.tensor(name).shape for name in graph.inputs}
-    constants = [
-        NamedInputs(f"all {value}", {name: np.full(shape, value, np.int8) for name, shape in shapes.items()})
-        for value in (-128, 127)
-    ]
+    """All of the least value, all of the largest, then uniform noise over all values; for int8: -128, 127."""
+    tensors = [graph.tensor(name) for name in graph.inputs]
+    limits = {tensor.name: np.iinfo(tensor.dtype.value) for tensor in tensors}
     rng = np.random.default_rng(seed)
-    noise = [
-        NamedInputs(f"noise {i}", {name: rng.integers(-128, 128, shape, np.int8) for name, shape in shapes.items()})
-        for i in range(num_noise)
-    ]
-    return (*constants, *noise)
+
+    def named(values: Mapping[str, int]) -> NamedInputs:
+        filled = {t.name: np.full(t.shape, values[t.name], t.dtype.value) for t in tensors}
+        return NamedInputs(f"all {', '.join(dict.fromkeys(map(str, values.values())))}", filled)
+
+    def drawn(tensor: Tensor) -> Values:
+        limit = limits[tensor.name]
+        return rng.integers(limit.min, limit.max, tensor.shape, tensor.dtype.value, endpoint=True)
+
+    extremes = [{n: int(limit.min) for n, limit in limits.items()}, {n: int(limit.max) for n, limit in limits.items()}]
+    noise = [NamedInputs(f"noise {i}", {t.name: drawn(t) for t in tensors}) for i in range(num_noise)]
+    return (*map(named, extremes), *noise)

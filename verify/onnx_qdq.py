@@ -6,6 +6,7 @@ onnxruntime fuses these into kernels that round in float, so the results lie bes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,9 @@ import onnx
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from ..codegen.activations import ACTIVATIONS
 from ..codegen.ir import (
+    ACTIVATION_KINDS,
     ClampAttrs,
     ConvAttrs,
     Graph,
@@ -169,11 +172,14 @@ def _softmax(op: Op, out: OnnxGraph) -> None:
 
 
 def _activation(op: Op, out: OnnxGraph) -> None:
+    activation = ACTIVATIONS[op.kind.value]
     value = _real(out, op.inputs[0])
-    if op.kind is OpKind.RELU6:
-        value = out.node("Clip", value, out.constant(np.float32(0), np.float32), out.constant(np.float32(6), np.float32))
-    elif op.kind is not OpKind.QUANTIZE:
-        value = out.node({OpKind.LOGISTIC: "Sigmoid", OpKind.HARD_SWISH: "HardSwish", OpKind.RELU: "Relu"}[op.kind], value)
+    if activation.onnx.operator:
+        constants = (out.constant(np.float32(bound), np.float32) for bound in activation.onnx.inputs)
+        attributes: dict[str, Any] = {
+            parameter.name: v for parameter, v in zip(activation.parameters, op.parameters, strict=True)
+        }
+        value = out.node(activation.onnx.operator, value, *constants, **attributes)
     _quantized(op, out, value, op.output)
 
 
@@ -188,9 +194,5 @@ _EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.MEAN: _mean,
     OpKind.AVERAGE_POOL_2D: _average_pool,
     OpKind.SOFTMAX: _softmax,
-    OpKind.LOGISTIC: _activation,
-    OpKind.HARD_SWISH: _activation,
-    OpKind.RELU: _activation,
-    OpKind.RELU6: _activation,
-    OpKind.QUANTIZE: _activation,
+    **dict.fromkeys(ACTIVATION_KINDS, _activation),
 }

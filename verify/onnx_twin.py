@@ -16,7 +16,9 @@ import onnxruntime
 from onnx import TensorProto
 
 from ..codegen import fixed_point as fp
+from ..codegen.activations import activation_table
 from ..codegen.ir import (
+    ACTIVATION_KINDS,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
@@ -205,7 +207,7 @@ def _maximum(op: Op, out: OnnxGraph) -> None:
 
 def _table(op: Op, out: OnnxGraph) -> None:
     """Gather takes a negative index from the end, so the table starts with the entry of 0."""
-    table = fp.activation_table(op.kind, out.source.tensor(op.inputs[0]), out.source.tensor(op.output))
+    table = activation_table(op.kind, out.source.tensor(op.inputs[0]), out.source.tensor(op.output), op.parameters)
     out.node("Gather", out.constant(np.roll(table, 128), np.int8), out.cast(op.inputs[0], TensorProto.INT32), output=op.output)
 
 
@@ -344,11 +346,6 @@ EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.AVERAGE_POOL_2D: _average_pool,
     OpKind.MAX_POOL_2D: _max_pool,
     OpKind.SOFTMAX: _softmax,
-    OpKind.LOGISTIC: _table,
-    OpKind.HARD_SWISH: _table,
-    OpKind.RELU: _table,
-    OpKind.RELU6: _table,
-    OpKind.QUANTIZE: _table,
     OpKind.CONCATENATION: _concatenation,
     OpKind.SLICE: _slice,
     OpKind.STRIDED_SLICE: _slice,
@@ -356,4 +353,5 @@ EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.TRANSPOSE: _transpose,
     OpKind.PAD: _pad,
     OpKind.RESHAPE: _reshape,
+    **dict.fromkeys(ACTIVATION_KINDS, _table),
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ..build import ARMV6M, DSP, PLAIN, Build, Isa
 from ..contracts import broken_clause
-from ..ir import FusedAttrs, FusedPattern, Graph, Op, OpKind
+from ..ir import ACTIVATION_KINDS, FusedAttrs, FusedPattern, Graph, Op, OpKind
 from ..verify_graph import GraphError
 from . import (
     add,
@@ -54,17 +54,13 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.AVERAGE_POOL_2D: pool.select,
     OpKind.MAX_POOL_2D: pool.select,
     OpKind.SOFTMAX: softmax.select,
-    OpKind.LOGISTIC: table.select,
-    OpKind.HARD_SWISH: table.select,
-    OpKind.RELU: table.select,
-    OpKind.RELU6: table.select,
-    OpKind.QUANTIZE: table.select,
     OpKind.CONCATENATION: concatenation.select,
     OpKind.SLICE: slice.select,
     OpKind.STRIDED_SLICE: slice.select,
     OpKind.TRANSPOSE: slice.select_transpose,
     OpKind.PAD: pad.select,
     OpKind.RESHAPE: reshape.select,
+    **dict.fromkeys(ACTIVATION_KINDS, table.select),
     FusedPattern.MDW_MAX: mdw_max.select,
     FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,
     FusedPattern.DEPTHWISE_PAIR: depthwise_pair.select,
@@ -93,7 +89,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     if isinstance(op.attrs, FusedAttrs):
         broken = broken_clause(op, graph)
         if broken is not None:
-            raise GraphError(f"{op.kind_name} is no {op.attrs.pattern.value}: {broken}")
+            raise GraphError(f"{op.kind_name} is not a {op.attrs.pattern.value}: {broken}")
         what = op.attrs.pattern
         if what is FusedPattern.PRODUCER_TABLE:
             what = op.attrs.body[0].kind

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
 from ..fixed_point import add_multipliers, requantize
 from ..ir import ClampAttrs, Graph, Op, OpKind, Tensor
-from .base import ConstArray, KernelCall, untyped_call
-from .broadcast import broadcast_nest, elementwise_sharing
+from .base import KernelCall
+from .broadcast import PairLoops, broadcast_nest, elementwise_sharing
 from .exact import INT8_VALUES, fit_affine
-from .rescale import Rescale, rescale
+from .parameters import KernelParameters, array, code, data, group
+from .rescale import Rescale, RescaleParameters, rescale
 from .table import by_unsigned_byte, table_call
 
+Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 
@@ -25,6 +30,56 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     if first.is_constant and not second.is_constant:
         sum_ = sum_.swapped()
     return sum_.call(op.output)
+
+
+@dataclass(frozen=True, eq=False)
+class Add(KernelParameters):
+    """(a * factor0 + b * factor1 + bias) >> right: no table."""
+
+    template: ClassVar[str] = "add"
+    loops: PairLoops = group()
+    right: int = code()
+    low: int = code()
+    high: int = code()
+    factor0: int = data()
+    factor1: int = data()
+    bias: int = data()
+
+    @property
+    def summary(self) -> str:
+        return (
+            f"Sum of two maps, (a * factor0 + b * factor1 + bias) >> {self.right}: "
+            "equal to LiteRT's three roundings for all 65,536 pairs of values."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class AddByTables(KernelParameters):
+    """table0[a] + table1[b], requantized; or plus constants that are rescaled already.
+
+    table0, table1  int32[256] by unsigned byte;  addends  int32, one for each element of the second operand
+    """
+
+    template: ClassVar[str] = "add_tables"
+    loops: PairLoops = group()
+    is_constant: bool = code()
+    right: int = code()
+    low: int = code()
+    high: int = code()
+    sum: RescaleParameters = group()
+    table0: Int32 = array()
+    table1: Int32 | None = array()
+    addends: Int32 | None = array()
+
+    @property
+    def name(self) -> str:
+        return "add_constant" if self.is_constant else "add_by_tables"
+
+    @property
+    def summary(self) -> str:
+        if self.is_constant:
+            return "An input rescaled by a lookup table, plus constants that are rescaled already, requantized."
+        return "Both inputs rescaled by lookup tables, summed and requantized: where no affine formula is exact."
 
 
 class Sum:
@@ -65,17 +120,15 @@ class Sum:
         if second.is_constant and second.num_elements == 1:
             return self._scalar_table(output)
         if second.is_constant:
-            return self._with_tables(output, "add_constant")
+            return self._with_tables(output)
         affine = fit_affine(self.expected, *self.reals, self.low, self.high)
         if affine is None:
-            return self._with_tables(output, "add_tables")
+            return self._with_tables(output)
         nest = broadcast_nest(first.shape, second.shape)
-        return untyped_call(
-            template="add",
-            shape={**nest.as_shape(), "shift": affine.shift, "low": self.low, "high": self.high},
+        return KernelCall(
+            Add(nest.loops, affine.shift, self.low, self.high, affine.factor0, affine.factor1, affine.bias),
             inputs=(first.name, second.name),
             outputs=(output,),
-            scalars={"factor0": affine.factor0, "factor1": affine.factor1, "bias": affine.bias, **nest.scalars()},
             sharing=elementwise_sharing(nest, (first.name, second.name)),
         )
 
@@ -86,23 +139,23 @@ class Sum:
         column = np.clip(self.expected[:, value + 128], self.low, self.high).astype(np.int8)
         return table_call(first.name, output, first.num_elements, column)
 
-    def _with_tables(self, output: str, template: str) -> KernelCall:
+    def _with_tables(self, output: str) -> KernelCall:
         """The rescaled inputs from int32 tables (constants: known now), and the exact requantization of their sum."""
         first, second = self.tensors
         nest = broadcast_nest(first.shape, second.shape)
         requant = self.requant
         terms = [(term << requant.doubled).astype(np.int32) for term in self.terms]
-        inputs = [first.name, second.name]
-        arrays = [ConstArray(f"table{i}", by_unsigned_byte(term)) for i, term in enumerate(terms)]
-        if second.is_constant:
-            inputs, arrays = inputs[:1], arrays[:1]
-            arrays.append(ConstArray("addends", terms[1][second.constant().reshape(-1).astype(np.int64) + 128]))
-        return untyped_call(
-            template=template,
-            shape={**nest.as_shape(), **requant.shape("sum"), "right": requant.shift, "low": self.low, "high": self.high},
-            inputs=tuple(inputs),
-            outputs=(output,),
-            arrays=tuple(arrays),
-            scalars={**requant.scalars("sum"), **nest.scalars()},
-            sharing=elementwise_sharing(nest, tuple(inputs)),
+        inputs = (first.name,) if second.is_constant else (first.name, second.name)
+        addends = terms[1][second.constant().reshape(-1).astype(np.int64) + 128] if second.is_constant else None
+        parameters = AddByTables(
+            nest.loops,
+            second.is_constant,
+            requant.shift,
+            self.low,
+            self.high,
+            requant.parameters,
+            by_unsigned_byte(terms[0]),
+            None if second.is_constant else by_unsigned_byte(terms[1]),
+            addends,
         )
+        return KernelCall(parameters, inputs, (output,), sharing=elementwise_sharing(nest, inputs))

@@ -6,9 +6,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .base import ShapeValue, Sharing, elementwise_schedule
+from .base import Sharing, elementwise_schedule
+from .parameters import code, data
 
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PairLoops:
+    """Parameters of the macro `pair_loops`: a nest whose `run` is 0 where there is one run only, of `count` elements."""
+
+    sizes: Shape = code()
+    strides0: Shape = code()
+    strides1: Shape = code()
+    run: int = code()
+    step0: int = code()
+    step1: int = code()
+    count: int | None = data()
 
 
 @dataclass(frozen=True)
@@ -35,20 +49,19 @@ class BroadcastNest:
         dense = tuple(self.run * math.prod(self.sizes[i + 1 :]) for i in range(len(self.sizes)))
         return (self.strides0 == dense and self.step0 == 1, self.strides1 == dense and self.step1 == 1)
 
-    def as_shape(self) -> Mapping[str, ShapeValue]:
-        """What of the nest is part of the code; one run is not: its length is the layer's `count`."""
-        return {
-            "sizes": self.sizes,
-            "strides0": self.strides0,
-            "strides1": self.strides1,
-            "run": self.run if self.sizes else 0,
-            "step0": self.step0,
-            "step1": self.step1,
-        }
-
-    def scalars(self) -> Mapping[str, int]:
-        """The layer's numbers that belong to `as_shape`."""
-        return {} if self.sizes else {"count": self.run}
+    @property
+    def loops(self) -> PairLoops:
+        """The parameters of `pair_loops`: a single run's length is data, all layers without broadcasting share their function."""
+        nested = bool(self.sizes)
+        return PairLoops(
+            self.sizes,
+            self.strides0,
+            self.strides1,
+            self.run if nested else 0,
+            self.step0,
+            self.step1,
+            None if nested else self.run,
+        )
 
 
 def broadcast_nest(shape0: Shape, shape1: Shape) -> BroadcastNest:

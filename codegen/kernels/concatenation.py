@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ..build import Build
 from ..ir import ConcatAttrs, Graph, Op
-from .base import ConstArray, KernelCall, SamePlace, untyped_call
+from .base import KernelCall, SamePlace
+from .parameters import KernelParameters, array, code
+
+
+@dataclass(frozen=True, eq=False)
+class Concatenation(KernelParameters):
+    """`count` times a block of each source: an input by its number, or constants (-1) from `starts`."""
+
+    template: ClassVar[str] = "concatenation"
+    count: int = code()
+    blocks: tuple[int, ...] = code()
+    sources: tuple[int, ...] = code()
+    starts: tuple[int, ...] = code()
+    constants: npt.NDArray[np.int8] | None = array()
+
+    @property
+    def summary(self) -> str:
+        return f"Concatenation, {self.count} x ({' + '.join(map(str, self.blocks))}) bytes."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -30,17 +50,10 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     count = math.prod(tensors[0].shape[:axis])
     joined = [t.constant().reshape(-1).astype(np.int8) for t in constants]
     first_stays = count == 1 and not tensors[0].is_constant and op.inputs.count(op.inputs[0]) == 1
-    return untyped_call(
-        template="concatenation",
-        shape={
-            "count": count,
-            "blocks": tuple(math.prod(t.shape[axis:]) for t in tensors),
-            "sources": tuple(sources),
-            "starts": tuple(starts),
-            "num_inputs": len(activations),
-        },
-        inputs=activations,
-        outputs=(op.output,),
-        arrays=(ConstArray("constants", np.concatenate(joined)),) if joined else (),
+    blocks = tuple(math.prod(t.shape[axis:]) for t in tensors)
+    return KernelCall(
+        Concatenation(count, blocks, tuple(sources), tuple(starts), np.concatenate(joined) if joined else None),
+        activations,
+        (op.output,),
         sharing={op.inputs[0]: SamePlace()} if first_stays else {},
     )

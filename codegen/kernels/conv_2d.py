@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from ..build import Build
-from ..ir import Graph, Op, Window
-from .base import KernelCall, ShapeValue, untyped_call
-from .convolution import Convolution, convolution, window_shape
+from ..ir import Graph, Op
+from .base import KernelCall
+from .conv_1d import conv_1d_call, is_conv_1d
+from .convolution import Convolution, convolution
 from .depthwise import depthwise_call
-from .products import joins_rest, pair_order, product_arrays, product_scalars, product_shape, products, window_schedule
+from .gemm import Gemm, GemmKernel, gemm, pack_weights
+from .im2col import Im2col, joins_rest, pair_order, window_runs, window_schedule
+from .parameters import KernelParameters, code, data, group, size
+from .pointwise import pointwise
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2D(KernelParameters):
+    """Parameters of `conv_2d.c.j2`: the map and the window are code.
+
+    column_words  of the widened windows of a tile
+    group_out     output channels of a group
+    """
+
+    template: ClassVar[str] = "conv_2d"
+
+    im2col: Im2col = code()
+    tiles: int = code()
+    rest_pixels: int = code()
+    group_out: int = size()
+    tile_output: int = size()
+    column_words: int = size()
+    input_zero_point: int | None = data()
+    gemm: Gemm = group()
+
+    @property
+    def name(self) -> str:
+        m = self.im2col
+        return f"conv_{m.window.kernel_h}x{m.window.kernel_w}_{m.h}x{m.w}x{m.c}"
+
+    @property
+    def summary(self) -> str:
+        m, at_once = self.im2col, self.gemm.kernel.pixels
+        window, groups = m.window, f", {m.groups} groups" if m.groups > 1 else ""
+        return (
+            f"{window.kernel_h}x{window.kernel_w} convolution, stride {window.stride_h}x{window.stride_w}, "
+            f"of a [{m.h},{m.w},{m.c}] map{groups}. The windows of {at_once} pixel{'s' * (at_once > 1)} are widened to int16 "
+            "pairs in `column`, then multiplied with two output channels at a time."
+        )
+
+    @property
+    def helpers(self) -> tuple[GemmKernel, ...]:
+        return (self.gemm.kernel, self.gemm.rest) if self.rest_pixels else (self.gemm.kernel,)
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -17,46 +63,43 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     _, out_h, out_w, c_out = conv.output_shape
     share = conv.weights.shape[3]
     groups = c_in // share
+    if is_conv_1d(conv):
+        return conv_1d_call(conv, op.inputs[0], op.outputs, build)
     if c_in == c_out == 1:  # one map, one filter: a depthwise convolution reads it with less work
         return depthwise_call(conv, 1, False, op.inputs[0], op.outputs, build)
-    run_bytes, num_runs = window_runs(conv.attrs.window, share, groups > 1)
-    joined = joins_rest(run_bytes, num_runs, conv.attrs.window.kernel_h)
-    packed = products(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, build, groups=groups)
-    shape: dict[str, ShapeValue] = {
-        **window_shape(conv),
-        **product_shape(conv, packed, out_h * out_w, build),
-        "run_bytes": run_bytes,
-        "num_runs": num_runs,
-        "joins_rest": joined,
-        "rest_bytes": run_bytes % 4 * num_runs,
-        "pointwise": is_pointwise(conv),
-        "patch_bytes": run_bytes * num_runs * groups if reaches_outside(conv) else 0,
-        "groups": groups,
-        "group_in": share,
-        "group_out": c_out // groups,
-    }
-    pixels = shape["pixels"]
-    assert isinstance(pixels, int)
-    patch_bytes = shape["patch_bytes"]
-    assert isinstance(patch_bytes, int)
-    schedule = window_schedule((in_h, in_w, c_in), (out_h, out_w), c_out, conv.attrs.window, pixels, groups)
-    return untyped_call(
-        "conv_2d",
-        shape,
+    if is_pointwise(conv) and groups == 1:
+        return pointwise(conv, "conv_1x1", out_h * out_w, op, build)
+    window = conv.attrs.window
+    run_bytes, num_runs = window_runs(window, share, groups > 1)
+    joined = joins_rest(run_bytes, num_runs, window.kernel_h)
+    m = Im2col(
+        in_h,
+        in_w,
+        c_in,
+        out_w,
+        window,
+        groups,
+        share,
+        run_bytes,
+        num_runs,
+        joined,
+        reaches_outside(conv),
+        build.level.side_by_side,
+    )
+    packed = pack_weights(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, build, groups=groups)
+    product = gemm(conv, packed, out_h * out_w, build, groups)
+    pixels = product.kernel.pixels
+    tiles, rest = divmod(out_h * out_w, pixels)
+    column_words = packed.pairs * pixels
+    zero_point = conv.input_zero_point if m.is_padded else None
+    return KernelCall(
+        Conv2D(m, tiles, rest, c_out // groups, pixels * c_out, column_words, zero_point, product),
         (op.inputs[0],),
         op.outputs,
-        arrays=product_arrays(conv, packed),
-        scalars=product_scalars(shape, conv),
-        scratch_bytes=4 * packed.pairs * pixels + patch_bytes,
-        sharing={op.inputs[0]: schedule},
+        scratch_bytes=4 * column_words + m.patch_bytes,
+        sharing={op.inputs[0]: window_schedule((in_h, in_w, c_in), (out_h, out_w), c_out, window, pixels, groups)},
+        accumulator=packed.accumulator,
     )
-
-
-def window_runs(window: Window, share: int, is_grouped: bool) -> tuple[int, int]:
-    """How many neighbouring bytes a window reads at a time, and how many times; a group reads `share` channels of a pixel."""
-    if window.kernel_w == 1 or (window.dilation_w == 1 and not is_grouped):
-        return window.kernel_w * share, window.kernel_h
-    return share, window.kernel_h * window.kernel_w
 
 
 def is_pointwise(conv: Convolution) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import UnsupportedOperators
-from ..fixed_point import activation_table
+from ..activations import activation_table
 from ..ir import ClampAttrs, ConvAttrs, FusedAttrs, FusedPattern, Graph, Op
 from ..reference import channel_multipliers
 from .base import ShapeValue
@@ -47,13 +47,14 @@ class Convolution:
 
 
 def convolution(op: Op, graph: Graph) -> Convolution:
-    """Take apart a convolution, alone or as a step of a fused operator: the first, but behind a gate."""
+    """Take apart a convolution, alone or as a step of a fused operator: the first, but behind a channel scale."""
     step, table = op, None
     if isinstance(op.attrs, FusedAttrs):
         step = op.attrs.body[1 if op.attrs.pattern is FusedPattern.MUL_DEPTHWISE else 0]
         if op.attrs.pattern is FusedPattern.PRODUCER_TABLE:
             last = op.attrs.body[-1]
-            table = activation_table(last.kind, graph.tensor(last.inputs[0]), graph.tensor(last.output))
+            ends = graph.tensor(last.inputs[0]), graph.tensor(last.output)
+            table = activation_table(last.kind, *ends, last.parameters)
     x, y = graph.tensor(step.inputs[0]), graph.tensor(step.output)
     weights = graph.tensor(step.inputs[1]).constant().astype(np.int8)
     multiplier, shift = channel_multipliers(step, graph, max_bits=62)

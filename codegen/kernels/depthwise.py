@@ -1,53 +1,204 @@
-"""Depthwise convolutions, channel by channel: the channel's map is widened to int16 in scratch, with its padding.
+"""Depthwise convolutions, channel by channel: the channel's map is widened to int16 in scratch, with its padding ("plane").
 
-Two neighbouring int16 values meet two taps in one instruction. A window that starts at an even column takes the taps in pairs
-(0,1)(2,3).., one that starts at an odd column takes tap 0 alone, then (1,2)(3,4)..: the stream of weights has both pairings.
+The sums of a tile of outputs are micro-kernels (`row_tiles.py`). For each channel, the packed weights have for each filter
+("head"): the start of its sum, then for each kernel row the words of its taps, then multiplier, offset and shift. Where the
+heads' maximum is taken and all have the same multiplier and shift ("tied"), these constants come once, after the last head.
 
-For each channel, the stream has for each filter ("head"): the start of its sum, then for each kernel row `even_words` and
-`odd_words` words, then multiplier, offset and shift. Where the heads' maximum is taken and all have the same multiplier
-and shift ("tied"), these constants come once, after the last head.
-
-Large streams are stored compact, the taps as int8 in place of the words; each filter is widened in scratch when its turn
-comes.
+Large weights are stored compact, the taps as int8 in place of the words; each filter is widened in scratch when its turn comes.
 
 Maps that do not fit into MAX_PLANE_BYTES are taken in bands of rows; the rows that two bands share are kept in scratch. In the
-striped form all channels of a band come before the next band: a little more work, but the output may then follow the input
+banded form all channels of a band come before the next band: a little more work, but the output may then follow the input
 through the same memory.
+
+Layers of the same window, stride and width of rows share a function: channels, filters, heights and bands are data. A layer whose
+tiles would lose more instructions by that than the level allows keeps its channels as code.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
-from ..ir import Window
-from .base import ConstArray, KernelCall, RowSchedule, SamePlace, ShapeValue, Sharing, untyped_call
-from .convolution import Convolution, clamped_table, window_shape
-from .gate import Gate
+from .base import KernelCall, RowSchedule, SamePlace, Sharing
+from .channel_scale import ChannelScale
+from .convolution import Convolution, clamped_table
+from .parameters import KernelParameters, array, code, data, group, size
 from .requantization import Requantization, accumulator_bounds, requantization
+from .row_tiles import REGISTERS, Taps, Tile, has_single_taps, row_words, taps_of, tile_of, tiling
 
+Int8 = npt.NDArray[np.int8]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 MAX_PLANE_BYTES = 4096
-REGISTERS = 14
 
 
 @dataclass(frozen=True)
-class Taps:
-    """How one kernel row is read: words of taps paired from an even column, and from an odd one."""
+class ChannelScaling:
+    """The product of every value and its channel's scale, as `ProductRequant` rounds it; with a table, of all values first."""
 
-    even_words: int
-    odd_words: int
+    has_table: bool = code()
+    factor: int | None = size()
+    right: int | None = size()
+    sign_correction: bool = code()
+    low: int = code()
+    high: int = code()
+    maps_offset: int = data()
+    scales_offset: int = data()
+    multiplier: int = data()
+    output_offset: int = data()
+    table_at: int | None = size()  # bytes into scratch, where entry 0 lies
+
+
+@dataclass(frozen=True)
+class Compact:
+    """Taps that are stored as int8: their words, and how four bytes' lanes become pairs.
+
+    taps_at     bytes into scratch, where the words of a channel's filters lie
+    tap_words   of a filter without its constants, in flash
+    lanes       (group of four taps, byte at which it lies in a row, whether its odd lanes are needed)
+    pairs       C expressions of a row's words
+    """
+
+    taps_at: int = size()
+    tap_words: int = code()
+    rows: int = code()
+    is_rolled: bool = code()
+    row_bytes: int = code()
+    is_doubled: bool = code()
+    lanes: tuple[tuple[int, bool], ...] = code()
+    pairs: tuple[str, ...] = code()
+
+
+@dataclass(frozen=True)
+class RowCopy:
+    """How a row of a channel becomes int16: `lead` columns up to a word, turns of `unroll` columns, `fours`, then the `rest`."""
+
+    lead: int = code()
+    unroll: int = code()
+    turns: int = code()
+    fours: int = code()
+    rest: int = code()
+    from_step: int | None = size()  # values from the end of a row to its channel in the next row
+    to_step: int = code()
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Bands of output rows: their number and height, the rows of input that they read, and those that two of them share."""
+
+    count: int | None = size()
+    last: int | None = size()
+    h: int = size()
+    out_h: int = size()
+    pixels: int = size()
+    rows_in: int | None = size()
+    load_rows: int | None = size()
+    in_h: int | None = size()
+    in_row: int | None = size()
+    pad_top: int | None = size()
+    kept_rows: int | None = size()
+    kept_from: int | None = size()
+    kept_values: int | None = size()
+    kept_bytes: int | None = size()
+    skipped_rows: int | None = size()
+
+
+@dataclass(frozen=True)
+class OutputSteps:
+    """From an output to the next one of its row, and to the one below."""
+
+    out: int = size()
+    row: int = size()
+
+
+@dataclass(frozen=True, eq=False)
+class DepthwiseConv(KernelParameters):
+    """A depthwise convolution. Sizes are in values of int8 or int16 where nothing else is said.
+
+    kept_apart    the channels of a layer that shares no function with layers of other channels, else 0
+    band_form     "whole", "bands" of each channel, or "banded": bands of all channels
+    heads         filters a channel, of the first result and of the second; for the maximum all of them
+    """
+
+    template: ClassVar[str] = "depthwise_conv_2d"
+    shown: ClassVar[Mapping[str, str]] = {"c": "channels"}
+    window: tuple[int, ...] = code()
+    stride: tuple[int, ...] = code()
+    dilation: tuple[int, ...] = code()
+    is_max: bool = code()
+    is_tied: bool = code()
+    heads_unrolled: int = code()
+    has_heads: bool = code()
+    has_second: bool = code()
+    has_heads_of_second: bool = code()
+    kept_apart: int = code()
+    single_taps: bool = code()
+    row_values: int = code()
+    step_values: int = code()
+    column_step: int = code()
+    kernel_row_values: int = code()
+    tile: Tile = code()
+    has_tiles: bool = code()
+    rest: Tile | None = code()
+    has_rests: bool = code()
+    spills_next: bool = code()
+    scale: str = code()
+    clamp_low: bool = code()
+    clamp_high: bool = code()
+    band_form: str = code()
+    from_end: bool = code()
+    channels: int = size()
+    heads: int | None = size()
+    heads_of_second: int | None = size()
+    filter_words: int | None = size()
+    plane_words: int = size()
+    out_h: int | None = size()
+    tiles: int | None = size()
+    rests: int | None = size()
+    top_step: int = code()
+    plane_start: int | None = size()
+    copy_h: int | None = size()
+    copy_w: int = code()
+    bands: Bands | None = group()
+    zero_point: int = data()
+    activation_min: int | None = data()
+    activation_max: int | None = data()
+    weights: Int32 = array()
+    table: Int8 | None = array()
+    scaling: ChannelScaling | None = group()
+    compact: Compact | None = group()
+    copy: RowCopy | None = group()
+    steps: OutputSteps = group()
+    steps_of_second: OutputSteps | None = group()
 
     @property
-    def words(self) -> int:
-        return self.even_words + self.odd_words
+    def name(self) -> str:
+        kind = "scaled_" if self.scaling else ""
+        what = "depthwise_max" if self.is_max else "depthwise_pair" if self.has_second else "depthwise_conv_2d"
+        window, stride = ("x".join(map(str, sizes)) for sizes in (self.window, self.stride))
+        return f"{kind}{what}_{window}" + (f"_s{stride}" if self.stride != (1, 1) else "")
+
+    @property
+    def summary(self) -> str:
+        kh, kw = self.window
+        text = f"{kh}x{kw} depthwise convolution, stride {self.stride[0]}x{self.stride[1]}"
+        if self.dilation != (1, 1):
+            text += f", dilation {self.dilation[0]}x{self.dilation[1]}"
+        if self.is_max:
+            text += ", the largest of a channel's filters"
+        if self.has_second:
+            text += ", of two layers over one map"
+        if self.scaling:
+            text += ", of a map times a scale for each channel"
+        bands = "In each band of rows one" if self.band_form == "banded" else "One"
+        return f"{text}. {bands} channel at a time, widened to int16 with its padding in `plane`."
 
 
 def depthwise_call(
@@ -57,78 +208,218 @@ def depthwise_call(
     source: str,
     results: tuple[str, ...],
     build: Build,
-    gate: Gate | None = None,
+    scale: ChannelScale | None = None,
     heads_of_second: int = 0,
 ) -> KernelCall:
     """The kernel of a depthwise convolution with `heads` filters a channel; `is_max` keeps the largest output of these.
 
-    conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a gate, `source` are the maps before it. The outputs of the last
-    `heads_of_second` filters of each channel go to the second of two results.
+    conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a channel scale, `source` are the maps before it. The outputs of
+    the last `heads_of_second` filters of each channel go to the second of two results.
     """
-    requant, is_tied = _requantization(conv, heads, is_max)
+    requant, is_tied, bounds = _requantization(conv, heads, is_max)
+    w = conv.attrs.window
+    channels, out_h = conv.input_shape[3], conv.output_shape[1]
     plane = plane_of(conv, build.bands.count)
-    is_striped = build.bands.count > 1 and plane.bands > 1
-    shape: dict[str, ShapeValue] = {**window_shape(conv), "heads": heads, "is_max": is_max, "is_tied": is_tied, **asdict(plane)}
-    taps = _taps(conv)
-    row = tiling(conv.attrs.window, conv.output_shape[2], taps, is_max, build.level.max_tile)
+    is_banded = build.bands.count > 1 and plane.bands > 1
+    reads_maps = plane.copy_h > 0 and plane.copy_w > 0  # not every window lies in the padding
+    taps = taps_of(w, conv.output_shape[2])
+    row = tiling(w, conv.output_shape[2], taps, is_max, build.level.max_tile)
+    row_step = w.dilation_h * plane.plane_w // 2
     clamps = conv.table is None or is_max
-    shape |= {
-        **asdict(row),
-        "even_words": taps.even_words,
-        "odd_words": taps.odd_words,
-        "spill_out": row.tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
-        "unroll_heads": heads * conv.attrs.window.kernel_h <= build.level.unrolled_rows,
-        "scale": requant.rounding.value,
-        "is_doubled": requant.rounding.takes_doubled,
-        "clamp_low": clamps and conv.activation_min > -128,
-        "clamp_high": clamps and conv.activation_max < 127,
-        "heads_of_second": heads_of_second,
-        "is_gated": gate is not None,
-        "is_striped": is_striped,
-        "from_end": is_striped and build.bands.from_end,
-    }
-    scalars = {"input_zero_point": conv.input_zero_point}
-    if shape["clamp_low"]:
-        scalars["activation_min"] = conv.activation_min
-    if shape["clamp_high"]:
-        scalars["activation_max"] = conv.activation_max
-    stream = _stream(conv, heads, taps, requant, is_tied)
-    taps_words = 0
-    if stream.nbytes > build.level.depthwise_bytes and not single_taps(conv.attrs.window):
-        taps_words = stream.size // conv.input_shape[3] // (1 if is_max else heads)
-        stream = _stream(conv, heads, None, requant, is_tied)
-    shape["taps_words"] = taps_words
-    scratch_bytes = plane.size_bytes + 4 * taps_words
+    clamp_low, clamp_high = clamps and conv.activation_min > -128, clamps and conv.activation_max < 127
+    weights = _packed_weights(conv, heads, taps, requant, is_tied)
+    compact = None
+    head_words = 1 + w.kernel_h * taps.words
+    scratch_bytes = plane.size_bytes
+    if weights.nbytes > build.level.depthwise_bytes and not has_single_taps(w):
+        compact = _compact(conv, taps, requant, plane.size_bytes, build)
+        scratch_bytes += 4 * (weights.size // channels // (1 if is_max else heads))
+        weights = _packed_weights(conv, heads, None, requant, is_tied)
+        head_words = 1 + compact.tap_words
     inputs: tuple[str, ...] = (source,)
-    if gate is not None:
-        shape |= gate.shape
-        scalars |= gate.scalars
-        inputs = (source, gate.coefficients)
-        scratch_bytes += 256 if gate.has_table else 0
-    arrays = [ConstArray("weights", stream)]
-    if conv.table is not None:
-        arrays.append(ConstArray("table", clamped_table(conv)))
-    sharing = _sharing(conv, plane, 1 if is_max else heads - heads_of_second, shape)
-    return untyped_call(
-        "depthwise_conv_2d",
-        shape,
+    scaling = None
+    if scale is not None:
+        inputs = (source, scale.coefficients)
+        scaling = _scaling(scale, scratch_bytes + 128, reads_maps)
+        scratch_bytes += 256 if scale.has_table else 0
+    first_heads = 1 if is_max else heads - heads_of_second
+    has_heads = heads > 1 if is_max else first_heads > 1
+    parameters = DepthwiseConv(
+        window=(w.kernel_h, w.kernel_w),
+        stride=(w.stride_h, w.stride_w),
+        dilation=(w.dilation_h, w.dilation_w),
+        is_max=is_max,
+        is_tied=is_tied,
+        heads_unrolled=heads if is_max and heads * w.kernel_h <= build.level.unrolled_rows else 0,
+        has_heads=has_heads,
+        has_second=heads_of_second > 0,
+        has_heads_of_second=heads_of_second > 1,
+        kept_apart=channels if _loss(conv, heads, is_max, row.tiles + row.rests) > build.level.merge_loss else 0,
+        single_taps=has_single_taps(w),
+        row_values=plane.plane_w,
+        step_values=w.stride_w,
+        column_step=w.dilation_w,
+        kernel_row_values=w.dilation_h * plane.plane_w,
+        tile=tile_of(w, taps, row.tile, row_step),
+        has_tiles=row.tiles > 1,
+        rest=tile_of(w, taps, row.rest, row_step) if row.rests else None,
+        has_rests=row.rests > 1,
+        spills_next=row.tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
+        scale=requant.rounding.value,
+        clamp_low=clamp_low,
+        clamp_high=clamp_high,
+        band_form="banded" if is_banded else "bands" if plane.bands > 1 else "whole",
+        from_end=is_banded and build.bands.from_end,
+        channels=channels,
+        heads=(heads if is_max else first_heads) if has_heads else None,
+        heads_of_second=heads_of_second if heads_of_second > 1 else None,
+        filter_words=None if compact else heads * (head_words + 3 * (not is_tied)) + 3 * is_tied if is_max else head_words + 3,
+        plane_words=plane.plane_w * plane.plane_h // 2,
+        out_h=out_h if plane.bands == 1 else None,
+        tiles=row.tiles if row.tiles > 1 else None,
+        rests=row.rests if row.rests > 1 else None,
+        top_step=w.stride_h * plane.plane_w // 2,
+        plane_start=_plane_start(conv, plane) if reads_maps else None,
+        copy_h=plane.copy_h if reads_maps and plane.bands == 1 else None,
+        copy_w=plane.copy_w,
+        bands=_bands(conv, plane, is_banded, build.bands.from_end, reads_maps) if plane.bands > 1 else None,
+        zero_point=conv.input_zero_point,
+        activation_min=conv.activation_min if clamp_low else None,
+        activation_max=conv.activation_max if clamp_high else None,
+        weights=weights,
+        table=clamped_table(conv) if conv.table is not None else None,
+        scaling=scaling,
+        compact=compact,
+        copy=_row_copy(conv, plane, build.level.copied_columns) if reads_maps else None,
+        steps=_output_steps(conv, first_heads),
+        steps_of_second=_output_steps(conv, heads_of_second) if heads_of_second else None,
+    )
+    sharing = _sharing(conv, plane, first_heads, is_banded, parameters.from_end)
+    return KernelCall(
+        parameters,
         inputs,
         results,
-        arrays=tuple(arrays),
-        scalars=scalars,
-        scratch_bytes=scratch_bytes,
-        sharing={} if sharing is None else {source: sharing},
+        scratch_bytes,
+        {} if sharing is None else {source: sharing},
+        bounds,
+        is_banded,
     )
 
 
-def _sharing(conv: Convolution, plane: Plane, heads: int, shape: Mapping[str, ShapeValue]) -> Sharing | None:
+def _loss(conv: Convolution, heads: int, is_max: bool, tiles: int) -> int:
+    """Instructions that channels as data cost, about: two for each tile of outputs, one for each four values of the input."""
+    _, in_h, in_w, channels = conv.input_shape
+    return 2 * channels * (1 if is_max else heads) * conv.output_shape[1] * tiles + in_h * in_w * channels // 4
+
+
+def _scaling(scale: ChannelScale, table_at: int, is_used: bool) -> ChannelScaling:
+    requant = scale.numbers.requant
+    return ChannelScaling(
+        has_table=scale.has_table,
+        factor=requant.factor if is_used else None,
+        right=requant.right if is_used else None,
+        sign_correction=requant.sign_correction,
+        low=requant.low,
+        high=requant.high,
+        maps_offset=scale.numbers.maps_offset,
+        scales_offset=scale.numbers.coefficients_offset,
+        multiplier=requant.multiplier,
+        output_offset=requant.offset,
+        table_at=table_at if is_used and scale.has_table else None,
+    )
+
+
+def _compact(conv: Convolution, taps: Taps, requant: Requantization, taps_at: int, build: Build) -> Compact:
+    """How the layer's int8 taps are widened: four bytes give lanes of taps 0 and 2, and of taps 1 and 3."""
+    w = conv.attrs.window
+    is_rolled = w.kernel_h > build.level.unrolled_tap_rows
+    return Compact(
+        taps_at=taps_at,
+        tap_words=(w.kernel_h * w.kernel_w + 3) // 4,
+        rows=w.kernel_h,
+        is_rolled=is_rolled,
+        row_bytes=w.kernel_w,
+        is_doubled=requant.rounding.takes_doubled,
+        lanes=tuple((4 * j, 4 * j + 1 < w.kernel_w) for j in range((w.kernel_w + 3) // 4)),
+        pairs=tuple(_pair(k, w.kernel_w) for k in taps.firsts),
+    )
+
+
+def _pair(k: int, kernel_w: int) -> str:
+    """Taps k and k + 1 of a row as a C expression of its lanes. Taps beyond the row are never multiplied."""
+    even, odd, next_even = f"even{k // 4}", f"odd{k // 4}", f"even{k // 4 + 1}"
+    if k + 1 >= kernel_w:
+        return even if k % 4 == 0 else f"{even} >> 16"
+    return (
+        f"ft_pack_low({even}, {odd})",
+        f"ft_pack_low_high({odd}, {even})",
+        f"ft_pack_high({even}, {odd})",
+        f"ft_pack_low({odd} >> 16, {next_even})",
+    )[k % 4]
+
+
+def _plane_start(conv: Convolution, plane: Plane) -> int:
+    """Where the first value of the map goes; bands of rows count their padding above themselves."""
+    w = conv.attrs.window
+    return w.pad_left if plane.bands > 1 else w.pad_top * plane.plane_w + w.pad_left
+
+
+def _bands(conv: Convolution, plane: Plane, is_banded: bool, from_end: bool, reads_maps: bool) -> Bands:
+    """A band of all channels reads its rows anew; a band of one channel keeps those that it shares with the one before."""
+    w = conv.attrs.window
+    keeps = reads_maps and plane.kept_rows > 0 and not is_banded
+    skips = reads_maps and plane.skipped_rows > 0 and not is_banded
+    return Bands(
+        count=None if is_banded and from_end else plane.bands,
+        last=plane.bands - 1 if is_banded and from_end else None,
+        h=plane.band_rows,
+        out_h=conv.output_shape[1],
+        pixels=plane.band_rows * conv.output_shape[2],
+        rows_in=plane.band_rows * w.stride_h if is_banded and reads_maps else None,
+        load_rows=plane.plane_h if reads_maps else None,
+        in_h=conv.input_shape[1] if reads_maps else None,
+        in_row=conv.input_shape[2] * conv.input_shape[3] if reads_maps else None,
+        pad_top=w.pad_top if reads_maps else None,
+        kept_rows=plane.kept_rows if keeps else None,
+        kept_from=plane.band_rows * w.stride_h * plane.plane_w if keeps else None,
+        kept_values=plane.kept_rows * plane.plane_w if keeps else None,
+        kept_bytes=2 * plane.kept_rows * plane.plane_w if keeps else None,
+        skipped_rows=plane.skipped_rows if skips else None,
+    )
+
+
+def _output_steps(conv: Convolution, heads: int) -> OutputSteps:
+    step = conv.input_shape[3] * heads
+    return OutputSteps(out=step, row=conv.output_shape[2] * step)
+
+
+def _row_copy(conv: Convolution, plane: Plane, most_columns: int) -> RowCopy:
+    channels, in_w = conv.input_shape[3], conv.input_shape[2]
+    after_lead = plane.copy_w - plane.copy_lead
+    unroll = _copy_unroll(after_lead, most_columns)
+    turns = after_lead // unroll
+    if turns == 1:
+        turns = 0  # a loop of one turn is none
+    left = after_lead - turns * unroll
+    return RowCopy(
+        lead=plane.copy_lead,
+        unroll=unroll,
+        turns=turns,
+        fours=left // 4,
+        rest=left % 4,
+        from_step=(in_w - plane.copy_w) * channels or None,
+        to_step=plane.plane_w - plane.copy_w,
+    )
+
+
+def _sharing(conv: Convolution, plane: Plane, heads: int, is_banded: bool, from_end: bool) -> Sharing | None:
     """How the first result, with `heads` maps a channel, may lie on the input."""
-    if shape["is_striped"]:
-        return _stripe_schedule(conv, plane, heads, bool(shape["from_end"]))
+    if is_banded:
+        return _band_schedule(conv, plane, heads, from_end)
     return SamePlace() if heads == 1 and _bands_run_behind(conv, plane) else None
 
 
-def _stripe_schedule(conv: Convolution, plane: Plane, heads: int, from_end: bool) -> RowSchedule:
+def _band_schedule(conv: Convolution, plane: Plane, heads: int, from_end: bool) -> RowSchedule:
     """A step for each band: it reads its rows while it writes its outputs."""
     w = conv.attrs.window
     _, in_h, in_w, c_in = conv.input_shape
@@ -154,68 +445,16 @@ def _filters(conv: Convolution) -> Int64:
     return filters
 
 
-def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requantization, bool]:
-    """The layer's requantization, and whether the heads' maximum may be taken before it."""
+def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requantization, bool, tuple[int, int]]:
+    """The layer's requantization, whether the heads' maximum may be taken before it, and the bounds of all accumulators."""
     filters = _filters(conv)
     low, high = accumulator_bounds(filters.reshape(len(filters), -1), conv.bias, conv.input_zero_point)
-    reach = np.maximum(np.abs(low), np.abs(high))
+    largest = np.maximum(np.abs(low), np.abs(high))
     factors = np.stack([conv.multiplier, conv.shift], axis=1).reshape(-1, heads, 2)
     is_tied = is_max and bool((factors == factors[:, :1]).all())
     if is_tied:
-        reach = np.repeat(reach.reshape(-1, heads).max(axis=1), heads)
-    return requantization(conv, reach), is_tied
-
-
-def _taps(conv: Convolution) -> Taps:
-    w = conv.attrs.window
-    if single_taps(w):
-        return Taps(w.kernel_w, 0)  # every tap by itself
-    if w.stride_w % 2 == 1 and conv.output_shape[2] > 1:
-        return Taps(max(w.kernel_w // 2, 1), (w.kernel_w - 1) // 2)
-    return Taps((w.kernel_w + 1) // 2, 0)
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """A row of outputs: `tiles` groups of `tile`, then `rests` groups of `rest`, each group computed together."""
-
-    tile: int
-    tiles: int
-    rest: int
-    rests: int
-
-
-def tiling(window: Window, out_w: int, taps: Taps, is_max: bool, max_tile: int) -> Tiling:
-    """The cheapest division of a row into at most two sizes of groups that the registers can hold.
-
-    Groups start at even columns of the widened map, where words are aligned.
-    """
-    if single_taps(window):
-        return Tiling(1, out_w, 0, 0)
-    most = max(2, min(max_tile, REGISTERS - 4 - taps.words))
-    if is_max:
-        most = min(most, 4)
-    sizes = [t for t in range(1, most + 1) if t * window.stride_w % 2 == 0 or t == out_w]
-    found = [Tiling(t, out_w // t, 0, 0) for t in sizes if out_w % t == 0]
-    for t in sizes:
-        for tiles in range(1, -(-out_w // t)):
-            left = out_w - tiles * t
-            found += [Tiling(t, tiles, r, left // r) for r in range(1, most + 1) if left % r == 0 and r in (*sizes, left)]
-
-    def cost(tiling: Tiling) -> tuple[float, int]:
-        rests = tiling.rests * _tile_cost(window, tiling.rest, taps) if tiling.rests else 0
-        return tiling.tiles * _tile_cost(window, tiling.tile, taps) + rests, tiling.tile + tiling.rest
-
-    return min(found, key=cost)
-
-
-def _tile_cost(window: Window, tile: int, taps: Taps) -> float:
-    """Instructions of a tile, about: what lies outside of the outputs' own work."""
-    values = (tile - 1) * window.stride_w + window.kernel_w
-    loads = math.ceil(math.ceil(values / 2) / 2) + math.ceil(taps.words / 2)
-    products = tile * (window.kernel_w // 2 + 1)
-    spills = 10 if tile + taps.words + 4 >= REGISTERS else 0
-    return window.kernel_h * (loads + products) + 5 * tile + 12 + spills
+        largest = np.repeat(largest.reshape(-1, heads).max(axis=1), heads)
+    return requantization(conv, largest), is_tied, (int(low.min()), int(high.max()))
 
 
 @dataclass(frozen=True)
@@ -232,7 +471,6 @@ class Plane:
     copy_h: int
     copy_w: int
     copy_lead: int
-    copy_unroll: int
     bands: int
     band_rows: int
     kept_rows: int
@@ -243,20 +481,20 @@ class Plane:
         return 2 * self.plane_w * self.plane_h
 
 
-def plane_of(conv: Convolution, stripes: int = 1) -> Plane:
+def plane_of(conv: Convolution, least_bands: int = 1) -> Plane:
     """The whole map of a channel where it fits into MAX_PLANE_BYTES, otherwise bands of equal height that do.
 
-    stripes  the least number of bands, as far as there are rows
+    least_bands  the least number of bands, as far as there are rows
     """
     w = conv.attrs.window
-    _, in_h, in_w, c_in = conv.input_shape
+    _, in_h, in_w, _ = conv.input_shape
     _, out_h, out_w, _ = conv.output_shape
     span_h, span_w = (w.kernel_h - 1) * w.dilation_h + 1, (w.kernel_w - 1) * w.dilation_w + 1
     width = (out_w - 1) * w.stride_w + span_w
     height = (out_h - 1) * w.stride_h + span_h
     plane_w = width + width % 2
     most_rows = (MAX_PLANE_BYTES // (2 * plane_w) - span_h) // w.stride_h + 1
-    bands = max(math.ceil(out_h / max(1, min(out_h, most_rows))), min(stripes, out_h))
+    bands = max(math.ceil(out_h / max(1, min(out_h, most_rows))), min(least_bands, out_h))
     band_rows = math.ceil(out_h / bands)
     copy_w = max(0, min(in_w, width - w.pad_left))
     return Plane(
@@ -265,7 +503,6 @@ def plane_of(conv: Convolution, stripes: int = 1) -> Plane:
         copy_h=max(0, min(in_h, height - w.pad_top)),
         copy_w=copy_w,
         copy_lead=min(copy_w, w.pad_left % 2),
-        copy_unroll=_copy_unroll(copy_w - min(copy_w, w.pad_left % 2), c_in),
         bands=math.ceil(out_h / band_rows),
         band_rows=band_rows,
         kept_rows=max(0, span_h - w.stride_h),
@@ -273,11 +510,9 @@ def plane_of(conv: Convolution, stripes: int = 1) -> Plane:
     )
 
 
-def _copy_unroll(width: int, channels: int) -> int:
-    """How many columns to copy in a turn of the loop: a multiple of 4 within the reach of one address, with little left over."""
-    most = max(1, min(28, 4095 // channels))
-    choices = range(4, most + 1, 4)
-    return min(choices, key=lambda n: (width % n + 4 * (width // n), -n), default=4)
+def _copy_unroll(width: int, most: int) -> int:
+    """How many columns to copy in a turn of the loop: a multiple of 4, with little left over."""
+    return min(range(4, most + 1, 4), key=lambda n: (width % n + 4 * (width // n), -n))
 
 
 def _bands_run_behind(conv: Convolution, plane: Plane) -> bool:
@@ -294,7 +529,7 @@ def _bands_run_behind(conv: Convolution, plane: Plane) -> bool:
     return True
 
 
-def _stream(conv: Convolution, heads: int, taps: Taps | None, requant: Requantization, is_tied: bool) -> Int32:
+def _packed_weights(conv: Convolution, heads: int, taps: Taps | None, requant: Requantization, is_tied: bool) -> Int32:
     """The layer's words in reading order; without `taps` compact."""
     filters = _filters(conv)
     factor = 2 if requant.rounding.takes_doubled else 1
@@ -306,21 +541,7 @@ def _stream(conv: Convolution, heads: int, taps: Taps | None, requant: Requantiz
             values = rows.reshape(-1).astype(np.int8).tobytes()
             words.append(np.frombuffer(values + bytes(-len(values) % 4), np.int32).astype(np.int64))
         else:
-            words += [_row_words(row, taps, conv.attrs.window) for row in factor * rows]
+            words += [row_words(row, taps, conv.attrs.window) for row in factor * rows]
         if not is_tied or channel % heads == heads - 1:
             words.append(requant.constants[channel].astype(np.int64))
     return np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)
-
-
-def _row_words(row: Int64, taps: Taps, window: Window) -> Int64:
-    """The words of a kernel row: pairs of taps, or with horizontal dilation each tap by itself."""
-    if single_taps(window):
-        return row
-    values = [*(int(v) & 0xFFFF for v in row), 0]
-    firsts = [2 * k for k in range(taps.even_words)] + [2 * k + 1 for k in range(taps.odd_words)]
-    return np.array([values[k] | (values[k + 1] << 16) for k in firsts], np.int64)
-
-
-def single_taps(window: Window) -> bool:
-    """Whether neighbouring taps do not meet neighbouring values."""
-    return window.dilation_w > 1 and window.kernel_w > 1

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..fixed_point import Multiplier, requantize
+from .parameters import code, data, size
 
 Int64 = npt.NDArray[np.int64]
 
@@ -115,20 +116,29 @@ def offset_interval(scaled: Int64, expected: Int64, shift: int) -> tuple[int, in
 
 @dataclass(frozen=True)
 class ProductRequant:
-    """How a product p = (a - z0) * (b - z1) becomes an output: with q = p << left,
+    """How a product p = (a - z0) * (b - z1) becomes an output: with q = p * factor,
 
-    sat8((((q * multiplier + 2^31) >> 32) + offset + (sign_correction ? (q >> 31) : 0)) >> right)
+    clamp((((q * multiplier + 2^31) >> 32) + offset + (sign_correction ? (q >> 31) : 0)) >> right, low, high)
+
+    factor  a power of two
     """
 
-    left: int
-    multiplier: int
-    offset: int
-    right: int
-    sign_correction: bool
+    multiplier: int = data()
+    offset: int = data()
+    factor: int = size()
+    right: int = size(inner=True)
+    sign_correction: bool = code()
+    low: int = code()
+    high: int = code()
+
+    @property
+    def left(self) -> int:
+        """The factor as a shift."""
+        return self.factor.bit_length() - 1
 
     def apply(self, products: Int64) -> Int64:
-        """The formula over any products, before saturation."""
-        shifted = products << self.left
+        """The formula over any products, before the clamp."""
+        shifted = products * self.factor
         high = ((shifted * self.multiplier + (1 << 31)) >> 32) + self.offset
         if self.sign_correction:
             high = high + (shifted >> 31)
@@ -136,8 +146,10 @@ class ProductRequant:
         return result
 
 
-def fit_product_requant(products: Int64, factor: Multiplier, zero_point: int) -> ProductRequant:
+def fit_product_requant(products: Int64, factor: Multiplier, zero_point: int, low: int = -128, high: int = 127) -> ProductRequant:
     """The shortest formula that equals `requantize(products) + zero_point`, saturated to int8, for all given products.
+
+    low, high  the bounds of the fused activation
 
     The sign correction (half away from zero for negative values) is left out where no product needs it. Factors of 2^13 and
     more are all one: every product but 0 saturates.
@@ -145,18 +157,17 @@ def fit_product_requant(products: Int64, factor: Multiplier, zero_point: int) ->
     if factor.shift > 13:
         factor = Multiplier(1 << 30, 13)
     expected = np.clip(requantize(products, factor.multiplier, factor.shift) + zero_point, -128, 127)
-    for candidate in _product_candidates(factor, zero_point):
-        inside = int(np.abs(products).max()) << candidate.left < _LIMIT
+    for candidate in _product_candidates(factor, zero_point, low, high):
+        inside = int(np.abs(products).max()) * candidate.factor < _LIMIT
         if inside and np.array_equal(np.clip(candidate.apply(products), -128, 127), expected):
             return candidate
     raise AssertionError(f"no formula for {factor} around {zero_point}")
 
 
-def _product_candidates(factor: Multiplier, zero_point: int) -> list[ProductRequant]:
+def _product_candidates(factor: Multiplier, zero_point: int, low: int, high: int) -> list[ProductRequant]:
     right = max(-factor.shift, 0)
     if factor.multiplier == 0 or right > MAX_RIGHT:  # |p| < 2^17 is scaled below one half
-        return [ProductRequant(1, 0, zero_point, 0, False)]
-    left = 1 + max(factor.shift, 0)
+        return [ProductRequant(0, zero_point, 2, 0, False, low, high)]
     offset = (zero_point << right) + (1 << right >> 1)
-    plain = ProductRequant(left, factor.multiplier, offset, right, False)
-    return [plain, ProductRequant(left, factor.multiplier, offset, right, True)] if right else [plain]
+    plain = ProductRequant(factor.multiplier, offset, 2 << max(factor.shift, 0), right, False, low, high)
+    return [plain, replace(plain, sign_correction=True)] if right else [plain]

@@ -7,15 +7,41 @@ out as go in, each stripe, such as a pixel, may be copied aside first: the outpu
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
 from ..ir import GatherAttrs, Graph, Op
-from .base import ConstArray, KernelCall, elementwise_schedule, untyped_call
+from .base import KernelCall, elementwise_schedule
+from .parameters import KernelParameters, array, code, size
 
 MAX_STRAIGHT = 160  # indices
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(KernelParameters):
+    """`count` times `blocks` of `block` neighbouring elements, each from its place in `stride` elements of the source.
+
+    indices  the places where they are part of the code;  offsets  where they are a table
+    """
+
+    template: ClassVar[str] = "gather"
+    count: int = size()
+    stride: int = size()
+    blocks: int = size()
+    block: int = code()
+    indices: tuple[int, ...] = code()
+    is_banded: bool = code()
+    offsets: npt.NDArray[np.integer] | None = array()
+
+    @property
+    def summary(self) -> str:
+        if self.indices:
+            return f"Gathers {len(self.indices)} elements, again and again."
+        return f"Gathers blocks of {self.block} elements, again and again."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -27,29 +53,28 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     length = block_length(indices)
     offsets = np.array(indices[::length]) * inner
     stride = source.shape[axis] * inner
-    is_striped = build.bands.count > 1 and count > 1 and len(indices) == source.shape[axis]
-    table = offset_array("offsets", offsets)
-    return untyped_call(
-        template="gather",
-        shape={
-            "count": count,
-            "stride": stride,
-            "blocks": len(offsets),
-            "block": length * inner,
-            "indices": indices if straight else (),
-            "is_striped": is_striped,
-        },
-        inputs=(source.name,),
-        outputs=(op.output,),
-        arrays=() if straight else (table,),
-        scratch_bytes=stride if is_striped else 0,
-        sharing={source.name: elementwise_schedule(count * stride)} if is_striped else {},
+    is_banded = build.bands.count > 1 and count > 1 and len(indices) == source.shape[axis]
+    return KernelCall(
+        Gather(
+            count=count,
+            stride=stride,
+            blocks=len(offsets),
+            block=length * inner,
+            indices=indices if straight else (),
+            is_banded=is_banded,
+            offsets=None if straight else offset_array(offsets),
+        ),
+        (source.name,),
+        (op.output,),
+        scratch_bytes=stride if is_banded else 0,
+        sharing={source.name: elementwise_schedule(count * stride)} if is_banded else {},
+        is_banded=is_banded,
     )
 
 
-def offset_array(field: str, offsets: npt.NDArray[np.integer]) -> ConstArray:
+def offset_array(offsets: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
     """A layer's constant of offsets, in 16 bits where they fit."""
-    return ConstArray(field, offsets.astype(np.uint16 if offsets.max() < 1 << 16 else np.uint32))
+    return offsets.astype(np.uint16 if offsets.max() < 1 << 16 else np.uint32)
 
 
 def block_length(indices: tuple[int, ...]) -> int:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from ..build import Build
 from ..fixed_point import mean_multiplier
 from ..ir import Graph, Op, ReduceAttrs
-from .base import KernelCall, untyped_call
-from .reduction import reduction_nest
-from .rescale import rescale
+from .base import KernelCall
+from .parameters import KernelParameters, data, group
+from .reduction import ReductionNest, reduction_nest
+from .rescale import RescaleParameters, rescale
+
+
+@dataclass(frozen=True, eq=False)
+class Mean(KernelParameters):
+    """Sums in int32, plus `sum_offset`, requantized with the division folded in."""
+
+    template: ClassVar[str] = "mean"
+    nest: ReductionNest = group()
+    mean: RescaleParameters = group()
+    sum_offset: int = data()
+
+    @property
+    def summary(self) -> str:
+        return f"Means of {self.nest.count} elements each: their sum, requantized with the division folded in."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -17,14 +35,11 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     nest = reduction_nest(source.shape, op.attrs.axes)
     factor = mean_multiplier(source.scale, output.scale, nest.count)
     requant = rescale(factor, 255 * nest.count, output.zero_point)
-    return untyped_call(
-        template="mean",
-        shape={**nest.as_shape(), **requant.shape("mean")},
-        inputs=(source.name,),
-        outputs=(op.output,),
-        scalars={
-            "sum_offset": -nest.count * source.zero_point,
-            **requant.scalars("mean"),
-        },
+    offset = -nest.count * source.zero_point
+    return KernelCall(
+        Mean(nest, requant.parameters, offset),
+        (source.name,),
+        (op.output,),
         sharing=nest.sharing(source.name),
+        accumulator=(-128 * nest.count + offset, 127 * nest.count + offset),
     )

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +23,67 @@ import numpy.typing as npt
 from ..build import Build
 from ..fixed_point import Multiplier, mean_multiplier, requantize, squared_difference_multipliers
 from ..ir import FusedAttrs, Graph, Op, Tensor
-from .base import ConstArray, KernelCall, ShapeValue, untyped_call
-from .broadcast import unroll
+from .base import KernelCall
 from .exact import INT8_VALUES, offset_interval
-from .rescale import rescale
+from .parameters import KernelParameters, array, code, data, group, size
+from .rescale import RescaleParameters, rescale
 from .squared_difference import rescaled_inputs
 from .table import by_unsigned_byte
+from .turns import Turns, in_turns
 
+Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-LANE_ROWS = 255  # int8 values that an int16 lane can sum
-MAX_STEP_BYTES = 1020  # LDRD's own increment
+LANE_VALUES = 255  # int8 values that an int16 lane can sum
+
+
+@dataclass(frozen=True, eq=False)
+class MeanVariance(KernelParameters):
+    """Mean and variance of each channel of a map [pixels, channels].
+
+    is_fitted           whether the squares come from the module's formula, or from tables of both inputs
+    is_one_block        whether int16 lanes hold a channel's squares of all pixels
+    table_turns         of a channel's pixels, where its squares come from a table
+    steps, turns, rest  pixels in one turn, turns and single pixels behind them, of four channels in lanes
+    block_turns         that int16 lanes hold, rest included
+    groups, rest_begin  of four channels in lanes; the first of the other channels
+    """
+
+    template: ClassVar[str] = "mean_variance"
+    shown: ClassVar[Mapping[str, str]] = {"c": "channels"}
+
+    has_table: bool = code()
+    is_fitted: bool = code()
+    is_one_block: bool = code()
+    channels: int = size()
+    pixels: int = size()
+    table_turns: Turns | None = group()
+    steps: int = code()
+    block_turns: int = code()
+    turns: int | None = size()
+    rest: int | None = size()
+    groups: int | None = size()
+    rest_begin: int | None = size()
+    mean_constants: Int32 = array()
+    variance_constants: Int32 = array()
+    root: int | None = data()
+    square_offset: int | None = data()
+    centre_constants: Int32 | None = array()
+    square: RescaleParameters | None = group()
+    terms: npt.NDArray[np.integer] | None = array()
+    centres: npt.NDArray[np.integer] | None = array()
+
+    @property
+    def name(self) -> str:
+        return "mean_variance_by_table" if self.has_table else "mean_variance"
+
+    @property
+    def summary(self) -> str:
+        how = "a lookup table, made once its mean is known" if self.has_table else "arithmetic in lanes"
+        return (
+            "Mean and variance of each channel over all pixels, each step rounded to int8. A channel's squared differences come "
+            f"from {how}."
+        )
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -49,39 +100,39 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     last = rescale(mean_multiplier(square.scale, variance.scale, pixels), 255 * pixels, variance.zero_point)
     squares = _fit(source, mean, square, means) or _general(source, mean, square)
     costs = build.costs
-    has_table = squares.needs_table or costs.square_lookup + costs.square_table / pixels < costs.square_lanes
-    return untyped_call(
-        template="mean_variance",
-        shape={
-            "pixels": pixels,
-            "c": num_channels,
-            "block": _block(pixels),
-            "has_pairs": num_channels % 8 == 0 and num_channels <= MAX_STEP_BYTES,
-            "has_table": has_table,
-            "sum_steps": unroll(_block(pixels), 8),
-            "square_steps": unroll(pixels, 16) if has_table else unroll(_block(pixels), 4),
-            "store_means": first.stores_four,
-            "store_variances": last.stores_four,
-            **squares.shape,
-        },
-        inputs=(source.name,),
-        outputs=tuple(op.outputs),
-        arrays=(
-            first.constants("mean_constants", -pixels * source.zero_point),
-            last.constants("variance_constants", -pixels * (square.zero_point + (128 if has_table else 0))),
-            *squares.arrays,
-        ),
-        scalars=squares.scalars,
-        scratch_bytes=256 if has_table else 0,
+    has_table = squares.is_general or costs.square_lookup + costs.square_table / pixels < costs.square_lanes
+    grouped = 0 if has_table else num_channels // 4 * 4
+    steps = 2 if build.level.merges_inner else 7 if pixels % 7 == 0 else 8
+    block_turns = (LANE_VALUES - steps + 1) // steps
+    parameters = MeanVariance(
+        has_table=has_table,
+        is_fitted=not squares.is_general,
+        is_one_block=not (has_table or build.level.merges_inner) and pixels // steps <= block_turns,
+        channels=num_channels,
+        pixels=pixels,
+        table_turns=in_turns(pixels, 8 if build.level.merges_inner else 16) if has_table else None,
+        steps=0 if has_table else steps,
+        block_turns=0 if has_table else block_turns,
+        turns=pixels // steps if grouped else None,
+        rest=pixels % steps if grouped else None,
+        groups=grouped // 4 or None,
+        rest_begin=grouped if not has_table and grouped < num_channels else None,
+        mean_constants=first.constants(-pixels * source.zero_point),
+        variance_constants=last.constants(-pixels * (square.zero_point + (128 if has_table else 0))),
+        root=squares.root,
+        square_offset=squares.offset,
+        centre_constants=squares.centre_constants,
+        square=squares.requant,
+        terms=squares.terms,
+        centres=squares.centres,
     )
-
-
-def _block(pixels: int) -> int:
-    """Rows to sum in int16 lanes before they are added to int32: a divisor of the pixels if a large one exists."""
-    if pixels <= LANE_ROWS:
-        return pixels
-    divisor = next(d for d in range(LANE_ROWS, 0, -1) if pixels % d == 0)
-    return divisor if divisor >= LANE_ROWS // 4 else LANE_ROWS
+    return KernelCall(
+        parameters,
+        (source.name,),
+        tuple(op.outputs),
+        scratch_bytes=256 if has_table else 0,
+        accumulator=(pixels * (-128 - source.zero_point), pixels * (127 - source.zero_point)),
+    )
 
 
 def _reachable_means(source: Tensor, mean: Tensor, pixels: int, factor: Multiplier) -> Int64:
@@ -93,12 +144,18 @@ def _reachable_means(source: Tensor, mean: Tensor, pixels: int, factor: Multipli
 
 @dataclass(frozen=True, eq=False)
 class _Squares:
-    """How the kernel makes squared differences: code, numbers and arrays."""
+    """How the kernel makes squared differences: the numbers of the module's formula, or general tables."""
 
-    shape: Mapping[str, ShapeValue]
-    scalars: Mapping[str, int]
-    arrays: tuple[ConstArray, ...]
-    needs_table: bool
+    root: int | None = None
+    offset: int | None = None
+    centre_constants: Int32 | None = None
+    requant: RescaleParameters | None = None
+    terms: npt.NDArray[np.int16] | None = None
+    centres: npt.NDArray[np.int16] | None = None
+
+    @property
+    def is_general(self) -> bool:
+        return self.terms is not None
 
 
 def _fit(source: Tensor, mean: Tensor, square: Tensor, means: Int64) -> _Squares | None:
@@ -113,31 +170,23 @@ def _fit(source: Tensor, mean: Tensor, square: Tensor, means: Int64) -> _Squares
     if formula is None:
         return None
     root, offset = formula
-    return _Squares(
-        {"is_fitted": True},
-        {"root": root, "square_offset": offset},
-        (_centre_constants(source, mean, square),),
-        needs_table=False,
-    )
+    return _Squares(root, offset, _centre_constants(source, mean, square))
 
 
-def _centre_constants(source: Tensor, mean: Tensor, square: Tensor) -> ConstArray:
-    """What ft_centre takes."""
+def _centre_constants(source: Tensor, mean: Tensor, square: Tensor) -> Int32:
+    """What ft_rooted takes."""
     factor = squared_difference_multipliers(source.scale, mean.scale, square.scale).input2
     shift = -factor.shift
     values = [-mean.zero_point, factor.multiplier, 1 << shift >> 1, shift, -1 if shift else 0, 64 * source.zero_point]
-    return ConstArray("centre_constants", np.array(values, np.int32))
+    return np.array(values, np.int32)
 
 
 def _general(source: Tensor, mean: Tensor, square: Tensor) -> _Squares:
     """Both rescaled inputs from tables, and the exact requantization: for a mean that is coarser than its map."""
     terms, centres, factor = rescaled_inputs(source, mean, square)
     reach = int(max(abs(terms.max() - centres.min()), abs(centres.max() - terms.min()))) ** 2
-    requant = rescale(factor, reach, square.zero_point)
-    arrays = tuple(
-        ConstArray(name, by_unsigned_byte(values.astype(np.int16))) for name, values in (("terms", terms), ("centres", centres))
-    )
-    return _Squares({"is_fitted": False, **requant.shape("square")}, requant.scalars("square"), arrays, needs_table=True)
+    tables = (by_unsigned_byte(values.astype(np.int16)) for values in (terms, centres))
+    return _Squares(None, None, None, rescale(factor, reach, square.zero_point).parameters, *tables)
 
 
 def _formula(centres: Int64, expected: Int64, factor: Multiplier) -> tuple[int, int] | None:

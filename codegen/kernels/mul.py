@@ -2,38 +2,78 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ..build import Build, Costs
+import numpy as np
+import numpy.typing as npt
+
+from ..build import Build
 from ..fixed_point import mul_multiplier
 from ..ir import ClampAttrs, Graph, Op, Tensor
-from .base import ConstArray, KernelCall, SamePlace, untyped_call
-from .broadcast import broadcast_nest, elementwise_sharing, unroll
+from .base import KernelCall, SamePlace
+from .broadcast import PairLoops, broadcast_nest, elementwise_sharing
 from .exact import INT8_VALUES, ProductRequant, fit_product_requant
+from .parameters import KernelParameters, array, code, data, group, size
 from .table import table_call
+from .turns import Turns, in_turns
 
-MAX_LANE_SHIFT = 7  # a centred int8 value shifted left by this fits an int16 lane
+MAX_LANE_FACTOR = 128  # a centred int8 value times this fits an int16 lane
 
 
-def pair_products(first: Tensor, second: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+@dataclass(frozen=True, eq=False)
+class Mul(KernelParameters):
+    """Any two operands; `operand` is the second one where it is constant."""
+
+    template: ClassVar[str] = "mul"
+
+    is_constant: bool = code()
+    loops: PairLoops = group()
+    offset0: int = data()
+    offset1: int = data()
+    requant: ProductRequant = group()
+    operand: npt.NDArray[np.int8] | None = array()
+
+    @property
+    def summary(self) -> str:
+        return "Products of the centred values, requantized."
+
+
+@dataclass(frozen=True, eq=False)
+class MulChannels(KernelParameters):
+    """A map [pixels, channels] times a vector [channels].
+
+    groups       of four channels, in lanes ..
+    rest_begin   .. and the first of the channels behind these, for which `pixels` is
+    """
+
+    template: ClassVar[str] = "mul_channels"
+    shown: ClassVar[Mapping[str, str]] = {"c": "channels"}
+
+    has_table: bool = code()
+    channels: int = size()
+    turns: Turns | None = group()
+    groups: int | None = size()
+    rest_begin: int | None = size()
+    pixels: int | None = size()
+    offset0: int = data()
+    offset1: int = data()
+    requant: ProductRequant = group()
+
+    @property
+    def name(self) -> str:
+        return "mul_channels_by_table" if self.has_table else "mul_channels"
+
+    @property
+    def summary(self) -> str:
+        by = "by a lookup table of each channel's products" if self.has_table else "four channels at a time"
+        return f"Pixels times one coefficient for each channel, {by}."
+
+
+def pair_products(first: Tensor, second: Tensor) -> npt.NDArray[np.int64]:
     """(a - z0) * (b - z1) for all pairs of int8 values: [a + 128, b + 128]."""
     return (INT8_VALUES - first.zero_point)[:, np.newaxis] * (INT8_VALUES - second.zero_point)[np.newaxis, :]
-
-
-def requant_scalars(requant: ProductRequant) -> dict[str, int]:
-    """The numbers of a product's requantization that differ from layer to layer of one shape."""
-    return {"multiplier": requant.multiplier, "output_offset": requant.offset}
-
-
-def requant_shape(requant: ProductRequant, low: int, high: int) -> dict[str, int | bool]:
-    """What of a product's requantization is part of the code."""
-    return {
-        "left": requant.left,
-        "right": requant.right,
-        "sign_correction": requant.sign_correction,
-        "low": low,
-        "high": high,
-    }
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -44,59 +84,55 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     if first.is_constant and not second.is_constant:
         first, second = second, first
     products = pair_products(first, second)
-    requant = fit_product_requant(products, factor, graph.tensor(op.output).zero_point)
     low, high = op.attrs.activation_min, op.attrs.activation_max
+    requant = fit_product_requant(products, factor, graph.tensor(op.output).zero_point, low, high)
     if second.is_constant and second.num_elements == 1:
         column = products[:, int(second.constant().reshape(-1)[0]) + 128]
         table = np.clip(requant.apply(column), low, high).astype(np.int8)
         return table_call(first.name, op.output, first.num_elements, table)
-    if not second.is_constant and requant.left <= MAX_LANE_SHIFT:
-        channels = _channels(first, second, op.output, requant, low, high, build.costs) or _channels(
-            second, first, op.output, requant, low, high, build.costs
-        )
+    if not second.is_constant and requant.factor <= MAX_LANE_FACTOR:
+        channels = _channels(first, second, op.output, requant, build) or _channels(second, first, op.output, requant, build)
         if channels is not None:
             return channels
     nest = broadcast_nest(first.shape, second.shape)
     inputs = (first.name,) if second.is_constant else (first.name, second.name)
-    constant = (ConstArray("operand", second.constant().reshape(-1).astype(np.int8)),) if second.is_constant else ()
-    return untyped_call(
-        template="mul",
-        shape={**nest.as_shape(), **requant_shape(requant, low, high), "is_constant": second.is_constant},
-        inputs=inputs,
-        outputs=(op.output,),
-        arrays=constant,
-        scalars={
-            "offset0": -first.zero_point,
-            "offset1": -second.zero_point,
-            **requant_scalars(requant),
-            **nest.scalars(),
-        },
-        sharing=elementwise_sharing(nest, inputs),
+    parameters = Mul(
+        is_constant=second.is_constant,
+        loops=nest.loops,
+        offset0=-first.zero_point,
+        offset1=-second.zero_point,
+        requant=requant,
+        operand=second.constant().reshape(-1).astype(np.int8) if second.is_constant else None,
     )
+    return KernelCall(parameters, inputs, (op.output,), sharing=elementwise_sharing(nest, inputs))
 
 
-def _channels(
-    maps: Tensor, scales: Tensor, output: str, requant: ProductRequant, low: int, high: int, costs: Costs
-) -> KernelCall | None:
+def _channels(maps: Tensor, scales: Tensor, output: str, requant: ProductRequant, build: Build) -> KernelCall | None:
     """The call for a map [pixels, C] times a vector [C], None for other shapes."""
     nest = broadcast_nest(maps.shape, scales.shape)
     num_channels = nest.run
     if (nest.strides0, nest.strides1, nest.step0, nest.step1) != ((num_channels,), (0,), 1, 1):
         return None
     pixels = nest.sizes[0]
+    costs = build.costs
     has_table = costs.product_lookup + costs.product_table / pixels < costs.product_lanes + requant.sign_correction
-    return untyped_call(
-        template="mul_channels",
-        shape={
-            "pixels": pixels,
-            "c": num_channels,
-            **requant_shape(requant, low, high),
-            "has_table": has_table,
-            "steps": unroll(pixels, 16 if has_table else 7),
-        },
-        inputs=(maps.name, scales.name),
-        outputs=(output,),
-        scalars={"offset0": -maps.zero_point, "offset1": -scales.zero_point, **requant_scalars(requant)},
+    grouped = 0 if has_table else num_channels // 4 * 4
+    has_rest = not has_table and grouped < num_channels
+    parameters = MulChannels(
+        has_table=has_table,
+        channels=num_channels,
+        turns=in_turns(pixels, 4 if not has_table else 8 if build.level.merges_inner else 16) if has_table or grouped else None,
+        groups=grouped // 4 or None,
+        rest_begin=grouped if has_rest else None,
+        pixels=pixels if has_rest else None,
+        offset0=-maps.zero_point,
+        offset1=-scales.zero_point,
+        requant=requant,
+    )
+    return KernelCall(
+        parameters,
+        (maps.name, scales.name),
+        (output,),
         scratch_bytes=256 if has_table else 0,
         sharing={maps.name: SamePlace()},
     )

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from ..build import Build
 from ..ir import Graph, Op, PadAttrs
-from .base import KernelCall, untyped_call
+from .base import KernelCall
+from .parameters import KernelParameters, code
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(KernelParameters):
+    """Loops of `sizes`, outermost first, with `before` and `after` elements of padding around each, over runs of `run`."""
+
+    template: ClassVar[str] = "pad"
+    sizes: tuple[int, ...] = code()
+    before: tuple[int, ...] = code()
+    after: tuple[int, ...] = code()
+    run: int = code()
+    value: int = code()
+
+    @property
+    def summary(self) -> str:
+        return f"Padding with {self.value} around runs of {self.run} elements."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -26,18 +46,8 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
         else:
             axes.append((size, before * inner, after * inner))
     outer = axes[::-1]
-    return untyped_call(
-        template="pad",
-        shape={
-            "sizes": tuple(a[0] for a in outer),
-            "before": tuple(a[1] for a in outer),
-            "after": tuple(a[2] for a in outer),
-            "run": run,
-            "value": output.zero_point,
-        },
-        inputs=(source.name,),
-        outputs=(op.output,),
-    )
+    sizes, befores, afters = tuple(a[0] for a in outer), tuple(a[1] for a in outer), tuple(a[2] for a in outer)
+    return KernelCall(Pad(sizes, befores, afters, run, output.zero_point), (source.name,), (op.output,))
 
 
 def output_elements(axes: list[tuple[int, int, int]], run: int) -> int:

@@ -2,7 +2,7 @@
 
 Each field has a role:
 
-    code()   changes the text: unrolling, the choice of a form. Templates read it as a Python value.
+    code()   changes the text: unrolling, the choice of a form. Templates read it as a Python value; it is hashable.
     size()   an integer that may be either: a literal in a function of its own, or a field of the layer's struct in a function
              that layers of several sizes share. Templates only print it (`s.pixels`): what they would calculate with it is
              calculated here, in Python, and given a field. `inner=True`: it bounds or steps an inner loop, so that sharing
@@ -24,8 +24,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-
-CodeValue = int | bool | str | tuple[int, ...]
 
 
 class Role(Enum):
@@ -64,6 +62,26 @@ def group() -> Any:
     return dataclasses.field(metadata={"role": Role.GROUP})
 
 
+@dataclass(frozen=True)
+class Helper:
+    """A static C function that the functions of several kernels call; its fields are code, and equal ones are one function.
+
+    template  its whole text's name in templates/kernels, without `.c.j2`; the template reads the fields as `k.<field>`
+    """
+
+    template: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """What the C function is called: it tells all fields."""
+        raise NotImplementedError
+
+    @property
+    def summary(self) -> str:
+        """What the function computes, for the comment above it."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, eq=False)
 class KernelParameters:
     """Base of every kernel's parameters.
@@ -84,6 +102,11 @@ class KernelParameters:
     def summary(self) -> str:
         """What the function computes, for the comment above it; made of code fields alone."""
         return ""
+
+    @property
+    def helpers(self) -> tuple[Helper, ...]:
+        """The static functions that the kernel's function calls; made of code fields alone."""
+        return ()
 
     def flat(self) -> Iterator[Parameter]:
         """All fields in order, those of groups in their place; data and arrays that are None are left out."""

@@ -2,9 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
 from ..build import Build
 from ..ir import Graph, Op, OpKind, PoolAttrs
-from .base import KernelCall, RowSchedule, untyped_call
+from .base import KernelCall, RowSchedule
+from .parameters import KernelParameters, code, size
+
+LANE_COLUMNS = 255  # int8 values that an int16 lane can sum
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(KernelParameters):
+    """Windows over [in_h, in_w, channels].
+
+    row_bytes   from one input row to the next
+    fours       groups of four channels, then `rest` single ones
+    fits_lanes  whether the columns of a window can be summed in int16
+    """
+
+    shown: ClassVar[Mapping[str, str]] = {"c": "channels"}
+    in_h: int = size()
+    in_w: int = size()
+    out_h: int = size()
+    out_w: int = size()
+    channels: int = size()
+    row_bytes: int = size()
+    fours: int = size()
+    rest: int = code()
+    has_fours: bool = code()
+    kernel_h: int = size()
+    kernel_w: int = size()
+    fits_lanes: bool = code()
+    stride_h: int = size()
+    stride_w: int = size()
+    pad_top: int = size()
+    pad_left: int = size()
+    low: int = code()
+    high: int = code()
+
+
+class AveragePool(Pool):
+    template: ClassVar[str] = "average_pool_2d"
+
+    @property
+    def summary(self) -> str:
+        return "Average pooling: the mean of a window's real positions, rounded half away from zero."
+
+
+class MaxPool(Pool):
+    template: ClassVar[str] = "max_pool_2d"
+
+    @property
+    def summary(self) -> str:
+        return "Max pooling: the largest of a window's real positions."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -17,24 +70,25 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
         tuple((y + 1) * out_w * c for y in range(out_h)),
         tuple(row * in_w * c for row in first_rows),
     )
-    return untyped_call(
-        template="average_pool_2d" if op.kind is OpKind.AVERAGE_POOL_2D else "max_pool_2d",
-        shape={
-            "in_h": in_h,
-            "in_w": in_w,
-            "out_h": out_h,
-            "out_w": out_w,
-            "c": c,
-            "kernel_h": window.kernel_h,
-            "kernel_w": window.kernel_w,
-            "stride_h": window.stride_h,
-            "stride_w": window.stride_w,
-            "pad_top": window.pad_top,
-            "pad_left": window.pad_left,
-            "low": op.attrs.activation_min,
-            "high": op.attrs.activation_max,
-        },
-        inputs=(op.inputs[0],),
-        outputs=(op.output,),
-        sharing={op.inputs[0]: schedule},
+    make = AveragePool if op.kind is OpKind.AVERAGE_POOL_2D else MaxPool
+    parameters = make(
+        in_h=in_h,
+        in_w=in_w,
+        out_h=out_h,
+        out_w=out_w,
+        channels=c,
+        row_bytes=in_w * c,
+        fours=c // 4,
+        rest=c % 4,
+        has_fours=c >= 4,
+        kernel_h=window.kernel_h,
+        kernel_w=window.kernel_w,
+        fits_lanes=window.kernel_w <= LANE_COLUMNS,
+        stride_h=window.stride_h,
+        stride_w=window.stride_w,
+        pad_top=window.pad_top,
+        pad_left=window.pad_left,
+        low=op.attrs.activation_min,
+        high=op.attrs.activation_max,
     )
+    return KernelCall(parameters, (op.inputs[0],), (op.output,), sharing={op.inputs[0]: schedule})

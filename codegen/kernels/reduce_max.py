@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from ..build import Build
 from ..ir import Graph, Op, ReduceAttrs
-from .base import KernelCall, untyped_call
-from .reduction import reduction_nest
+from .base import KernelCall
+from .parameters import KernelParameters, group
+from .reduction import ReductionNest, reduction_nest
+
+
+@dataclass(frozen=True, eq=False)
+class ReduceMax(KernelParameters):
+    """The largest of the elements that meet in one output."""
+
+    template: ClassVar[str] = "reduce_max"
+    nest: ReductionNest = group()
+
+    @property
+    def summary(self) -> str:
+        return f"The largest of {self.nest.count} elements each."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -13,10 +29,4 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     assert isinstance(op.attrs, ReduceAttrs)
     source = graph.tensor(op.inputs[0])
     nest = reduction_nest(source.shape, op.attrs.axes)
-    return untyped_call(
-        template="reduce_max",
-        shape=nest.as_shape(),
-        inputs=(source.name,),
-        outputs=(op.output,),
-        sharing=nest.sharing(source.name),
-    )
+    return KernelCall(ReduceMax(nest), (source.name,), (op.output,), sharing=nest.sharing(source.name))

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .base import RowSchedule, ShapeValue, Sharing
+from .base import RowSchedule, Sharing
+from .parameters import code
 
 Shape = tuple[int, ...]
 
@@ -16,15 +17,15 @@ class ReductionNest:
     """For each kept index (outermost first) all reduced ones; the innermost axis is `run` contiguous elements.
 
     When `run_is_reduced` the run belongs to one output; otherwise it makes `run` outputs side by side.
-    Strides are in elements of the input.
+    Strides are in elements of the input. A group of a kernel's parameters.
     """
 
-    kept_sizes: Shape
-    kept_strides: Shape
-    reduced_sizes: Shape
-    reduced_strides: Shape
-    run: int
-    run_is_reduced: bool
+    kept_sizes: Shape = code()
+    kept_strides: Shape = code()
+    reduced_sizes: Shape = code()
+    reduced_strides: Shape = code()
+    run: int = code()
+    run_is_reduced: bool = code()
 
     @property
     def count(self) -> int:
@@ -34,16 +35,6 @@ class ReductionNest:
     @property
     def num_outputs(self) -> int:
         return math.prod(self.kept_sizes) * (1 if self.run_is_reduced else self.run)
-
-    def as_shape(self) -> Mapping[str, ShapeValue]:
-        return {
-            "kept_sizes": self.kept_sizes,
-            "kept_strides": self.kept_strides,
-            "reduced_sizes": self.reduced_sizes,
-            "reduced_strides": self.reduced_strides,
-            "run": self.run,
-            "run_is_reduced": self.run_is_reduced,
-        }
 
     def sharing(self, source: str) -> Mapping[str, Sharing]:
         """Rows that each end in one output free their bytes in order; other nests read the input more than once."""

@@ -5,10 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ..fixed_point import Multiplier
-from .base import ConstArray
 from .exact import MAX_RIGHT
+from .parameters import code, data
+
+Int32 = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class RescaleParameters:
+    """A group of parameters: `rescaled(s.<group>, value)` in a template."""
+
+    function: str = code()
+    doubled: int = code()
+    multiplier: int = data()
+    zero: int = data()
+    shift: int = data()
 
 
 @dataclass(frozen=True)
@@ -21,22 +35,15 @@ class Rescale:
     offset: int
     shift: int
 
-    def scalars(self, name: str) -> dict[str, int]:
-        """The layer's numbers, named after what is rescaled."""
-        return {f"{name}_multiplier": self.multiplier, f"{name}_zero": self.offset, f"{name}_shift": self.shift}
-
     @property
-    def stores_four(self) -> str:
-        """The C function that rescales and stores four sums."""
-        return "ft_store_scaled" if self.function == "ft_scale_away" else "ft_store_scaled_exact"
+    def parameters(self) -> RescaleParameters:
+        """Code and numbers of one rescaled value."""
+        return RescaleParameters(self.function, self.doubled, self.multiplier, self.offset, self.shift)
 
-    def constants(self, name: str, sum_offset: int) -> ConstArray:
-        """The array that `stores_four` takes."""
-        return ConstArray(name, np.array([sum_offset << self.doubled, self.multiplier, self.offset, self.shift], np.int32))
-
-    def shape(self, name: str) -> dict[str, int | str]:
-        """What is part of the code."""
-        return {f"{name}_function": self.function, f"{name}_doubled": self.doubled}
+    def constants(self, sum_offset: int) -> Int32:
+        """The array that ft_store_scaled of templates/kernels/channel_statistics.h takes."""
+        is_exact = self.function != "ft_scale_away"
+        return np.array([sum_offset << self.doubled, self.multiplier, self.offset, self.shift, is_exact], np.int32)
 
 
 def rescale(factor: Multiplier, reach: int, zero_point: int) -> Rescale:

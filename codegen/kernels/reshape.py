@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from ..build import Build
 from ..ir import Graph, Op
-from .base import KernelCall, elementwise_schedule, untyped_call
+from .base import KernelCall, elementwise_schedule
+from .parameters import KernelParameters, size
+
+
+@dataclass(frozen=True, eq=False)
+class Copy(KernelParameters):
+    template: ClassVar[str] = "copy"
+    count: int = size()
+
+    @property
+    def summary(self) -> str:
+        return "A copy."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a RESHAPE: a copy."""
     count = graph.tensor(op.output).num_elements
-    return untyped_call(
-        template="reshape",
-        shape={"count": count},
-        inputs=(op.inputs[0],),
-        outputs=(op.output,),
-        sharing={op.inputs[0]: elementwise_schedule(count)},
-    )
+    return KernelCall(Copy(count), (op.inputs[0],), (op.output,), sharing={op.inputs[0]: elementwise_schedule(count)})

@@ -7,21 +7,60 @@ outputs would lie in memory side by side, need that of one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
+import numpy.typing as npt
 
 from ..build import Build
 from ..ir import FusedAttrs, GatherAttrs, Graph, Op, OpKind
 from .add import Sum
-from .base import ConstArray, KernelCall, ShapeValue, elementwise_schedule, untyped_call
-from .broadcast import unroll
-from .exact import fit_affine
-from .gate import gate_of
+from .base import KernelCall, elementwise_schedule
+from .channel_scale import ScaleNumbers, channel_scale
 from .gather import offset_array
-from .table import by_unsigned_byte
+from .parameters import KernelParameters, array, code, group, size
+from .sums import SumNumbers, sum_numbers
+from .turns import Turns, in_turns
 
 MOST_PIXELS, MOST_COPIED_BYTES = 128, 20_480
 TABLE_PIXELS, TABLE_COPIED_BYTES = 500, 12_800  # from so many pixels on, a channel's products are tables, made for each copy
 TABLES_BYTES = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftMax(KernelParameters):
+    """Maps [pixels, channels], of which `copied` pixels at a time, `blocks` times, are copied aside.
+
+    is_shifted  of each product whether it is of the shifted channel; two for each sum
+    shifted     distance to each channel's shifted channel
+    """
+
+    template: ClassVar[str] = "shift_max"
+    shown: ClassVar[Mapping[str, str]] = {"c": "channels"}
+
+    has_tables: bool = code()
+    is_shifted: tuple[int, ...] = code()
+    channels: int = size()
+    copied_bytes: int = size()
+    blocks: int = size()
+    turns: Turns = group()
+    scale0: ScaleNumbers = group()
+    scale1: ScaleNumbers = group()
+    scale2: ScaleNumbers | None = group()
+    scale3: ScaleNumbers | None = group()
+    sum0: SumNumbers = group()
+    sum1: SumNumbers | None = group()
+    shifted: npt.NDArray[np.integer] = array()
+
+    @property
+    def summary(self) -> str:
+        what = "the sum" if self.sum1 is None else "the larger of two sums"
+        return (
+            f"Dynamic Shift-Max: {what} of a channel and of a shifted one, each times its coefficient. Some pixels at a time are "
+            "copied aside, then overwritten."
+        )
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -32,53 +71,32 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     assert isinstance(gather.attrs, GatherAttrs)
     adds = [step for step in op.attrs.body if step.kind is OpKind.ADD]
     muls = [body[name] for add in adds for name in add.inputs]
-    gates = [gate_of(mul, graph, build.costs) for mul in muls]
+    scales = [channel_scale(mul, graph, build.costs) for mul in muls]
     sums = [Sum(add, *(graph.tensor(name) for name in (*add.inputs, add.output))) for add in adds]
     num_channels = len(gather.attrs.indices)
     pixels = graph.tensor(op.output).num_elements // num_channels
     copied, has_tables = _pixels_at_once(pixels, num_channels)
-    shape: dict[str, ShapeValue] = {
-        "pixels": pixels,
-        "c": num_channels,
-        "copied": copied,
-        "has_tables": has_tables,
-        "steps": unroll(copied, 8),
-        "is_shifted": tuple(int(mul.inputs[0] == gather.output) for mul in muls),
-        "left": tuple(gate.requant.left for gate in gates),
-        "right": tuple(gate.requant.right for gate in gates),
-        "sign_correction": tuple(int(gate.requant.sign_correction) for gate in gates),
-        "mul_low": tuple(gate.activation_min for gate in gates),
-        "mul_high": tuple(gate.activation_max for gate in gates),
-        "sum_low": tuple(sum_.low for sum_ in sums),
-        "sum_high": tuple(sum_.high for sum_ in sums),
-    }
-    scalars = {"offset": gates[0].maps_offset}
-    for i, gate in enumerate(gates):
-        scalars[f"coefficients{i}_offset"] = gate.coefficients_offset
-        scalars[f"product{i}_multiplier"] = gate.requant.multiplier
-        scalars[f"product{i}_offset"] = gate.requant.offset
-    arrays = [offset_array("shifted", np.array(gather.attrs.indices))]
-    shifts = []
-    for i, sum_ in enumerate(sums):
-        affine = fit_affine(sum_.expected, *sum_.reals, sum_.low, sum_.high, fraction=0)
-        if affine is not None:
-            shifts.append(affine.shift)
-            scalars |= {f"sum{i}_factor0": affine.factor0, f"sum{i}_factor1": affine.factor1, f"sum{i}_bias": affine.bias}
-        else:  # both on the sum's input scale, by tables
-            shifts.append(-1)
-            requant = sum_.requant
-            arrays += [ConstArray(f"sum{i}_table{j}", by_unsigned_byte(t.astype(np.int32))) for j, t in enumerate(sum_.terms)]
-            shape |= requant.shape(f"sum{i}")
-            scalars |= requant.scalars(f"sum{i}")
-    shape["sum_shift"] = tuple(shifts)
+    numbers = [scale.numbers for scale in scales]
+    parameters = ShiftMax(
+        has_tables=has_tables,
+        is_shifted=tuple(int(mul.inputs[0] == gather.output) for mul in muls),
+        channels=num_channels,
+        copied_bytes=copied * num_channels,
+        blocks=pixels // copied,
+        turns=in_turns(copied, 8),
+        scale0=numbers[0],
+        scale1=numbers[1],
+        scale2=numbers[2] if len(sums) == 2 else None,
+        scale3=numbers[3] if len(sums) == 2 else None,
+        sum0=sum_numbers(sums[0]),
+        sum1=sum_numbers(sums[1]) if len(sums) == 2 else None,
+        shifted=offset_array(np.array(gather.attrs.indices)),
+    )
     source = gather.inputs[0]
-    return untyped_call(
-        template="shift_max",
-        shape=shape,
-        inputs=(source, *(gate.coefficients for gate in gates)),
-        outputs=(op.output,),
-        arrays=tuple(arrays),
-        scalars=scalars,
+    return KernelCall(
+        parameters,
+        (source, *(scale.coefficients for scale in scales)),
+        (op.output,),
         scratch_bytes=copied * num_channels + (TABLES_BYTES if has_tables else copied),
         sharing={source: elementwise_schedule(pixels * num_channels)},
     )

@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 from ..build import Build
 from ..ir import Graph, Op, SliceAttrs, TransposeAttrs
-from .base import KernelCall, RowSchedule, Sharing, untyped_call
+from .base import KernelCall, RowSchedule, Sharing
+from .parameters import KernelParameters, code, size
+
+
+@dataclass(frozen=True, eq=False)
+class Slice(KernelParameters):
+    """Loops of `sizes` and `strides` over runs of `run` elements, `run_step` apart, from element `start`."""
+
+    template: ClassVar[str] = "slice"
+    start: int = size()
+    sizes: tuple[int, ...] = code()
+    strides: tuple[int, ...] = code()
+    run: int = code()
+    run_step: int = code()
+
+    @property
+    def summary(self) -> str:
+        apart = "" if self.run_step == 1 else f", {self.run_step} apart"
+        return f"Moves runs of {self.run} elements{apart}."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -54,16 +74,5 @@ def _merged(axes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _call(op: Op, start: int, axes: list[tuple[int, int]], sharing: Mapping[str, Sharing]) -> KernelCall:
     run, run_step = axes[0] if axes else (1, 1)
     outer = axes[:0:-1]
-    return untyped_call(
-        template="slice",
-        shape={
-            "start": start,
-            "sizes": tuple(size for size, _ in outer),
-            "strides": tuple(step for _, step in outer),
-            "run": run,
-            "run_step": run_step,
-        },
-        inputs=(op.inputs[0],),
-        outputs=(op.output,),
-        sharing=sharing,
-    )
+    parameters = Slice(start, tuple(size for size, _ in outer), tuple(step for _, step in outer), run, run_step)
+    return KernelCall(parameters, (op.inputs[0],), (op.output,), sharing=sharing)

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
 from ..fixed_point import Multiplier, requantize, squared_difference_multipliers
 from ..ir import Graph, Op, Tensor
-from .base import ConstArray, KernelCall, untyped_call
-from .broadcast import broadcast_nest, elementwise_sharing
+from .base import KernelCall
+from .broadcast import PairLoops, broadcast_nest, elementwise_sharing
 from .exact import INT8_VALUES
-from .rescale import rescale
+from .parameters import KernelParameters, array, code, group
+from .rescale import RescaleParameters, rescale
 from .table import by_unsigned_byte, table_call
 
+Int16 = npt.NDArray[np.int16]
 Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class SquaredDifference(KernelParameters):
+    """(table0[a] - table1[b])^2, requantized.
+
+    table0, table1  int16[256] by unsigned byte;  operand  int8, a constant second operand
+    """
+
+    template: ClassVar[str] = "squared_difference"
+    loops: PairLoops = group()
+    is_constant: bool = code()
+    square: RescaleParameters = group()
+    table0: Int16 = array()
+    table1: Int16 = array()
+    operand: npt.NDArray[np.int8] | None = array()
+
+    @property
+    def summary(self) -> str:
+        return "Both inputs on one scale by lookup tables, their difference squared and requantized."
 
 
 def rescaled_inputs(first: Tensor, second: Tensor, output: Tensor) -> tuple[Int64, Int64, Multiplier]:
@@ -45,17 +70,17 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     requant = rescale(factor, reach, output.zero_point)
     nest = broadcast_nest(first.shape, second.shape)
     inputs = (first.name,) if second.is_constant else (first.name, second.name)
-    constant = (ConstArray("operand", second.constant().reshape(-1).astype(np.int8)),) if second.is_constant else ()
-    return untyped_call(
-        template="squared_difference",
-        shape={**nest.as_shape(), **requant.shape("square"), "is_constant": second.is_constant},
-        inputs=inputs,
-        outputs=(op.output,),
-        arrays=(
-            ConstArray("table0", by_unsigned_byte(terms0.astype(np.int16))),
-            ConstArray("table1", by_unsigned_byte(terms1.astype(np.int16))),
-            *constant,
+    operand = second.constant().reshape(-1).astype(np.int8) if second.is_constant else None
+    return KernelCall(
+        SquaredDifference(
+            nest.loops,
+            second.is_constant,
+            requant.parameters,
+            by_unsigned_byte(terms0.astype(np.int16)),
+            by_unsigned_byte(terms1.astype(np.int16)),
+            operand,
         ),
-        scalars={**requant.scalars("square"), **nest.scalars()},
+        inputs,
+        (op.output,),
         sharing=elementwise_sharing(nest, inputs),
     )

@@ -1,17 +1,37 @@
-"""LOGISTIC, HARD_SWISH, RELU, RELU6 and QUANTIZE: one look-up in a 256-entry table for each element."""
+"""Activations: one look-up in a 256-entry table for each element."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ..activations import activation_table
 from ..build import Build
-from ..fixed_point import activation_table
 from ..ir import Graph, Op
-from .base import ConstArray, KernelCall, elementwise_schedule, untyped_call
+from .base import KernelCall, elementwise_schedule
+from .parameters import KernelParameters, array, data
 
 
-def by_unsigned_byte(table: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+@dataclass(frozen=True, eq=False)
+class LookupTable(KernelParameters):
+    """table[x] for each of `count` elements; table  int8[256] by unsigned byte."""
+
+    template: ClassVar[str] = "lookup_table"
+    table: npt.NDArray[np.int8] = array()
+    count: int = data()
+
+    @property
+    def summary(self) -> str:
+        return "A function of one int8 value: each element by a lookup table of 256 bytes."
+
+
+_Element = TypeVar("_Element", bound=np.integer)
+
+
+def by_unsigned_byte(table: npt.NDArray[_Element]) -> npt.NDArray[_Element]:
     """A table whose entry `x + 128` belongs to the int8 value x, reordered so that the byte of x, unsigned, is its index."""
     return np.roll(table, 128)
 
@@ -19,17 +39,15 @@ def by_unsigned_byte(table: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of an operator of one int8 value."""
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
-    return table_call(op.inputs[0], op.output, output.num_elements, activation_table(op.kind, source, output))
+    table = activation_table(op.kind, source, output, op.parameters)
+    return table_call(op.inputs[0], op.output, output.num_elements, table)
 
 
 def table_call(source: str, output: str, num_elements: int, table: npt.NDArray[np.int8]) -> KernelCall:
     """A kernel call that maps every element through int8[256]; entry `x + 128` belongs to x."""
-    return untyped_call(
-        template="table",
-        shape={},
-        inputs=(source,),
-        outputs=(output,),
-        arrays=(ConstArray("table", by_unsigned_byte(table)),),
-        scalars={"count": num_elements},
+    return KernelCall(
+        LookupTable(by_unsigned_byte(table), num_elements),
+        (source,),
+        (output,),
         sharing={source: elementwise_schedule(num_elements)},
     )

@@ -10,7 +10,7 @@ from .chains import Chain, Readers, fuse
 
 
 def fuse_tables(graph: Graph) -> Graph:
-    """CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, then HARD_SWISH, LOGISTIC, RELU, RELU6 or QUANTIZE: one operator."""
+    """CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, then an activation: one operator."""
     return fuse(graph, FusedPattern.PRODUCER_TABLE, _find)
 
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from .. import fixed_point
+from ..activations import ACTIVATIONS, activation_bounds
 from ..ir import (
+    ActivationAttrs,
     Attrs,
     ClampAttrs,
     ConcatAttrs,
@@ -30,7 +31,7 @@ from ..ir import (
 )
 from ..verify_graph import GraphError, verify_graph
 from .file_model import FileModel, FileOp, FileTensor, as_it_is
-from .schema import ACTIVATIONS, ElementType
+from .schema import FUSED_ACTIVATIONS, ElementType
 
 _DTYPES = {ElementType.INT8: DType.INT8, ElementType.INT32: DType.INT32}
 
@@ -120,8 +121,8 @@ _Built = tuple[Attrs, list[FileTensor]]
 
 
 def _clamp(op: FileOp) -> tuple[int, int]:
-    name = ACTIVATIONS[int(op.options["fused_activation"])]
-    return fixed_point.activation_bounds(name, op.output.scale, op.output.zero_point)
+    name = FUSED_ACTIVATIONS[int(op.options["fused_activation"])]
+    return activation_bounds(name, op.output.scale, op.output.zero_point)
 
 
 def _window(op: FileOp, kernel_h: int, kernel_w: int) -> Window:
@@ -167,8 +168,9 @@ def _two_inputs(op: FileOp) -> _Built:
     return NoAttrs(), [op.input(0), op.input(1)]
 
 
-def _one_input(op: FileOp) -> _Built:
-    return NoAttrs(), [op.input(0)]
+def _activation(op: FileOp) -> _Built:
+    parameters = ACTIVATIONS[op.opcode].values(op.options)
+    return ActivationAttrs(parameters) if parameters else NoAttrs(), [op.input(0)]
 
 
 def _reshape(op: FileOp) -> _Built:
@@ -284,11 +286,6 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "MEAN": _reduce,
     "REDUCE_MAX": _reduce,
     "SOFTMAX": _softmax,
-    "LOGISTIC": _one_input,
-    "HARD_SWISH": _one_input,
-    "RELU": _one_input,
-    "RELU6": _one_input,
-    "QUANTIZE": _one_input,
     "RESHAPE": _reshape,
     "CONCATENATION": _concat,
     "SLICE": _slice,
@@ -296,4 +293,5 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "GATHER": _gather,
     "TRANSPOSE": _transpose,
     "PAD": _pad,
+    **dict.fromkeys(ACTIVATIONS, _activation),
 }

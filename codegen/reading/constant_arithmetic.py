@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import BadModel
-from .. import fixed_point
+from ..activations import quantize_table
+from ..fixed_point import quantize_multiplier
 from .file_model import FileOp, FileTensor
 from .operands import MAX_INDICES
 from .schema import ElementType
@@ -115,9 +116,9 @@ def _quantize(e: Evaluation) -> Array:
         return quantized(e.value(0), result)
     if any(t.quantization is None or t.quantization.axis is not None for t in (source, result)):
         raise NotFoldable
-    if fixed_point.quantize_multiplier(source.scale / result.scale).shift > MAX_SHIFT:
+    if quantize_multiplier(source.scale / result.scale).shift > MAX_SHIFT:
         raise NotFoldable
-    table: Array = fixed_point.quantize_table(source, result)[e.value(0).astype(np.int64) + 128]
+    table: Array = quantize_table(source, result)[e.value(0).astype(np.int64) + 128]
     return table
 
 

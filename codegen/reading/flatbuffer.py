@@ -62,7 +62,7 @@ class Table:
         if len(data) < 16:
             raise BadModel(f"the file has {len(data)} bytes; it is truncated or no FlatBuffer at all")
         if data[4:8] != identifier:
-            raise BadModel(f"this is no .tflite file: its identifier is {data[4:8]!r}, not {identifier!r}")
+            raise BadModel(f"this is not a .tflite file: its identifier is {data[4:8]!r}, not {identifier!r}")
         return Table(data, 0, "file").follow(0, "model")
 
     def _unpack(self, number: struct.Struct, at: int) -> int | float:
@@ -140,5 +140,5 @@ class Table:
         return tuple(int(v) for v in found)
 
     def string(self, slot: int) -> str:
-        """A string field, its first 4,096 bytes; bytes that are no UTF-8 are replaced."""
+        """A string field, its first 4,096 bytes; bytes that are not UTF-8 are replaced."""
         return self.array(slot, "u1")[:MAX_STRING_BYTES].tobytes().decode("utf-8", "replace")

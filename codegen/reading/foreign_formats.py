@@ -1,4 +1,4 @@
-"""What a file is that is no `.tflite`: known by its first bytes, for one line with the next step.
+"""What a file is that is not a `.tflite`: known by its first bytes, for one line with the next step.
 
 Nothing of it is trusted or unpacked; of a zip only the list of names is read, of a protobuf only the numbers of its fields.
 """
@@ -102,7 +102,7 @@ def _protobuf(data: bytes) -> str | None:
 
 
 def _fields(data: bytes, limit: int = 100_000) -> set[tuple[int, int]]:
-    """(field number, wire type) of a message's outermost fields; empty where the bytes are no protobuf from end to end."""
+    """(field number, wire type) of a message's outermost fields; empty where the bytes are not a protobuf from end to end."""
     found: set[tuple[int, int]] = set()
     at = 0
     for _ in range(limit):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ..activations import ACTIVATIONS
 from ..verify_graph import MAX_RANK, MAX_SCALE, MIN_SCALE
 from .file_model import FileOp, FileTensor
 from .schema import ElementType
@@ -96,17 +97,12 @@ SIGNATURES: Mapping[str, Signature] = {
     "DEPTHWISE_CONV_2D": Signature((_MAP, _weights(4, 3), _BIAS), _OUTPUT_MAP),
     "FULLY_CONNECTED": Signature((_DATA, _weights(2, 0), _BIAS), _OUTPUT),
     "GATHER": Signature((_DATA, _steering("indices", MAX_INDICES)), _OUTPUT),
-    "HARD_SWISH": _UNARY,
-    "LOGISTIC": _UNARY,
     "MAXIMUM": _BINARY,
     "MAX_POOL_2D": _POOL,
     "MEAN": _REDUCE,
     "MUL": _BINARY,
     "PAD": Signature((_DATA, _steering("paddings", 2 * MAX_RANK, rank=2)), _OUTPUT),
-    "QUANTIZE": _UNARY,
     "REDUCE_MAX": _REDUCE,
-    "RELU": _UNARY,
-    "RELU6": _UNARY,
     "RESHAPE": Signature((_DATA, _steering("shape", may_be_missing=True)), _OUTPUT),
     "SLICE": Signature((_DATA, _steering("begin"), _steering("size")), _OUTPUT),
     "SOFTMAX": _UNARY,
@@ -114,6 +110,7 @@ SIGNATURES: Mapping[str, Signature] = {
     "STRIDED_SLICE": Signature((_DATA, _steering("begin"), _steering("end"), _steering("strides")), _OUTPUT),
     "SUB": _BINARY,
     "TRANSPOSE": Signature((_DATA, _steering("permutation")), _OUTPUT),
+    **dict.fromkeys(ACTIVATIONS, _UNARY),
 }
 
 

@@ -66,10 +66,10 @@ def unknown_operators(data: bytes) -> tuple[FileOp, ...]:
 
 
 def _open(data: bytes) -> tuple[Table, TableList]:
-    """The model's table and its subgraphs; `BadModel` says what a file is that is no `.tflite`."""
+    """The model's table and its subgraphs; `BadModel` says what a file is that is not a `.tflite`."""
     foreign = describe(data)
     if foreign is not None:
-        raise BadModel(f"this is no .tflite file but {foreign}")
+        raise BadModel(f"this is not a .tflite file but {foreign}")
     if len(data) > MAX_FILE_BYTES:
         raise BadModel(f"the file has {len(data)} bytes; at most {MAX_FILE_BYTES} are read, and no microcontroller has as many")
     model = Table.root(data, TFLITE_IDENTIFIER)

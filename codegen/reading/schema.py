@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
+from ..activations import ACTIVATIONS, FUSED_CLAMPS
+
 
 class ElementType(Enum):
     """Element types of a `.tflite`; the value is the schema's code."""
@@ -41,7 +43,7 @@ class ElementType(Enum):
 
     @property
     def numpy(self) -> str | None:
-        """NumPy's little-endian name; None where an element is no whole number of bytes or no number."""
+        """NumPy's little-endian name; None where an element is not a whole number of bytes, or not a number."""
         return _NUMPY.get(self)
 
 
@@ -60,19 +62,20 @@ _NUMPY: Mapping[ElementType, str] = {
     ElementType.BOOL: "?",
 }
 
-ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6")
+FUSED_ACTIVATIONS = tuple(FUSED_CLAMPS)
+"""Names by the schema's code."""
 
 OPCODES: Mapping[int, str] = {
     0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 9: "FULLY_CONNECTED",
-    14: "LOGISTIC", 17: "MAX_POOL_2D", 18: "MUL", 19: "RELU", 21: "RELU6", 22: "RESHAPE", 25: "SOFTMAX", 34: "PAD",
-    36: "GATHER", 39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 45: "STRIDED_SLICE", 55: "MAXIMUM", 65: "SLICE",
-    82: "REDUCE_MAX", 99: "SQUARED_DIFFERENCE", 114: "QUANTIZE", 117: "HARD_SWISH",
+    17: "MAX_POOL_2D", 18: "MUL", 22: "RESHAPE", 25: "SOFTMAX", 34: "PAD", 36: "GATHER", 39: "TRANSPOSE", 40: "MEAN",
+    41: "SUB", 45: "STRIDED_SLICE", 55: "MAXIMUM", 65: "SLICE", 82: "REDUCE_MAX", 99: "SQUARED_DIFFERENCE",
+    **{activation.code: name for name, activation in ACTIVATIONS.items()},
     # rewritten before the rules are asked
     6: "DEQUANTIZE", 37: "BATCH_TO_SPACE_ND", 38: "SPACE_TO_BATCH_ND", 42: "DIV", 43: "SQUEEZE", 49: "SPLIT",
     50: "LOG_SOFTMAX", 53: "CAST", 56: "ARG_MAX", 57: "MINIMUM", 58: "LESS", 59: "NEG", 60: "PADV2", 61: "GREATER",
     62: "GREATER_EQUAL", 63: "LESS_EQUAL", 69: "TILE", 70: "EXPAND_DIMS", 71: "EQUAL", 72: "NOT_EQUAL", 74: "SUM",
     77: "SHAPE", 81: "REDUCE_PROD", 83: "PACK", 88: "UNPACK", 89: "REDUCE_MIN", 90: "FLOOR_DIV", 93: "ZEROS_LIKE",
-    94: "FILL", 95: "FLOOR_MOD", 96: "RANGE", 102: "SPLIT_V", 101: "ABS", 110: "RANK", 123: "SELECT_V2",
+    94: "FILL", 95: "FLOOR_MOD", 96: "RANGE", 102: "SPLIT_V", 110: "RANK", 123: "SELECT_V2",
     130: "BROADCAST_TO", 145: "BROADCAST_ARGS",
 }  # fmt: skip
 
@@ -110,4 +113,8 @@ OPTIONS: Mapping[str, tuple[OptionSlot, ...]] = {
         ("shrink_axis_mask", 4, "i", 0),
         ("offset", 5, "?", 0),
     ),
+    **{
+        name: tuple((parameter.name, slot, parameter.letter, 0) for slot, parameter in enumerate(activation.parameters))
+        for name, activation in ACTIVATIONS.items()
+    },
 }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from ..activations import ACTIVATIONS
 from ..verify_graph import MAX_ELEMENTS
 from .file_model import FileOp
 
@@ -80,5 +81,5 @@ _RULES: Mapping[str, Callable[[FileOp], Shape | None]] = {
     "MEAN": _reduce,
     "REDUCE_MAX": _reduce,
     **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "SQUARED_DIFFERENCE"), _broadcast),
-    **dict.fromkeys(("RELU", "RELU6", "LOGISTIC", "HARD_SWISH", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"), _same),
+    **dict.fromkeys((*ACTIVATIONS, "SOFTMAX", "DEQUANTIZE"), _same),
 }

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...quoting import NO_TEXT
+from ..activations import ACTIVATIONS
 from .file_model import FileModel, FileOp, FileTensor
 from .operands import MAX_INDICES
 from .schema import ElementType
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-_ELEMENTWISE_UNARY = ("RELU", "RELU6", "LOGISTIC", "HARD_SWISH", "QUANTIZE")
 _ELEMENTWISE_BINARY = ("ADD", "SUB", "MUL", "MAXIMUM")
 
 
@@ -61,7 +61,7 @@ def _chain(start: FileOp, readers: dict[FileTensor, list[FileOp]], kept: set[Fil
 
 
 MAX_CHAIN = 64
-_KNOWN = frozenset({*_CONVOLUTIONS, *_ELEMENTWISE_UNARY, *_ELEMENTWISE_BINARY, "RESHAPE", "BATCH_TO_SPACE_ND"})
+_KNOWN = frozenset({*_CONVOLUTIONS, *ACTIVATIONS, *_ELEMENTWISE_BINARY, "RESHAPE", "BATCH_TO_SPACE_ND"})
 
 
 @dataclass
@@ -175,7 +175,7 @@ def _on_all_rows(op: FileOp, state: _Full, batches: int) -> FileOp | None:
         found = _convolution(op, state)
     elif op.opcode == "RESHAPE":
         found = _reshape(op, state, batches)
-    elif op.opcode in _ELEMENTWISE_UNARY:
+    elif op.opcode in ACTIVATIONS:
         found = replace(op, inputs=(state.tensor,), outputs=(_made(op.output, state.tensor.shape),))
     elif op.opcode in _ELEMENTWISE_BINARY and len(op.inputs) == 2:
         others = [t for t in op.inputs if t is not None and t.is_constant]

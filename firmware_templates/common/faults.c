@@ -19,9 +19,12 @@
 
 #define CPUID_ARCHITECTURE(cpuid) ((cpuid) >> 16 & 0xFu)
 #define CPUID_MAIN_EXTENSION 0xFu
-#define CCR_UNALIGN_TRP (1u << 3)
-#define CCR_DIV_0_TRP (1u << 4)
-#define SHCSR_MEMORY_BUS_USAGE_SECURE (15u << 16) /* bit 19 is reserved before ARMv8-M */
+#if __ARM_ARCH == 6
+#define CCR_TRAPS (1u << 3) /* unaligned accesses, as the core does that this code is for */
+#else
+#define CCR_TRAPS (1u << 4) /* division by zero */
+#endif
+#define SHCSR_CONFIGURABLE_FAULTS (15u << 16) /* memory, bus, usage; secure, a reserved bit before ARMv8-M */
 #define CFSR_IACCVIOL (1u << 0)
 #define CFSR_DACCVIOL (1u << 1)
 #define CFSR_MSTKERR (1u << 4)
@@ -30,7 +33,6 @@
 #define CFSR_STKERR (1u << 12)
 #define CFSR_BFARVALID (1u << 15)
 #define CFSR_STKOF (1u << 20)
-#define SECURE_FAULT 7u
 
 #define EXCEPTION_FRAME_BYTES 108u /* 26 words with the FPU's, and the alignment */
 #define STACK_NEAR_BYTES 0x10000u /* an access this close below the stack is its overflow */
@@ -39,17 +41,19 @@ extern uint32_t stack_base[];
 /* `used`: called from assembly only, which link-time optimization does not see. */
 __attribute__((used)) _Noreturn void fault_report(uint32_t pc, uint32_t ipsr, uint32_t sp);
 
-/* An ARMv6-M core has HardFault alone, and no register that says why. Its code may run on a core that has both. */
-static bool has_fault_registers(void) { return CPUID_ARCHITECTURE(SCB_CPUID) == CPUID_MAIN_EXTENSION; }
+/* An ARMv6-M core has HardFault alone, and no register that says why; but its code may run on a core that has them. */
+static bool has_fault_registers(void) {
+#if __ARM_ARCH == 6
+  return CPUID_ARCHITECTURE(SCB_CPUID) == CPUID_MAIN_EXTENSION;
+#else
+  return true;
+#endif
+}
 
 void faults_enable(void) {
   if (has_fault_registers()) {
-    SCB_SHCSR |= SHCSR_MEMORY_BUS_USAGE_SECURE;
-#if __ARM_ARCH == 6
-    SCB_CCR |= CCR_UNALIGN_TRP; /* as on the core that this code is for */
-#else
-    SCB_CCR |= CCR_DIV_0_TRP;
-#endif
+    SCB_SHCSR |= SHCSR_CONFIGURABLE_FAULTS;
+    SCB_CCR |= CCR_TRAPS;
   }
 }
 
@@ -112,6 +116,9 @@ static const char *hard_fault_name(uint32_t pc, uint32_t sp) {
 }
 
 static const char *fault_name(uint32_t cfsr, uint32_t pc, uint32_t sp) {
+  if (!has_fault_registers()) {
+    return hard_fault_name(pc, sp);
+  }
   static const struct {
     uint32_t bit;
     const char *name;
@@ -144,6 +151,11 @@ static const char *fault_name(uint32_t cfsr, uint32_t pc, uint32_t sp) {
       return others[i].name;
     }
   }
+#if __ARM_ARCH >= 8
+  if (SCB_SFSR != 0) {
+    return "secure fault";
+  }
+#endif
   return "unexpected exception";
 }
 
@@ -153,23 +165,22 @@ static void print_named(const char *name, uint32_t value) {
 }
 
 _Noreturn void fault_report(uint32_t pc, uint32_t ipsr, uint32_t sp) {
-  const bool has_registers = has_fault_registers();
-  const uint32_t cfsr = has_registers ? SCB_CFSR : 0;
+  const uint32_t cfsr = has_fault_registers() ? SCB_CFSR : 0;
   print("\nfault: ");
-  print(ipsr == SECURE_FAULT ? "secure fault" : has_registers ? fault_name(cfsr, pc, sp) : hard_fault_name(pc, sp));
+  print(fault_name(cfsr, pc, sp));
   if ((cfsr & (CFSR_MMARVALID | CFSR_BFARVALID)) != 0) {
     print_named(", address ", (cfsr & CFSR_MMARVALID) != 0 ? SCB_MMFAR : SCB_BFAR);
   }
   print_named(", pc ", pc);
   print(", exception ");
   print_decimal(ipsr);
-  if (has_registers) {
+  if (has_fault_registers()) {
     print_named(", CFSR ", cfsr);
     print_named(", HFSR ", SCB_HFSR);
   }
-  if (ipsr == SECURE_FAULT) {
-    print_named(", SFSR ", SCB_SFSR);
-  }
+#if __ARM_ARCH >= 8
+  print_named(", SFSR ", SCB_SFSR);
+#endif
   print("\n");
   board_exit(EXIT_FAULT);
 }

@@ -140,7 +140,7 @@ def test_a_folder_without_models_is_bad_data(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_flynet_at_224_stays_below_its_limits() -> None:
     """0.4x with all its attention, 20.7 M MACs; TFLM + CMSIS-NN needs 792.3 M. The input picture alone takes 150,528 bytes."""
-    subject = quantize_network(prepare_network(NetworkRequest(), Reporter()), Reporter())
-    found = measure("flynet", read_tflite(subject.tflite, "flynet"), get_target(TARGET))
+    model = quantize_network(prepare_network(NetworkRequest(), Reporter()), Reporter())
+    found = measure("flynet", read_tflite(model.tflite, "flynet"), get_target(TARGET))
     assert found.instructions <= 36_000_000
-    assert compile_tflite(subject.tflite, "flynet", build_named(TARGET)).plan.arena_bytes <= 155_000
+    assert compile_tflite(model.tflite, "flynet", build_named(TARGET)).plan.arena_bytes <= 155_000

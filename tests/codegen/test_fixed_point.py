@@ -11,7 +11,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen import fixed_point as fp
-from flynet_tiny.codegen.ir import OpKind, Quantization
 
 drawn = settings(max_examples=300, deadline=None, derandomize=True)
 
@@ -111,36 +110,9 @@ def test_a_factor_that_no_narrow_multiplier_reproduces_gets_a_wider_one() -> Non
     assert wide > 0
 
 
-def test_activation_bounds() -> None:
-    assert fp.activation_bounds("NONE", 0.1, 5) == (-128, 127)
-    assert fp.activation_bounds("RELU", 0.1, 5) == (5, 127)
-    assert fp.activation_bounds("RELU6", 0.1, 5) == (5, 65)
-    assert fp.activation_bounds("RELU_N1_TO_1", 0.125, 5) == (-3, 13)
-    assert fp.activation_bounds("RELU6", 0.5, -128) == (-128, -116)
-
-
-def test_tables_say_what_they_cannot_do() -> None:
-    with pytest.raises(ValueError, match="HARD_SWISH needs an output scale"):
-        fp.hard_swish_table(Quantization((1.0,), (0,)), Quantization((1 / 300,), (0,)))
+def test_softmax_says_what_it_cannot_do() -> None:
     with pytest.raises(ValueError, match="SOFTMAX needs"):
         fp.softmax_exp_table(2.0**-27, 1.0)
-
-
-@pytest.mark.parametrize("kind", [OpKind.LOGISTIC, OpKind.HARD_SWISH, OpKind.RELU, OpKind.RELU6, OpKind.QUANTIZE])
-def test_a_table_is_near_its_real_function(kind: OpKind) -> None:
-    functions = {
-        OpKind.LOGISTIC: lambda x: 1 / (1 + np.exp(-x)),
-        OpKind.HARD_SWISH: lambda x: x * np.clip(x + 3, 0, 6) / 6,
-        OpKind.RELU: lambda x: np.maximum(x, 0),
-        OpKind.RELU6: lambda x: np.clip(x, 0, 6),
-        OpKind.QUANTIZE: lambda x: x,
-    }
-    source = Quantization((0.06,), (7,))
-    result = Quantization((1 / 256,), (-128,)) if kind is OpKind.LOGISTIC else Quantization((0.05,), (-20,))
-    table = fp.activation_table(kind, source, result)
-    real = functions[kind]((np.arange(-128, 128) - 7) * np.float64(np.float32(0.06)))
-    tolerance = 1.1 if kind is OpKind.HARD_SWISH else 0.51
-    assert np.abs(table - np.clip(real / result.scale + result.zero_point, -128, 127)).max() < tolerance
 
 
 @pytest.mark.parametrize("scale", [2.0**-13, 0.01, 0.1, 1.0])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from flynet_tiny.codegen import reference
+from flynet_tiny.codegen.activations import ACTIVATIONS
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import BadModel, UnsupportedOperators
 from flynet_tiny.verify.litert import LiteRt, LiteRtProcess
@@ -127,9 +128,7 @@ BOUNDARIES: Mapping[str, Callable[[Rng, int], bytes]] = {
     "MUL": _product,
     "MUL clamped": _clamped,
     "SQUARED_DIFFERENCE": _squared_difference,
-    "QUANTIZE": _value("QUANTIZE"),
-    "RELU": _value("RELU"),
-    "RELU6": _value("RELU6"),
+    **{opcode: _value(opcode) for opcode, activation in ACTIVATIONS.items() if activation.rules and not activation.unit_output},
     "MEAN": _mean,
     "FULLY_CONNECTED": _fully_connected,
     "CONV_2D": _convolution,

@@ -66,7 +66,7 @@ def test_outputs_are_all_and_in_their_order() -> None:
     graph = verify_graph(fuse_mean_variance(draw("MEAN_VARIANCE", "the chain", SIZES, 0)))
     (fused,) = graph.ops
     for outputs in (("variance", "mean"), ("mean",), ("mean", "variance", "squares")):
-        with pytest.raises(GraphError, match=r"is no MEAN_VARIANCE: (its outputs must be mean, variance|nobody reads)"):
+        with pytest.raises(GraphError, match=r"is not a MEAN_VARIANCE: (its outputs must be mean, variance|nobody reads)"):
             verify_graph(with_op(graph, replace(fused, outputs=outputs)))
 
 

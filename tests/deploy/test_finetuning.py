@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +16,18 @@ from flynet_tiny.deploy import finetuning
 from flynet_tiny.deploy.console import Reporter
 from flynet_tiny.deploy.finetuning import batches
 from flynet_tiny.deploy.network import NetworkRequest, PreparedNetwork, training_images
-from flynet_tiny.deploy.pipeline import walk
-from flynet_tiny.deploy.quantized_model import Plan
+from flynet_tiny.deploy.pipeline import deploy_model
+from flynet_tiny.deploy.quantized_model import DeploymentPlan
 from flynet_tiny.deploy.quantizing import quantize_network
 from flynet_tiny.errors import BadData, UsageError
 from flynet_tiny.export.onnx_export import export_onnx
-from flynet_tiny.flynet.classification import LabelledImages
-from flynet_tiny.flynet.config import FlyNetConfig
-from flynet_tiny.flynet.data import ImageSet, digits
-from flynet_tiny.flynet.stream import FolderStream
+from flynet_tiny.flynet.data.image_folder import FolderStream
+from flynet_tiny.flynet.data.images import ImageSet, digits
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
+from flynet_tiny.flynet.training.classification import LabelledImages
 from flynet_tiny.learn.classifiers import open_classifier
+from flynet_tiny.report.read_report import read_report
+from flynet_tiny.report.schema import Accuracy, NotDone
 from flynet_tiny.report.text import format_report
 
 
@@ -42,8 +43,8 @@ def network() -> PreparedNetwork:
 
 def test_learned_weights_reach_the_file_and_the_report(network: PreparedNetwork, tmp_path: Path) -> None:
     reporter = Reporter(quiet=True)
-    subject = quantize_network(network, reporter)
-    facts = subject.fine_tuning
+    model = quantize_network(network, reporter)
+    facts = model.fine_tuning
     assert facts is not None
     assert (facts.epochs, facts.images, facts.distillation) == (3, 1347, 0.0)
     assert facts.int8_before is not None
@@ -52,15 +53,17 @@ def test_learned_weights_reach_the_file_and_the_report(network: PreparedNetwork,
     assert abs(facts.int8_before - facts.float_before) < 0.05
     assert facts.simulated > facts.int8_before + 0.1
     assert (facts.argmax_agreement, facts.differing_share, facts.max_lsb) == (1.0, 0.0, 0)
-    verdict = walk(subject, Plan(get_target("stm32f412"), emulate=False), tmp_path, reporter)
-    report = json.loads(verdict.report.to_json())
-    assert report["accuracy"]["int8"] == facts.simulated
-    assert report["fine_tuning"]["int8_before"] == facts.int8_before
-    assert report["model"]["class_names"] == [str(digit) for digit in range(10)]
-    losses = [epoch["loss"] for epoch in report["fine_tuning"]["curve"]]
+    deploy_model(model, DeploymentPlan(get_target("stm32f412"), emulate=False), tmp_path, reporter)
+    report = read_report((tmp_path / "report.json").read_bytes(), "report.json")
+    assert isinstance(report.accuracy, Accuracy)
+    assert report.accuracy.int8 == facts.simulated
+    assert report.fine_tuning == facts
+    assert report.model.class_names == tuple(str(digit) for digit in range(10))
+    losses = [epoch.loss for epoch in facts.curve]
     assert len(losses) == 3
     assert losses[-1] < losses[0]
-    assert report["sqnr"][-1]["sqnr_db"] > 15
+    assert not isinstance(report.sqnr, NotDone)
+    assert report.sqnr[-1].sqnr_db > 15
     page = (tmp_path / "report.html").read_text()
     assert f"{losses[1]:.4f}" in page
     assert f"{100 * facts.simulated:.2f} %" in page
@@ -70,23 +73,23 @@ def test_learned_weights_reach_the_file_and_the_report(network: PreparedNetwork,
 
 
 def test_without_epochs_nothing_is_said(network: PreparedNetwork) -> None:
-    subject = quantize_network(replace(network, qat_epochs=0), Reporter(quiet=True))
-    assert subject.fine_tuning is None
-    assert isinstance(subject.sqnr, tuple)
+    model = quantize_network(replace(network, qat_epochs=0), Reporter(quiet=True))
+    assert model.fine_tuning is None
+    assert isinstance(model.sqnr, tuple)
 
 
 def test_model_onnx_is_the_fine_tuned_network(network: PreparedNetwork, tmp_path: Path) -> None:
-    subject = quantize_network(network, Reporter(quiet=True))
+    model = quantize_network(network, Reporter(quiet=True))
     held_out = network.held_out
-    assert subject.labelled is not None
-    assert subject.fine_tuning is not None
-    assert subject.onnx is not None
+    assert model.labelled is not None
+    assert model.fine_tuning is not None
+    assert model.onnx is not None
     assert held_out is not None
-    (tmp_path / "model.onnx").write_bytes(subject.onnx)
+    (tmp_path / "model.onnx").write_bytes(model.onnx)
     with open_classifier(tmp_path / "model.onnx", None) as classifier:
         accuracy = float(np.mean(classifier.scores(held_out.images).argmax(1) == held_out.labels))
-    assert accuracy == subject.labelled.float_accuracy
-    assert accuracy > (subject.fine_tuning.float_before or 1) + 0.1
+    assert accuracy == model.labelled.float_accuracy
+    assert accuracy > (model.fine_tuning.float_before or 1) + 0.1
 
 
 def test_images_without_labels_are_refused(network: PreparedNetwork) -> None:

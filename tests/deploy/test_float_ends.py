@@ -1,4 +1,4 @@
-"""A classifier with the converter's default ends, and odd ends, through the road: what is said, and that its labels are right."""
+"""A classifier with the converter's default ends, and odd ends, deployed: what is said, and that its labels are right."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from flynet_tiny.codegen import reference
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.deploy.commands import compile_model, print_report
+from flynet_tiny.deploy.emulate_folder import emulate_folder
 from flynet_tiny.deploy.network import quantize_images
-from flynet_tiny.deploy.verify_folder import emulate_folder
+from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.learn.classifiers import open_classifier
 
 from ..converter_models import KINDS, Forms
@@ -36,7 +37,7 @@ def classifier() -> bytes:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("float_ends")
     (folder / "net.tflite").write_bytes(classifier())
-    compile_model(folder / "net.tflite", None, "stm32f412", folder / "out", None, emulate=False, as_json=False, seed=0)
+    compile_model(folder / "net.tflite", DeploymentRequest("stm32f412", folder / "out", emulate=False))
     return folder
 
 
@@ -75,7 +76,7 @@ def test_labelled_pictures_can_be_evaluated(compiled: Path) -> None:
 def test_odd_ends_walk_the_whole_road(kind: str, tmp_path: Path) -> None:
     """On the emulated board too: constants, inputs and one tensor twice as outputs; no operator that computes."""
     (tmp_path / "net.tflite").write_bytes(KINDS[kind](1))
-    text = compile_model(tmp_path / "net.tflite", None, "stm32f412", tmp_path / "out", None, emulate=True, as_json=True, seed=0)
+    text = compile_model(tmp_path / "net.tflite", DeploymentRequest("stm32f412", tmp_path / "out", as_json=True))
     report = json.loads(text)
     assert [pair["differing"] for pair in report["verification"]] == [0, 0, 0]
     graph = read_tflite(KINDS[kind](1))

@@ -16,15 +16,15 @@ from flynet_tiny.cli import main
 from flynet_tiny.deploy.network import NetworkRequest
 from flynet_tiny.errors import BadData
 from flynet_tiny.flynet.checkpoint import Metadata, load_checkpoint, save_checkpoint
-from flynet_tiny.flynet.config import FlyNetConfig
-from flynet_tiny.flynet.networks import build_network
-from flynet_tiny.learn.evaluating import evaluate_model
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
+from flynet_tiny.flynet.register import build_network
+from flynet_tiny.learn.evaluating import EvaluationRequest, evaluate_model
+from flynet_tiny.learn.request import RecipeRequest, TrainingRequest
 from flynet_tiny.learn.training import train_network
-from flynet_tiny.learn.training_run import TrainingRequest
 from flynet_tiny.report.evaluation import Evaluation, confusion_svg, evaluation_json, evaluation_text
 from flynet_tiny.report.schema import ModelFacts
 
-from ..flynet.coco_pictures import draw_coco
+from ..flynet.detection.coco_pictures import draw_coco
 
 FOLDERS = (
     "\x1b[31mred\x1b]0;title\x07",
@@ -62,7 +62,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoint(pictures: Path) -> Path:
     network = NetworkRequest(width=0.3, heads=1, resolution=8, channels=1)
     out = pictures / "net.pt"
-    train_network(TrainingRequest(str(pictures), network, out, recipe="small", epochs=1, batch=8))
+    train_network(TrainingRequest(str(pictures), network, out, RecipeRequest("small", epochs=1, batch=8)))
     return out
 
 
@@ -130,7 +130,7 @@ def test_classes_that_differ_are_named_harmlessly(pictures: Path, tmp_path: Path
         save_checkpoint(tmp_path / "x.pt", build_network(config, 0), Metadata(config, {}, (name,) * len(FOLDERS), "\x1b"))
         assert load_checkpoint(tmp_path / "x.pt")[1].class_names == (name,) * len(FOLDERS)
         with pytest.raises(BadData) as error:
-            evaluate_model(tmp_path / "x.pt", str(pictures), None, None, None, as_json=True)
+            evaluate_model(EvaluationRequest(tmp_path / "x.pt", str(pictures), as_json=True))
         assert harmless(str(error.value), 400 + len(str(pictures)))
         assert "\n" not in str(error.value)
 
@@ -142,7 +142,7 @@ def test_a_detectors_categories_may_be_anything(tmp_path: Path) -> None:
         content["categories"][0]["name"], content["categories"][1]["name"] = "c" * 5000, "\x1b[31m\ud800<script>"
         file.write_text(json.dumps(content))
     network = NetworkRequest(width=0.3, heads=1, resolution=32)
-    train_network(TrainingRequest(f"coco:{data}", network, tmp_path / "d.pt", epochs=1, batch=4))
+    train_network(TrainingRequest(f"coco:{data}", network, tmp_path / "d.pt", RecipeRequest(epochs=1, batch=4)))
     assert load_checkpoint(tmp_path / "d.pt")[1].class_names == ("\x1b[31m\ud800<script>", "c" * 5000)
 
 

@@ -1,4 +1,4 @@
-"""The road from a `.tflite` to a verdict, walked through the command line's functions on a small FlyNet block."""
+"""From a `.tflite` to a folder with its report, through the command line's functions, on a small FlyNet block."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.targets import get_target, list_targets
 from flynet_tiny.deploy.commands import compile_model, print_report
-from flynet_tiny.deploy.verify_folder import emulate_folder, verify_folder
+from flynet_tiny.deploy.emulate_folder import emulate_folder
+from flynet_tiny.deploy.request import DeploymentRequest
+from flynet_tiny.deploy.verify_folder import verify_folder
 from flynet_tiny.errors import BadData, NumbersDiffer, OverBudget
 from flynet_tiny.report.layers import layers_of
 from flynet_tiny.report.page import render_page
@@ -26,7 +28,7 @@ from ..small_models import Sketch, attention_block, mdw_max_out
 def deploy(data: bytes, folder: Path, target: str = "stm32f412", emulate: bool = True) -> dict:
     model = folder / "net.tflite"
     model.write_bytes(data)
-    text = compile_model(model, None, target, folder / "out", None, emulate=emulate, as_json=True, seed=0)
+    text = compile_model(model, DeploymentRequest(target, folder / "out", emulate=emulate, as_json=True))
     report: dict = json.loads(text)
     assert report == json.loads((folder / "out" / "report.json").read_text())
     return report
@@ -34,7 +36,7 @@ def deploy(data: bytes, folder: Path, target: str = "stm32f412", emulate: bool =
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("road")
+    folder = tmp_path_factory.mktemp("deployed")
     deploy(attention_block(seed=3), folder)
     return folder / "out"
 
@@ -197,9 +199,9 @@ def layer_data(folder: Path, op_index: int) -> str:
 @pytest.mark.parametrize(
     ("op_index", "field", "tensor"),
     [
-        (0, "weights", "active"),
-        (0, "table", "active"),
-        (6, "gate_multiplier", "heads"),
+        (0, "gemm_weights", "active"),
+        (0, "gemm_table", "active"),
+        (6, "scaling_multiplier", "heads"),
         (6, "weights", "heads"),
     ],
 )
@@ -211,7 +213,7 @@ def test_one_changed_number_is_found_and_its_tensor_named(
     pointer = re.search(rf"/\* {field} \*/ (net_\w+)", layer_data(folder, op_index))
     if pointer:
         # The weights' words hold several packed numbers: a change of 2^22 moves one of them, whatever the word holds.
-        amount = 64 if field == "table" else 1 << 22
+        amount = 64 if field.endswith("table") else 1 << 22
         change(folder / "net_weights.c", rf"\b{pointer.group(1)}\[\d+\] = \{{\s*(-?\d+)", amount)
     else:
         change(folder / "net.c", rf"net_op{op_index} = \{{[^}}]*/\* {field} \*/ (-?\d+)", 1 << 24)
@@ -263,5 +265,5 @@ def test_chip_that_qemu_has_also_runs_at_its_own_addresses(tmp_path: Path) -> No
 
 
 def test_verify_of_a_foreign_folder_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="no output folder of ours"):
+    with pytest.raises(BadData, match="not an output folder of ours"):
         verify_folder(tmp_path, 2, 1, emulate=False)

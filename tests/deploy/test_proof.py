@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,49 +16,56 @@ from flynet_tiny.codegen.targets import get_target
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.deploy import pipeline, proof
 from flynet_tiny.deploy.console import Reporter
-from flynet_tiny.deploy.pipeline import walk
-from flynet_tiny.deploy.quantized_model import LabelledInputs, Plan, Subject
+from flynet_tiny.deploy.pipeline import deploy_model
+from flynet_tiny.deploy.quantized_model import DeploymentPlan, LabelledInputs, QuantizedModel
 from flynet_tiny.errors import BadModel, NumbersDiffer
-from flynet_tiny.report.schema import NotDone, Rounding, Verification
+from flynet_tiny.report.read_report import read_report
+from flynet_tiny.report.schema import Accuracy, NotDone, Report, Rounding, Verification
 from flynet_tiny.report.text import format_report
 from flynet_tiny.verify.inputs import extreme_inputs
 from flynet_tiny.verify.onnx_qdq import ORT_ERRORS, QdqOnnxRuntime
 
 from ..one_op_models import Quant, conv_2d, softmax
 
-PLAN = Plan(get_target("stm32f412"), emulate=False)
+PLAN = DeploymentPlan(get_target("stm32f412"), emulate=False)
 
 
-def subject(model: bytes, count: int = 4) -> Subject:
+def quantized(model: bytes, count: int = 4) -> QuantizedModel:
     shape = read_tflite(model).tensor("x").shape
     real = np.random.default_rng(5).integers(-128, 128, (count, *shape[1:])).astype(np.int8)
-    return Subject("net", "net", model, real, trained=None)
+    return QuantizedModel("net", "net", model, real, trained=None)
 
 
-def verdict(given: Subject, plan: Plan, folder: Path) -> dict[str, Any]:
-    walk(given, plan, folder, Reporter(quiet=True))
-    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+def reported(given: QuantizedModel, plan: DeploymentPlan, folder: Path) -> Report:
+    """What report.json says of a deployment."""
+    deployed = deploy_model(given, plan, folder, Reporter(quiet=True))
+    found = read_report((folder / "report.json").read_bytes(), "report.json")
+    assert found.to_json() == deployed.report.to_json()
     return found
 
 
-def test_litert_is_left_out_of_two_inputs_and_the_verdict_says_so(tmp_path: Path) -> None:
-    report = verdict(subject(softmax(0, (1, 600), 1.0, Quant(0.1, 0))), PLAN, tmp_path)
-    litert, host = report["verification"]
-    assert (litert["pair"], litert["inputs"], litert["left_out"], litert["differing"]) == ("onnxruntime = litert", 5, 2, 0)
-    assert "sum to 512 or more" in litert["left_out_why"]
-    assert (host["inputs"], host["left_out"], host["left_out_why"]) == (7, 0, None)
+def pairs_of(report: Report) -> tuple[Verification, ...]:
+    assert not isinstance(report.verification, NotDone)
+    return report.verification
+
+
+def test_litert_is_left_out_of_two_inputs_and_the_report_says_so(tmp_path: Path) -> None:
+    report = reported(quantized(softmax(0, (1, 600), 1.0, Quant(0.1, 0))), PLAN, tmp_path)
+    litert, host = pairs_of(report)
+    assert (litert.pair, litert.inputs, litert.left_out, litert.differing) == ("onnxruntime = litert", 5, 2, 0)
+    assert "sum to 512 or more" in (litert.left_out_why or "")
+    assert (host.inputs, host.left_out, host.left_out_why) == (7, 0, None)
     said = "litert left out for 2 inputs: LiteRT aborts in "
     assert said in format_report(report)
     assert said in (tmp_path / "report.html").read_text()
 
 
-def test_a_verdict_without_litert_says_that_it_judged_nothing(tmp_path: Path) -> None:
+def test_a_proof_without_litert_says_that_it_judged_nothing(tmp_path: Path) -> None:
     """A scale so small that every row is flat: no input is left for LiteRT, the other runtimes still agree."""
-    report = verdict(subject(softmax(0, (1, 900), 1.0, Quant(0.0005, 0))), PLAN, tmp_path)
-    litert, host = report["verification"]
-    assert (litert["inputs"], litert["left_out"], host["inputs"], host["differing"]) == (0, 7, 7, 0)
-    pairs = tuple(Verification(**pair) for pair in report["verification"])
-    assert proof.Judgement(pairs, (), None).summary.endswith("but litert judged no input")
+    report = reported(quantized(softmax(0, (1, 900), 1.0, Quant(0.0005, 0))), PLAN, tmp_path)
+    litert, host = pairs = pairs_of(report)
+    assert (litert.inputs, litert.left_out, host.inputs, host.differing) == (0, 7, 7, 0)
+    assert proof.Proof(pairs, (), None).summary.endswith("but litert judged no input")
 
 
 @pytest.mark.parametrize("error", [*ORT_ERRORS, BadModel, ValueError, KeyError, TypeError, ZeroDivisionError])
@@ -111,7 +117,7 @@ def test_onnxruntimes_own_exceptions_are_all_known() -> None:
     assert set(ORT_ERRORS) <= known
 
 
-def labelled(given: Subject, wrong: int) -> Subject:
+def labelled(given: QuantizedModel, wrong: int) -> QuantizedModel:
     """All real inputs labelled with what the network says of them, but for the first `wrong`."""
     graph = read_tflite(given.tflite)
     outputs = [reference.run(graph, {"x": image[None]})["y"].reshape(-1) for image in given.real_inputs]
@@ -121,9 +127,9 @@ def labelled(given: Subject, wrong: int) -> Subject:
 
 
 def test_accuracy_is_counted_in_the_c_on_the_host_and_on_the_emulated_board(tmp_path: Path) -> None:
-    given = labelled(subject(conv_2d(3, (5, 5, 3), 4), 4), wrong=1)
-    report = verdict(given, replace(PLAN, emulate=True), tmp_path)
-    assert report["accuracy"] == {"images": 4, "int8": 0.75, "emulated": 0.75, "float": 0.5}
+    given = labelled(quantized(conv_2d(3, (5, 5, 3), 4), 4), wrong=1)
+    report = reported(given, replace(PLAN, emulate=True), tmp_path)
+    assert report.accuracy == Accuracy(images=4, int8=0.75, emulated=0.75, float=0.5)
 
 
 def test_a_board_that_gives_another_score_is_no_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +146,6 @@ def test_a_board_that_gives_another_score_is_no_accuracy(tmp_path: Path, monkeyp
         return replace(found, sets=tuple(sets))
 
     monkeypatch.setattr(pipeline, "run_emulated", other)
-    given = labelled(subject(conv_2d(3, (5, 5, 3), 4), 4), wrong=0)
+    given = labelled(quantized(conv_2d(3, (5, 5, 3), 4), 4), wrong=0)
     with pytest.raises(NumbersDiffer, match=f"held-out image {changed}: .*y"):
-        verdict(given, replace(PLAN, emulate=True), tmp_path)
+        reported(given, replace(PLAN, emulate=True), tmp_path)

@@ -1,4 +1,4 @@
-"""Every part of the paper's network goes the whole road in small: ONNX, int8, C, all runtimes equal, two of them emulated."""
+"""Every part of the paper's network is deployed in small: ONNX, int8, C, all runtimes equal, two of them emulated."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.deploy.commands import export_network
 from flynet_tiny.deploy.network import NetworkRequest, quantize_images
-from flynet_tiny.deploy.proof import judge, test_inputs
+from flynet_tiny.deploy.proof import Runtimes, prove, test_inputs
+from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.sqnr import measure_sqnr
 from flynet_tiny.export.tflite_export import export_tflite
-from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
-from flynet_tiny.flynet.config import FlyNetConfig, HeadAttention, Reduction, Residual, Statistics
-from flynet_tiny.flynet.data import photos
-from flynet_tiny.flynet.micronet_config import MicroNetConfig
-from flynet_tiny.flynet.mobilenetv3_config import MobileNetV3Config
-from flynet_tiny.flynet.networks import NetworkConfig, build_network
+from flynet_tiny.flynet.data.images import photos
+from flynet_tiny.flynet.networks.bn_statistics import estimate_bn_statistics
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig, HeadAttention, Reduction, Residual, Statistics
+from flynet_tiny.flynet.networks.micronet_config import MicroNetConfig
+from flynet_tiny.flynet.networks.mobilenetv3_config import MobileNetV3Config
+from flynet_tiny.flynet.networks.network_config import NetworkConfig
+from flynet_tiny.flynet.register import build_network
 from flynet_tiny.verify.host_c import HostLibrary
 
 test_inputs.__test__ = False
@@ -88,7 +90,7 @@ def test_every_runtime_agrees_on_every_tensor_of_a_variant(name: str) -> None:
     real = quantize_images(images.images, graph.tensor(graph.inputs[0]))
     with HostLibrary(compiled.library) as host:
         inputs = test_inputs(compiled, real, 2, 0)
-        found = judge(compiled, tflite, host, None, inputs, lambda done, of: None)
+        found = prove(Runtimes(compiled, tflite, host, None), inputs, lambda done, of: None)
     assert [(pair.pair, pair.differing) for pair in found.pairs] == [
         ("onnxruntime = litert", 0),
         ("onnxruntime = C on the host", 0),
@@ -108,7 +110,7 @@ def test_the_variants_cover_every_choice() -> None:
 def test_a_network_by_name_runs_emulated(tmp_path: Path, name: str) -> None:
     request = NetworkRequest(model=name, resolution=16, classes=3)
     out = tmp_path / "out"
-    report = json.loads(export_network(request, "stm32f412", out, None, emulate=True, as_json=True, optimize="balanced"))
+    report = json.loads(export_network(request, DeploymentRequest("stm32f412", out, as_json=True)))
     assert report["model"]["name"] == name
     assert report["fits"] is True
     assert [pair["differing"] for pair in report["verification"]] == [0, 0, 0]
@@ -117,7 +119,7 @@ def test_a_network_by_name_runs_emulated(tmp_path: Path, name: str) -> None:
 def test_a_backbone_gives_four_maps_on_the_emulated_board(tmp_path: Path) -> None:
     request = NetworkRequest(width=0.3, heads=2, resolution=32, channels=1, backbone=True)
     out = tmp_path / "out"
-    report = json.loads(export_network(request, "stm32f412", out, None, emulate=True, as_json=True, optimize="balanced"))
+    report = json.loads(export_network(request, DeploymentRequest("stm32f412", out, as_json=True)))
     assert report["model"]["name"] == "flynet-h2-0.3x-backbone"
     assert report["model"]["outputs"] == [[8, 8, 8], [4, 4, 8], [2, 2, 16], [1, 1, 32]]
     assert [pair["differing"] for pair in report["verification"]] == [0, 0, 0]

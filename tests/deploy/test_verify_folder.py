@@ -4,45 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from flynet_tiny.deploy.commands import compile_model, print_report
-from flynet_tiny.deploy.verify_folder import emulate_folder, verify_folder
-from flynet_tiny.errors import BadData, FlynetError, NumbersDiffer, UsageError
+from flynet_tiny.deploy.emulate_folder import emulate_folder
+from flynet_tiny.deploy.request import DeploymentRequest
+from flynet_tiny.deploy.verify_folder import verify_folder
+from flynet_tiny.errors import BadData, FlynetError, NumbersDiffer
 from flynet_tiny.firmware.elf import require_whole_elf
-from flynet_tiny.flynet.pixels import choose_pixels
 from flynet_tiny.folders.manifest import MANIFEST, find_manifest, survey
-from flynet_tiny.learn.evaluating import evaluate_model
-
-from ..small_models import mdw_max_out
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("revisit")
-    (root / "net.tflite").write_bytes(mdw_max_out())
-    compile_model(root / "net.tflite", None, "stm32f405", root / "out", None, emulate=False, as_json=True, seed=0)
-    return root / "out"
-
-
-@pytest.fixture
-def folder(original: Path, tmp_path: Path) -> Path:
-    shutil.copytree(original, tmp_path / "out")
-    return tmp_path / "out"
+from flynet_tiny.learn.evaluating import EvaluationRequest, evaluate_model
 
 
 def verify(folder: Path, emulate: bool = False) -> str:
@@ -78,7 +59,7 @@ def test_what_make_built_anew_is_proven_and_replaced(folder: Path, capsys: pytes
     assert "rebuilt" in said
     assert "passes in firmware/net.elf, net.elf, firmware-netduinoplus2/net.elf" in said
     model = folder / "model.tflite"
-    compile_model(model, "net", "stm32f405", folder, None, emulate=False, as_json=True, seed=0)
+    compile_model(model, DeploymentRequest("stm32f405", folder, name="net", emulate=False, as_json=True))
     assert not (folder / "firmware" / "build").exists()
 
 
@@ -125,41 +106,6 @@ def test_the_folders_own_elf_is_run(folder: Path, original: Path, tmp_path: Path
     assert verify(folder, emulate=False).count(" 0 bytes differing") == 2
 
 
-def test_a_picture_is_given_as_the_model_wants_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It answers as to the .npy that the header's formula gives; without --pixels a line says what was assumed."""
-    (tmp_path / "net.tflite").write_bytes(mdw_max_out(4, 4, 3))
-    compile_model(tmp_path / "net.tflite", None, "stm32f405", tmp_path / "out", None, emulate=False, as_json=True, seed=0)
-    scale, zero_point = 0.045478466898202896, 0
-    grey = 100
-    Image.new("RGB", (9, 9), (grey, grey, grey)).save(tmp_path / "grey.png")
-    capsys.readouterr()
-    for pixels, real in (("unit", grey / 255), ("signed", (grey / 255 - 0.5) / 0.5), ("raw", float(grey))):
-        stored = np.clip(round(real / scale) + zero_point, -128, 127)
-        np.save(tmp_path / "grey.npy", np.full((1, 4, 4, 3), stored, np.int8))
-        expected = emulate_folder(tmp_path / "out", tmp_path / "grey.npy", 48)
-        assert emulate_folder(tmp_path / "out", tmp_path / "grey.png", 48, choose_pixels(pixels, None, None)) == expected
-        assert "normalised as in our training" not in capsys.readouterr().err
-    assert emulate_folder(tmp_path / "out", tmp_path / "grey.png", 48) != expected
-    assert "normalised as in our training; say with --pixels" in capsys.readouterr().err
-    np.save(tmp_path / "bytes.npy", np.zeros((1, 4, 4, 3), np.uint8))
-    with pytest.raises(BadData, match=r"takes int8\[1, 4, 4, 3\]: round\(real / 0\.0454785\) \+0, clamped"):
-        emulate_folder(tmp_path / "out", tmp_path / "bytes.npy", 1)
-
-
-@pytest.mark.parametrize("given_input", [None, "x.npy"])
-def test_pixels_go_with_a_picture(folder: Path, given_input: str | None) -> None:
-    with pytest.raises(UsageError, match="give one with --input"):
-        emulate_folder(folder, Path(given_input) if given_input else None, 1, choose_pixels("unit", None, None))
-
-
-def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="gone is no output folder of ours: it does not exist"):
-        emulate_folder(tmp_path / "gone", None, 1)
-    (tmp_path / "file").touch()
-    with pytest.raises(BadData, match="file is no output folder of ours: it is no folder"):
-        emulate_folder(tmp_path / "file", None, 1)
-
-
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], file: str = MANIFEST) -> None:
     found = json.loads((folder / file).read_text())
     change(found)
@@ -171,7 +117,7 @@ def refused(folder: Path, words: str, runs: str = "verify emulate evaluate") -> 
     calls = {
         "verify": lambda: verify(folder, emulate=True),
         "emulate": lambda: emulate_folder(folder, None, 1),
-        "evaluate": lambda: evaluate_model(folder, "digits", None, 1, None, as_json=True),
+        "evaluate": lambda: evaluate_model(EvaluationRequest(folder, "digits", limit=1, as_json=True)),
         "report": lambda: print_report(folder, as_json=False),
     }
     for name in runs.split():
@@ -196,12 +142,12 @@ def test_another_build_of_the_same_version_says_so(folder: Path) -> None:
 
 def test_a_folder_without_manifest_says_so(folder: Path) -> None:
     (folder / MANIFEST).unlink()
-    refused(folder, "no output folder of ours.*older flynet-tiny.*compile the model again")
+    refused(folder, "not an output folder of ours.*older flynet-tiny.*compile the model again")
 
 
 def test_folders_that_are_none_of_ours_say_so(tmp_path: Path) -> None:
-    refused(tmp_path / "none", "no output folder of ours", "verify emulate")
-    refused(tmp_path, r"no output folder of ours: it has no manifest\.json$")
+    refused(tmp_path / "none", "not an output folder of ours", "verify emulate")
+    refused(tmp_path, r"not an output folder of ours: it has no manifest\.json$")
     refused(tmp_path, "report.json", "report")
 
 
@@ -233,7 +179,7 @@ def test_a_golden_model_that_is_missing_or_broken_is_named(folder: Path) -> None
 def test_c_that_no_longer_compiles_is_one_line(folder: Path, change: str) -> None:
     with (folder / "net.c").open("a", encoding="latin-1") as file:
         file.write(change)
-    with pytest.raises(BadData, match=r"does not compile any more: net\.c:.*error|no text any more"):
+    with pytest.raises(BadData, match=r"does not compile any more: net\.c:.*error|not text any more"):
         verify(folder)
 
 
@@ -243,7 +189,7 @@ def test_a_truncated_elf_is_named(folder: Path, elf: str) -> None:
     content = path.read_bytes()
     require_whole_elf(content, "it")
     for size in (*range(100), len(content) // 2, len(content) - 1):
-        with pytest.raises(BadData, match=r"it is (cut short|no ELF)"):
+        with pytest.raises(BadData, match=r"it is (cut short|not an ELF)"):
             require_whole_elf(content[:size], "it")
     path.write_bytes(content[:-1])
     refused(folder, rf"firmware/{elf} is cut short", "verify emulate")
@@ -324,51 +270,6 @@ def test_a_report_that_lacks_a_key_is_one_line_everywhere(folder: Path, key: str
 def test_a_report_with_a_wrong_value_is_one_line(folder: Path, section: str, key: str, value: object) -> None:
     rewrite(folder, lambda report: report[section].update({key: value}), "report.json")
     refused(folder, r"report\.json is damaged", "report" if section == "flash" else "emulate")
-
-
-def saved(save: Callable[..., None], *arrays: Any) -> bytes:
-    file = io.BytesIO()
-    save(file, *arrays)
-    return file.getvalue()
-
-
-def test_an_input_that_is_no_int8_array_of_the_networks_shape_is_one_line(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    report = json.loads((folder / "report.json").read_text())
-    shape = report["model"]["input_ports"][0]["shape"]
-    good = saved(np.save, np.zeros(shape, np.int8))
-    huge = good.replace(str(tuple(shape)).encode(), b"(100000000000000,)".ljust(len(str(tuple(shape)))))
-    wrong = {
-        "is no .npy": (b"", b"words", good[:9], good[:40], good[:-1], saved(np.savez, np.zeros(shape, np.int8))),
-        "the network takes int8": (
-            huge,
-            saved(np.save, np.zeros(shape, np.uint8)),
-            saved(np.save, np.zeros((*shape, 2), np.int8)),
-            saved(np.save, np.array([None])),
-        ),
-        "larger than": (good + bytes(1 << 20),),
-    }
-    array = tmp_path / "x.npy"
-    monkeypatch.setattr("flynet_tiny.deploy.verify_folder.run_emulated", lambda *_, **__: pytest.fail("it was run"))
-    for words, contents in wrong.items():
-        for content in contents:
-            array.write_bytes(content)
-            with pytest.raises(BadData, match=words) as caught:
-                emulate_folder(folder, array, 1)
-            assert "\n" not in str(caught.value)
-    os.unlink(array)
-    os.mkfifo(array)
-    with pytest.raises(BadData, match="no regular file"):
-        emulate_folder(folder, array, 1)
-
-
-def test_an_int8_array_is_run(folder: Path, tmp_path: Path) -> None:
-    shape = json.loads((folder / "report.json").read_text())["model"]["input_ports"][0]["shape"]
-    for version in ((1, 0), (2, 0), (3, 0)):
-        with (tmp_path / "x.npy").open("wb") as file:
-            np.lib.format.write_array(file, np.asfortranarray(np.zeros(shape, np.int8)), version)
-    assert "the 1 largest of" in emulate_folder(folder, tmp_path / "x.npy", 1)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,9 @@ def unary(rng: Rng, kind: Kind) -> Made:
     source = s.affine[s.input]
     affine = Affine(float(np.float32(source.scale * np.exp(rng.uniform(-1.5, 1.5)))), random_affine(rng).zero_point)
     affine = UNIT_INTERVAL if kind in (Kind.LOGISTIC, Kind.SOFTMAX) else affine
-    options = {"beta": 1.0} if kind is Kind.SOFTMAX else {}
+    options: dict[str, float] = {"beta": 1.0} if kind is Kind.SOFTMAX else {}
+    if kind is Kind.LEAKY_RELU:
+        options["alpha"] = float(rng.choice([0.01, 0.3, 1.7, -0.4]))
     return s.finish(s.add(kind, [s.input], s.tensors[s.input].shape, affine, options=options))
 
 
@@ -170,6 +172,9 @@ CASES: dict[str, Callable[[Rng], Made]] = {
     **{kind.value: lambda rng, kind=kind: binary(rng, kind) for kind in (Kind.ADD, Kind.SUB, Kind.MUL, Kind.SQUARED_DIFFERENCE)},
     **{
         kind.value: lambda rng, kind=kind: unary(rng, kind)
-        for kind in (Kind.LOGISTIC, Kind.HARD_SWISH, Kind.RELU, Kind.RELU6, Kind.SOFTMAX, Kind.QUANTIZE)
+        for kind in (
+            *(Kind.LOGISTIC, Kind.HARD_SWISH, Kind.RELU, Kind.RELU6, Kind.SOFTMAX),
+            *(Kind.QUANTIZE, Kind.LEAKY_RELU, Kind.TANH),
+        )
     },
 }

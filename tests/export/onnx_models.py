@@ -75,7 +75,7 @@ class OnnxModel:
 
 
 def eca(m: OnnxModel, x: str, channels: int, heads: int = 1, temperature: float = 1.0, concat: bool = False) -> str:
-    """Channel attention as flynet/blocks.py writes it: x * sigmoid(s), or x * softmax over heads."""
+    """Channel attention as flynet/networks/blocks.py writes it: x * sigmoid(s), or x * softmax over heads."""
     mean = m.mean(x)
     difference = m("Sub", x, mean)
     variance = m.mean(m("Mul", difference, difference))

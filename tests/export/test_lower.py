@@ -207,6 +207,14 @@ def activations_on_the_input():
     return m
 
 
+@case("TANH", "CONV_2D", "LEAKY_RELU", "CONV_2D", "LEAKY_RELU")
+def slopes_below_zero():
+    m = OnnxModel(1, 4, 4, 4)
+    x = m("LeakyRelu", m.conv(m("Tanh", "x"), 4, 6), alpha=0.2)
+    m("LeakyRelu", m.conv(x, 6, 4))
+    return m
+
+
 @case("HARD_SWISH", "HARD_SWISH", "HARD_SWISH", "HARD_SWISH", "LOGISTIC")
 def hard_swish_in_every_spelling():
     m = OnnxModel(1, 4, 4, 4)
@@ -505,7 +513,7 @@ def test_equal_means_are_computed_once():
 
 def test_all_unsupported_nodes_are_named_at_once():
     m = OnnxModel(1, 4, 4, 4)
-    x = m("Tanh", "x")
+    x = m("Elu", "x")
     x = m.conv(x, 4, 4)
     x = m("Erf", x)
     y = m("Softmax", "x", axis=2)
@@ -513,7 +521,7 @@ def test_all_unsupported_nodes_are_named_at_once():
     with pytest.raises(UnsupportedOperators) as error:
         lower(simplify(load_onnx(m.build())))
     assert len(error.value.found) == 3
-    assert "Tanh 'n0' (use Hardswish or Sigmoid)" in error.value.found[0]
+    assert "Elu 'n0' (use Relu or Hardswish)" in error.value.found[0]
     assert "Erf 'n2'" in error.value.found[1]
     assert "Softmax 'n3'" in error.value.found[2]
     assert "TRANSPOSE" in error.value.found[2]

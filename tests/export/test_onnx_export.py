@@ -8,10 +8,10 @@ from torch import nn
 
 from flynet_tiny.errors import BadModel, OutputFailed
 from flynet_tiny.export.onnx_export import export_onnx
-from flynet_tiny.flynet.bn_statistics import estimate_bn_statistics
-from flynet_tiny.flynet.config import FlyNetConfig, HeadAttention, Reduction, Residual, Statistics
-from flynet_tiny.flynet.data import photos
-from flynet_tiny.flynet.model import build
+from flynet_tiny.flynet.data.images import photos
+from flynet_tiny.flynet.networks.bn_statistics import estimate_bn_statistics
+from flynet_tiny.flynet.networks.flynet import build
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig, HeadAttention, Reduction, Residual, Statistics
 
 FLYNET_OPERATORS = {
     *("Conv", "Gemm", "Relu", "HardSwish", "Sigmoid", "Softmax", "ReduceMean", "ReduceMax"),

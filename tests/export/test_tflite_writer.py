@@ -7,6 +7,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from flynet_tiny.codegen.activations import ACTIVATIONS
 from flynet_tiny.export.tflite_writer import OPTIONS_TABLES, ModelSpec, OpSpec, TensorSpec, write_tflite
 
 from ..one_op_models import CASES
@@ -119,6 +120,7 @@ def test_the_file_has_the_identifier_the_version_and_an_empty_first_buffer():
 
 # The lowest version of each operator that takes int8, as TFLite's converter writes it (register.cc lists what a runtime takes).
 INT8_VERSIONS = {
+    **{name: activation.version for name, activation in ACTIVATIONS.items()},
     **dict.fromkeys(("HARD_SWISH", "QUANTIZE", "RESHAPE"), 1),
     **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "SQUARED_DIFFERENCE", "MEAN", "REDUCE_MAX", "SOFTMAX", "LOGISTIC"), 2),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "RELU", "RELU6", "CONCATENATION", "GATHER", "SLICE"), 2),
@@ -198,7 +200,7 @@ def test_wrong_models_can_be_written():
         ("RELU", ("z",), {}, "no tensor is named 'z'"),
         ("RELU", ("x",), {"padding": "SAME"}, "takes no options"),
         ("SOFTMAX", ("x",), {"alpha": 1.0}, "no field 'alpha'"),
-        ("ADD", ("x", "x"), {"fusedActivationFunction": "SWISH"}, "'SWISH' is no value"),
+        ("ADD", ("x", "x"), {"fusedActivationFunction": "SWISH"}, "'SWISH' is not a value"),
     ],
 )
 def test_unknown_words_are_refused(opcode, inputs, options, message):

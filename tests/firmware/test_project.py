@@ -48,6 +48,15 @@ def test_a_project_is_written_the_same_twice_and_names_no_path(tmp_path: Path) -
     assert " * AXI_SRAM: 524288 bytes at 0x20100000, on the chip at 0x24000000" in script
 
 
+def test_the_memories_of_an_m33_lie_where_its_board_is_secure(tmp_path: Path) -> None:
+    write_firmware(LIBRARY, place(get_target("stm32u585"), 400_000, 1024, 256), tmp_path, 1)
+    script, memory_map = ((tmp_path / name).read_text() for name in ("firmware.ld", "memory_map.h"))
+    assert "FLASH (rx) : ORIGIN = 0x10000000, LENGTH = 2097152" in script
+    assert "RAM (rw) : ORIGIN = 0x38000000, LENGTH = 786432 /* SRAM1+SRAM2+SRAM3 */" in script
+    assert "/* Regions of the MPU (PMSAv8). */" in memory_map
+    assert "{0x38000003u, 0x380bffe3u}, /* SRAM1+SRAM2+SRAM3: 786432 bytes at 0x38000000 */" in memory_map
+
+
 def test_unchanged_files_are_not_touched(tmp_path: Path) -> None:
     placement = place(get_target("stm32f412"), 192, 1024, 256)
     write_firmware(LIBRARY, placement, tmp_path, 1)

@@ -8,8 +8,8 @@ import torch
 
 from flynet_tiny.errors import BadCheckpoint, OutputFailed
 from flynet_tiny.flynet.checkpoint import FORMAT, Metadata, load_checkpoint, save_checkpoint
-from flynet_tiny.flynet.config import FlyNetConfig, Residual
-from flynet_tiny.flynet.model import build
+from flynet_tiny.flynet.networks.flynet import build
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig, Residual
 
 CONFIG = FlyNetConfig(width=0.3, resolution=16, classes=3, residual=Residual.CONV3X3)
 

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.bench.command import bench
+from flynet_tiny.bench.command import BenchRequest, run_bench
 from flynet_tiny.errors import OutputFailed
 from flynet_tiny.folders import exchange, placing
 from flynet_tiny.folders.manifest import MANIFEST, Kind
 from flynet_tiny.folders.output_folder import output_folder, require_replaceable
 from flynet_tiny.folders.placing import scratch_name
 from flynet_tiny.folders.scratch import MARKER, lock_folder
-from flynet_tiny.learn.evaluating import evaluate_model
+from flynet_tiny.learn.evaluating import EvaluationRequest, evaluate_model
 
 
 def write(folder: Path, text: str = "1", kind: Kind = Kind.NETWORK) -> None:
@@ -182,9 +182,9 @@ def test_bench_and_evaluate_refuse_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputFailed, match="thesis"):
-        bench("stm32f412", None, None, True, tmp_path / "out", False)
+        run_bench(BenchRequest("stm32f412", layers_only=True, out=tmp_path / "out"))
     with pytest.raises(OutputFailed, match="thesis"):
-        evaluate_model(tmp_path / "none.pt", "digits", None, None, tmp_path / "out", False)
+        evaluate_model(EvaluationRequest(tmp_path / "none.pt", "digits", out=tmp_path / "out"))
     assert tree(tmp_path / "out") == {"thesis.tex": "years of work"}
 
 
@@ -193,10 +193,10 @@ def test_a_file_a_link_and_a_dangling_link_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder")
     (tmp_path / "dangling").symlink_to("nowhere")
-    refused(tmp_path / "file", "no folder")
+    refused(tmp_path / "file", "not a folder")
     refused(tmp_path / "link", "symbolic link")
     refused(tmp_path / "dangling", "symbolic link")
-    refused(tmp_path / "file" / "deep" / "out", "file is no folder", tmp_path)
+    refused(tmp_path / "file" / "deep" / "out", "file is not a folder", tmp_path)
     refused(tmp_path / "dangling" / "out", "link to nowhere", tmp_path)
     refused(tmp_path / ("n" * 300), "File name too long")
     refused(tmp_path / "/".join(["n" * 200] * 30), "File name too long", tmp_path)
@@ -300,7 +300,7 @@ def test_a_manifest_that_is_a_pipe_or_a_folder_is_one_line(tmp_path: Path) -> No
         write(place)
         (place / MANIFEST).unlink()
         make(place / MANIFEST)
-        with pytest.raises(OutputFailed, match=r"no regular file|Is a directory"):
+        with pytest.raises(OutputFailed, match=r"not a regular file|Is a directory"):
             write(place)
 
 

@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from flynet_tiny.codegen.activations import ACTIVATIONS, UNIT_OUTPUT
+
+from ..one_op_models import random_parameters
 from ..small_models import Sketch
 
 Shape = tuple[int, ...]
@@ -84,10 +87,10 @@ class _Drawing:
         source = self.pick()
         if source is None:
             return None
-        opcode = str(self.some(("HARD_SWISH", "LOGISTIC", "RELU", "RELU6", "QUANTIZE")))
-        if opcode == "LOGISTIC":
-            return self.op(opcode, (source,), self.s.act(self.new(), self.shape(source), 1 / 256, -128))
-        return self.op(opcode, (source,), self.s.act(self.new(), self.shape(source)))
+        opcode = str(self.some(tuple(ACTIVATIONS)))
+        parameters = random_parameters(opcode, self.rng)
+        quantization = UNIT_OUTPUT if ACTIVATIONS[opcode].unit_output else ()
+        return self.op(opcode, (source,), self.s.act(self.new(), self.shape(source), *quantization), **parameters)
 
     def pair(self) -> str | None:
         """ADD, SUB, MUL or SQUARED_DIFFERENCE of two tensors of one shape, or of a map and a vector."""

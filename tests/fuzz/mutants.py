@@ -32,7 +32,7 @@ class Outcome(Enum):
     READ = "read"
     REFUSED = "refused"
     TRACEBACK = "traceback"
-    BABBLE = "message that is no readable line"
+    BABBLE = "message that is not a readable line"
 
 
 @cache

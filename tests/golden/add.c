@@ -5,8 +5,8 @@ typedef struct {
   const int32_t *addends;
   int32_t sum_multiplier;
   int32_t sum_zero;
+  int8_t loops_count;
   int8_t sum_shift;
-  int8_t count;
 } net_add_constant_layer;
 
 static const net_add_constant_layer net_op0 = {
@@ -14,22 +14,21 @@ static const net_add_constant_layer net_op0 = {
   /* addends */ net_op0_addends,
   /* sum_multiplier */ 1271421880,
   /* sum_zero */ 65536,
+  /* loops_count */ 4,
   /* sum_shift */ 17,
-  /* count */ 4,
 };
 
 /* ---- kernels ---- */
 
-/* add_constant */
+/* An input rescaled by a lookup table, plus constants that are rescaled already, requantized. */
 FT_KERNEL void net_add_constant(const net_add_constant_layer *layer, const int8_t *input0, int8_t *output0) {
-  /* A rescaled input plus constants that are already rescaled, requantized. */
   const int32_t *const table0 = layer->table0;
   const int32_t multiplier = layer->sum_multiplier;
   const int32_t zero = layer->sum_zero;
   int8_t *out = output0;
   const int8_t *a = input0;
   const int32_t *b = layer->addends;
-  int32_t left = layer->count;
+  int32_t left = layer->loops_count;
   FT_ROLLED
   for (; left >= 8; left -= 8) {
     {

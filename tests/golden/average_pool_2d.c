@@ -2,10 +2,10 @@
 
 /* ---- kernels ---- */
 
-/* average_pool_2d */
-FT_KERNEL void net_average_pool_2d(const int8_t *input0, int8_t *output0) {
-  /* 4x4 average pooling, [8,9,1] -> [8,3,1]; the mean of the real
-   * positions, rounded half away from zero. */
+/* Average pooling: the mean of a window's real positions, rounded half away from zero.
+ * Sizes: in_h 8, in_w 9, out_h 8, out_w 3, channels 1, row_bytes 9, fours 0, kernel_h 4, kernel_w 4, stride_h 1,
+ * stride_w 3, pad_top 1, pad_left 0. */
+FT_KERNEL void net_average_pool_2d_c1(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t oy = 0; oy < 8; ++oy) {
     const int32_t y0 = ft_max(oy * 1 - 1, 0);
@@ -44,7 +44,7 @@ FT_STATIC_ASSERT(88u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  AVERAGE_POOL_2D "y"  [1,8,9,1] -> [1,8,3,1]
    * reads arena[16..87], writes arena[0..23] */
-  net_average_pool_2d((const int8_t *)(arena + 16), (int8_t *)(arena + 0));
+  net_average_pool_2d_c1((const int8_t *)(arena + 16), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,33 +2,30 @@
 
 /* ---- kernels ---- */
 
-/* concatenation */
+/* Concatenation, 1 x (25 + 25) bytes. */
 FT_KERNEL void net_concatenation(const int8_t *input0, const int8_t *input1, int8_t *output0) {
-  /* 1 x (25 + 25) bytes. */
   int8_t *out = output0;
-  for (int32_t i = 0; i < 1; ++i) {
-    {
-      const int8_t *in = input0 + i * 25;
-      ft_store4(out + 0, ft_load4(in + 0));
-      ft_store4(out + 4, ft_load4(in + 4));
-      ft_store4(out + 8, ft_load4(in + 8));
-      ft_store4(out + 12, ft_load4(in + 12));
-      ft_store4(out + 16, ft_load4(in + 16));
-      ft_store4(out + 20, ft_load4(in + 20));
-      out[24] = in[24];
-      out += 25;
-    }
-    {
-      const int8_t *in = input1 + i * 25;
-      ft_store4(out + 0, ft_load4(in + 0));
-      ft_store4(out + 4, ft_load4(in + 4));
-      ft_store4(out + 8, ft_load4(in + 8));
-      ft_store4(out + 12, ft_load4(in + 12));
-      ft_store4(out + 16, ft_load4(in + 16));
-      ft_store4(out + 20, ft_load4(in + 20));
-      out[24] = in[24];
-      out += 25;
-    }
+  {
+    const int8_t *in = input0;
+    ft_store4(out + 0, ft_load4(in + 0));
+    ft_store4(out + 4, ft_load4(in + 4));
+    ft_store4(out + 8, ft_load4(in + 8));
+    ft_store4(out + 12, ft_load4(in + 12));
+    ft_store4(out + 16, ft_load4(in + 16));
+    ft_store4(out + 20, ft_load4(in + 20));
+    out[24] = in[24];
+    out += 25;
+  }
+  {
+    const int8_t *in = input1;
+    ft_store4(out + 0, ft_load4(in + 0));
+    ft_store4(out + 4, ft_load4(in + 4));
+    ft_store4(out + 8, ft_load4(in + 8));
+    ft_store4(out + 12, ft_load4(in + 12));
+    ft_store4(out + 16, ft_load4(in + 16));
+    ft_store4(out + 20, ft_load4(in + 20));
+    out[24] = in[24];
+    out += 25;
   }
 }
 

@@ -1,27 +1,86 @@
 /* ---- layer data ---- */
 
 typedef struct {
-  const int32_t *weights;
+  const int32_t *gemm_weights;
   int8_t input_zero_point;
-} net_conv_2d_layer;
+} net_conv_3x3_4x4x3_layer;
 
-static const net_conv_2d_layer net_op0 = {
-  /* weights */ net_op0_weights,
+static const net_conv_3x3_4x4x3_layer net_op0 = {
+  /* gemm_weights */ net_op0_gemm_weights,
   /* input_zero_point */ -54,
 };
 
 /* ---- kernels ---- */
 
-/* conv_2d */
-FT_KERNEL void net_conv_2d(const net_conv_2d_layer *layer, const int8_t *input0, int8_t *output0, void *scratch) {
-  /* 3x3 convolution, stride 1x1, [4,4,3] -> [4,4,2]
-   * The windows of 4 pixels are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
+/* All output channels of a group for 4 pixels. Returns where the next group's packed weights begin. */
+static const ft_word *ft_gemm_packed_4px_away_r5_u8(const ft_gemm *gemm, const ft_word *w, const ft_word *column,
+    int8_t *out) {
+  /* volatile is in memory: the sums need the registers */
+  const volatile int32_t memory_stride = gemm->stride;
+  const ft_word *const volatile end = column + 4 * gemm->pairs;
+  int8_t *volatile next = out;
+  const ft_word *const volatile end_of_twos = w + gemm->words;
+  do {
+    int32_t both[4], even[4];
+    const ft_word *pairs = column;
+    ft_packed_4_first(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    do {
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+      ft_packed_4(&w, &pairs, both, even);
+    } while (pairs != end);
+    int8_t *const to = next;
+    next = to + 2;
+    int32_t multiplier, offset, shift;
+    ft_next_two(&w, &multiplier, &offset);
+    shift = ft_next(&w);
+    to[0] = (int8_t)ft_scale_away(even[0] * 2, multiplier, offset, shift);
+    FT_FENCE();
+    const int32_t stride = memory_stride;
+    int8_t *const to1 = to + stride;
+    int8_t *const to2 = to1 + stride;
+    int8_t *const to3 = to2 + stride;
+    to1[0] = (int8_t)ft_scale_away(even[1] * 2, multiplier, offset, shift);
+    to2[0] = (int8_t)ft_scale_away(even[2] * 2, multiplier, offset, shift);
+    to3[0] = (int8_t)ft_scale_away(even[3] * 2, multiplier, offset, shift);
+    ft_next_two(&w, &multiplier, &offset);
+    shift = ft_next(&w);
+    to[1] = (int8_t)ft_scale_away(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift);
+    to1[1] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
+    to2[1] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
+    to3[1] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
+  } while (w != end_of_twos);
+  return w;
+}
+
+/* 3x3 convolution, stride 1x1, of a [4,4,3] map. The windows of 4 pixels are widened to int16 pairs in `column`,
+ * then multiplied with two output channels at a time.
+ * Sizes: group_out 2, tile_output 8, column_words 56, gemm_words 22, gemm_pairs 14, gemm_stride 2.
+ * Accumulators lie in [-189796, 290893]. */
+FT_KERNEL void net_conv_3x3_4x4x3(const net_conv_3x3_4x4x3_layer *layer, const int8_t *input0, int8_t *output0,
+    void *scratch) {
+  const ft_gemm gemm = {
+    layer->gemm_weights, NULL,
+    22, 14, 2,
+    0, 0,
+  };
   ft_word *const column = (ft_word *)scratch;
   int8_t *const patch = (int8_t *)(column + 56); /* a window that reaches into the padding */
   int32_t oy = 0, ox = 0;
   int8_t *out = output0;
   for (int32_t tile = 0; tile < 4; ++tile) {
     for (int32_t p = 0; p < 4; ++p) {
+      ft_word *x = column + p;
       const int32_t y0 = oy * 1 - 1, x0 = ox * 1 - 1;
       const int8_t *from = patch;
       int32_t row_bytes = 9;
@@ -31,10 +90,11 @@ FT_KERNEL void net_conv_2d(const net_conv_2d_layer *layer, const int8_t *input0,
       } else {
         int8_t *tap = patch;
         for (int32_t ky = 0; ky < 3; ++ky) {
+          const int32_t y = y0 + ky * 1;
           for (int32_t kx = 0; kx < 3; ++kx) {
-            const int32_t y = y0 + ky * 1, x = x0 + kx * 1;
-            if (y >= 0 && y < 4 && x >= 0 && x < 4) {
-              memcpy(tap, input0 + (y * 4 + x) * 3, 3);
+            const int32_t x1 = x0 + kx * 1;
+            if (y >= 0 && y < 4 && x1 >= 0 && x1 < 4) {
+              memcpy(tap, input0 + (y * 4 + x1) * 3, 3);
             } else {
               memset(tap, (int)layer->input_zero_point, 3);
             }
@@ -42,20 +102,20 @@ FT_KERNEL void net_conv_2d(const net_conv_2d_layer *layer, const int8_t *input0,
           }
         }
       }
-      ft_word *x = column + p;
       const int8_t *const first = from;
       for (int32_t ky = 0; ky < 3; ++ky) {
         const int8_t *run = from;
         const int32_t bytes0 = ft_load_word(run);
         x[0] = ft_sxtb16(bytes0);
         x[4] = ft_sxtb16_ror8(bytes0);
+        x += 8;
         const int32_t bytes1 = ft_load_word(run + 4);
-        x[8] = ft_sxtb16(bytes1);
-        x[12] = ft_sxtb16_ror8(bytes1);
-        x += 16;
+        x[0] = ft_sxtb16(bytes1);
+        x[4] = ft_sxtb16_ror8(bytes1);
+        x += 8;
         from += row_bytes;
       }
-      x[0] = ft_pack_low(first[0 * row_bytes + 8], first[1 * row_bytes + 8]);
+      x[0] = ft_pack_low(first[8], first[1 * row_bytes + 8]);
       x[4] = first[2 * row_bytes + 8];
       if (++ox == 4) {
         ox = 0;
@@ -63,43 +123,7 @@ FT_KERNEL void net_conv_2d(const net_conv_2d_layer *layer, const int8_t *input0,
       }
     }
     FT_FENCE();
-    const ft_word *w = layer->weights;
-    int8_t *volatile next = out; /* in memory: the sums need the register */
-    {
-      int32_t both[4], even[4];
-      const ft_word *pairs = column;
-      ft_packed_4_first(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      int8_t *const to = next;
-      {
-        const int32_t multiplier = w[0], offset = w[1], shift = w[2];
-        to[0] = (int8_t)ft_scale_away(even[0] * 2, multiplier, offset, shift);
-        to[2] = (int8_t)ft_scale_away(even[1] * 2, multiplier, offset, shift);
-        to[4] = (int8_t)ft_scale_away(even[2] * 2, multiplier, offset, shift);
-        to[6] = (int8_t)ft_scale_away(even[3] * 2, multiplier, offset, shift);
-      }
-      {
-        const int32_t multiplier = w[3], offset = w[4], shift = w[5];
-        to[1] = (int8_t)ft_scale_away(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift);
-        to[3] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
-        to[5] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
-        to[7] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
-      }
-      w += 6;
-      next = to + 2;
-    }
+    (void)ft_gemm_packed_4px_away_r5_u8(&gemm, gemm.weights, column, out);
     FT_FENCE();
     out += 8;
   }
@@ -117,7 +141,7 @@ FT_STATIC_ASSERT(315u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  CONV_2D "y"  [1,4,4,3] -> [1,4,4,2]
    * reads arena[16..63], writes arena[0..31], 251 bytes of scratch */
-  net_conv_2d(&net_op0, (const int8_t *)(arena + 16), (int8_t *)(arena + 0), arena + 64);
+  net_conv_3x3_4x4x3(&net_op0, (const int8_t *)(arena + 16), (int8_t *)(arena + 0), arena + 64);
   NET_TRACE_OP(0);
   return NET_OK;
 }

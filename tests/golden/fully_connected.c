@@ -1,91 +1,85 @@
 /* ---- layer data ---- */
 
 typedef struct {
-  const int32_t *weights;
-  int8_t activation_max;
-} net_fully_connected_layer;
+  const int32_t *gemm_weights;
+  int8_t gemm_activation_max;
+} net_fully_connected_c284_to14_layer;
 
-static const net_fully_connected_layer net_op0 = {
-  /* weights */ net_op0_weights,
-  /* activation_max */ -80,
+static const net_fully_connected_c284_to14_layer net_op0 = {
+  /* gemm_weights */ net_op0_gemm_weights,
+  /* gemm_activation_max */ -80,
 };
 
 /* ---- kernels ---- */
 
-/* fully_connected */
-FT_KERNEL void net_fully_connected(const net_fully_connected_layer *layer, const int8_t *input0, int8_t *output0,
-    void *scratch) {
-  /* fully connected, [2,284] -> [2,14]
-   * 2 rows are widened to int16 pairs in `column`, then multiplied with two output channels at a time. */
+/* All output channels of a group for 2 pixels. Returns where the next group's packed weights begin. */
+static const ft_word *ft_gemm_packed_2px_once_max_r5_u8(const ft_gemm *gemm, const ft_word *w, const ft_word *column,
+    int8_t *out) {
+  /* volatile is in memory: the sums need the registers */
+  const volatile int32_t memory_stride = gemm->stride;
+  const ft_word *const volatile end = column + 2 * gemm->pairs;
+  int8_t *volatile next = out;
+  const ft_word *const volatile end_of_twos = w + gemm->words;
+  do {
+    int32_t both[2], even[2];
+    const ft_word *pairs = column;
+    ft_packed_2_first(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    do {
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+    } while (pairs != end);
+    int8_t *const to = next;
+    next = to + 2;
+    int32_t multiplier, offset, shift;
+    ft_next_two(&w, &multiplier, &offset);
+    shift = ft_next(&w);
+    to[0] = (int8_t)ft_min(ft_scale_once(even[0] * 2, multiplier, offset, shift), gemm->activation_max);
+    FT_FENCE();
+    const int32_t stride = memory_stride;
+    int8_t *const to1 = to + stride;
+    to1[0] = (int8_t)ft_min(ft_scale_once(even[1] * 2, multiplier, offset, shift), gemm->activation_max);
+    ft_next_two(&w, &multiplier, &offset);
+    shift = ft_next(&w);
+    to[1] = (int8_t)ft_min(ft_scale_once(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift),
+        gemm->activation_max);
+    to1[1] = (int8_t)ft_min(ft_scale_once(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift),
+        gemm->activation_max);
+  } while (w != end_of_twos);
+  return w;
+}
+
+/* Fully connected. The channels of 2 rows are widened to int16 pairs in `column`, then multiplied with two output
+ * channels at a time.
+ * Sizes: input_channels 284, fours 71, tiles 1, tile_input 568, tile_output 28, rest_pixels 0, gemm_words 1050,
+ * gemm_pairs 142, gemm_stride 14.
+ * Accumulators lie in [-2968095, 3159612]. */
+FT_KERNEL void net_fully_connected_c284_to14(const net_fully_connected_c284_to14_layer *layer, const int8_t *input0,
+    int8_t *output0, void *scratch) {
+  const ft_gemm gemm = {
+    layer->gemm_weights, NULL,
+    1050, 142, 14,
+    0, layer->gemm_activation_max,
+  };
   ft_word *const column = (ft_word *)scratch;
+  const int32_t c_in = 284;
   const int8_t *in = input0;
   int8_t *out = output0;
-  for (int32_t tile = 0; tile < 1; ++tile) {
-    const int8_t *from = in;
-    ft_word *x = column;
-    for (int32_t k = 0; k < 71; ++k) {
-      const int32_t pixel0 = ft_load_word(from);
-      const int32_t pixel1 = ft_load_word(from + 284);
-      ft_put_two(&x, ft_sxtb16(pixel0), ft_sxtb16(pixel1));
-      ft_put_two(&x, ft_sxtb16_ror8(pixel0), ft_sxtb16_ror8(pixel1));
-      from += 4;
-    }
+  {
+    (void)ft_widen_2_all(in, c_in, 71, column);
     FT_FENCE();
-    const ft_word *w = layer->weights;
-    int8_t *volatile next = out; /* in memory: the sums need the register */
-    for (int32_t channels = 0; channels < 7; ++channels) {
-      int32_t both[2], even[2];
-      const ft_word *pairs = column;
-      ft_packed_2_first(&w, &pairs, both, even);
-      const ft_word *const end = column + 258;
-      do {
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-        ft_packed_2(&w, &pairs, both, even);
-      } while (pairs != end);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      ft_packed_2(&w, &pairs, both, even);
-      int8_t *const to = next;
-      {
-        const int32_t multiplier = w[0], offset = w[1], shift = w[2];
-        to[0] = (int8_t)ft_min(ft_scale_once(even[0] * 2, multiplier, offset, shift), layer->activation_max);
-        to[14] = (int8_t)ft_min(ft_scale_once(even[1] * 2, multiplier, offset, shift), layer->activation_max);
-      }
-      {
-        const int32_t multiplier = w[3], offset = w[4], shift = w[5];
-        to[1] = (int8_t)ft_min(ft_scale_once(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift), layer->activation_max);
-        to[15] = (int8_t)ft_min(ft_scale_once(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift), layer->activation_max);
-      }
-      w += 6;
-      next = to + 2;
-    }
+    (void)ft_gemm_packed_2px_once_max_r5_u8(&gemm, gemm.weights, column, out);
     FT_FENCE();
-    in += 568;
-    out += 28;
   }
 }
 
@@ -101,7 +95,7 @@ FT_STATIC_ASSERT(1704u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  FULLY_CONNECTED "y"  [2,284] -> [2,14]
    * reads arena[1136..1703], writes arena[1136..1163], 1136 bytes of scratch */
-  net_fully_connected(&net_op0, (const int8_t *)(arena + 1136), (int8_t *)(arena + 1136), arena + 0);
+  net_fully_connected_c284_to14(&net_op0, (const int8_t *)(arena + 1136), (int8_t *)(arena + 1136), arena + 0);
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -10,12 +10,12 @@ static const net_gather_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* gather */
+/* Gathers blocks of 6 elements, again and again.
+ * Sizes: count 11, stride 54, blocks 9. */
 FT_KERNEL void net_gather(const net_gather_layer *layer, const int8_t *input0, int8_t *output0) {
-  /* 9 blocks of 6, 11 times. */
   int8_t *out = output0;
-  for (int32_t i0 = 0; i0 < 11; ++i0) {
-    const int8_t *const base = input0 + i0 * 54;
+  for (int32_t i = 0; i < 11; ++i) {
+    const int8_t *const base = input0 + i * 54;
     for (int32_t n = 0; n < 9; ++n) {
       const int8_t *in = base + layer->offsets[n];
       ft_store4(out + 0, ft_load4(in + 0));

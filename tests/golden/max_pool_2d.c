@@ -2,9 +2,10 @@
 
 /* ---- kernels ---- */
 
-/* max_pool_2d */
-FT_KERNEL void net_max_pool_2d(const int8_t *input0, int8_t *output0) {
-  /* 2x2 max pooling, [9,9,7] -> [8,8,7] */
+/* Max pooling: the largest of a window's real positions.
+ * Sizes: in_h 9, in_w 9, out_h 8, out_w 8, channels 7, row_bytes 63, fours 1, kernel_h 2, kernel_w 2, stride_h 1,
+ * stride_w 1, pad_top 0, pad_left 0. */
+FT_KERNEL void net_max_pool_2d_c7(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t oy = 0; oy < 8; ++oy) {
     const int32_t y0 = ft_max(oy * 1 - 0, 0);
@@ -57,7 +58,7 @@ FT_STATIC_ASSERT(631u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  MAX_POOL_2D "y"  [1,9,9,7] -> [1,8,8,7]
    * reads arena[64..630], writes arena[0..447] */
-  net_max_pool_2d((const int8_t *)(arena + 64), (int8_t *)(arena + 0));
+  net_max_pool_2d_c7((const int8_t *)(arena + 64), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,7 +2,7 @@
 
 /* ---- kernels ---- */
 
-/* maximum */
+/* The larger of an element and one of another map. */
 FT_KERNEL void net_maximum(const int8_t *input0, const int8_t *input1, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 12; ++i0) {

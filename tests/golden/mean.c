@@ -2,23 +2,23 @@
 
 typedef struct {
   int32_t mean_multiplier;
-  int16_t sum_offset;
   int16_t mean_zero;
+  int16_t sum_offset;
   int8_t mean_shift;
 } net_mean_layer;
 
 static const net_mean_layer net_op0 = {
   /* mean_multiplier */ 726250758,
-  /* sum_offset */ 182,
   /* mean_zero */ -510,
+  /* sum_offset */ 182,
   /* mean_shift */ 2,
 };
 
 /* ---- kernels ---- */
 
-/* mean */
+/* Means of 14 elements each: their sum, requantized with the division folded in.
+ * Accumulators lie in [-1610, 1960]. */
 FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_t *output0) {
-  /* Sums over 14 elements, requantized with the division folded in. */
   int8_t *out = output0;
   const int8_t *in = input0;
   for (int32_t c = 12; c > 0; --c) {
@@ -43,10 +43,14 @@ FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_
       sum3 += odd >> 16;
       left -= block;
     }
-    out[0] = (int8_t)ft_scale_away(2 * (sum0 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero, layer->mean_shift);
-    out[1] = (int8_t)ft_scale_away(2 * (sum1 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero, layer->mean_shift);
-    out[2] = (int8_t)ft_scale_away(2 * (sum2 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero, layer->mean_shift);
-    out[3] = (int8_t)ft_scale_away(2 * (sum3 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero, layer->mean_shift);
+    out[0] = (int8_t)ft_scale_away(2 * (sum0 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero,
+        layer->mean_shift);
+    out[1] = (int8_t)ft_scale_away(2 * (sum1 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero,
+        layer->mean_shift);
+    out[2] = (int8_t)ft_scale_away(2 * (sum2 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero,
+        layer->mean_shift);
+    out[3] = (int8_t)ft_scale_away(2 * (sum3 + layer->sum_offset), layer->mean_multiplier, layer->mean_zero,
+        layer->mean_shift);
     in += 4;
     out += 4;
   }
@@ -57,7 +61,8 @@ FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_
       sum += *row;
       row += 49;
     }
-    out[0] = (int8_t)ft_scale_away(2 * (sum + layer->sum_offset), layer->mean_multiplier, layer->mean_zero, layer->mean_shift);
+    out[0] = (int8_t)ft_scale_away(2 * (sum + layer->sum_offset), layer->mean_multiplier, layer->mean_zero,
+        layer->mean_shift);
     in += 1;
     out += 1;
   }

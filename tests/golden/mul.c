@@ -2,29 +2,29 @@
 
 typedef struct {
   const int8_t *operand;
-  int32_t multiplier;
+  int32_t requant_multiplier;
   int16_t offset1;
   int8_t offset0;
-  int8_t output_offset;
+  int8_t requant_offset;
 } net_mul_layer;
 
 static const net_mul_layer net_op0 = {
   /* operand */ net_op0_operand,
-  /* multiplier */ 2034275072,
+  /* requant_multiplier */ 2034275072,
   /* offset1 */ 128,
   /* offset0 */ 13,
-  /* output_offset */ 16,
+  /* requant_offset */ 16,
 };
 
 /* ---- kernels ---- */
 
-/* mul */
+/* Products of the centred values, requantized.
+ * Sizes: requant_factor 2, requant_right 5. */
 FT_KERNEL void net_mul(const net_mul_layer *layer, const int8_t *input0, int8_t *output0) {
-  /* Products of the centred values, requantized. */
   const int32_t offset0 = layer->offset0;
   const int32_t offset1 = layer->offset1;
-  const int32_t multiplier = layer->multiplier;
-  const int32_t output_offset = layer->output_offset;
+  const int32_t multiplier = layer->requant_multiplier;
+  const int32_t output_offset = layer->requant_offset;
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 5; ++i0) {
     const int8_t *a = input0 + i0 * 3;

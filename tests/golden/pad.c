@@ -2,9 +2,8 @@
 
 /* ---- kernels ---- */
 
-/* pad */
+/* Padding with -13 around runs of 2 elements. */
 FT_KERNEL void net_pad(const int8_t *input0, int8_t *output0) {
-  /* Padding with -13 around runs of 2. */
   const int8_t *in = input0;
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 2; ++i0) {

@@ -2,9 +2,8 @@
 
 /* ---- kernels ---- */
 
-/* reduce_max */
+/* The largest of 24 elements each. */
 FT_KERNEL void net_reduce_max(const int8_t *input0, int8_t *output0) {
-  /* Largest of 24 elements. */
   int8_t *out = output0;
   const int8_t *in = input0;
   for (int32_t c = 1; c > 0; --c) {

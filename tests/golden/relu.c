@@ -3,17 +3,17 @@
 typedef struct {
   const int8_t *table;
   int16_t count;
-} net_table_layer;
+} net_lookup_table_layer;
 
-static const net_table_layer net_op0 = {
+static const net_lookup_table_layer net_op0 = {
   /* table */ net_op0_table,
   /* count */ 128,
 };
 
 /* ---- kernels ---- */
 
-/* table */
-FT_KERNEL void net_table(const net_table_layer *layer, const int8_t *input0, int8_t *output0) {
+/* A function of one int8 value: each element by a lookup table of 256 bytes. */
+FT_KERNEL void net_lookup_table(const net_lookup_table_layer *layer, const int8_t *input0, int8_t *output0) {
   const int8_t *const table = layer->table;
   const uint8_t *in = (const uint8_t *)input0;
   int8_t *out = output0;
@@ -57,7 +57,7 @@ FT_STATIC_ASSERT(128u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  RELU "y"  [1,2,1,64] -> [1,2,1,64]
    * reads arena[0..127], writes arena[0..127] */
-  net_table(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 0));
+  net_lookup_table(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,9 +2,9 @@
 
 /* ---- kernels ---- */
 
-/* slice */
+/* Moves runs of 18 elements.
+ * Sizes: start 507. */
 FT_KERNEL void net_slice(const int8_t *input0, int8_t *output0) {
-  /* Runs of 18, step 1, from element 507. */
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 2; ++i0) {
     for (int32_t i1 = 0; i1 < 2; ++i1) {

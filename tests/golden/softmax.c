@@ -3,20 +3,20 @@
 typedef struct {
   const int32_t *exponentials;
   int8_t rows;
-} net_softmax_layer;
+} net_softmax_c10_layer;
 
-static const net_softmax_layer net_op0 = {
+static const net_softmax_c10_layer net_op0 = {
   /* exponentials */ net_op0_exponentials,
   /* rows */ 12,
 };
 
 /* ---- kernels ---- */
 
-/* softmax */
-FT_KERNEL void net_softmax(const net_softmax_layer *layer, const int8_t *input0, int8_t *output0) {
-  /* Softmax of rows of 10: exponentials in Q31 from a table over max - x, their sum in Q12.19, its reciprocal by three
-   * Newton steps (gemmlowp's fixed point). A factor f in [1/2, 1) of a rounded high multiply is held as 2 * (f - 1): then
-   * f * x = x + (f - 1) * x is one multiply-accumulate, ft_smmlar(factor, x, x). */
+/* Softmax: exponentials in Q31 from a lookup table over max - x, their sum in Q12.19, its reciprocal by three Newton
+ * steps (gemmlowp's fixed point). A factor f in [1/2, 1) of a rounded high multiply is held as 2 * (f - 1): then f *
+ * x = x + (f - 1) * x is one multiply-accumulate, ft_smmlar(factor, x, x).
+ * Sizes: depth 10. */
+FT_KERNEL void net_softmax_c10(const net_softmax_c10_layer *layer, const int8_t *input0, int8_t *output0) {
   const int32_t *const exponentials = layer->exponentials;
   const int8_t *in = input0;
   int8_t *out = output0;
@@ -59,7 +59,7 @@ FT_STATIC_ASSERT(120u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  SOFTMAX "y"  [4,1,3,10] -> [4,1,3,10]
    * reads arena[0..119], writes arena[0..119] */
-  net_softmax(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 0));
+  net_softmax_c10(&net_op0, (const int8_t *)(arena + 0), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

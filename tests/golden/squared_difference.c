@@ -18,10 +18,9 @@ static const net_squared_difference_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* squared_difference */
+/* Both inputs on one scale by lookup tables, their difference squared and requantized. */
 FT_KERNEL void net_squared_difference(const net_squared_difference_layer *layer, const int8_t *input0,
     const int8_t *input1, int8_t *output0) {
-  /* Both inputs on one scale by tables, their difference squared and requantized. */
   const int16_t *const table0 = layer->table0;
   const int16_t *const table1 = layer->table1;
   int8_t *out = output0;
@@ -32,24 +31,30 @@ FT_KERNEL void net_squared_difference(const net_squared_difference_layer *layer,
     {
       const int32_t difference0 = table0[(uint8_t)a[0]] - table1[(uint8_t)b_value];
       const int32_t difference1 = table0[(uint8_t)a[1]] - table1[(uint8_t)b_value];
-      out[0] = (int8_t)ft_scale_away(2 * (difference0 * difference0), layer->square_multiplier, layer->square_zero, layer->square_shift);
-      out[1] = (int8_t)ft_scale_away(2 * (difference1 * difference1), layer->square_multiplier, layer->square_zero, layer->square_shift);
+      out[0] = (int8_t)ft_scale_away(2 * (difference0 * difference0), layer->square_multiplier, layer->square_zero,
+          layer->square_shift);
+      out[1] = (int8_t)ft_scale_away(2 * (difference1 * difference1), layer->square_multiplier, layer->square_zero,
+          layer->square_shift);
       a += 2;
       out += 2;
     }
     {
       const int32_t difference0 = table0[(uint8_t)a[0]] - table1[(uint8_t)b_value];
       const int32_t difference1 = table0[(uint8_t)a[1]] - table1[(uint8_t)b_value];
-      out[0] = (int8_t)ft_scale_away(2 * (difference0 * difference0), layer->square_multiplier, layer->square_zero, layer->square_shift);
-      out[1] = (int8_t)ft_scale_away(2 * (difference1 * difference1), layer->square_multiplier, layer->square_zero, layer->square_shift);
+      out[0] = (int8_t)ft_scale_away(2 * (difference0 * difference0), layer->square_multiplier, layer->square_zero,
+          layer->square_shift);
+      out[1] = (int8_t)ft_scale_away(2 * (difference1 * difference1), layer->square_multiplier, layer->square_zero,
+          layer->square_shift);
       a += 2;
       out += 2;
     }
     {
       const int32_t difference0 = table0[(uint8_t)a[0]] - table1[(uint8_t)b_value];
       const int32_t difference1 = table0[(uint8_t)a[1]] - table1[(uint8_t)b_value];
-      out[0] = (int8_t)ft_scale_away(2 * (difference0 * difference0), layer->square_multiplier, layer->square_zero, layer->square_shift);
-      out[1] = (int8_t)ft_scale_away(2 * (difference1 * difference1), layer->square_multiplier, layer->square_zero, layer->square_shift);
+      out[0] = (int8_t)ft_scale_away(2 * (difference0 * difference0), layer->square_multiplier, layer->square_zero,
+          layer->square_shift);
+      out[1] = (int8_t)ft_scale_away(2 * (difference1 * difference1), layer->square_multiplier, layer->square_zero,
+          layer->square_shift);
       a += 2;
       out += 2;
     }
@@ -68,8 +73,7 @@ FT_STATIC_ASSERT(18u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  SQUARED_DIFFERENCE "y"  [2,2,3] [2,1,1] -> [2,2,3]
    * reads arena[0..11] arena[16..17], writes arena[0..11] */
-  net_squared_difference(&net_op0, (const int8_t *)(arena + 0), (const int8_t *)(arena + 16),
-      (int8_t *)(arena + 0));
+  net_squared_difference(&net_op0, (const int8_t *)(arena + 0), (const int8_t *)(arena + 16), (int8_t *)(arena + 0));
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -2,9 +2,9 @@
 
 /* ---- kernels ---- */
 
-/* slice */
+/* Moves runs of 4 elements.
+ * Sizes: start 2. */
 FT_KERNEL void net_slice(const int8_t *input0, int8_t *output0) {
-  /* Runs of 4, step 1, from element 2. */
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 2; ++i0) {
     const int8_t *in = input0 + 2 + i0 * 30;

@@ -4,21 +4,21 @@ typedef struct {
   int32_t factor0;
   int32_t factor1;
   int32_t bias;
-  int8_t count;
+  int8_t loops_count;
 } net_add_layer;
 
 static const net_add_layer net_op0 = {
   /* factor0 */ 66873318,
   /* factor1 */ -317855470,
   /* bias */ -155269514,
-  /* count */ 4,
+  /* loops_count */ 4,
 };
 
 /* ---- kernels ---- */
 
-/* add */
+/* Sum of two maps, (a * factor0 + b * factor1 + bias) >> 19: equal to LiteRT's three roundings for all 65,536 pairs
+ * of values. */
 FT_KERNEL void net_add(const net_add_layer *layer, const int8_t *input0, const int8_t *input1, int8_t *output0) {
-  /* (a * factor0 + b * factor1 + bias) >> 19: equal to LiteRT's three roundings for all 65,536 pairs of values. */
   const int32_t factor0 = layer->factor0;
   const int32_t factor1 = layer->factor1;
   const int32_t bias = layer->bias;
@@ -26,7 +26,7 @@ FT_KERNEL void net_add(const net_add_layer *layer, const int8_t *input0, const i
   const ft_word *a_words = (const ft_word *)(const void *)input0;
   const ft_word *b_words = (const ft_word *)(const void *)input1;
   int8_t *out = output0;
-  int32_t left = layer->count;
+  int32_t left = layer->loops_count;
   FT_ROLLED
   for (; left >= 8; left -= 8) {
     int32_t a0, a1, b0, b1;

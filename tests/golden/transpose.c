@@ -2,9 +2,9 @@
 
 /* ---- kernels ---- */
 
-/* slice */
+/* Moves runs of 20 elements.
+ * Sizes: start 0. */
 FT_KERNEL void net_slice(const int8_t *input0, int8_t *output0) {
-  /* Runs of 20, step 1, from element 0. */
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 5; ++i0) {
     for (int32_t i1 = 0; i1 < 6; ++i1) {

@@ -15,13 +15,14 @@ import torch
 from flynet_tiny.deploy.commands import export_network
 from flynet_tiny.deploy.console import Step
 from flynet_tiny.deploy.network import NetworkRequest
+from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.errors import BadCheckpoint, BadData, Interrupted, UsageError
 from flynet_tiny.flynet.checkpoint import load_checkpoint
-from flynet_tiny.flynet.networks import build_network
+from flynet_tiny.flynet.register import build_network
+from flynet_tiny.learn.request import RecipeRequest, TeacherRequest, TrainingRequest
 from flynet_tiny.learn.training import train_network
-from flynet_tiny.learn.training_run import TrainingRequest
 
-from ..flynet.coco_pictures import draw_coco
+from ..flynet.detection.coco_pictures import draw_coco
 
 REQUEST = NetworkRequest(width=0.3, heads=1, resolution=32)
 
@@ -48,7 +49,7 @@ def test_the_checkpoint_says_what_it_is(checkpoint: Path) -> None:
 @pytest.mark.slow
 def test_a_trained_backbone_is_exported_with_all_runtimes_equal(checkpoint: Path, tmp_path: Path) -> None:
     request = NetworkRequest(checkpoint=checkpoint, backbone=True)
-    text = export_network(request, "stm32f412", tmp_path / "out", None, emulate=False, as_json=True, optimize="balanced")
+    text = export_network(request, DeploymentRequest("stm32f412", tmp_path / "out", emulate=False, as_json=True))
     report = json.loads(text)
     assert report["model"]["name"] == "flynet-h1-0.3x-retinanet-backbone"
     assert len(report["model"]["outputs"]) == 4
@@ -60,7 +61,7 @@ def test_a_trained_backbone_is_exported_with_all_runtimes_equal(checkpoint: Path
 def test_a_whole_detector_is_refused_before_the_work(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="add --backbone"):
         request = NetworkRequest(checkpoint=checkpoint)
-        export_network(request, "stm32f412", tmp_path / "out", None, emulate=False, as_json=True, optimize="balanced")
+        export_network(request, DeploymentRequest("stm32f412", tmp_path / "out", emulate=False, as_json=True))
     assert not (tmp_path / "out").exists()
 
 
@@ -71,13 +72,13 @@ def test_a_classifier_of_another_shape_is_refused_as_a_start(checkpoint: Path, t
     with pytest.raises(UsageError, match="FlyNet's backbone"):
         once(data, NetworkRequest(model="mobilenetv3-small-0.35x", resolution=32), 2, tmp_path / "d.pt")
     with pytest.raises(UsageError, match="--teacher is for classifiers"):
-        train_network(TrainingRequest(data, REQUEST, tmp_path / "d.pt", teacher="torchvision:resnet18"))
+        train_network(TrainingRequest(data, REQUEST, tmp_path / "d.pt", teacher=TeacherRequest("torchvision:resnet18")))
     assert not list(tmp_path.iterdir())
 
 
 def once(data: str, network: NetworkRequest, batch: int, out: Path, start: Path | None = None) -> None:
     """Train for one epoch."""
-    train_network(TrainingRequest(data, network, out, epochs=1, batch=batch, start=start))
+    train_network(TrainingRequest(data, network, out, RecipeRequest(epochs=1, batch=batch), start=start))
 
 
 def test_training_begins_with_a_given_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
@@ -111,7 +112,8 @@ def history(out: Path) -> list[dict[str, float]]:
 
 def test_a_stopped_detector_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = draw_coco(tmp_path / "coco", train=8, val=3)
-    whole, stopped = (TrainingRequest(f"coco:{data}", REQUEST, tmp_path / name, epochs=3, batch=4) for name in ("w.pt", "s.pt"))
+    recipe = RecipeRequest(epochs=3, batch=4)
+    whole, stopped = (TrainingRequest(f"coco:{data}", REQUEST, tmp_path / name, recipe) for name in ("w.pt", "s.pt"))
     train_network(whole)
 
     def stop(_: Step, done: int, total: int, text: str = "") -> None:
@@ -125,7 +127,7 @@ def test_a_stopped_detector_goes_on_to_the_same_weights(tmp_path: Path, monkeypa
     assert history(stopped.out) == history(whole.out)[:1]
     assert not stopped.out.exists()
     with pytest.raises(BadCheckpoint, match="another recipe"):
-        train_network(replace(stopped, resume=True, learning_rate=1e-5))
+        train_network(replace(stopped, resume=True, recipe=replace(recipe, learning_rate=1e-5)))
     write_other_names(data, "ball")
     with pytest.raises(BadData, match="other classes"):
         train_network(replace(stopped, resume=True))

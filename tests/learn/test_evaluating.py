@@ -16,15 +16,16 @@ from PIL import Image
 from torch import nn
 
 from flynet_tiny.deploy.commands import compile_model
+from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.errors import BadCheckpoint, BadData, BadModel, OutputFailed, UsageError
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.tflite_export import export_tflite
 from flynet_tiny.flynet.checkpoint import Metadata, save_checkpoint
-from flynet_tiny.flynet.config import FlyNetConfig
-from flynet_tiny.flynet.data import normalise
-from flynet_tiny.flynet.networks import build_network
-from flynet_tiny.flynet.pixels import IMAGENET, Pixels, choose_pixels
-from flynet_tiny.learn.evaluating import evaluate_model
+from flynet_tiny.flynet.data.images import normalise
+from flynet_tiny.flynet.data.pixels import IMAGENET, Pixels, choose_pixels
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
+from flynet_tiny.flynet.register import build_network
+from flynet_tiny.learn.evaluating import EvaluationRequest, evaluate_model
 
 CLASSES = ("blue", "green", "red", "white")
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0), "white": (255, 255, 255)}
@@ -63,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "net.onnx").write_bytes(made)
     pixels = np.stack([np.full((8, 8, 3), colour, np.uint8) for colour in COLOURS.values()])
     (root / "net.tflite").write_bytes(export_tflite(made, [normalise(pixels, 3)], name="net").tflite)
-    compile_model(root / "net.tflite", None, "stm32f412", root / "out", None, emulate=False, as_json=True, seed=0)
+    compile_model(root / "net.tflite", DeploymentRequest("stm32f412", root / "out", emulate=False, as_json=True))
     return root
 
 
@@ -77,7 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_every_form_finds_the_one_wrong_picture(folder: Path, model: str, runtime: str | None, says: str) -> None:
-    found = json.loads(evaluate_model(folder / model, str(folder / "pictures"), runtime, None, None, as_json=True))
+    found = json.loads(evaluate_model(EvaluationRequest(folder / model, str(folder / "pictures"), runtime, as_json=True)))
     assert found["runtime"] == says
     assert found["images"] == 12
     assert found["top1"] == pytest.approx(11 / 12)
@@ -89,14 +90,14 @@ def test_checkpoint_gives_what_torch_gives(tmp_path: Path) -> None:
     config = FlyNetConfig(width=0.3, resolution=32, classes=4)
     model = build_network(config, 0).eval()
     save_checkpoint(tmp_path / "net.pt", model, Metadata(config, {}, CLASSES, "pictures"))
-    found = json.loads(evaluate_model(tmp_path / "net.pt", str(tmp_path / "pictures"), None, None, None, as_json=True))
+    found = json.loads(evaluate_model(EvaluationRequest(tmp_path / "net.pt", str(tmp_path / "pictures"), as_json=True)))
     red = normalise(np.full((1, 32, 32, 3), COLOURS["blue"], np.uint8), 3)
     with torch.no_grad():
         expected = int(model(torch.from_numpy(red)).argmax())
     assert found["confusion"][0][expected] == 3
     save_checkpoint(tmp_path / "net.pt", model, Metadata(config, {}, ("blue", "green", "pink", "white"), "pictures"))
     with pytest.raises(BadData, match="class 2 is 'pink'"):
-        evaluate_model(tmp_path / "net.pt", str(tmp_path / "pictures"), None, None, None, as_json=True)
+        evaluate_model(EvaluationRequest(tmp_path / "net.pt", str(tmp_path / "pictures"), as_json=True))
 
 
 class Bright(nn.Module):
@@ -137,7 +138,9 @@ def test_a_foreign_model_gets_the_pixels_that_it_wants(
     (tmp_path / "net.onnx").write_bytes(export_onnx(Bright(mean, std).eval(), (1, 3, 8, 8)))
 
     def ask(pixels: Pixels | None) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(evaluate_model(tmp_path / "net.onnx", str(pictures), None, None, None, True, pixels))
+        found: dict[str, Any] = json.loads(
+            evaluate_model(EvaluationRequest(tmp_path / "net.onnx", str(pictures), pixels=pixels, as_json=True))
+        )
         return found
 
     right = ask(choose_pixels(*options))
@@ -151,18 +154,18 @@ def test_a_foreign_model_gets_the_pixels_that_it_wants(
 def test_folder_is_written_and_a_foreign_one_left_alone(folder: Path, tmp_path: Path) -> None:
     out, pictures = tmp_path / "accuracy", str(folder / "pictures")
     for _ in range(2):
-        text = evaluate_model(folder / "net.tflite", pictures, None, 4, out, as_json=True)
+        text = evaluate_model(EvaluationRequest(folder / "net.tflite", pictures, limit=4, out=out, as_json=True))
     assert {path.name for path in out.iterdir()} == {"evaluation.json", "confusion.svg", "manifest.json"}
     assert (out / "evaluation.json").read_text() == text
     assert json.loads(text)["images"] == 4
     with pytest.raises(OutputFailed, match="not ours"):
-        evaluate_model(folder / "net.tflite", pictures, None, None, folder / "out", as_json=True)
+        evaluate_model(EvaluationRequest(folder / "net.tflite", pictures, out=folder / "out", as_json=True))
     assert (folder / "out" / "report.json").is_file()
 
 
 def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
     def ask(model: Path, data: Path | str, runtime: str | None = None) -> None:
-        evaluate_model(model, str(data), runtime, None, None, as_json=True)
+        evaluate_model(EvaluationRequest(model, str(data), runtime, as_json=True))
 
     pictures, tflite = folder / "pictures", folder / "net.tflite"
     with pytest.raises(BadData, match="4 classes, digits holds 10"):
@@ -175,7 +178,7 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         ask(tflite, pictures, "emulated")
     with pytest.raises(UsageError, match="known type"):
         ask(folder / "pictures" / "red" / "0.png", pictures)
-    with pytest.raises(BadData, match="no output folder"):
+    with pytest.raises(BadData, match="not an output folder"):
         ask(pictures, pictures)
     with_four = export_onnx(Colours().eval(), (4, 3, 8, 8))
     (tmp_path / "four.onnx").write_bytes(with_four)
@@ -188,7 +191,7 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="one float32 input of images; it has none"):
         ask(tmp_path / "constant.onnx", pictures)
     os.mkfifo(tmp_path / "pipe.onnx")
-    with pytest.raises(BadModel, match="no regular file"):
+    with pytest.raises(BadModel, match="not a regular file"):
         ask(tmp_path / "pipe.onnx", pictures)
     (tmp_path / "oblong.onnx").write_bytes(export_onnx(Colours().eval(), (1, 3, 8, 12)))
     with pytest.raises(BadModel, match=r"\[1, 8, 12, 3\]"):
@@ -209,4 +212,4 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         ask(tmp_path / "no-elf", pictures, "emulated")
     assert missing.value.exit_code == 3  # 6 says that numbers differ
     with pytest.raises(UsageError, match="trained here"):
-        evaluate_model(tmp_path / "bad.pt", str(pictures), None, None, None, True, IMAGENET)
+        evaluate_model(EvaluationRequest(tmp_path / "bad.pt", str(pictures), pixels=IMAGENET, as_json=True))

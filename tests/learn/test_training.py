@@ -11,6 +11,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,13 @@ from flynet_tiny.errors import (
     UsageError,
 )
 from flynet_tiny.flynet.checkpoint import load_checkpoint
-from flynet_tiny.flynet.optimization import Optimization
-from flynet_tiny.learn.evaluating import evaluate_model
+from flynet_tiny.flynet.training.optimization import Optimization
+from flynet_tiny.learn.evaluating import EvaluationRequest, evaluate_model
+from flynet_tiny.learn.request import Hardware, RecipeRequest, TeacherRequest, TrainingRequest
 from flynet_tiny.learn.training import _recipe, train_network
 from flynet_tiny.learn.training_files import TrainingFiles
-from flynet_tiny.learn.training_run import TrainingRequest
 
-from ..flynet.pictures import write_pictures
+from ..flynet.data.pictures import write_pictures
 
 NETWORK = ("--width", "0.3", "--heads", "2", "--resolution", "16", "--channels", "1", "--recipe", "small", "--batch", "8")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -109,9 +110,11 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert out.with_suffix(".svg").read_text().startswith("<svg")
 
 
-def request(pictures: Path, out: Path, **options: Any) -> TrainingRequest:
-    network = NetworkRequest(width=0.3, heads=1, resolution=16, channels=1)
-    return TrainingRequest(str(pictures), network, out, **{"recipe": "small", "epochs": 3, "batch": 8, **options})
+RECIPE = RecipeRequest("small", epochs=3, batch=8)
+
+
+def request(pictures: Path, out: Path, recipe: RecipeRequest = RECIPE, **options: Any) -> TrainingRequest:
+    return TrainingRequest(str(pictures), NetworkRequest(width=0.3, heads=1, resolution=16, channels=1), out, recipe, **options)
 
 
 def test_a_picture_that_breaks_is_named_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,10 +199,10 @@ def test_a_training_goes_on_with_its_own_options_alone_and_is_not_lost_to_anothe
     interrupt(request(pictures, out), 4)
     kept = (tmp_path / "net.pt.resume").read_bytes()
     with pytest.raises(UsageError, match="begun without --amp, not with --amp; give the same options"):
-        train_network(request(pictures, out, resume=True, mixed_precision=True))
-    train_network(request(pictures, tmp_path / "teacher.pt", epochs=1))
+        train_network(request(pictures, out, resume=True, hardware=Hardware(mixed_precision=True)))
+    train_network(request(pictures, tmp_path / "teacher.pt", replace(RECIPE, epochs=1)))
     with pytest.raises(UsageError, match=r"begun without --teacher, not with --teacher .*teacher\.pt"):
-        train_network(request(pictures, out, resume=True, teacher=str(tmp_path / "teacher.pt")))
+        train_network(request(pictures, out, resume=True, teacher=TeacherRequest(str(tmp_path / "teacher.pt"))))
     train_network(request(pictures, out))  # again from the beginning
     assert out.is_file()
     assert (tmp_path / "net.pt.resume.old").read_bytes() == kept
@@ -233,11 +236,11 @@ def test_mistakes_are_one_line(pictures: Path, uninterrupted: Path, tmp_path: Pa
         assert (done.returncode, words in line, "Traceback" in done.stderr) == (code, True, False), done.stderr
     wrong: list[tuple[dict[str, Any], type[FlynetError], str]] = [
         ({"resume": True}, UsageError, "nothing to resume"),
-        ({"teacher": str(tmp_path / "none.pt")}, BadCheckpoint, "does not exist"),
-        ({"learning_rate": -1.0}, UsageError, "learning rate"),
+        ({"teacher": TeacherRequest(str(tmp_path / "none.pt"))}, BadCheckpoint, "does not exist"),
+        ({"recipe": replace(RECIPE, learning_rate=-1.0)}, UsageError, "learning rate"),
     ]
     if not torch.cuda.is_available():
-        wrong.append(({"device": "cuda"}, UsageError, "no GPU"))
+        wrong.append(({"hardware": Hardware("cuda")}, UsageError, "no GPU"))
     for asked, error, words in wrong:
         with pytest.raises(error, match=words):
             train_network(request(pictures, tmp_path / "net.pt", **asked))
@@ -246,7 +249,7 @@ def test_mistakes_are_one_line(pictures: Path, uninterrupted: Path, tmp_path: Pa
 
 def test_a_training_that_diverges_is_not_to_be_resumed(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="lower learning rate") as error:
-        train_network(request(pictures, tmp_path / "net.pt", epochs=9, learning_rate=1e5))
+        train_network(request(pictures, tmp_path / "net.pt", replace(RECIPE, epochs=9, learning_rate=1e5)))
     assert (tmp_path / "net.pt.resume").is_file()  # it was not the first epoch
     assert "--resume" not in str(error.value)
     assert not (tmp_path / "net.pt").exists()
@@ -270,7 +273,7 @@ def test_a_teacher_of_torchvision_must_know_the_students_classes(
         monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
         monkeypatch.setitem(sys.modules, "torchvision.models", models)
 
-    asked = request(pictures, tmp_path / "net.pt", epochs=1, teacher="torchvision:any")
+    asked = request(pictures, tmp_path / "net.pt", replace(RECIPE, epochs=1), teacher=TeacherRequest("torchvision:any"))
     teaches(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 1000)))
     with pytest.raises(UsageError, match=r"torchvision:any gives .*1000.*2 classes"):
         train_network(asked)
@@ -296,7 +299,7 @@ def test_a_torchvision_that_cannot_be_loaded_is_a_mismatched_tool(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(MismatchedTool, match=r"does not match torch .*nms does not exist"):
-        train_network(request(pictures, tmp_path / "net.pt", teacher="torchvision:resnet18"))
+        train_network(request(pictures, tmp_path / "net.pt", teacher=TeacherRequest("torchvision:resnet18")))
 
 
 def test_accuracy_is_of_images_with_the_checkpoints_classes(pictures: Path, uninterrupted: Path, tmp_path: Path) -> None:
@@ -325,7 +328,7 @@ def test_the_best_epoch_is_written_beside_the_last(
 ) -> None:
     def measured(*shares: float) -> None:
         left = iter(shares)
-        monkeypatch.setattr("flynet_tiny.flynet.classification.evaluate_classifier", lambda *_: next(left))
+        monkeypatch.setattr("flynet_tiny.flynet.training.classification.evaluate_classifier", lambda *_: next(left))
 
     out, best = tmp_path / "net.pt", tmp_path / "net.best.pt"
     measured(0.25, 0.875, 0.5)
@@ -364,7 +367,7 @@ def test_what_is_not_of_a_training_is_left_alone(pictures: Path, uninterrupted: 
     for file in (uninterrupted.with_suffix(".svg"), uninterrupted.with_suffix(".jsonl")):
         shutil.copy(file, tmp_path / f"net{file.suffix}")
     (tmp_path / "net.pt").write_bytes(checkpoint)
-    train_network(request(pictures, tmp_path / "net.pt", epochs=1))
+    train_network(request(pictures, tmp_path / "net.pt", replace(RECIPE, epochs=1)))
     assert (tmp_path / "net.pt").read_bytes() != checkpoint
 
 
@@ -378,12 +381,12 @@ def test_trainings_of_names_that_differ_after_a_point_have_files_of_their_own(tm
 
 def test_the_figure_of_an_epoch_is_that_of_its_file(pictures: Path, uninterrupted: Path) -> None:
     """What is written scores what was said; at the first steps too, when running averages say nothing."""
-    found = json.loads(evaluate_model(uninterrupted, str(pictures), None, None, None, as_json=True))
+    found = json.loads(evaluate_model(EvaluationRequest(uninterrupted, str(pictures), as_json=True)))
     assert found["top1"] == history(uninterrupted)[-1]["held_out_accuracy"]
     best = TrainingFiles(uninterrupted).best
     if best.is_file():
         shares = [epoch["held_out_accuracy"] for epoch in history(uninterrupted)]
-        assert json.loads(evaluate_model(best, str(pictures), None, None, None, as_json=True))["top1"] == max(shares)
+        assert json.loads(evaluate_model(EvaluationRequest(best, str(pictures), as_json=True)))["top1"] == max(shares)
 
 
 def test_pictures_are_looked_at_first_and_said_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -396,7 +399,7 @@ def test_pictures_are_looked_at_first_and_said_once(tmp_path: Path, capfd: pytes
         train_network(request(pictures, tmp_path / "net.pt"))
     (pictures / "val" / "bright" / "1.png").unlink()
     capfd.readouterr()
-    train_network(request(pictures, tmp_path / "net.pt", epochs=1))
+    train_network(request(pictures, tmp_path / "net.pt", replace(RECIPE, epochs=1)))
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "pictures: " in line]
     assert line.strip() == "pictures: 1 of more than 8 bits scaled to 8; 2 transparent, put on white"
 
@@ -405,9 +408,11 @@ def test_mixed_precision_without_native_bfloat16_is_said_and_float32(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
-    train_network(request(pictures, tmp_path / "amp.pt", epochs=1, mixed_precision=True, device="cpu"))
+    train_network(
+        request(pictures, tmp_path / "amp.pt", replace(RECIPE, epochs=1), hardware=Hardware("cpu", mixed_precision=True))
+    )
     assert capfd.readouterr().err.count("--amp: this processor does not compute bfloat16 itself") == 1
-    train_network(request(pictures, tmp_path / "plain.pt", epochs=1, device="cpu"))
+    train_network(request(pictures, tmp_path / "plain.pt", replace(RECIPE, epochs=1), hardware=Hardware("cpu")))
     assert "--amp" not in capfd.readouterr().err
     assert history(tmp_path / "amp.pt") == history(tmp_path / "plain.pt")
 
@@ -419,7 +424,7 @@ def test_skipped_steps_are_said(pictures: Path, tmp_path: Path, monkeypatch: pyt
         return step(self, loss * (float("inf") if next(seen) == 1 else 1.0))
 
     monkeypatch.setattr(Optimization, "step", spoiled)
-    train_network(request(pictures, tmp_path / "net.pt", epochs=2))
+    train_network(request(pictures, tmp_path / "net.pt", replace(RECIPE, epochs=2)))
     said = [line for line in capfd.readouterr().err.splitlines() if "epoch   " in line]
     assert ["1 of 3 steps skipped: their gradients were not finite" in line for line in said] == [True, False]
     assert [epoch["skipped_steps"] for epoch in history(tmp_path / "net.pt")] == [1, 0]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flynet_tiny.flynet.config import Residual
+from flynet_tiny.flynet.networks.flynet_config import Residual
 from flynet_tiny.studies import ablation
 
 

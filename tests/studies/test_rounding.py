@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flynet_tiny.flynet.config import FlyNetConfig
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
 from flynet_tiny.studies import rounding
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flynet_tiny.errors import OutputFailed, UsageError
-from flynet_tiny.flynet.config import FlyNetConfig
-from flynet_tiny.flynet.presets import PRESETS, Preset, Printed
+from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
+from flynet_tiny.flynet.networks.presets import PRESETS, Preset, Printed
 from flynet_tiny.tables import measured_sizes, models
 from flynet_tiny.tables.measured_sizes import measure_models, sources_hash
 from flynet_tiny.tables.models import difference, list_models, models_table
@@ -69,8 +69,13 @@ def test_the_hash_follows_code_and_not_comments(monkeypatch: pytest.MonkeyPatch,
 
 def test_the_hash_covers_kernels_templates_and_blocks() -> None:
     names = {name for name, _ in measured_sizes._sources()}
-    assert {"codegen/templates/kernels/conv_2d.c.j2", "export/lower.py", "flynet/blocks.py", "firmware/stack.py"} <= names
-    assert "flynet/train.py" not in names
+    assert {
+        "codegen/templates/kernels/conv_2d.c.j2",
+        "export/lower.py",
+        "flynet/networks/blocks.py",
+        "firmware/stack.py",
+    } <= names
+    assert not any(name.startswith(("flynet/training/", "flynet/data/")) for name in names)
     assert not any("__pycache__" in name for name in names)
 
 

@@ -27,7 +27,7 @@ def test_a_result_that_ends_early_is_an_error(tmp_path: Path) -> None:
 
 def test_trace_records_that_differ_from_the_c_are_noticed() -> None:
     library = tiny_library()
-    longer = replace(library, trace=(*library.trace, TraceRecord(1, "ghost", 0, 64)))
+    longer = replace(library, trace=(*library.trace, TraceRecord(1, "ghost", 0, 64, "int8")))
     with HostLibrary(longer) as host, pytest.raises(EmulationFailed, match="ended early"):
         host.run(tiny_inputs(1)[0])
 

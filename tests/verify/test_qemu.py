@@ -196,6 +196,7 @@ def crimes(target: Target) -> dict[str, Crime]:
     elsewhere = board.slots[-1] + 0xFFFF0
     is_armv6 = target.core is Core.CORTEX_M0PLUS
     load = "ldr r2, [%0]" if is_armv6 else "ldrd r2, r3, [%0]"
+    at_the_limit = ", pc 0x00000000, exception 6, CFSR 0x00100000" if target.core is Core.CORTEX_M33 else ""  # STKOF
 
     def write(address: int) -> str:
         return f"volatile uint32_t at = 0x{address:08x}u; *(volatile uint8_t *)at = 1;"
@@ -220,7 +221,7 @@ def crimes(target: Target) -> dict[str, Crime]:
             "execution from RAM",
         ),
         "execute from nowhere": Crime("((void (*)(void))0x1F000001u)();", "execution outside flash"),
-        "recursion": Crime("recurse(output, 1000000);", "stack overflow"),
+        "recursion": Crime("recurse(output, 1000000);", "stack overflow" + at_the_limit),
         "undefined instruction": Crime("__builtin_trap();", "undefined instruction"),
         "division by zero": Crime(  # a function on a core that cannot divide, which knows no fault
             "volatile int zero = 0; output[0] = (uint8_t)(7 / zero);", "" if is_armv6 else "division by zero"

@@ -11,8 +11,8 @@ from ...ir import Graph, Op
 from ..base import KernelCall
 from ..conv_2d import is_pointwise, reaches_outside
 from ..convolution import convolution
+from ..im2col import window_schedule
 from ..parameters import KernelParameters, code, data, group, size
-from ..products import window_schedule
 from .products import Outputs, Products, outputs, products
 
 
@@ -66,8 +66,8 @@ class Conv2d(KernelParameters):
     def summary(self) -> str:
         groups = " in groups of channels" if self.is_grouped else ""
         return (
-            f"Convolution {self.kernel_h}x{self.kernel_w}{groups}: {self.products.pixels} windows at a time are copied into scratch "
-            f"and multiplied with {self.products.lanes} output channels at a time."
+            f"Convolution {self.kernel_h}x{self.kernel_w}{groups}: {self.products.pixels} windows at a time are copied into "
+            f"scratch and multiplied with {self.products.lanes} output channels at a time."
         )
 
 

@@ -11,8 +11,8 @@ from ...build import Build
 from ...ir import Graph, Op, Window
 from ..base import KernelCall
 from ..convolution import convolution
+from ..im2col import window_schedule
 from ..parameters import KernelParameters, code, group, size
-from ..products import window_schedule
 from .products import Outputs, Products, outputs, products
 
 

@@ -159,6 +159,22 @@ FT_INLINE int32_t ft_load_word(const void *p) {
 
 #endif
 
+/* `count` words of one value. */
+FT_FUNCTION void ft_fill_words(ft_word *to, int32_t value, int32_t count) {
+  FT_ROLLED
+  for (; count >= 8; count -= 8) {
+    ft_put_two(&to, value, value);
+    ft_put_two(&to, value, value);
+    ft_put_two(&to, value, value);
+    ft_put_two(&to, value, value);
+  }
+  FT_ROLLED
+  for (; count > 0; --count) {
+    *to++ = value;
+  }
+  FT_FENCE();
+}
+
 /* ---- accumulator to int8, see the generator's kernels/requantization.py ----
  * acc2 is twice the accumulator; offset holds the zero point and half an output step, both shifted left by `right`. */
 FT_INLINE int32_t ft_scale_away(int32_t acc2, int32_t multiplier, int32_t offset, int32_t right) {

@@ -39,8 +39,8 @@ class Layer:
     w: int
     c: int
     outputs: int
-    window: Window = Window(1, 1)  # noqa: RUF009 - frozen
-    numbers: Numbers = Numbers()  # noqa: RUF009 - frozen
+    window: Window = Window(1, 1)
+    numbers: Numbers = Numbers()
     table: OpKind | None = None
     seed: int = 0
     groups: int = 1
@@ -89,7 +89,7 @@ _FAR_PADDING = Window(3, 3, 2, 1, 1, 1, 6, 5, 7, 4)
 _ONLY_PADDING = Window(1, 1, 3, 3, 1, 1, pad_top=1, pad_left=1)
 _MUCH_PADDING = Window(1, 1, 1, 3, 1, 1, pad_top=2100, pad_left=1)
 
-_NUMBERS = (
+NUMBERS = (
     Numbers(input_zero_point=-128, output_zero_point=127),
     Numbers(input_zero_point=127, output_zero_point=-128, activation=(-128, 127)),
     Numbers(reach=300000.0),
@@ -109,16 +109,16 @@ def listed(kind: Kind) -> list[Layer]:
     """Edges worth naming: sizes, windows, numbers, tables."""
     shapes, outputs = _SHAPES[kind], 5 if kind in (Kind.CONV_2D, Kind.FULLY_CONNECTED) else 2
     middle = Layer(kind, 5, 6, 6, outputs, Window(1, 1) if kind is Kind.FULLY_CONNECTED else square(3))
-    layers = [*shapes, *(replace(middle, numbers=numbers) for numbers in _NUMBERS)]
+    layers = [*shapes, *(replace(middle, numbers=numbers) for numbers in NUMBERS)]
     if kind is Kind.MDW_MAX:
-        layers += [replace(middle, numbers=replace(n, tied_heads=False)) for n in _NUMBERS[:6]]
+        layers += [replace(middle, numbers=replace(n, tied_heads=False)) for n in NUMBERS[:6]]
     elif kind not in (Kind.GATED, Kind.PAIR):
         tables = (OpKind.HARD_SWISH, OpKind.LOGISTIC, OpKind.RELU6, OpKind.QUANTIZE)
         layers += [replace(middle, table=table) for table in tables]
         layers.append(replace(middle, table=OpKind.HARD_SWISH, numbers=Numbers(activation=(-40, 50))))
     if kind is Kind.CONV_2D:
         grouped = replace(middle, groups=3, window=Window(1, 1))
-        layers += [replace(grouped, numbers=numbers) for numbers in _NUMBERS]
+        layers += [replace(grouped, numbers=numbers) for numbers in NUMBERS]
         layers.append(replace(grouped, table=OpKind.HARD_SWISH))
     return [replace(layer, seed=i) for i, layer in enumerate(layers)]
 

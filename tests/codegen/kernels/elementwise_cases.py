@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen.build import BALANCED, SIZE, SPEED, Level, build_for
 from flynet_tiny.codegen.ir import Graph
 
 from .elementwise_graphs import Rng, Shape, random_case
@@ -34,17 +35,20 @@ def broadcast_shapes(draw: st.DrawFn, max_rank: int = 6) -> tuple[Shape, Shape]:
     return (left[missing:], right) if draw(st.booleans()) else (left, right[missing:])
 
 
-def cases_of(graphs: Sequence[Graph], seed: int = 0) -> list[KernelCase]:
+def cases_of(graphs: Sequence[Graph], seed: int = 0, level: Level = BALANCED) -> list[KernelCase]:
     """Each graph's operator on random inputs."""
     rng = np.random.default_rng(seed)
-    return [random_case(f"{graph.ops[0].kind_name} {i}", graph, rng) for i, graph in enumerate(graphs)]
+    build = build_for(None, level)
+    return [random_case(f"{graph.ops[0].kind_name} {i}", graph, rng, build) for i, graph in enumerate(graphs)]
 
 
 def check_on_both_machines(graphs: Sequence[Graph], folder: Path, seed: int = 0) -> None:
-    """Sanitized on the host, and on the emulated Cortex-M4."""
+    """Sanitized on the host and on the emulated Cortex-M4, in functions of fixed sizes and in those of most run-time sizes."""
     cases = cases_of(graphs, seed)
     run_on_host(cases, folder / "sanitized", sanitize=True)
     run_on_arm(cases, folder / "arm")
+    run_on_host(cases_of(graphs, seed, SPEED), folder / "speed", level=SPEED)
+    run_on_arm(cases_of(graphs, seed, SIZE), folder / "size", level=SIZE)
 
 
 Test = Callable[..., None]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from flynet_tiny.codegen import c_format, reference
 from flynet_tiny.codegen.build import BALANCED, Level
 from flynet_tiny.codegen.emit import template_environment
-from flynet_tiny.codegen.functions import Function, LayerCall, OperandTypes, layer_calls
+from flynet_tiny.codegen.functions import Function, LayerCall, OperandTypes, layer_calls, with_helpers
 from flynet_tiny.codegen.intrinsics import intrinsics as shared_c
 from flynet_tiny.codegen.ir import Graph, Op
 from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule
@@ -181,8 +181,7 @@ def _write(cases: Sequence[KernelCase], folder: Path, level: Level) -> _Program:
     blob = bytearray()
     types = [_operand_types(case) for case in cases]
     layers = layer_calls([case.call for case in cases], types, level, "", template_environment())
-    functions = dict.fromkeys(layer.function for layer in layers)
-    texts = [_function_text(function) for function in functions]
+    texts = [_function_text(function) for function in with_helpers(layers)]
     texts += [_layer_text(index, case, layer) for index, (case, layer) in enumerate(zip(cases, layers, strict=True))]
     tables = [_case_text(index, case, blob) for index, case in enumerate(cases)]
     (folder / "cases.bin").write_bytes(bytes(blob))
@@ -212,7 +211,7 @@ def _function_text(function: Function) -> str:
     """The layer struct and the kernel, with a symbol of its own."""
     fields = "".join(f"{declaration}; " for declaration in function.struct.fields) if function.struct else ""
     struct = f"typedef struct {{ {fields}}} {function.struct.name};\n" if function.struct else ""
-    return f"{struct}{function.text.replace('FT_KERNEL void', 'KERNEL_FUNCTION static void')}\n"
+    return f"{struct}{re.sub('FT_(SHARED_)?KERNEL void', 'KERNEL_FUNCTION static void', function.text)}\n"
 
 
 def _layer_text(index: int, case: KernelCase, layer: LayerCall) -> str:

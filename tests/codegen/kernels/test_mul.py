@@ -91,7 +91,7 @@ def test_many_drawn_products_equal_the_reference(tmp_path: Path, graphs: list[Gr
 def test_products_that_are_never_negative_need_no_sign_correction() -> None:
     def needs_correction(zero_point: int) -> bool:
         graph = binary_graph(MUL, ((1, 5, 5, 8), (1, 1, 1, 8)), ((0.031, zero_point), SIGMOID), (0.03, zero_point))
-        return bool(select(graph.ops[0], graph, DEFAULT_BUILD).parameters.sign_correction)
+        return bool(select(graph.ops[0], graph, DEFAULT_BUILD).parameters.requant.sign_correction)
 
     assert not needs_correction(-128)
     assert needs_correction(-100)

@@ -1,4 +1,4 @@
-"""A gate and the addition of a residual in one kernel equal MUL and ADD bit for bit, also in place."""
+"""A channel scale and the addition of a residual in one kernel equal MUL and ADD bit for bit, also in place."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_listed_sums_equal_the_reference(tmp_path: Path) -> None:
 
 
 def test_both_ways_to_sum_occur() -> None:
-    ways = {select(graph.ops[0], graph, DEFAULT_BUILD).parameters.is_affine for graph in listed()}
+    ways = {select(graph.ops[0], graph, DEFAULT_BUILD).parameters.sum.is_affine for graph in listed()}
     assert ways == {True, False}
 
 

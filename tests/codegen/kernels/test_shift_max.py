@@ -32,9 +32,9 @@ def test_listed_shifts_equal_the_reference(tmp_path: Path) -> None:
 
 def test_all_ways_occur() -> None:
     calls = [select(graph.ops[0], graph, DEFAULT_BUILD) for graph in listed()]
-    ways = {(bool(call.parameters.has_tables), -1 in call.parameters.sum_shift) for call in calls}
+    ways = {(call.parameters.has_tables, not call.parameters.sum0.is_affine) for call in calls}
     assert ways == {(False, False), (False, True), (True, False), (True, True)}
-    assert any(call.parameters.pixels > call.parameters.copied for call in calls)
+    assert any(call.parameters.blocks > 1 for call in calls)
     assert all(call.scratch_bytes <= 20_480 + 2_048 for call in calls)
 
 

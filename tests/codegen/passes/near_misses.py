@@ -36,7 +36,7 @@ from flynet_tiny.codegen.passes.pipeline import run_passes
 from flynet_tiny.codegen.schedule.check_plan import check_plan
 from flynet_tiny.codegen.schedule.lifetimes import Lifetimes, scratch_name
 from flynet_tiny.codegen.schedule.plan_memory import ARENA_ALIGN_BYTES, MemoryPlan
-from flynet_tiny.codegen.schedule.search import schedule
+from flynet_tiny.codegen.schedule.search import Schedule, schedule
 from flynet_tiny.codegen.verify_graph import verify_graph
 
 from ..kernels.elementwise_graphs import Quant, int8_tensor, random_quant, result_quant
@@ -568,5 +568,5 @@ def one_library(graphs: Sequence[Graph]) -> CLibrary:
         calls += each.calls
         start += -(-each.plan.arena_bytes // ARENA_ALIGN_BYTES) * ARENA_ALIGN_BYTES
     plan = MemoryPlan(start, offsets, Lifetimes((), buffer_of, ()), start)
-    ops = [op for each in made for op in each.ops]
-    return emit(joined([each.graph for each in made]), ops, calls, plan, "0" * 64, "any")
+    ops = tuple(op for each in made for op in each.ops)
+    return emit(Schedule(joined([each.graph for each in made]), ops, tuple(calls), plan), DEFAULT_BUILD, "0" * 64)

@@ -13,7 +13,7 @@ from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.deploy.model_file import open_tflite
 from flynet_tiny.errors import BadModel
 
-from ...one_op_models import CASES, unary
+from ...one_op_models import CASES, Quant, unary
 
 
 def _zip(*names: str) -> bytes:
@@ -83,7 +83,7 @@ def test_a_file_of_another_kind_is_named(name: str) -> None:
     data, message = FOREIGN[name]
     with pytest.raises(BadModel, match=message) as caught:
         read_tflite(data)
-    assert str(caught.value).startswith("this is no .tflite file but ")
+    assert str(caught.value).startswith("this is not a .tflite file but ")
     assert "\n" not in str(caught.value)
 
 
@@ -105,7 +105,8 @@ def test_no_model_is_taken_for_a_foreign_file() -> None:
 
 def test_every_error_names_the_file(tmp_path: Path) -> None:
     good = unary("RELU")
-    for name, data in {"truncated.tflite": good[:300], "page.tflite": FOREIGN["html"][0], "tanh.tflite": unary("TANH")}.items():
+    refused = unary("RELU", input_quant=Quant(1.0, 0), output_quant=Quant(2.0**-30, 0))
+    for name, data in {"truncated.tflite": good[:300], "page.tflite": FOREIGN["html"][0], "relu.tflite": refused}.items():
         (tmp_path / name).write_bytes(data)
         with pytest.raises(Exception, match=f"^{tmp_path / name}: "):
             open_tflite(tmp_path / name, "model")

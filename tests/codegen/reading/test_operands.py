@@ -62,7 +62,7 @@ def test_an_operand_made_otherwise_is_exact_where_litert_computes_it(name: str, 
             try:
                 graph = read_tflite(data)
                 judge = LiteRt(graph, data, process=next(processes))
-            except FlynetError:  # refused by the reader, or by LiteRT: then the road ends there
+            except FlynetError:  # refused by the reader, or by LiteRT: then there is nothing to compare
                 continue
             rng = np.random.default_rng(0)
             for choices in (np.arange(-128, 128), np.array([-128, 127])):
