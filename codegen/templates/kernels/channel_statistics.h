@@ -1,13 +1,13 @@
 /* ---- mean and variance of channels ---- */
 
-/* Four sums to int8; constants: an offset of the sums (of their doubles but where exact), then multiplier, offset and shift of the
- * scaling function, and whether that is the exact one. */
-FT_FUNCTION void ft_store_scaled_exact(int8_t *out, const int32_t *sums, const int32_t *constants) {
+/* Four sums to int8; constants: an offset of the sums (of their doubles but where exact), then multiplier, offset and shift
+ * of the scaling function, and whether that is the exact one. */
+FT_SHARED void ft_store_scaled_exact(int8_t *out, const int32_t *sums, const int32_t *constants) {
   for (int32_t i = 0; i < 4; ++i) {
     out[i] = (int8_t)ft_scale_exact(sums[i] + constants[0], constants[1], constants[2], constants[3]);
   }
 }
-FT_FUNCTION void ft_store_scaled(int8_t *out, const int32_t *sums, const int32_t *constants) {
+FT_SHARED void ft_store_scaled(int8_t *out, const int32_t *sums, const int32_t *constants) {
   if (constants[4]) {
     ft_store_scaled_exact(out, sums, constants);
     return;
@@ -21,7 +21,7 @@ FT_FUNCTION void ft_store_scaled(int8_t *out, const int32_t *sums, const int32_t
   out[2] = (int8_t)ft_scale_away(2 * sums[2] + sum_offset, multiplier, offset, shift);
   out[3] = (int8_t)ft_scale_away(2 * sums[3] + sum_offset, multiplier, offset, shift);
 }
-FT_FUNCTION void ft_store_one_scaled(int8_t *out, int32_t sum, const int32_t *constants) {
+FT_SHARED void ft_store_one_scaled(int8_t *out, int32_t sum, const int32_t *constants) {
   const int32_t sums[4] = {sum, 0, 0, 0};
   int8_t scaled[4];
   ft_store_scaled(scaled, sums, constants);
@@ -35,7 +35,7 @@ FT_INLINE void ft_add_lanes(int32_t *sums, int32_t even, int32_t odd) {
   sums[2] += even >> 16;
   sums[3] += odd >> 16;
 }
-FT_FUNCTION void ft_store_scaled_lanes(int8_t *out, int32_t even, int32_t odd, const int32_t *constants) {
+FT_SHARED void ft_store_scaled_lanes(int8_t *out, int32_t even, int32_t odd, const int32_t *constants) {
   if (constants[4]) {
     const int32_t sums[4] = {(int16_t)even, (int16_t)odd, even >> 16, odd >> 16};
     ft_store_scaled_exact(out, sums, constants);
@@ -82,7 +82,7 @@ FT_FUNCTION void ft_store_scaled_lanes(int8_t *out, int32_t even, int32_t odd, c
   } while (0)
 
 /* Sums of up to 255 pixels of 4, 8 or 16 channels, as `fours` (1, 2 or 4) pairs of lanes. */
-FT_FUNCTION void ft_sum_lanes(int32_t *lanes, const int8_t *in, int32_t stride, int32_t pixels, int32_t fours) {
+FT_SHARED void ft_sum_lanes(int32_t *lanes, const int8_t *in, int32_t stride, int32_t pixels, int32_t fours) {
   int32_t even0 = 0, odd0 = 0, even1 = 0, odd1 = 0, even2 = 0, odd2 = 0, even3 = 0, odd3 = 0;
   int32_t left = pixels;
   if (fours == 4) {
@@ -132,7 +132,8 @@ FT_FUNCTION void ft_sum_lanes(int32_t *lanes, const int8_t *in, int32_t stride, 
 }
 
 /* The means of all channels, scaled to int8. */
-FT_FUNCTION void ft_channel_means(int8_t *means, const int8_t *map, int32_t channels, int32_t pixels, const int32_t *constants) {
+FT_SHARED void ft_channel_means(
+    int8_t *means, const int8_t *map, int32_t channels, int32_t pixels, const int32_t *constants) {
   int32_t left = channels;
   while (left >= 4) { /* pairs of words only where all pixels are whole words */
     const int32_t fours = channels % 4 || left < 8 ? 1 : left < 16 ? 2 : 4;
@@ -175,18 +176,19 @@ FT_FUNCTION void ft_channel_means(int8_t *means, const int8_t *map, int32_t chan
   }
 }
 
-/* The negative centre of a mean, on the scale of a rooted difference: see the generator's kernels/mean_variance.py. Constants:
- * offset of the mean, multiplier, half a step, shift, -1 if the shift is not 0, offset of the centre. Rounded twice as LiteRT
- * does. */
+/* The negative centre of a mean, on the scale of a rooted difference: see the generator's kernels/mean_variance.py.
+ * Constants: offset of the mean, multiplier, half a step, shift, -1 if the shift is not 0, offset of the centre. Rounded twice
+ * as LiteRT does. */
 FT_INLINE int32_t ft_rooted(int32_t mean, const int32_t *constants, int32_t root) {
   const int32_t x = (mean + constants[0]) * 256;
-  const int32_t centre = ((ft_smmlar(x, constants[1], constants[2]) + ((x >> 31) & constants[4])) >> constants[3]) + constants[5];
+  const int32_t high = ft_smmlar(x, constants[1], constants[2]) + ((x >> 31) & constants[4]);
+  const int32_t centre = (high >> constants[3]) + constants[5];
   return -(int32_t)(((int64_t)centre * root) >> 14);
 }
-FT_FUNCTION int32_t ft_rooted_centre(int32_t mean, const int32_t *constants, int32_t root) {
+FT_SHARED int32_t ft_rooted_centre(int32_t mean, const int32_t *constants, int32_t root) {
   return ft_rooted(mean, constants, root);
 }
-FT_FUNCTION void ft_rooted_centres(int32_t *centres, const int8_t *means, const int32_t *constants, int32_t root) { /* of four */
+FT_SHARED void ft_rooted_centres(int32_t *centres, const int8_t *means, const int32_t *constants, int32_t root) {
   const int32_t mean0 = means[0];
   const int32_t mean1 = means[1];
   const int32_t mean2 = means[2];
@@ -201,8 +203,8 @@ FT_FUNCTION void ft_rooted_centres(int32_t *centres, const int8_t *means, const 
   centres[3] = centre3;
 }
 
-/* table[x] for x = -128..127: the squared difference of x and a mean plus 128. Four values at a time; the table is aligned. */
-FT_FUNCTION void ft_squares_table(uint8_t *table, int32_t root, int32_t rooted_centre, int32_t offset) {
+/* table[x] for x = -128..127: the squared difference of x and a mean plus 128. Four values at a time, in an aligned table. */
+FT_SHARED void ft_squares_table(uint8_t *table, int32_t root, int32_t rooted_centre, int32_t offset) {
   int32_t even = ft_pack_low(-128 * 256, -126 * 256); /* 256 * x of x and x + 2, then of x + 1 and x + 3 */
   int32_t odd = ft_pack_low(-127 * 256, -125 * 256);
   const int32_t step = ft_pack_low(1024, 1024);
