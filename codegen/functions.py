@@ -7,8 +7,9 @@ differ. A size that is the same for all of them stays a literal.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jinja2
 import numpy as np
@@ -72,6 +73,7 @@ def layer_calls(
     environment: jinja2.Environment,
 ) -> tuple[LayerCall, ...]:
     """The function and the data of each call; equal calls give equal objects, in the order of the calls."""
+    calls = _with_own_helpers(calls)
     groups: dict[object, _Group] = {}
     members: list[_Group] = []
     for call, operands in zip(calls, types, strict=True):
@@ -84,6 +86,16 @@ def layer_calls(
     for found in groups.values():
         found.make(names, level, environment)
     return tuple(found.layer(tuple(call.parameters.flat())) for found, call in zip(members, calls, strict=True))
+
+
+def _with_own_helpers(calls: Sequence[KernelCall]) -> list[KernelCall]:
+    """The calls, those specialised whose helpers nobody shares."""
+    uses = Counter(helper for call in calls for helper in call.parameters.helpers)
+
+    def is_alone(call: KernelCall) -> bool:
+        return all(uses[helper] == 1 for helper in call.parameters.helpers)
+
+    return [replace(call, parameters=call.alone) if call.alone is not None and is_alone(call) else call for call in calls]
 
 
 def _key(call: KernelCall, parameters: Sequence[Parameter], operands: OperandTypes, level: Level) -> object:
