@@ -65,6 +65,7 @@ class KernelCall:
     sharing      input tensor -> how output 0 may share its memory
     accumulator  the least and the largest int32 sum that any input can produce, where the kernel has one
     is_banded    whether the work is cut into row bands as `build.bands` wished
+    alone        parameters of the same work to be taken where no other call needs the helpers of `parameters`; None: the same
     """
 
     parameters: KernelParameters
@@ -74,6 +75,7 @@ class KernelCall:
     sharing: Mapping[str, Sharing] = field(default_factory=dict)
     accumulator: tuple[int, int] | None = None
     is_banded: bool = False
+    alone: KernelParameters | None = None
 
 
 def elementwise_schedule(num_bytes: int) -> RowSchedule:

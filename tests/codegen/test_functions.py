@@ -101,6 +101,13 @@ def test_a_template_may_not_calculate_with_a_size(template: str) -> None:
         made([call(4)], SPEED, template)
 
 
+def test_what_a_function_does_not_read_is_no_field() -> None:
+    first, second = made([call(4, step=1), call(5, step=2)], SIZE, "out[0] = {{ s.step }};")
+    assert "pixels" not in first.function.text
+    assert (first.numbers["step"], second.numbers["step"]) == (1, 2)
+    assert "pixels" not in first.numbers
+
+
 def test_an_unknown_parameter_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
         made([call(4)], SPEED, "{{ s.pixel }}")

@@ -1,7 +1,7 @@
 /* ---- mean and variance of channels ---- */
 
-/* Four sums to int8; constants: an offset of the sums (of their doubles but where exact), then multiplier, offset and shift
- * of the scaling function, and whether that is the exact one. */
+/* Four sums to int8; constants: an offset of the sums (of their doubles but where exact), then multiplier, offset and
+ * shift of the scaling function, and whether that is the exact one. */
 FT_SHARED void ft_store_scaled_exact(int8_t *out, const int32_t *sums, const int32_t *constants) {
   for (int32_t i = 0; i < 4; ++i) {
     out[i] = (int8_t)ft_scale_exact(sums[i] + constants[0], constants[1], constants[2], constants[3]);
@@ -177,8 +177,8 @@ FT_SHARED void ft_channel_means(
 }
 
 /* The negative centre of a mean, on the scale of a rooted difference: see the generator's kernels/mean_variance.py.
- * Constants: offset of the mean, multiplier, half a step, shift, -1 if the shift is not 0, offset of the centre. Rounded twice
- * as LiteRT does. */
+ * Constants: offset of the mean, multiplier, half a step, shift, -1 if the shift is not 0, offset of the centre. Rounded
+ * twice as LiteRT does. */
 FT_INLINE int32_t ft_rooted(int32_t mean, const int32_t *constants, int32_t root) {
   const int32_t x = (mean + constants[0]) * 256;
   const int32_t high = ft_smmlar(x, constants[1], constants[2]) + ((x >> 31) & constants[4]);
@@ -203,7 +203,7 @@ FT_SHARED void ft_rooted_centres(int32_t *centres, const int8_t *means, const in
   centres[3] = centre3;
 }
 
-/* table[x] for x = -128..127: the squared difference of x and a mean plus 128. Four values at a time, in an aligned table. */
+/* table[x] for x = -128..127: the squared difference of x and a mean plus 128. Four at a time, in an aligned table. */
 FT_SHARED void ft_squares_table(uint8_t *table, int32_t root, int32_t rooted_centre, int32_t offset) {
   int32_t even = ft_pack_low(-128 * 256, -126 * 256); /* 256 * x of x and x + 2, then of x + 1 and x + 3 */
   int32_t odd = ft_pack_low(-127 * 256, -125 * 256);
