@@ -6,6 +6,7 @@ differ. A size that is the same for all of them stays a literal.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -122,11 +123,13 @@ class _Names:
 
     def __init__(self, prefix: str):
         self._prefix = prefix
-        self._taken: dict[str, int] = {}
+        self._given: set[str] = set()
 
     def new(self, wanted: str) -> str:
-        count = self._taken[wanted] = self._taken.get(wanted, 0) + 1
-        return f"{self._prefix}{wanted}" + (f"_{count}" if count > 1 else "")
+        numbered = (f"{wanted}_{count}" for count in itertools.count(2))
+        name = next(name for name in itertools.chain([wanted], numbered) if name not in self._given)
+        self._given.add(name)
+        return f"{self._prefix}{name}"
 
 
 @dataclass(eq=False)
@@ -164,7 +167,10 @@ class _Group:
     def _type(self, parameter: Parameter) -> str:
         """The narrowest signed type that holds the field's value in every layer: arithmetic on it is that of int32_t."""
         values = self.values[parameter.path]
-        return next(t for t in _SIGNED if np.iinfo(t).min <= min(values) and max(values) <= np.iinfo(t).max)
+        for name in _SIGNED:
+            if np.iinfo(name).min <= min(values) and max(values) <= np.iinfo(name).max:
+                return name
+        raise ValueError(f"{parameter.c_name} of {self.first.parameters.name} does not fit 32 bits")
 
     def make(self, names: _Names, level: Level, environment: jinja2.Environment) -> None:
         parameters = tuple(self.first.parameters.flat())
