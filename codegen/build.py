@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .targets import Bank, Target, get_target
+from .targets import Bank, Core, Target, get_target
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Isa:
     folder        of its templates, in templates/kernels
     registers     that a kernel's inner loop can hold values in
     vector_bytes  of int8 that one load brings to the multiplier
+    long_multiply 32 by 32 bits into 64 in one instruction
+    loads_signed  an int8 at a constant distance from an address in one instruction
     fallback      whose kernels serve where this one has none of its own
     """
 
@@ -52,6 +54,8 @@ class Isa:
     folder: str
     registers: int
     vector_bytes: int
+    long_multiply: bool = True
+    loads_signed: bool = True
     fallback: Isa | None = None
 
     @property
@@ -61,6 +65,7 @@ class Isa:
 
 
 PLAIN = Isa("plain C", "plain", registers=13, vector_bytes=1)
+ARMV6M = Isa("ARMv6-M", "plain", registers=8, vector_bytes=1, long_multiply=False, loads_signed=False, fallback=PLAIN)
 DSP = Isa("DSP extension", "dsp", registers=14, vector_bytes=4, fallback=PLAIN)
 
 CORTEX_M4 = Costs(
@@ -75,6 +80,11 @@ CORTEX_M4 = Costs(
     wide_product=1 / 16,
     wide_output=1.5,
 )
+
+_PLAIN_CORES: Mapping[Core, tuple[Isa, Costs]] = {
+    Core.CORTEX_M3: (PLAIN, CORTEX_M4),
+    Core.CORTEX_M0PLUS: (ARMV6M, CORTEX_M4),
+}
 
 
 @dataclass(frozen=True)
@@ -214,7 +224,8 @@ def build_for(target: Target | None, level: Level = BALANCED) -> Build:
     """The build for a chip, or for any where none is named."""
     if target is None:
         return Build("any", DSP, CORTEX_M4, (), level)
-    return Build(target.name, DSP, CORTEX_M4, target.banks, level)
+    isa, costs = (DSP, CORTEX_M4) if target.core.has_dsp else _PLAIN_CORES[target.core]
+    return Build(target.name, isa, costs, target.banks, level)
 
 
 def build_named(target: str = "any", level: str = "balanced") -> Build:

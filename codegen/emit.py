@@ -20,6 +20,7 @@ from . import c_format
 from .build import DEFAULT_BUILD, Build
 from .c_library import CLibrary, EmittedOp, LibraryPort, TraceRecord
 from .functions import LayerCall, OperandTypes, layer_calls, with_helpers
+from .intrinsics import intrinsics
 from .ir import FileEnd, Graph, Op, Tensor, file_inputs, file_outputs, macs
 from .kernels.base import C_TYPES, KernelCall
 from .schedule.lifetimes import scratch_name, views_of
@@ -127,6 +128,7 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         "layers": layers,
         "structs": [function.struct for function in functions if function.struct],
         "functions": functions,
+        "intrinsics": intrinsics(environment, [function.text for function in functions]),
         "constants": constants.all(),
         "trace": trace,
     }

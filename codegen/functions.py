@@ -6,8 +6,11 @@ differ. A size that is the same for all of them stays a literal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import itertools
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import jinja2
 import numpy as np
@@ -71,6 +74,7 @@ def layer_calls(
     environment: jinja2.Environment,
 ) -> tuple[LayerCall, ...]:
     """The function and the data of each call; equal calls give equal objects, in the order of the calls."""
+    calls = _with_own_helpers(calls)
     groups: dict[object, _Group] = {}
     members: list[_Group] = []
     for call, operands in zip(calls, types, strict=True):
@@ -83,6 +87,16 @@ def layer_calls(
     for found in groups.values():
         found.make(names, level, environment)
     return tuple(found.layer(tuple(call.parameters.flat())) for found, call in zip(members, calls, strict=True))
+
+
+def _with_own_helpers(calls: Sequence[KernelCall]) -> list[KernelCall]:
+    """The calls, those specialised whose helpers nobody shares."""
+    uses = Counter(helper for call in calls for helper in call.parameters.helpers)
+
+    def is_alone(call: KernelCall) -> bool:
+        return all(uses[helper] == 1 for helper in call.parameters.helpers)
+
+    return [replace(call, parameters=call.alone) if call.alone is not None and is_alone(call) else call for call in calls]
 
 
 def _key(call: KernelCall, parameters: Sequence[Parameter], operands: OperandTypes, level: Level) -> object:
@@ -109,22 +123,28 @@ class _Names:
 
     def __init__(self, prefix: str):
         self._prefix = prefix
-        self._taken: dict[str, int] = {}
+        self._given: set[str] = set()
 
     def new(self, wanted: str) -> str:
-        count = self._taken[wanted] = self._taken.get(wanted, 0) + 1
-        return f"{self._prefix}{wanted}" + (f"_{count}" if count > 1 else "")
+        numbered = (f"{wanted}_{count}" for count in itertools.count(2))
+        name = next(name for name in itertools.chain([wanted], numbered) if name not in self._given)
+        self._given.add(name)
+        return f"{self._prefix}{name}"
 
 
 @dataclass(eq=False)
 class _Group:
-    """Calls that share a function."""
+    """Calls that share a function.
+
+    locals  the sizes that are fields of the struct: they vary, and the function reads them
+    """
 
     first: KernelCall
     operands: OperandTypes
     values: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
     accumulators: list[tuple[int, int]] = field(default_factory=list)
     num_calls: int = 0
+    locals: tuple[str, ...] = ()
     function: Function | None = None
 
     def add(self, call: KernelCall, parameters: Sequence[Parameter]) -> None:
@@ -136,30 +156,36 @@ class _Group:
             self.accumulators.append(call.accumulator)
 
     def _varies(self, parameter: Parameter) -> bool:
-        """Whether a size is a field of the struct."""
+        """Whether a size differs between the calls."""
         return len(set(self.values[parameter.path])) > 1
 
     def _struct_numbers(self, parameters: Sequence[Parameter]) -> list[Parameter]:
         """The parameters that are numbers in the struct, widest type first."""
-        there = [p for p in parameters if p.role is Role.DATA or (p.role in _SIZES and self._varies(p))]
+        there = [p for p in parameters if p.role is Role.DATA or p.c_name in self.locals]
         return sorted(there, key=lambda p: -np.dtype(self._type(p)).itemsize)
 
     def _type(self, parameter: Parameter) -> str:
         """The narrowest signed type that holds the field's value in every layer: arithmetic on it is that of int32_t."""
         values = self.values[parameter.path]
-        return next(t for t in _SIGNED if np.iinfo(t).min <= min(values) and max(values) <= np.iinfo(t).max)
+        for name in _SIGNED:
+            if np.iinfo(name).min <= min(values) and max(values) <= np.iinfo(name).max:
+                return name
+        raise ValueError(f"{parameter.c_name} of {self.first.parameters.name} does not fit 32 bits")
 
     def make(self, names: _Names, level: Level, environment: jinja2.Environment) -> None:
         parameters = tuple(self.first.parameters.flat())
         name = names.new("_".join((self.first.parameters.name, *self._shown(parameters))))
+        varying = [p.c_name for p in parameters if p.role in _SIZES and self._varies(p)]
+        view = _View(parameters, varying)
+        body = environment.get_template(f"kernels/{self.first.parameters.template}.c.j2").render(s=view)
+        self.locals = tuple(size for size in varying if re.search(rf"\b{size}\b", body))
         declarations = [f"const {C_TYPES[p.value.dtype.name]} *{p.c_name}" for p in parameters if p.role is Role.ARRAY]
         declarations += [f"{C_TYPES[self._type(p)]} {p.c_name}" for p in self._struct_numbers(parameters)]
         struct = LayerStruct(f"{name}_layer", tuple(declarations)) if declarations else None
-        view = _View(parameters, lambda p: p.role in _SIZES and self._varies(p))
-        body = environment.get_template(f"kernels/{self.first.parameters.template}.c.j2").render(s=view)
         linkage = "FT_SHARED_KERNEL" if level.merges_outer and self.num_calls > 1 else "FT_KERNEL"
         signature = _signature(linkage, name, struct, self.operands, bool(self.first.scratch_bytes))
-        text = "\n".join((signature, *view.locals(), body, "}"))
+        read = (f"const int32_t {size} = layer->{size};" for size in self.locals)
+        text = "\n".join((signature, *read, body, "}"))
         comment = c_format.block_comment(list(self._comment(parameters)))
         helpers = tuple(_helper(helper, environment) for helper in self.first.parameters.helpers)
         self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct, helpers)
@@ -223,11 +249,9 @@ class _Size:
 class _View:
     """`s.pixels`, `s.group.left` in a template; an unknown name is an error of the template, not an empty text."""
 
-    def __init__(self, parameters: Sequence[Parameter], varies: object):
-        self._used: set[str] = set()
+    def __init__(self, parameters: Sequence[Parameter], varying: Collection[str]):
         self._top = _Namespace()
-        assert callable(varies)
-        self._varying = [p.c_name for p in parameters if varies(p)]
+        self._varying = varying
         for p in parameters:
             holder = self._top
             for name in p.path[:-1]:
@@ -242,11 +266,6 @@ class _View:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._top, name)
-
-    def locals(self) -> Iterator[str]:
-        """Declarations of the sizes that are data."""
-        for name in self._varying:
-            yield f"const int32_t {name} = layer->{name};"
 
 
 class _Namespace:

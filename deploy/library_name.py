@@ -40,4 +40,4 @@ def _cleaned(text: str) -> str:
 
 
 def _is_taken(name: str) -> bool:
-    return name in _TAKEN or name in firmware_names() or name.startswith(("posix_", "pthread_"))
+    return name in _TAKEN or name in firmware_names() or name.startswith(("ft_", "posix_", "pthread_"))

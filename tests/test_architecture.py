@@ -41,7 +41,7 @@ CODEGEN_FLOORS = [
     {"reading", "supported_ops"},
     {"tflite_reader", "reference", "passes", "kernels"},
     {"schedule", "c_format", "c_library"},
-    {"functions"},
+    {"functions", "intrinsics"},
     {"emit", "stack_bytes"},
     {"compiler"},
     {"text"},

@@ -16,7 +16,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-ROOMS = ("quoting", "codegen", "verify", "report", "bench", "deploy", "flynet", "export", "firmware_templates")
+ROOMS = (
+    "quoting", "processes", "folders", "codegen", "firmware", "verify", "report", "bench", "deploy", "learn", "tables", "studies",
+    "flynet", "export", "firmware_templates",
+)  # fmt: skip
 NEED_TORCH = ("flynet", "export")  # the rooms that may import the extra `torch` as soon as they are imported
 NOT_IMPORTING = ("TYPE_CHECKING", "__name__ == '__main__'")
 STARTED_BY_NAME = {"build", "pytest-xdist", "ziglang", "setuptools"}  # programs and plugins of the tests

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..build import DSP, PLAIN, Build, Isa
+from ..build import ARMV6M, DSP, PLAIN, Build, Isa
 from ..contracts import broken_clause
 from ..ir import ACTIVATION_KINDS, FusedAttrs, FusedPattern, Graph, Op, OpKind
 from ..verify_graph import GraphError
@@ -25,6 +25,7 @@ from . import (
     mul_depthwise,
     mul_max,
     pad,
+    plain,
     pool,
     reduce_max,
     reshape,
@@ -39,9 +40,9 @@ from .base import KernelCall
 Select = Callable[[Op, Graph, Build], KernelCall]
 
 _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
-    OpKind.CONV_2D: conv_2d.select,
+    OpKind.CONV_2D: plain.conv_2d.select,
     OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d.select,
-    OpKind.FULLY_CONNECTED: fully_connected.select,
+    OpKind.FULLY_CONNECTED: plain.fully_connected.select,
     OpKind.GATHER: gather.select,
     OpKind.ADD: add.select,
     OpKind.SUB: add.select,
@@ -69,7 +70,13 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     FusedPattern.SHIFT_MAX: shift_max.select,
 }
 
-_KERNELS: Mapping[Isa, Mapping[OpKind | FusedPattern, Select]] = {PLAIN: _PLAIN, DSP: {}}
+_DSP: Mapping[OpKind | FusedPattern, Select] = {
+    OpKind.CONV_2D: conv_2d.select,
+    OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d.select,
+    OpKind.FULLY_CONNECTED: fully_connected.select,
+}
+
+_KERNELS: Mapping[Isa, Mapping[OpKind | FusedPattern, Select]] = {PLAIN: _PLAIN, ARMV6M: {}, DSP: _DSP}
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:

@@ -15,15 +15,10 @@ with as many inputs and outputs as the call names activations; `layer` is left o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
-from .parameters import KernelParameters, Parameter, Role
-
-ShapeValue = int | bool | str | tuple[int, ...]
+from .parameters import KernelParameters
 
 C_TYPES: Mapping[str, str] = {
     "int8": "int8_t",
@@ -33,18 +28,6 @@ C_TYPES: Mapping[str, str] = {
     "int32": "int32_t",
     "uint32": "uint32_t",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class ConstArray:
-    """A constant of one layer, in the order in which the kernel reads it; `field` is its name in the layer struct."""
-
-    field: str
-    values: npt.NDArray[np.integer]
-
-    @property
-    def c_type(self) -> str:
-        return C_TYPES[self.values.dtype.name]
 
 
 @dataclass(frozen=True)
@@ -82,6 +65,7 @@ class KernelCall:
     sharing      input tensor -> how output 0 may share its memory
     accumulator  the least and the largest int32 sum that any input can produce, where the kernel has one
     is_banded    whether the work is cut into row bands as `build.bands` wished
+    alone        parameters of the same work to be taken where no other call needs the helpers of `parameters`; None: the same
     """
 
     parameters: KernelParameters
@@ -91,39 +75,9 @@ class KernelCall:
     sharing: Mapping[str, Sharing] = field(default_factory=dict)
     accumulator: tuple[int, int] | None = None
     is_banded: bool = False
+    alone: KernelParameters | None = None
 
 
 def elementwise_schedule(num_bytes: int) -> RowSchedule:
     """A kernel that reads element i before it writes element i, in order (blocks of any size, read before written)."""
     return RowSchedule(write_end=(num_bytes,), read_begin=(num_bytes,))
-
-
-class Untyped(KernelParameters):
-    """Parameters by name, all of them code: for kernels that have no class of their own yet."""
-
-    def __init__(
-        self, template: str, shape: Mapping[str, ShapeValue], arrays: Sequence[ConstArray], scalars: Mapping[str, int]
-    ) -> None:
-        self.__dict__.update(shape, template=template)
-        self.__dict__["_flat"] = [
-            *(Parameter((name,), Role.CODE, value) for name, value in shape.items()),
-            *(Parameter((a.field,), Role.ARRAY, a.values) for a in arrays),
-            *(Parameter((name,), Role.DATA, value) for name, value in scalars.items()),
-        ]
-
-    def flat(self) -> Iterator[Parameter]:
-        yield from self.__dict__["_flat"]
-
-
-def untyped_call(
-    template: str,
-    shape: Mapping[str, ShapeValue],
-    inputs: tuple[str, ...],
-    outputs: tuple[str, ...],
-    arrays: Sequence[ConstArray] = (),
-    scalars: Mapping[str, int] = {},
-    scratch_bytes: int = 0,
-    sharing: Mapping[str, Sharing] = {},
-) -> KernelCall:
-    parameters = Untyped(template, shape, arrays, scalars)
-    return KernelCall(parameters, inputs, outputs, scratch_bytes, sharing, is_banded=bool(shape.get("is_striped")))

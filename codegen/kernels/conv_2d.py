@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ..build import Build
@@ -87,18 +87,20 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
         build.level.side_by_side,
     )
     packed = pack_weights(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, build, groups=groups)
-    product = gemm(conv, packed, out_h * out_w, build, groups)
+    product, alone = gemm(conv, packed, out_h * out_w, build, groups)
     pixels = product.kernel.pixels
     tiles, rest = divmod(out_h * out_w, pixels)
     column_words = packed.pairs * pixels
     zero_point = conv.input_zero_point if m.is_padded else None
+    parameters = Conv2D(m, tiles, rest, c_out // groups, pixels * c_out, column_words, zero_point, product)
     return KernelCall(
-        Conv2D(m, tiles, rest, c_out // groups, pixels * c_out, column_words, zero_point, product),
+        parameters,
         (op.inputs[0],),
         op.outputs,
         scratch_bytes=4 * column_words + m.patch_bytes,
         sharing={op.inputs[0]: window_schedule((in_h, in_w, c_in), (out_h, out_w), c_out, window, pixels, groups)},
         accumulator=packed.accumulator,
+        alone=replace(parameters, gemm=alone),
     )
 
 

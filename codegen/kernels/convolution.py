@@ -11,7 +11,6 @@ from ...errors import UnsupportedOperators
 from ..activations import activation_table
 from ..ir import ClampAttrs, ConvAttrs, FusedAttrs, FusedPattern, Graph, Op
 from ..reference import channel_multipliers
-from .base import ShapeValue
 
 Int8 = npt.NDArray[np.int8]
 Int64 = npt.NDArray[np.int64]
@@ -94,27 +93,3 @@ def clamped_table(conv: Convolution) -> Int8:
     assert conv.table is not None
     index = np.clip(np.arange(-128, 128), conv.activation_min, conv.activation_max) + 128
     return conv.table[index]
-
-
-def window_shape(conv: Convolution) -> dict[str, ShapeValue]:
-    """Sizes of the maps and of the window, as template parameters."""
-    w = conv.attrs.window
-    _, in_h, in_w, c_in = conv.input_shape
-    _, out_h, out_w, c_out = conv.output_shape
-    return {
-        "in_h": in_h,
-        "in_w": in_w,
-        "c_in": c_in,
-        "out_h": out_h,
-        "out_w": out_w,
-        "c_out": c_out,
-        "kernel_h": w.kernel_h,
-        "kernel_w": w.kernel_w,
-        "stride_h": w.stride_h,
-        "stride_w": w.stride_w,
-        "dilation_h": w.dilation_h,
-        "dilation_w": w.dilation_w,
-        "pad_top": w.pad_top,
-        "pad_left": w.pad_left,
-        "has_table": conv.table is not None,
-    }

@@ -123,6 +123,7 @@ class DepthwiseConv(KernelParameters):
     """A depthwise convolution. Sizes are in values of int8 or int16 where nothing else is said.
 
     kept_apart    the channels of a layer that shares no function with layers of other channels, else 0
+    keeps_loops   whether the C compiler is kept from unrolling loops whose counts it can see
     band_form     "whole", "bands" of each channel, or "banded": bands of all channels
     heads         filters a channel, of the first result and of the second; for the maximum all of them
     """
@@ -139,6 +140,7 @@ class DepthwiseConv(KernelParameters):
     has_second: bool = code()
     has_heads_of_second: bool = code()
     kept_apart: int = code()
+    keeps_loops: bool = code()
     single_taps: bool = code()
     row_values: int = code()
     step_values: int = code()
@@ -255,6 +257,7 @@ def depthwise_call(
         has_second=heads_of_second > 0,
         has_heads_of_second=heads_of_second > 1,
         kept_apart=channels if _loss(conv, heads, is_max, row.tiles + row.rests) > build.level.merge_loss else 0,
+        keeps_loops=build.level.merges_outer,
         single_taps=has_single_taps(w),
         row_values=plane.plane_w,
         step_values=w.stride_w,

@@ -191,8 +191,9 @@ def pixels_at_once(num_pixels: int, pairs: int) -> int:
     return min(num_pixels, 4, max(1, MAX_COLUMN_BYTES // (4 * pairs)))
 
 
-def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build, groups: int = 1) -> Gemm:
-    """The multiplication of a layer: by a function that layers share, or by one of its own where that is worth its bytes."""
+def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build, groups: int = 1) -> tuple[Gemm, Gemm]:
+    """The multiplication of a layer by a function that layers share, or by one of its own where that is worth its bytes; and
+    what it is where no other layer would share it."""
     level = build.level
     c_out = conv.weights.shape[0]
     share, pairs = c_out // groups, packed.pairs
@@ -214,7 +215,7 @@ def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build
     code_bytes = GEMM_BYTES + PAIR_BYTES * (1 + loop.rest + loop.has_turns * loop.unroll)
     gain = OWN_GEMM_GAIN * (num_pixels // pixels) * (c_out // 2)
     kernel = own if gain >= level.own_gemm * code_bytes else shared
-    return Gemm(
+    made = Gemm(
         kernel,
         replace(shared, pixels=1, loop=PairLoop.over(pairs, level.unroll_pairs // 4)),
         packed.words,
@@ -225,3 +226,4 @@ def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build
         conv.activation_min if shared.clamps_low else None,
         conv.activation_max if shared.clamps_high else None,
     )
+    return made, made if level.merges_inner else replace(made, kernel=own)

@@ -110,7 +110,10 @@ class KernelParameters:
 
     def flat(self) -> Iterator[Parameter]:
         """All fields in order, those of groups in their place; data and arrays that are None are left out."""
-        yield from _flat(self, ())
+        found = tuple(_flat(self, ()))
+        names = [parameter.c_name for parameter in found]
+        assert len(names) == len(set(names)), f"two parameters of {self.template} have one name in C: {sorted(names)}"
+        return iter(found)
 
 
 @dataclass(frozen=True)

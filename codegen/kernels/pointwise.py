@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ..build import Build
@@ -64,7 +64,7 @@ def pointwise(conv: Convolution, what: str, num_pixels: int, op: Op, build: Buil
     c_out = conv.weights.shape[0]
     c_in = conv.weights.size // c_out
     packed = pack_weights(conv, pair_order(c_in, 1, joined=False), num_pixels, build, once)
-    product = gemm(conv, packed, num_pixels, build)
+    product, alone = gemm(conv, packed, num_pixels, build)
     pixels = product.kernel.pixels
     tiles, rest = divmod(num_pixels, pixels)
     parameters = Pointwise(
@@ -87,4 +87,5 @@ def pointwise(conv: Convolution, what: str, num_pixels: int, op: Op, build: Buil
         scratch_bytes=4 * packed.pairs * pixels,
         sharing={op.inputs[0]: window_schedule((num_pixels, 1, c_in), (num_pixels, 1), c_out, Window(1, 1), pixels)},
         accumulator=packed.accumulator,
+        alone=replace(parameters, gemm=alone),
     )

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen.build import BALANCED, LEVELS, SIZE, SPEED, Level
-from flynet_tiny.codegen.functions import LayerCall, OperandTypes, layer_calls
+from flynet_tiny.codegen.functions import LayerCall, OperandTypes, _Names, layer_calls
 from flynet_tiny.codegen.kernels.base import KernelCall
 from flynet_tiny.codegen.kernels.parameters import KernelParameters, array, code, data, group, size
 
@@ -99,6 +99,26 @@ def test_the_name_and_the_comment_tell_what_is_fixed() -> None:
 def test_a_template_may_not_calculate_with_a_size(template: str) -> None:
     with pytest.raises(TypeError):
         made([call(4)], SPEED, template)
+
+
+def test_what_a_function_does_not_read_is_no_field() -> None:
+    first, second = made([call(4, step=1), call(5, step=2)], SIZE, "out[0] = {{ s.step }};")
+    assert "pixels" not in first.function.text
+    assert (first.numbers["step"], second.numbers["step"]) == (1, 2)
+    assert "pixels" not in first.numbers
+
+
+def test_no_name_is_given_twice() -> None:
+    """A number behind a name may make another's: a_2 is the second a, or a function that wants to be called so."""
+    names = _Names("net_")
+    given = [names.new(wanted) for wanted in ("a", "a_2", "a", "a_2", "a")]
+    assert len(set(given)) == len(given)
+    assert given[:2] == ["net_a", "net_a_2"]
+
+
+def test_a_number_beyond_32_bits_is_an_error_that_says_which() -> None:
+    with pytest.raises(ValueError, match="offset of scaled does not fit 32 bits"):
+        made([call(4, offset=1 << 31)], SPEED)
 
 
 def test_an_unknown_parameter_is_an_error() -> None:

@@ -12,14 +12,14 @@ static const net_conv_3x3_4x4x3_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* All output channels of a group for 4 pixels. Returns where the next group's packed weights begin. */
-static const ft_word *ft_gemm_packed_4px_away_r5_u8(const ft_gemm *gemm, const ft_word *w, const ft_word *column,
-    int8_t *out) {
+/* All output channels of a group for 4 pixels, 2 channels from windows of 14 pairs. Returns where the next group's
+ * packed weights begin. */
+FT_INLINE const ft_word *ft_gemm_packed_4px_away_r13_p14_c2_w22(const ft_gemm *gemm, const ft_word *w,
+    const ft_word *column, int8_t *out) {
+  (void)gemm;
   /* volatile is in memory: the sums need the registers */
-  const volatile int32_t memory_stride = gemm->stride;
-  const ft_word *const volatile end = column + 4 * gemm->pairs;
   int8_t *volatile next = out;
-  const ft_word *const volatile end_of_twos = w + gemm->words;
+  const ft_word *const end_of_twos = w + 22;
   do {
     int32_t both[4], even[4];
     const ft_word *pairs = column;
@@ -29,36 +29,29 @@ static const ft_word *ft_gemm_packed_4px_away_r5_u8(const ft_gemm *gemm, const f
     ft_packed_4(&w, &pairs, both, even);
     ft_packed_4(&w, &pairs, both, even);
     ft_packed_4(&w, &pairs, both, even);
-    do {
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-      ft_packed_4(&w, &pairs, both, even);
-    } while (pairs != end);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
+    ft_packed_4(&w, &pairs, both, even);
     int8_t *const to = next;
     next = to + 2;
     int32_t multiplier, offset, shift;
     ft_next_two(&w, &multiplier, &offset);
     shift = ft_next(&w);
     to[0] = (int8_t)ft_scale_away(even[0] * 2, multiplier, offset, shift);
-    FT_FENCE();
-    const int32_t stride = memory_stride;
-    int8_t *const to1 = to + stride;
-    int8_t *const to2 = to1 + stride;
-    int8_t *const to3 = to2 + stride;
-    to1[0] = (int8_t)ft_scale_away(even[1] * 2, multiplier, offset, shift);
-    to2[0] = (int8_t)ft_scale_away(even[2] * 2, multiplier, offset, shift);
-    to3[0] = (int8_t)ft_scale_away(even[3] * 2, multiplier, offset, shift);
+    to[2] = (int8_t)ft_scale_away(even[1] * 2, multiplier, offset, shift);
+    to[4] = (int8_t)ft_scale_away(even[2] * 2, multiplier, offset, shift);
+    to[6] = (int8_t)ft_scale_away(even[3] * 2, multiplier, offset, shift);
     ft_next_two(&w, &multiplier, &offset);
     shift = ft_next(&w);
     to[1] = (int8_t)ft_scale_away(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift);
-    to1[1] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
-    to2[1] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
-    to3[1] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
+    to[3] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
+    to[5] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
+    to[7] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
   } while (w != end_of_twos);
   return w;
 }
@@ -123,7 +116,7 @@ FT_KERNEL void net_conv_3x3_4x4x3(const net_conv_3x3_4x4x3_layer *layer, const i
       }
     }
     FT_FENCE();
-    (void)ft_gemm_packed_4px_away_r5_u8(&gemm, gemm.weights, column, out);
+    (void)ft_gemm_packed_4px_away_r13_p14_c2_w22(&gemm, gemm.weights, column, out);
     FT_FENCE();
     out += 8;
   }

@@ -2,7 +2,8 @@
  * x streams the pixels' int16 pairs, interleaved: pair 0 of each pixel, pair 1 of each pixel, and so on.
  *
  * packed: a word of w holds the two values 256 * odd + even, made of the even and the odd channel's int8 weights. Then
- *   both = sum of x * (256 * odd + even) and even = sum of x * even, and the odd channel's sum is (both - even) / 256, exactly.
+ *   both = sum of x * (256 * odd + even) and even = sum of x * even, and the odd channel's sum is (both - even) /
+ * 256, exactly.
  * wide: w has two words for each pair: the even channel's int16 weights, then the odd channel's.
  * single: one channel, one word of int16 weights for each pair.
  * The _first variants read the sums' starts from w before.

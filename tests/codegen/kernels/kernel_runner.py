@@ -1,4 +1,4 @@
-"""Run kernels by themselves, many in one program, on the host and on an emulated Cortex-M4, against expected bytes.
+"""Run kernels by themselves, many in one program, on the host and on an emulated core, against expected bytes.
 
 A `KernelCase` is one kernel call with its inputs and the outputs that they must give. `run_on_host` and `run_on_arm` build one
 program of all cases. Each case runs with its buffers apart, then once for each sharing that its call promises, its output
@@ -22,21 +22,20 @@ from flynet_tiny.codegen import c_format, reference
 from flynet_tiny.codegen.build import BALANCED, Level
 from flynet_tiny.codegen.emit import template_environment
 from flynet_tiny.codegen.functions import Function, LayerCall, OperandTypes, layer_calls, with_helpers
+from flynet_tiny.codegen.intrinsics import intrinsics as shared_c
 from flynet_tiny.codegen.ir import Graph, Op
 from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule
+from flynet_tiny.codegen.targets import Core
 
 Int8 = npt.NDArray[np.int8]
 
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]
-CORTEX_M4 = [
-    "-O3",
-    "-mcpu=cortex-m4",
-    "-mthumb",
-    "-mfpu=fpv4-sp-d16",
-    "-mfloat-abi=hard",
-    "-ffunction-sections",
-    "-fdata-sections",
-]
+COMMON_FLAGS = ["-O3", "-mthumb", "-ffunction-sections", "-fdata-sections"]
+CORE_FLAGS = {
+    Core.CORTEX_M4: ["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"],
+    Core.CORTEX_M3: ["-mcpu=cortex-m3"],
+    Core.CORTEX_M0PLUS: ["-mcpu=cortex-m0plus"],
+}
 ALIGN_BYTES = 16
 NANOSECONDS_PER_TICK = 40
 NANOSECONDS_PER_INSTRUCTION = 1024
@@ -56,7 +55,7 @@ class KernelCase:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a case cost on the emulated Cortex-M4: exact instructions, and the bytes of its function's code."""
+    """What a case cost on the emulated core: exact instructions, and the bytes of its function's code."""
 
     instructions: int
     code_bytes: int
@@ -81,11 +80,16 @@ def run_on_host(
 
 
 def run_on_arm(
-    cases: Sequence[KernelCase], folder: Path, optimise: Sequence[str] = (), compiler: str = "gcc", level: Level = BALANCED
+    cases: Sequence[KernelCase],
+    folder: Path,
+    optimise: Sequence[str] = (),
+    compiler: str = "gcc",
+    level: Level = BALANCED,
+    core: Core = Core.CORTEX_M4,
 ) -> dict[str, Measured]:
-    """Build the cases for a Cortex-M4 and run them in QEMU; gives each case's cost with its buffers apart."""
+    """Build the cases for a core and run them in QEMU; gives each case's cost with its buffers apart."""
     program = _write(cases, folder, level)
-    text = run_program_on_arm(program.source, folder, [*program.defines, "-DEXACT_BUFFERS=0", *optimise], compiler)
+    text = run_program_on_arm(program.source, folder, [*program.defines, "-DEXACT_BUFFERS=0", *optimise], compiler, core)
     sizes = _function_sizes(folder / ELF)
     counts = {int(i): int(ticks) for i, ticks in re.findall(r"^case (\d+) ticks (\d+)$", text, re.MULTILINE)}
     measured = {}
@@ -105,23 +109,25 @@ def run_program_on_host(
     return _run([str(program)])
 
 
-def run_program_on_arm(source: Path, folder: Path, flags: Sequence[str] = (), compiler: str = "gcc") -> str:
-    """What a C program that includes board.h prints on an emulated Cortex-M4. GNU's linker and C library serve clang too."""
+def run_program_on_arm(
+    source: Path, folder: Path, flags: Sequence[str] = (), compiler: str = "gcc", core: Core = Core.CORTEX_M4
+) -> str:
+    """What a C program that includes board.h prints on an emulated core. GNU's linker and C library serve clang (an M4) too."""
     script = folder / "board.ld"
     script.write_text(_LINKER_SCRIPT)
     program = folder / "cases.o"
     compile_flags = [*WARNINGS, "-DON_ARM=1", f"-I{HERE}", *flags, "-c", str(source), "-o", str(program)]
-    _call([*(_gcc() if compiler == "gcc" else _clang()), *compile_flags])
+    _call([*(_gcc(core) if compiler == "gcc" else _clang()), *compile_flags])
     link = ["-nostartfiles", "--specs=nosys.specs", "--specs=nano.specs", "-Wl,--gc-sections", f"-T{script}"]
-    _call([*_gcc(), str(program), *link, "-o", str(folder / ELF)])
+    _call([*_gcc(core), str(program), *link, "-o", str(folder / ELF)])
     # each instruction takes 1024 ns of emulated time, so that the timer's ticks of 40 ns count instructions exactly
-    machine = ["-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "none", "-icount", "shift=10"]
+    machine = ["-M", core.machine, "-display", "none", "-monitor", "none", "-serial", "none", "-icount", "shift=10"]
     semihosting = ["-semihosting-config", "enable=on,target=native"]
     return _run(["qemu-system-arm", *machine, *semihosting, "-kernel", str(folder / ELF)])
 
 
-def _gcc() -> list[str]:
-    return ["arm-none-eabi-gcc", *CORTEX_M4]
+def _gcc(core: Core) -> list[str]:
+    return ["arm-none-eabi-gcc", *COMMON_FLAGS, *CORE_FLAGS[core]]
 
 
 def _clang() -> list[str]:
@@ -192,7 +198,7 @@ def _write(cases: Sequence[KernelCase], folder: Path, level: Level) -> _Program:
 
 def intrinsics() -> str:
     """The C of the arithmetic that kernels share."""
-    return template_environment().get_template("kernels/intrinsics.h.j2").render()
+    return shared_c(template_environment())
 
 
 def _operand_types(case: KernelCase) -> OperandTypes:

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from .conv_cases import Kind, Layer, layers, listed
+from flynet_tiny.codegen.build import BALANCED, SIZE, SPEED, Level, build_for
+from flynet_tiny.codegen.emit import template_environment
+from flynet_tiny.codegen.functions import OperandTypes, layer_calls
+
+from .conv_cases import Kind, Layer, layers, listed, square
 from .kernel_runner import run_on_arm, run_on_host
 
 KIND = Kind.DEPTHWISE
@@ -23,6 +27,22 @@ def test_listed_layers_equal_the_reference_on_the_host(tmp_path: Path, sanitize:
 
 def test_listed_layers_equal_the_reference_on_cortex_m4(tmp_path: Path) -> None:
     run_on_arm([layer.case() for layer in listed(KIND)], tmp_path)
+
+
+def functions_of(layers: list[Layer], level: Level) -> int:
+    """How many C functions the layers' kernels are."""
+    calls = [layer.case(build_for(None, level)).call for layer in layers]
+    types = [OperandTypes(("int8",), ("int8",))] * len(calls)
+    return len({layer.function for layer in layer_calls(calls, types, level, "", template_environment())})
+
+
+def test_layers_of_one_window_and_width_share_a_function_unless_their_channels_are_worth_one() -> None:
+    small = [Layer(KIND, h, 14, c, filters, square(5)) for h, c, filters in ((14, 8, 1), (14, 24, 1), (9, 5, 1))]
+    large = [Layer(KIND, 14, 14, c, 3, square(5)) for c in (96, 112)]
+    assert functions_of(small, SPEED) == 3
+    assert functions_of(small, BALANCED) == functions_of(small, SIZE) == 1
+    assert functions_of(large, BALANCED) == 2
+    assert functions_of(large, SIZE) == 1
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=RELAXED, phases=[Phase.generate], derandomize=True)
