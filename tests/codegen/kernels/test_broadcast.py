@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.kernels.broadcast import BroadcastNest, broadcast_nest, unroll
+from flynet_tiny.codegen.kernels.broadcast import BroadcastNest, broadcast_nest
 from flynet_tiny.codegen.kernels.reduction import reduction_nest
 
 from .elementwise_cases import broadcast_shapes, shapes
@@ -65,11 +65,3 @@ def test_a_reduction_nest_gathers_each_output_s_elements(shape: Shape, chosen: s
     expected = moved.reshape(-1, nest.count)
     assert [sorted(row) for row in rows] == [sorted(row) for row in expected.tolist()]
     assert nest.count * nest.num_outputs == elements.size
-
-
-@given(st.integers(1, 4000), st.integers(1, 20))
-def test_unrolled_code_stays_near_its_limit_and_covers_the_count(count: int, most: int) -> None:
-    steps = unroll(count, most)
-    assert 1 <= steps <= most
-    assert steps + count % steps <= most + 1
-    assert unroll(most * 7, most) == most
