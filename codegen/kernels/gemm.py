@@ -199,6 +199,8 @@ def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build
     share, pairs = c_out // groups, packed.pairs
     pixels = pixels_at_once(num_pixels, pairs)
     words = share // 2 * (8 + (2 if packed.is_wide else 1) * pairs)
+    # one pixel has little code for each pair; layers rounded in 64 bits, in the public networks, have the longest windows
+    unroll = level.unroll_pairs if pixels == 1 or not packed.rounding.takes_doubled else level.unroll_pairs // 2
     shared = GemmKernel(
         pixels,
         packed.is_wide,
@@ -208,7 +210,7 @@ def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build
         conv.activation_min > -128 and conv.table is None,
         conv.activation_max < 127 and conv.table is None,
         conv.table is not None,
-        PairLoop.over(pairs, level.unroll_pairs if pixels == 1 else level.unroll_pairs // 2),
+        PairLoop.over(pairs, unroll),
     )
     loop = PairLoop.over(pairs, pairs if pairs <= level.unroll_all_pairs else level.unroll_pairs)
     own = replace(shared, loop=loop, pairs=pairs, stride=c_out, words=words)

@@ -128,7 +128,7 @@ def _many(what: str, count: int) -> Callable[[], bytes]:
 
 
 def _unknown_operators(count: int) -> bytes:
-    file = plain(builtin=28)
+    file = plain(builtin=111)  # ELU
     file.ops *= count
     return file.bytes()
 
