@@ -178,7 +178,7 @@ class _Group:
         varying = [p.c_name for p in parameters if p.role in _SIZES and self._varies(p)]
         view = _View(parameters, varying)
         body = environment.get_template(f"kernels/{self.first.parameters.template}.c.j2").render(s=view)
-        self.locals = tuple(size for size in varying if re.search(rf"\b{size}\b", body))
+        self.locals = tuple(size for size in varying if size in view.printed and re.search(rf"\b{size}\b", body))
         declarations = [f"const {C_TYPES[p.value.dtype.name]} *{p.c_name}" for p in parameters if p.role is Role.ARRAY]
         declarations += [f"{C_TYPES[self._type(p)]} {p.c_name}" for p in self._struct_numbers(parameters)]
         struct = LayerStruct(f"{name}_layer", tuple(declarations)) if declarations else None
@@ -230,11 +230,13 @@ class _Size:
     literal  its value where all layers of the function agree in it, for templates that leave out a loop of no turn or of one
     """
 
-    def __init__(self, text: str, literal: int | None = None):
+    def __init__(self, text: str, printed: set[str], literal: int | None = None):
         self._text = text
+        self._printed = printed
         self.literal = literal
 
     def __str__(self) -> str:
+        self._printed.add(self._text)
         return self._text
 
     def __eq__(self, other: object) -> bool:
@@ -247,10 +249,14 @@ class _Size:
 
 
 class _View:
-    """`s.pixels`, `s.group.left` in a template; an unknown name is an error of the template, not an empty text."""
+    """`s.pixels`, `s.group.left` in a template; an unknown name is an error of the template, not an empty text.
+
+    printed  what the template printed of sizes and data
+    """
 
     def __init__(self, parameters: Sequence[Parameter], varying: Collection[str]):
         self._top = _Namespace()
+        self.printed: set[str] = set()
         self._varying = varying
         for p in parameters:
             holder = self._top
@@ -261,8 +267,9 @@ class _View:
     def _value(self, parameter: Parameter) -> object:
         if parameter.role in _SIZES:
             varies = parameter.c_name in self._varying
-            return _Size(parameter.c_name) if varies else _Size(str(parameter.value), int(parameter.value))
-        return parameter.value if parameter.role is Role.CODE else _Size(f"layer->{parameter.c_name}")
+            text, literal = (parameter.c_name, None) if varies else (str(parameter.value), int(parameter.value))
+            return _Size(text, self.printed, literal)
+        return parameter.value if parameter.role is Role.CODE else _Size(f"layer->{parameter.c_name}", self.printed)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._top, name)

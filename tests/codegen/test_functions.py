@@ -102,8 +102,8 @@ def test_a_template_may_not_calculate_with_a_size(template: str) -> None:
 
 
 def test_what_a_function_does_not_read_is_no_field() -> None:
-    first, second = made([call(4, step=1), call(5, step=2)], SIZE, "out[0] = {{ s.step }};")
-    assert "pixels" not in first.function.text
+    first, second = made([call(4, step=1), call(5, step=2)], SIZE, "/* of pixels */\nout[0] = {{ s.step }};")
+    assert "layer->pixels" not in first.function.text
     assert (first.numbers["step"], second.numbers["step"]) == (1, 2)
     assert "pixels" not in first.numbers
 
