@@ -42,18 +42,14 @@ class Costs:
 class Isa:
     """An instruction set that kernels are written for.
 
-    folder        of its templates, in templates/kernels
     registers     that a kernel's inner loop can hold values in
-    vector_bytes  of int8 that one load brings to the multiplier
     long_multiply 32 by 32 bits into 64 in one instruction
     loads_signed  an int8 at a constant distance from an address in one instruction
     fallback      whose kernels serve where this one has none of its own
     """
 
     name: str
-    folder: str
     registers: int
-    vector_bytes: int
     long_multiply: bool = True
     loads_signed: bool = True
     fallback: Isa | None = None
@@ -64,9 +60,9 @@ class Isa:
         return (self, *(self.fallback.chain if self.fallback else ()))
 
 
-PLAIN = Isa("plain C", "plain", registers=13, vector_bytes=1)
-ARMV6M = Isa("ARMv6-M", "plain", registers=8, vector_bytes=1, long_multiply=False, loads_signed=False, fallback=PLAIN)
-DSP = Isa("DSP extension", "dsp", registers=14, vector_bytes=4, fallback=PLAIN)
+PLAIN = Isa("plain C", registers=13)
+ARMV6M = Isa("ARMv6-M", registers=8, long_multiply=False, loads_signed=False, fallback=PLAIN)
+DSP = Isa("DSP extension", registers=14, fallback=PLAIN)
 
 CORTEX_M4 = Costs(
     product_table=1150,

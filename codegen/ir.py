@@ -382,10 +382,6 @@ class Graph:
     def tensor(self, name: str) -> Tensor:
         return self.tensors[name]
 
-    def consumers(self, name: str) -> list[Op]:
-        """The operators that read a tensor, in order."""
-        return [op for op in self.ops if name in op.inputs]
-
     def producer(self, name: str) -> Op | None:
         """The operator that writes a tensor; None for graph inputs and constants."""
         return next((op for op in self.ops if name in op.outputs), None)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from ..ir import Graph
 from ..verify_graph import verify_graph
 from .fold_pad import fold_pad
+from .fuse_channel_scales import fuse_mul_add, fuse_mul_depthwise
 from .fuse_depthwise_pairs import fuse_depthwise_pairs
-from .fuse_gates import fuse_mul_add, fuse_mul_depthwise
 from .fuse_max_out import fuse_mdw_max, fuse_mul_max
 from .fuse_mean_variance import fuse_mean_variance
 from .fuse_shift_max import fuse_shift_max

@@ -8,7 +8,7 @@ import pytest
 
 from flynet_tiny.codegen.contracts import CONTRACTS, broken_clause
 from flynet_tiny.codegen.ir import ClampAttrs, FusedAttrs, FusedPattern, Graph, NoAttrs, Op, OpKind
-from flynet_tiny.codegen.passes.fuse_gates import fuse_mul_depthwise
+from flynet_tiny.codegen.passes.fuse_channel_scales import fuse_mul_depthwise
 from flynet_tiny.codegen.passes.fuse_mean_variance import fuse_mean_variance
 from flynet_tiny.codegen.passes.fuse_shift_max import fuse_shift_max
 from flynet_tiny.codegen.verify_graph import GraphError, verify_graph

@@ -5,8 +5,8 @@ import pytest
 
 from flynet_tiny.codegen.ir import ConvAttrs, FusedAttrs, FusedPattern, Graph, Op, OpKind
 from flynet_tiny.codegen.passes.fold_pad import fold_pad
+from flynet_tiny.codegen.passes.fuse_channel_scales import fuse_mul_add, fuse_mul_depthwise
 from flynet_tiny.codegen.passes.fuse_depthwise_pairs import fuse_depthwise_pairs
-from flynet_tiny.codegen.passes.fuse_gates import fuse_mul_add, fuse_mul_depthwise
 from flynet_tiny.codegen.passes.fuse_max_out import fuse_mdw_max, fuse_mul_max
 from flynet_tiny.codegen.passes.fuse_mean_variance import fuse_mean_variance
 from flynet_tiny.codegen.passes.fuse_shift_max import fuse_shift_max
