@@ -6,7 +6,6 @@ differ. A size that is the same for all of them stays a literal.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from . import c_format
 from .build import Level
+from .function_names import code_traits, function_names, size_trait
 from .kernels.base import C_TYPES, KernelCall
 from .kernels.parameters import Helper, Parameter, Role
 
@@ -83,9 +83,10 @@ def layer_calls(
         found = groups.setdefault(key, _Group(call, operands))
         found.add(call, parameters)
         members.append(found)
-    names = _Names(prefix)
-    for found in groups.values():
-        found.make(names, level, environment)
+    made = list(groups.values())
+    names = function_names([each.wanted_name for each in made], [each.traits for each in made])
+    for name, each in zip(names, made, strict=True):
+        each.make(f"{prefix}{name}", level, environment)
     return tuple(found.layer(tuple(call.parameters.flat())) for found, call in zip(members, calls, strict=True))
 
 
@@ -116,20 +117,6 @@ def _key(call: KernelCall, parameters: Sequence[Parameter], operands: OperandTyp
 def _helper(helper: Helper, environment: jinja2.Environment) -> Function:
     text = environment.get_template(f"kernels/{helper.template}.c.j2").render(k=helper)
     return Function(helper.name, f"{c_format.block_comment([helper.summary])}\n{c_format.tidy(text)}", None)
-
-
-class _Names:
-    """Names of functions, each given once."""
-
-    def __init__(self, prefix: str):
-        self._prefix = prefix
-        self._given: set[str] = set()
-
-    def new(self, wanted: str) -> str:
-        numbered = (f"{wanted}_{count}" for count in itertools.count(2))
-        name = next(name for name in itertools.chain([wanted], numbered) if name not in self._given)
-        self._given.add(name)
-        return f"{self._prefix}{name}"
 
 
 @dataclass(eq=False)
@@ -172,9 +159,25 @@ class _Group:
                 return name
         raise ValueError(f"{parameter.c_name} of {self.first.parameters.name} does not fit 32 bits")
 
-    def make(self, names: _Names, level: Level, environment: jinja2.Environment) -> None:
+    @property
+    def wanted_name(self) -> str:
+        """The kernel and the fixed sizes that its name tells."""
+        return "_".join((self.first.parameters.name, *self._shown()))
+
+    @property
+    def traits(self) -> dict[str, str]:
+        """What the function may differ in from others of its name: code, fixed sizes, element types, whether there is scratch."""
         parameters = tuple(self.first.parameters.flat())
-        name = names.new("_".join((self.first.parameters.name, *self._shown(parameters))))
+        codes = (code_traits(p.c_name, p.value, p.path[-1]) for p in parameters if p.role is Role.CODE)
+        told = dict(trait for traits in codes for trait in traits)
+        told |= {p.c_name: size_trait(p.path[-1], p.value) for p in parameters if p.role in _SIZES and not self._varies(p)}
+        told |= {p.c_name: f"{p.path[-1]}_{p.value.dtype.name}" for p in parameters if p.role is Role.ARRAY}
+        told |= {f"operand{i}": name for i, name in enumerate((*self.operands.inputs, *self.operands.outputs))}
+        return told | {"scratch": "scratch" if self.first.scratch_bytes else ""}
+
+    def make(self, name: str, level: Level, environment: jinja2.Environment) -> None:
+        """Render the function under a name."""
+        parameters = tuple(self.first.parameters.flat())
         varying = [p.c_name for p in parameters if p.role in _SIZES and self._varies(p)]
         view = _View(parameters, varying)
         body = environment.get_template(f"kernels/{self.first.parameters.template}.c.j2").render(s=view)
@@ -190,9 +193,8 @@ class _Group:
         helpers = tuple(_helper(helper, environment) for helper in self.first.parameters.helpers)
         self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct, helpers)
 
-    def _shown(self, parameters: Sequence[Parameter]) -> Iterator[str]:
-        """The fixed sizes that the name tells."""
-        by_name = {p.c_name: p for p in parameters}
+    def _shown(self) -> Iterator[str]:
+        by_name = {p.c_name: p for p in self.first.parameters.flat()}
         for letter, name in self.first.parameters.shown.items():
             parameter = by_name[name]
             if parameter.role is Role.CODE or not self._varies(parameter):
@@ -200,7 +202,7 @@ class _Group:
 
     def _comment(self, parameters: Sequence[Parameter]) -> Iterator[str]:
         yield self.first.parameters.summary or self.first.parameters.name
-        fixed = [f"{p.c_name} {p.value}" for p in parameters if p.role in _SIZES and not self._varies(p)]
+        fixed = [f"{p.c_name} {p.value}" for p in parameters if p.role in _SIZES and p.value and not self._varies(p)]
         if fixed:
             yield f"Sizes: {', '.join(fixed)}."
         if self.accumulators:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen.build import BALANCED, LEVELS, SIZE, SPEED, Level
-from flynet_tiny.codegen.functions import LayerCall, OperandTypes, _Names, layer_calls
+from flynet_tiny.codegen.functions import LayerCall, OperandTypes, layer_calls
 from flynet_tiny.codegen.kernels.base import KernelCall
 from flynet_tiny.codegen.kernels.parameters import KernelParameters, array, code, data, group, size
 
@@ -90,9 +90,12 @@ def test_the_name_and_the_comment_tell_what_is_fixed() -> None:
     )
     shared, other, _ = made([call(4), call(9, right=7), call(5)], BALANCED)
     assert (shared.function.name, other.function.name) == ("net_scaled", "net_scaled_p9")
+    assert "Sizes: step 1." in shared.function.text
     assert "Accumulators lie in [-5, 10]." in shared.function.text
+    (empty,) = made([call(0)], BALANCED)
+    assert "Sizes: step 1." in empty.function.text
     twins = made([call(4, right=1), call(4, right=2)], BALANCED)
-    assert [layer.function.name for layer in twins] == ["net_scaled_p4", "net_scaled_p4_2"]
+    assert [layer.function.name for layer in twins] == ["net_scaled_p4_right1", "net_scaled_p4_right2"]
 
 
 @pytest.mark.parametrize("template", ["{% if s.pixels %}{% endif %}", "{{ s.pixels * 2 }}", "{% if s.pixels == 4 %}{% endif %}"])
@@ -106,14 +109,6 @@ def test_what_a_function_does_not_read_is_no_field() -> None:
     assert "layer->pixels" not in first.function.text
     assert (first.numbers["step"], second.numbers["step"]) == (1, 2)
     assert "pixels" not in first.numbers
-
-
-def test_no_name_is_given_twice() -> None:
-    """A number behind a name may make another's: a_2 is the second a, or a function that wants to be called so."""
-    names = _Names("net_")
-    given = [names.new(wanted) for wanted in ("a", "a_2", "a", "a_2", "a")]
-    assert len(set(given)) == len(given)
-    assert given[:2] == ["net_a", "net_a_2"]
 
 
 def test_a_number_beyond_32_bits_is_an_error_that_says_which() -> None:

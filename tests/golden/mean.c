@@ -54,7 +54,7 @@ FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_
     in += 4;
     out += 4;
   }
-  for (int32_t c = 1; c > 0; --c) {
+  {
     int32_t sum = 0;
     const int8_t *row = in;
     for (int32_t n = 14; n > 0; --n) {

@@ -2,8 +2,7 @@
 
 /* ---- kernels ---- */
 
-/* Moves runs of 20 elements.
- * Sizes: start 0. */
+/* Moves runs of 20 elements. */
 FT_KERNEL void net_slice(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 5; ++i0) {
