@@ -233,7 +233,8 @@ def depthwise_call(
     compact = None
     head_words = 1 + w.kernel_h * taps.words
     scratch_bytes = plane.size_bytes
-    if weights.nbytes > build.level.depthwise_bytes and not has_single_taps(w):
+    is_smaller = w.kernel_h * taps.words > (w.kernel_h * w.kernel_w + 3) // 4
+    if weights.nbytes > build.level.depthwise_bytes and is_smaller and not has_single_taps(w):
         compact = _compact(conv, taps, requant, plane.size_bytes, build)
         scratch_bytes += 4 * (weights.size // channels // (1 if is_max else heads))
         weights = _packed_weights(conv, heads, None, requant, is_tied)
