@@ -111,6 +111,22 @@ def test_what_a_function_does_not_read_is_no_field() -> None:
     assert "pixels" not in first.numbers
 
 
+@dataclass(frozen=True, eq=False)
+class Nest(KernelParameters):
+    template: ClassVar[str] = "scaled"
+    sizes: tuple[int, ...] = size()
+
+
+def test_a_tuple_is_as_many_sizes_as_it_has_numbers() -> None:
+    template = "{% for n in s.sizes | default(()) %}for (int32_t i = {{ n }}; i > 0; --i) {% endfor %}f();"
+    calls = [KernelCall(Nest(sizes), ("x",), ("y",)) for sizes in ((2, 5), (3, 5), (), (7,))]
+    first, second, none, one = made(calls, BALANCED, template)
+    assert first.function is second.function
+    assert "i = sizes_0; i > 0; --i) for (int32_t i = 5;" in first.function.text.replace("\n    ", " ")
+    assert (first.numbers, second.numbers) == ({"sizes_0": 2}, {"sizes_0": 3})
+    assert [layer.function.name for layer in (first, none, one)] == ["net_scaled_sizes1_5", "net_scaled", "net_scaled_sizes0_7"]
+
+
 def test_a_number_beyond_32_bits_is_an_error_that_says_which() -> None:
     with pytest.raises(ValueError, match="offset of scaled does not fit 32 bits"):
         made([call(4, offset=1 << 31)], SPEED)
