@@ -189,7 +189,7 @@ class _Group:
         linkage = "FT_SHARED_KERNEL" if level.merges_outer and self.num_calls > 1 else "FT_KERNEL"
         signature = _signature(linkage, name, struct, self.operands, bool(self.first.scratch_bytes))
         read = (f"const int32_t {size} = layer->{size};" for size in self.locals)
-        text = "\n".join((signature, *read, body, "}"))
+        text = "\n".join((signature, *self._asserted(), *read, body, "}"))
         comment = c_format.block_comment(list(self._comment(parameters)))
         helpers = tuple(_helper(helper, environment) for helper in self.first.parameters.helpers)
         self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct, helpers)
@@ -207,8 +207,18 @@ class _Group:
         if fixed:
             yield f"Sizes: {', '.join(fixed)}."
         if self.accumulators:
-            low, high = min(a for a, _ in self.accumulators), max(b for _, b in self.accumulators)
+            low, high = self._accumulator
             yield f"Accumulators lie in [{low}, {high}]."
+
+    def _asserted(self) -> Iterator[str]:
+        """What the C compiler can check of the interval of the accumulators, which is known of the weights alone."""
+        if self.accumulators:
+            low, high = map(c_format.c_integer, self._accumulator)
+            yield f'FT_STATIC_ASSERT({low} >= INT32_MIN && {high} <= INT32_MAX, "an accumulator is wider than 32 bits");'
+
+    @property
+    def _accumulator(self) -> tuple[int, int]:
+        return min(low for low, _ in self.accumulators), max(high for _, high in self.accumulators)
 
     def layer(self, parameters: Sequence[Parameter]) -> LayerCall:
         assert self.function is not None

@@ -88,6 +88,7 @@ def test_the_name_and_the_comment_tell_what_is_fixed() -> None:
     assert alone.function.text.startswith(
         "/* Scales.\n * Sizes: pixels 4, step 1.\n * Accumulators lie in [-4, 8]. */\nFT_KERNEL"
     )
+    assert "FT_STATIC_ASSERT(-4 >= INT32_MIN && 8 <= INT32_MAX," in alone.function.text
     shared, other, _ = made([call(4), call(9, right=7), call(5)], BALANCED)
     assert (shared.function.name, other.function.name) == ("net_scaled", "net_scaled_p9")
     assert "Sizes: step 1." in shared.function.text
