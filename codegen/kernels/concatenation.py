@@ -21,7 +21,7 @@ class Concatenation(KernelParameters):
 
     template: ClassVar[str] = "concatenation"
     count: int = size()
-    blocks: tuple[int, ...] = size()
+    blocks: tuple[int, ...] = size(inner=True)
     sources: tuple[int, ...] = code()
     starts: tuple[int, ...] = size()
     constants: npt.NDArray[np.int8] | None = array()

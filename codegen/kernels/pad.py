@@ -17,10 +17,10 @@ class Pad(KernelParameters):
 
     template: ClassVar[str] = "pad"
     sizes: tuple[int, ...] = size()
-    before: tuple[int, ...] = size()
-    after: tuple[int, ...] = size()
-    run: int = size()
-    value: int = size()
+    before: tuple[int, ...] = size(inner=True)
+    after: tuple[int, ...] = size(inner=True)
+    run: int = size(inner=True)
+    value: int = size(inner=True)
 
     @property
     def summary(self) -> str:

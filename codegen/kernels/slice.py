@@ -21,7 +21,7 @@ class Slice(KernelParameters):
     start: int = size()
     sizes: tuple[int, ...] = size()
     strides: tuple[int, ...] = size()
-    run: int = size()
+    run: int = size(inner=True)
     run_step: int | None = size()
 
     @property
