@@ -52,7 +52,8 @@ def code_traits(path: str, value: object, name: str, prefix: str = "") -> Iterat
 
 def size_trait(name: str, value: int) -> str:
     """How a name tells a size."""
-    return f"{name}{value}" if value >= 0 else f"{name}_minus{-value}"
+    apart = "_" if value < 0 or name[-1].isdigit() else ""
+    return f"{name}{apart}{value}".replace("-", "minus")
 
 
 def _told(name: str, value: object) -> str | None:

@@ -170,8 +170,8 @@ def pack_weights(
             last = (group + 1) * share - 1
             constants = requant.constants[last].astype(np.int64)
             words += [factor * start[[last]], _words(factor * lanes[last]), constants]
-    stream = np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)
-    return PackedWeights(stream, len(pairs), is_wide, requant.rounding, (int(low.min()), int(high.max())))
+    packed_words = np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)
+    return PackedWeights(packed_words, len(pairs), is_wide, requant.rounding, (int(low.min()), int(high.max())))
 
 
 def _words(lanes: Int64) -> Int64:

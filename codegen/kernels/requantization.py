@@ -59,11 +59,11 @@ def accumulator_bounds(weights: Int64, bias: Int64, input_zero_point: int) -> tu
     return at_least, at_most
 
 
-def requantization(conv: Convolution, reach: Int64, once: bool = False) -> Requantization:
-    """The fastest exact form; `reach` [c_out] is the largest |accumulator| of each channel."""
+def requantization(conv: Convolution, largest: Int64, once: bool = False) -> Requantization:
+    """The fastest exact form; `largest` [c_out] is the largest |accumulator| of each channel."""
     right = -conv.shift
-    dead = (conv.multiplier == 0) | (reach < (np.int64(1) << np.clip(right - 1, 0, 62)))
-    fast = dead | ((right >= 1) & (right <= MAX_SHIFT) & (reach < 1 << 30))
+    dead = (conv.multiplier == 0) | (largest < (np.int64(1) << np.clip(right - 1, 0, 62)))
+    fast = dead | ((right >= 1) & (right <= MAX_SHIFT) & (largest < 1 << 30))
     zero_point = np.broadcast_to(conv.output_zero_point, right.shape)
     if not fast.all():
         constants = np.stack([conv.multiplier, zero_point, conv.shift], axis=1)

@@ -88,6 +88,7 @@ def test_the_name_and_the_comment_tell_what_is_fixed() -> None:
     assert alone.function.text.startswith(
         "/* Scales.\n * Sizes: pixels 4, step 1.\n * Accumulators lie in [-4, 8]. */\nFT_KERNEL"
     )
+    assert "FT_STATIC_ASSERT(-4 >= INT32_MIN && 8 <= INT32_MAX," in alone.function.text
     shared, other, _ = made([call(4), call(9, right=7), call(5)], BALANCED)
     assert (shared.function.name, other.function.name) == ("net_scaled", "net_scaled_p9")
     assert "Sizes: step 1." in shared.function.text
@@ -109,6 +110,22 @@ def test_what_a_function_does_not_read_is_no_field() -> None:
     assert "layer->pixels" not in first.function.text
     assert (first.numbers["step"], second.numbers["step"]) == (1, 2)
     assert "pixels" not in first.numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Nest(KernelParameters):
+    template: ClassVar[str] = "scaled"
+    sizes: tuple[int, ...] = size()
+
+
+def test_a_tuple_is_as_many_sizes_as_it_has_numbers() -> None:
+    template = "{% for n in s.sizes | default(()) %}for (int32_t i = {{ n }}; i > 0; --i) {% endfor %}f();"
+    calls = [KernelCall(Nest(sizes), ("x",), ("y",)) for sizes in ((2, 5), (3, 5), (), (7,))]
+    first, second, none, one = made(calls, BALANCED, template)
+    assert first.function is second.function
+    assert "i = sizes_0; i > 0; --i) for (int32_t i = 5;" in first.function.text.replace("\n    ", " ")
+    assert (first.numbers, second.numbers) == ({"sizes_0": 2}, {"sizes_0": 3})
+    assert [layer.function.name for layer in (first, none, one)] == ["net_scaled_sizes1_5", "net_scaled", "net_scaled_sizes0_7"]
 
 
 def test_a_number_beyond_32_bits_is_an_error_that_says_which() -> None:

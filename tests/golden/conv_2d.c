@@ -62,6 +62,7 @@ FT_INLINE const ft_word *ft_gemm_packed_4px_away_r13_p14_c2_w22(const ft_gemm *g
  * Accumulators lie in [-189796, 290893]. */
 FT_KERNEL void net_conv_3x3_4x4x3_to2(const net_conv_3x3_4x4x3_to2_layer *layer, const int8_t *input0, int8_t *output0,
     void *scratch) {
+  FT_STATIC_ASSERT(-189796 >= INT32_MIN && 290893 <= INT32_MAX, "an accumulator is wider than 32 bits");
   const ft_gemm gemm = {
     layer->gemm_weights, NULL,
     22, 14, 2,

@@ -79,6 +79,7 @@ FT_INLINE const ft_word *ft_gemm_packed_2px_once_max_r13_u16_p142_c14_w1050(cons
  * Accumulators lie in [-2968095, 3159612]. */
 FT_KERNEL void net_fully_connected_c284_to14(const net_fully_connected_c284_to14_layer *layer, const int8_t *input0,
     int8_t *output0, void *scratch) {
+  FT_STATIC_ASSERT(-2968095 >= INT32_MIN && 3159612 <= INT32_MAX, "an accumulator is wider than 32 bits");
   const ft_gemm gemm = {
     layer->gemm_weights, NULL,
     1050, 142, 14,

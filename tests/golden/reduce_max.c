@@ -2,7 +2,8 @@
 
 /* ---- kernels ---- */
 
-/* The largest of 24 elements each. */
+/* The largest of the elements that meet in one output.
+ * Sizes: nest_rows 24, nest_row_stride 5, nest_fours 1. */
 FT_KERNEL void net_reduce_max(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   const int8_t *in = input0;

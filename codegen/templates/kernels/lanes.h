@@ -77,7 +77,7 @@ FT_MAC_FROM(ft_mac2_from, "smlad")
 FT_MAC_FROM(ft_mac_bb_from, "smlabb")
 FT_MAC_FROM(ft_mac_tb_from, "smlatb")
 
-/* Read or write the next one or two words of a 4-byte aligned stream and step on. What wrote the memory before, and
+/* Read or write the next one or two words of a 4-byte aligned words and step on. What wrote the memory before, and
  * what
  * writes it after, is fenced off with FT_FENCE. */
 FT_INLINE int32_t ft_next(const ft_word **p) {

@@ -92,16 +92,16 @@ _MUCH_PADDING = Window(1, 1, 1, 3, 1, 1, pad_top=2100, pad_left=1)
 NUMBERS = (
     Numbers(input_zero_point=-128, output_zero_point=127),
     Numbers(input_zero_point=127, output_zero_point=-128, activation=(-128, 127)),
-    Numbers(reach=300000.0),
-    Numbers(reach=300000.0, weights="extreme", per_channel=False),
-    Numbers(weights="extreme", reach=6.0),
+    Numbers(output_steps=300000.0),
+    Numbers(output_steps=300000.0, weights="extreme", per_channel=False),
+    Numbers(weights="extreme", output_steps=6.0),
     Numbers(weights="lowest", spread=100.0),
     Numbers(weights="zero"),
     Numbers(per_channel=False, has_bias=False),
     Numbers(power_of_two=True, activation=(-60, 70)),
     Numbers(spread=1e6, activation=(-128, 50)),
     Numbers(output_zero_point=-20, activation=(-20, 127)),
-    Numbers(reach=0.05, output_zero_point=5),
+    Numbers(output_steps=0.05, output_zero_point=5),
 )
 
 
@@ -241,7 +241,7 @@ def windows(draw: st.DrawFn) -> Window:
 def numbers(draw: st.DrawFn) -> Numbers:
     """Any numbers: extremes of zero points and multipliers, multipliers above 1, clamps, ties."""
     return Numbers(
-        reach=draw(st.sampled_from((40.0, 40.0, 0.3, 8.0, 300.0, 10000.0, 400000.0))),
+        output_steps=draw(st.sampled_from((40.0, 40.0, 0.3, 8.0, 300.0, 10000.0, 400000.0))),
         weights=draw(st.sampled_from(("random", "random", "random", "extreme", "lowest", "zero"))),
         spread=draw(st.sampled_from((8.0, 1.5, 200.0))),
         per_channel=draw(st.booleans()),

@@ -30,13 +30,13 @@ Rng = np.random.Generator
 class Numbers:
     """How a layer's numbers are drawn.
 
-    reach     the output scale is such that `reach` output steps are one standard deviation of the accumulator; a large
+    output_steps  so many steps of the output are one standard deviation of the accumulator; a large
               value saturates everything and gives multipliers above 1
     weights   "random", "extreme" (all -127 or 127), "lowest" (-128 occurs) or "zero"
     spread    per-channel weight scales lie within this factor
     """
 
-    reach: float = 40.0
+    output_steps: float = 40.0
     weights: str = "random"
     spread: float = 8.0
     per_channel: bool = True
@@ -96,7 +96,7 @@ def _layer(
     scales = _weight_scales(rng, c_out, heads, numbers)
     input_scale = 0.0235
     typical = input_scale * float(np.median(scales)) * np.sqrt(depth) * 74 * 74
-    output_scale = typical / numbers.reach
+    output_scale = typical / numbers.output_steps
     if numbers.power_of_two:
         output_scale, input_scale = 2.0 ** round(np.log2(output_scale)), 2.0**-5
     input_zp = int(rng.integers(-128, 128)) if numbers.input_zero_point is None else numbers.input_zero_point
@@ -110,8 +110,8 @@ def _layer(
     ]
     inputs = ("x", "w")
     if numbers.has_bias:
-        reach = int(74 * 74 * np.sqrt(depth))
-        bias = rng.integers(-reach, reach + 1, c_out).astype(np.int32)
+        largest = int(74 * 74 * np.sqrt(depth))
+        bias = rng.integers(-largest, largest + 1, c_out).astype(np.int32)
         bias_quant = Quantization((1.0,) * len(scales), (0,) * len(scales), 0 if len(scales) > 1 else None)
         tensors.append(Tensor("b", (c_out,), DType.INT32, bias_quant, bias))
         inputs = ("x", "w", "b")
