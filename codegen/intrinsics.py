@@ -15,6 +15,8 @@ SECTIONS = (
     "kernels/channel_statistics.h",
     "kernels/plain/scale.h",
     "kernels/plain/products.h",
+    "kernels/plain/depthwise.h",
+    "kernels/plain/product.h",
 )
 """Templates, each of which uses names of those before it alone."""
 

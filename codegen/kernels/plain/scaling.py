@@ -24,7 +24,7 @@ from ..requantization import Requantization, Rounding, accumulator_bounds, requa
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-INPUT_SHIFT = 128  # int8 values are read as uint8
+INPUT_SHIFT = 128  # of int8 values that are read as uint8
 
 _WHOLE = {
     Rounding.AWAY: "FT_PLAIN_AWAY",
@@ -67,11 +67,16 @@ class Scaling:
     high: int
 
 
-def scaling(conv: Convolution, weights: Int64, isa: Isa, once: bool = False, heads: int = 1) -> Scaling:
-    """The form and the constants of a layer whose weights are [c_out, k]; `heads` neighbouring channels are scaled alike."""
+def scaling(
+    conv: Convolution, weights: Int64, isa: Isa, once: bool = False, heads: int = 1, input_shift: int = INPUT_SHIFT
+) -> Scaling:
+    """The form and the constants of a layer whose weights are [c_out, k]; `heads` neighbouring channels are scaled alike.
+
+    input_shift  what the values of the windows are larger by than those of the map
+    """
     low, high = accumulator_bounds(weights, conv.bias, conv.input_zero_point)
     reach = np.maximum(np.abs(low), np.abs(high)).reshape(-1, heads).max(axis=1).repeat(heads)
-    start = conv.bias - (conv.input_zero_point + INPUT_SHIFT) * weights.sum(axis=1)
+    start = conv.bias - (conv.input_zero_point + input_shift) * weights.sum(axis=1)
     requant = requantization(conv, reach, once)
     rounding, words = _WHOLE[requant.rounding], requant.constants.astype(np.int64)
     if not isa.long_multiply:
