@@ -7,7 +7,7 @@ loaded meets all of them. Weights are the int8 of the file. Planes, bands of row
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ from ..convolution import Convolution, convolution
 from ..depthwise import Bands, OutputSteps, bands_of, filters_of, map_sharing, output_steps, plane_of, plane_start
 from ..depthwise_pair import joined
 from ..mul import pair_products
-from ..parameters import KernelParameters, array, code, data, group, size
+from ..parameters import Helper, KernelParameters, array, code, data, group, size
 from .product import Product, fit_product
 from .products import Outputs, outputs
 from .scaling import scaling
@@ -31,6 +31,72 @@ Int8 = npt.NDArray[np.int8]
 
 PLANE_SHIFT = 128  # of the values of a plane where they are uint8
 MOST_OUTPUTS = 8
+MOST_LOOPED, MOST_UNROLLED_ROWS = 4, 3  # outputs of ARMv6-M code with a loop over kernel rows; rows of code without
+FARTHEST_BYTE, LARGEST_STEP = 31, 255  # that an ARMv6-M load of a byte reaches, and that is added at a time
+
+
+@dataclass(frozen=True)
+class WindowSums(Helper):
+    """The C function that sums up neighbouring windows as ARMv6-M code.
+
+    A product overwrites one of its factors there, and eight registers can be multiplied: the sums are in the others, which
+    additions reach. C compilers move them back and forth.
+
+    taps  of a kernel row that are held in registers at a time
+    row   from a kernel row to the next in the plane; 0: a number of the layer
+    """
+
+    template: ClassVar[str] = "plain/window_sums"
+
+    kernel_h: int
+    kernel_w: int
+    stride: int
+    taps: int
+    outputs: int
+    row: int
+
+    @property
+    def name(self) -> str:
+        stride, row = (f"_s{self.stride}" if self.stride > 1 else ""), (f"_r{self.row}" if self.row else "")
+        return f"ft_window_sums_{self.kernel_h}x{self.kernel_w}{stride}_{self.outputs}{row}"
+
+    @property
+    def summary(self) -> str:
+        return f"The sums of {self.outputs} neighbouring windows, the first of which begins at x."
+
+    @property
+    def is_unrolled(self) -> bool:
+        """Whether kernel rows follow each other without a loop: five sums leave no register for its end."""
+        return self.outputs > MOST_LOOPED
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """The instructions of one kernel row, or of all."""
+        for ky in range(self.kernel_h if self.is_unrolled else 1):
+            yield from self._row(ky * self.kernel_w)
+            if not self.is_unrolled:
+                yield f"adds %[w], #{self.kernel_w}"
+            yield f"adds %[x], #{self.row}" if self.row else "add %[x], %[row]"
+
+    def _row(self, begin: int) -> Iterator[str]:
+        """The products of one kernel row, whose weights begin at a place behind w."""
+        for first in range(0, self.kernel_w, self.taps):
+            taps = min(self.taps, self.kernel_w - first)
+            for k in range(taps):
+                yield f"movs %[w{k}], #{begin + first + k}"
+                yield f"ldrsb %[w{k}], [%[w], %[w{k}]]"
+            for column in range((self.outputs - 1) * self.stride + taps):
+                places = [(i, column - i * self.stride) for i in range(self.outputs)]
+                products = [(i, k) for i, k in places if 0 <= k < taps]
+                if products:
+                    yield f"ldrb %[v], [%[x], #{first + column}]"
+                for i, k in products[:-1]:
+                    yield "movs %[t], %[v]"
+                    yield f"muls %[t], %[w{k}]"
+                    yield f"add %[s{i}], %[t]"
+                for i, k in products[-1:]:
+                    yield f"muls %[v], %[w{k}]"
+                    yield f"add %[s{i}], %[v]"
 
 
 @dataclass(frozen=True)
@@ -70,6 +136,8 @@ class Depthwise(KernelParameters):
     taps: int = code()
     tile: int = code()
     rest: int = code()
+    tile_sums: WindowSums | None = code()
+    rest_sums: WindowSums | None = code()
     is_unrolled: bool = code()
     is_signed: bool = code()
     reads_map: bool = code()
@@ -97,6 +165,10 @@ class Depthwise(KernelParameters):
     scaling: ChannelProducts | None = group()
     steps: OutputSteps = group()
     steps_of_second: OutputSteps | None = group()
+
+    @property
+    def helpers(self) -> tuple[Helper, ...]:
+        return tuple(helper for helper in (self.tile_sums, self.rest_sums) if helper)
 
     @property
     def name(self) -> str:
@@ -184,7 +256,10 @@ def _call(
     from_end = is_banded and build.bands.from_end
     is_whole = plane.bands == 1
     reads_map = plane.copy_h > 0 and plane.copy_w > 0  # not every window lies in the padding
-    taps, tile, tiles, rest = _tiling(w, out_w, filters.is_max, isa)
+    row = w.dilation_h * plane.plane_w
+    fixed_row = row if row <= LARGEST_STEP and not build.level.merges_inner else 0
+    most = MOST_OUTPUTS if isa.loads_signed else 5 if fixed_row and w.kernel_h <= MOST_UNROLLED_ROWS else MOST_LOOPED
+    taps, tile, tiles, rest = _tiling(w, out_w, min(most, 4) if filters.is_max else most, isa)
     scale = scaling(
         conv,
         filters_of(conv).reshape(channels * filters.count, -1),
@@ -192,6 +267,12 @@ def _call(
         heads=filters.count if filters.is_max else 1,
         input_shift=0 if isa.loads_signed else PLANE_SHIFT,
     )
+
+    def own_sums(outputs: int) -> WindowSums | None:
+        if isa.loads_signed or w.dilation_w > 1 or w.kernel_w + MOST_OUTPUTS * w.stride_w > FARTHEST_BYTE:
+            return None
+        return WindowSums(w.kernel_h, w.kernel_w, w.stride_w, taps, outputs, fixed_row)
+
     words = scale.channels.reshape(channels, filters.count, 4)[:, :, 1:]
     scratch_bytes = (plane.size_bytes + 3) // 4 * 4
     if products is not None and products.has_table:
@@ -210,6 +291,8 @@ def _call(
         taps=taps,
         tile=tile,
         rest=rest,
+        tile_sums=own_sums(tile),
+        rest_sums=own_sums(rest) if rest else None,
         is_unrolled=isa.loads_signed and w.kernel_h <= build.level.unrolled_rows,
         is_signed=isa.loads_signed,
         reads_map=reads_map,
@@ -222,7 +305,7 @@ def _call(
         filter_taps=w.kernel_h * w.kernel_w,
         plane_bytes=plane.size_bytes,
         row_values=plane.plane_w,
-        kernel_row_values=w.dilation_h * plane.plane_w,
+        kernel_row_values=row,
         top_step=w.stride_h * plane.plane_w,
         out_h=out_h if is_whole else None,
         tiles=tiles,
@@ -262,14 +345,12 @@ def _channel_products(mul: Op, graph: Graph, build: Build) -> ChannelProducts:
     return ChannelProducts(has_table, -maps.zero_point, -coefficients.zero_point, None, product)
 
 
-def _tiling(window: Window, out_w: int, is_max: bool, isa: Isa) -> tuple[int, int, int, int]:
+def _tiling(window: Window, out_w: int, most: int, isa: Isa) -> tuple[int, int, int, int]:
     """Taps at a time, outputs of a tile, tiles of a row, and outputs left over: with the fewest loads and turns."""
     most_taps = 4 if isa.loads_signed else 3
     chunks = math.ceil(window.kernel_w / most_taps)
     taps = math.ceil(window.kernel_w / chunks)
-    most = min(MOST_OUTPUTS, out_w, isa.registers - 3 - taps if isa.loads_signed else 4)
-    if is_max:
-        most = min(most, 4)
+    most = min(most, out_w, isa.registers - 3 - taps) if isa.loads_signed else min(most, out_w)
 
     def cost(outputs: int) -> int:
         columns = (outputs - 1) * window.stride_w + taps if window.dilation_w == 1 else outputs * taps

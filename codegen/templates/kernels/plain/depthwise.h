@@ -16,25 +16,6 @@ FT_INLINE int32_t ft_plain_plane_value(const uint8_t *x, int32_t is_signed) {
   return is_signed ? *(const int8_t *)x : *x;
 }
 
-/* A product as ft_plain_add_product's. The last one of a value may overwrite it: on ARMv6-M a product always overwrites a
- * factor, and the sums are held in the registers that only additions reach. */
-FT_INLINE void ft_plain_add_tap(int32_t *sum, int32_t *value, int32_t weight, int32_t is_last) {
-#if defined(__thumb__) && !defined(__thumb2__) && defined(__OPTIMIZE__)
-  if (is_last) {
-    __asm__ volatile(".syntax unified\n\tmuls %1, %2\n\tadd %0, %1" : "+h"(*sum), "+l"(*value) : "l"(weight) : "cc");
-  } else {
-    int32_t product;
-    __asm__ volatile(".syntax unified\n\tmovs %1, %2\n\tmuls %1, %3\n\tadd %0, %1"
-                     : "+h"(*sum), "=&l"(product)
-                     : "l"(*value), "l"(weight)
-                     : "cc");
-  }
-#else
-  (void)is_last;
-  ft_plain_add_product(sum, *value, weight);
-#endif
-}
-
 /* Adds a few taps of one kernel row to the sums of neighbouring windows. */
 FT_INLINE void ft_plain_add_taps(int32_t *sums, const uint8_t *x, const int8_t *w, int32_t outputs, int32_t taps,
                                  const ft_plain_window *window) {
@@ -48,20 +29,20 @@ FT_INLINE void ft_plain_add_taps(int32_t *sums, const uint8_t *x, const int8_t *
     for (int32_t k = 0; k < taps; ++k) {
       FT_UNROLLED
       for (int32_t i = 0; i < outputs; ++i) {
-        int32_t value = ft_plain_plane_value(x + k * window->dilation + i * window->stride, window->is_signed);
-        ft_plain_add_tap(&sums[i], &value, weights[k], 1);
+        const uint8_t *const at = x + k * window->dilation + i * window->stride;
+        ft_plain_add_product(&sums[i], ft_plain_plane_value(at, window->is_signed), weights[k]);
       }
     }
     return;
   }
   FT_UNROLLED
   for (int32_t column = 0; column < (outputs - 1) * window->stride + taps; ++column) {
-    int32_t value = ft_plain_plane_value(x + column, window->is_signed);
+    const int32_t value = ft_plain_plane_value(x + column, window->is_signed);
     FT_UNROLLED
     for (int32_t i = 0; i < outputs; ++i) {
       const int32_t k = column - i * window->stride;
       if (k >= 0 && k < taps) {
-        ft_plain_add_tap(&sums[i], &value, weights[k], k < window->stride || i == outputs - 1);
+        ft_plain_add_product(&sums[i], value, weights[k]);
       }
     }
   }
@@ -98,11 +79,9 @@ FT_INLINE void ft_plain_windows(int32_t *sums, int32_t start, const uint8_t *x, 
   }
 }
 
-/* Neighbouring outputs of one filter, `step` bytes apart. */
-FT_INLINE void ft_plain_outputs(const uint8_t *x, const int8_t *w, const int32_t *channel, int8_t *to, int32_t step,
-                                int32_t outputs, const ft_plain_window *window, const ft_plain_output *output) {
-  int32_t sums[8];
-  ft_plain_windows(sums, channel[0], x, w, outputs, window);
+/* Neighbouring outputs of one filter, `step` bytes apart, from their sums. */
+FT_INLINE void ft_plain_store(const int32_t *sums, const int32_t *channel, int8_t *to, int32_t step, int32_t outputs,
+                              const ft_plain_output *output) {
   const ft_plain_channel scale = ft_plain_channel_at(channel);
   FT_UNROLLED
   for (int32_t i = 0; i < outputs; ++i) {
@@ -111,33 +90,13 @@ FT_INLINE void ft_plain_outputs(const uint8_t *x, const int8_t *w, const int32_t
   }
 }
 
-/* The same of the largest of some filters; `is_tied`: all have one scale, so that the largest sum has the largest output. */
-FT_INLINE void ft_plain_largest(const uint8_t *x, const int8_t *w, const int32_t *channel, int32_t filters, int8_t *to,
-                                int32_t step, int32_t outputs, int32_t is_tied, const ft_plain_window *window,
-                                const ft_plain_output *output) {
-  int32_t best[8];
-  FT_UNROLLED
-  for (int32_t i = 0; i < outputs; ++i) {
-    best[i] = INT32_MIN;
-  }
-  const int32_t *filter = channel;
-  FT_ROLLED
-  for (int32_t left = filters; left > 0; --left) {
-    int32_t sums[8];
-    ft_plain_windows(sums, filter[0], x, w, outputs, window);
-    const ft_plain_channel scale = ft_plain_channel_at(filter);
-    FT_UNROLLED
-    for (int32_t i = 0; i < outputs; ++i) {
-      best[i] = ft_max(best[i], is_tied ? sums[i] : ft_plain_int8(sums[i], &scale, output));
-    }
-    w += window->kernel_h * window->kernel_w;
-    filter += 4;
-  }
+/* The larger of the best so far and one more filter's: of the sums where all filters have one scale ("tied"), else of the outputs. */
+FT_INLINE void ft_plain_larger(int32_t *best, const int32_t *sums, const int32_t *channel, int32_t outputs, int32_t is_tied,
+                               const ft_plain_output *output) {
   const ft_plain_channel scale = ft_plain_channel_at(channel);
   FT_UNROLLED
   for (int32_t i = 0; i < outputs; ++i) {
-    *to = (int8_t)(is_tied ? ft_plain_int8(best[i], &scale, output) : best[i]);
-    to += step;
+    best[i] = ft_max(best[i], is_tied ? sums[i] : ft_plain_int8(sums[i], &scale, output));
   }
 }
 

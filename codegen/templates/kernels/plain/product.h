@@ -22,7 +22,7 @@ FT_INLINE int8_t ft_plain_product_to_int8(int32_t product, const ft_plain_produc
   if (p->has_sign) {
     value += product >> 31;
   }
-  value = ft_ssat8(value >> p->right);
+  value = ft_plain_ssat8(value >> p->right);
   if (p->low > -128) {
     value = ft_max(value, p->low);
   }
