@@ -17,6 +17,7 @@ SECTIONS = (
     "kernels/plain/products.h",
     "kernels/plain/depthwise.h",
     "kernels/plain/product.h",
+    "kernels/plain/statistics.h",
 )
 """Templates, each of which uses names of those before it alone."""
 

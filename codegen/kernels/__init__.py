@@ -65,7 +65,7 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     FusedPattern.MUL_DEPTHWISE: plain.depthwise.select_scaled,
     FusedPattern.DEPTHWISE_PAIR: plain.depthwise.select_pair,
     FusedPattern.MUL_MAX: mul_max.select,
-    FusedPattern.MEAN_VARIANCE: mean_variance.select,
+    FusedPattern.MEAN_VARIANCE: plain.mean_variance.select,
     FusedPattern.MUL_ADD: mul_add.select,
     FusedPattern.SHIFT_MAX: shift_max.select,
 }
@@ -77,6 +77,7 @@ _DSP: Mapping[OpKind | FusedPattern, Select] = {
     FusedPattern.MDW_MAX: mdw_max.select,
     FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,
     FusedPattern.DEPTHWISE_PAIR: depthwise_pair.select,
+    FusedPattern.MEAN_VARIANCE: mean_variance.select,
 }
 
 _KERNELS: Mapping[Isa, Mapping[OpKind | FusedPattern, Select]] = {PLAIN: _PLAIN, ARMV6M: {}, DSP: _DSP}

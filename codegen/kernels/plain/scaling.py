@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ...build import Isa
 from ..convolution import Convolution
 from ..requantization import Requantization, Rounding, accumulator_bounds, requantization
+from ..rescale import Rescale
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -83,6 +84,25 @@ def scaling(
         rounding, words = next((found for cut in PIECES if (found := in_pieces(requant, reach, cut))), (rounding, words))
     channels = np.column_stack([start, words]).astype(np.uint64).astype(np.uint32).view(np.int32)
     return Scaling(rounding, channels, int(low.min()), int(high.max()))
+
+
+@dataclass(frozen=True, eq=False)
+class ValueScaling:
+    """How single sums become values: the constant of scale.h, and a channel's four words."""
+
+    rounding: str
+    words: Int32
+
+
+def value_scaling(rescale: Rescale, reach: int, start: int, isa: Isa) -> ValueScaling:
+    """The form and the constants of |sum| <= reach, `start` included."""
+    rounding = Rounding(rescale.function)
+    requant = Requantization(rounding, np.array([[rescale.multiplier, rescale.offset, rescale.shift]], np.int32))
+    form, words = _WHOLE[rounding], requant.constants.astype(np.int64)
+    if not isa.long_multiply:
+        limit = np.array([reach])
+        form, words = next((found for cut in PIECES if (found := in_pieces(requant, limit, cut))), (form, words))
+    return ValueScaling(form, np.array([start, *words[0]]).astype(np.uint64).astype(np.uint32).view(np.int32))
 
 
 def in_pieces(requant: Requantization, reach: Int64, cut: Pieces) -> tuple[str, Int64] | None:

@@ -57,6 +57,19 @@ FT_INLINE int32_t ft_plain_ssat8(int32_t a) {
 #endif
 }
 
+/* The rounded value before it is saturated, of four of the forms. */
+FT_INLINE int32_t ft_plain_rounded(int32_t sum, const ft_plain_channel *channel, int32_t rounding) {
+  const int32_t pieces_right = channel->words[2] >> 16;
+  if (rounding == FT_PLAIN_SHIFT_2) {
+    return ft_plain_pieces_2(sum, channel) >> pieces_right;
+  }
+  if (rounding == FT_PLAIN_AWAY_2) {
+    return ((ft_plain_pieces_2(sum, channel) >> 15) + (sum >> 31)) >> pieces_right;
+  }
+  const int32_t value = ft_plain_high(sum, channel->words[0], 0x80000000u) + channel->words[1];
+  return (value + (rounding == FT_PLAIN_AWAY ? sum >> 31 : 0)) >> channel->words[2];
+}
+
 FT_INLINE int32_t ft_plain_scale(int32_t sum, const ft_plain_channel *channel, int32_t rounding) {
   const int32_t multiplier = channel->words[0], offset = channel->words[1], right = channel->words[2];
   const int32_t pieces_right = right >> 16;
