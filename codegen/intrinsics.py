@@ -18,6 +18,7 @@ SECTIONS = (
     "kernels/plain/depthwise.h",
     "kernels/plain/product.h",
     "kernels/plain/statistics.h",
+    "kernels/plain/elementwise.h",
 )
 """Templates, each of which uses names of those before it alone."""
 

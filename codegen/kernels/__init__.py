@@ -44,9 +44,9 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.DEPTHWISE_CONV_2D: plain.depthwise.select,
     OpKind.FULLY_CONNECTED: plain.fully_connected.select,
     OpKind.GATHER: gather.select,
-    OpKind.ADD: add.select,
-    OpKind.SUB: add.select,
-    OpKind.MUL: mul.select,
+    OpKind.ADD: plain.elementwise.select_add,
+    OpKind.SUB: plain.elementwise.select_add,
+    OpKind.MUL: plain.elementwise.select_mul,
     OpKind.MAXIMUM: maximum.select,
     OpKind.SQUARED_DIFFERENCE: squared_difference.select,
     OpKind.MEAN: mean.select,
@@ -64,7 +64,7 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     FusedPattern.MDW_MAX: plain.depthwise.select_max,
     FusedPattern.MUL_DEPTHWISE: plain.depthwise.select_scaled,
     FusedPattern.DEPTHWISE_PAIR: plain.depthwise.select_pair,
-    FusedPattern.MUL_MAX: mul_max.select,
+    FusedPattern.MUL_MAX: plain.elementwise.select_mul_max,
     FusedPattern.MEAN_VARIANCE: plain.mean_variance.select,
     FusedPattern.MUL_ADD: mul_add.select,
     FusedPattern.SHIFT_MAX: shift_max.select,
@@ -78,6 +78,10 @@ _DSP: Mapping[OpKind | FusedPattern, Select] = {
     FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,
     FusedPattern.DEPTHWISE_PAIR: depthwise_pair.select,
     FusedPattern.MEAN_VARIANCE: mean_variance.select,
+    OpKind.ADD: add.select,
+    OpKind.SUB: add.select,
+    OpKind.MUL: mul.select,
+    FusedPattern.MUL_MAX: mul_max.select,
 }
 
 _KERNELS: Mapping[Isa, Mapping[OpKind | FusedPattern, Select]] = {PLAIN: _PLAIN, ARMV6M: {}, DSP: _DSP}

@@ -43,7 +43,7 @@ class WindowSums(Helper):
     additions reach. C compilers move them back and forth.
 
     taps  of a kernel row that are held in registers at a time
-    row   from a kernel row to the next in the plane; 0: a number of the layer
+    row   from a kernel row to the next in the plane; 0: a number of the layer, if there is another row
     """
 
     template: ClassVar[str] = "plain/window_sums"
@@ -65,15 +65,22 @@ class WindowSums(Helper):
         return f"The sums of {self.outputs} neighbouring windows, the first of which begins at x."
 
     @property
+    def takes_row(self) -> bool:
+        """Whether the distance of kernel rows is an argument."""
+        return self.kernel_h > 1 and not self.row
+
+    @property
     def is_unrolled(self) -> bool:
         """Whether kernel rows follow each other without a loop: five sums leave no register for its end."""
-        return self.outputs > MOST_LOOPED
+        return self.outputs > MOST_LOOPED or self.kernel_h == 1
 
     @property
     def lines(self) -> Iterator[str]:
         """The instructions of one kernel row, or of all."""
         for ky in range(self.kernel_h if self.is_unrolled else 1):
             yield from self._row(ky * self.kernel_w)
+            if self.is_unrolled and ky == self.kernel_h - 1:
+                return
             if not self.is_unrolled:
                 yield f"adds %[w], #{self.kernel_w}"
             yield f"adds %[x], #{self.row}" if self.row else "add %[x], %[row]"
@@ -119,7 +126,7 @@ class Depthwise(KernelParameters):
 
     kept_apart  the channels of a layer that shares no function with layers of other channels, else 0
     taps        of a kernel row that are held in registers at a time
-    tile, rest  outputs that are computed together: a row has `tiles` tiles, and perhaps one rest
+    tile, rest  outputs that are computed together: a row has `tiles` tiles and `rests` rests
     filters     of a channel; for the maximum all of them, else those of the first result
     """
 
@@ -149,11 +156,12 @@ class Depthwise(KernelParameters):
     filters_of_second: int | None = size()
     filter_taps: int = code()
     plane_bytes: int = size()
-    row_values: int = size(inner=True)
+    row_values: int = size()
     kernel_row_values: int = size(inner=True)
     top_step: int = size()
     out_h: int | None = size()
     tiles: int = size()
+    rests: int | None = size()
     plane_start: int | None = size()
     in_row: int | None = size()
     copy_h: int | None = size()
@@ -193,7 +201,7 @@ class Depthwise(KernelParameters):
 
 
 @dataclass(frozen=True)
-class _Filters:
+class Filters:
     """Filters of a channel: of all results, of the second result, and whether the largest output of all is the result."""
 
     count: int
@@ -213,13 +221,13 @@ class _Filters:
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of a DEPTHWISE_CONV_2D, alone or with the table of its activation."""
     conv = convolution(op, graph)
-    return _call(conv, _Filters(conv.attrs.depth_multiplier), op.inputs[:1], op.outputs, build)
+    return depthwise_call(conv, Filters(conv.attrs.depth_multiplier), op.inputs[:1], op.outputs, build)
 
 
 def select_max(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of a fused multihead depthwise convolution and Max-out."""
     conv = convolution(op, graph)
-    return _call(conv, _Filters(conv.attrs.depth_multiplier, is_max=True), op.inputs[:1], op.outputs, build)
+    return depthwise_call(conv, Filters(conv.attrs.depth_multiplier, is_max=True), op.inputs[:1], op.outputs, build)
 
 
 def select_pair(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -228,20 +236,20 @@ def select_pair(op: Op, graph: Graph, build: Build) -> KernelCall:
     first, second = (convolution(step, graph) for step in op.attrs.body)
     counts = (first.attrs.depth_multiplier, second.attrs.depth_multiplier)
     results = tuple(step.output for step in op.attrs.body)
-    return _call(joined(first, second), _Filters(sum(counts), of_second=counts[1]), op.inputs[:1], results, build)
+    return depthwise_call(joined(first, second), Filters(sum(counts), of_second=counts[1]), op.inputs[:1], results, build)
 
 
 def select_scaled(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of a fused channel scale and depthwise convolution."""
     assert isinstance(op.attrs, FusedAttrs)
     conv, mul = convolution(op, graph), op.attrs.body[0]
-    filters = _Filters(conv.attrs.depth_multiplier)
-    return _call(conv, filters, mul.inputs, op.outputs, build, _channel_products(mul, graph, build))
+    filters = Filters(conv.attrs.depth_multiplier)
+    return depthwise_call(conv, filters, mul.inputs, op.outputs, build, _channel_products(mul, graph, build))
 
 
-def _call(
+def depthwise_call(
     conv: Convolution,
-    filters: _Filters,
+    filters: Filters,
     inputs: tuple[str, ...],
     results: tuple[str, ...],
     build: Build,
@@ -256,10 +264,15 @@ def _call(
     from_end = is_banded and build.bands.from_end
     is_whole = plane.bands == 1
     reads_map = plane.copy_h > 0 and plane.copy_w > 0  # not every window lies in the padding
-    row = w.dilation_h * plane.plane_w
+    is_row = out_h == w.kernel_h == 1  # one row: its length is data, what is left over of it one by one
+    row = 0 if w.kernel_h == 1 else w.dilation_h * plane.plane_w
     fixed_row = row if row <= LARGEST_STEP and not build.level.merges_inner else 0
-    most = MOST_OUTPUTS if isa.loads_signed else 5 if fixed_row and w.kernel_h <= MOST_UNROLLED_ROWS else MOST_LOOPED
-    taps, tile, tiles, rest = _tiling(w, out_w, min(most, 4) if filters.is_max else most, isa)
+    has_step = w.kernel_h > 1 and not fixed_row
+    most = MOST_OUTPUTS if isa.loads_signed else 5 if not has_step and w.kernel_h <= MOST_UNROLLED_ROWS else MOST_LOOPED
+    taps, tile, tiles, rest = _tiling(w, out_w, min(most, 4) if filters.is_max else most, isa, is_row)
+    rests = 1 if rest else 0
+    if is_row:
+        rest, rests = 1, out_w - tiles * tile
     scale = scaling(
         conv,
         filters_of(conv).reshape(channels * filters.count, -1),
@@ -309,6 +322,7 @@ def _call(
         top_step=w.stride_h * plane.plane_w,
         out_h=out_h if is_whole else None,
         tiles=tiles,
+        rests=rests if rest else None,
         plane_start=plane_start(conv, plane) if reads_map else None,
         in_row=in_w * channels if reads_map and is_whole else None,
         copy_h=plane.copy_h if reads_map and is_whole else None,
@@ -339,22 +353,25 @@ def _channel_products(mul: Op, graph: Graph, build: Build) -> ChannelProducts:
     maps, coefficients, scaled = (graph.tensor(name) for name in (*mul.inputs, mul.output))
     factor = mul_multiplier(maps.scale, coefficients.scale, scaled.scale)
     bounds = (mul.attrs.activation_min, mul.attrs.activation_max)
-    product = fit_product(pair_products(maps, coefficients), factor, scaled.zero_point, *bounds)
+    product = fit_product(pair_products(maps, coefficients), factor, scaled.zero_point, bounds, build.isa)
     pixels, costs = maps.num_elements // coefficients.num_elements, build.costs
     has_table = costs.scale_lookup + costs.product_table / pixels < costs.scale_product + product.has_sign
     return ChannelProducts(has_table, -maps.zero_point, -coefficients.zero_point, None, product)
 
 
-def _tiling(window: Window, out_w: int, most: int, isa: Isa) -> tuple[int, int, int, int]:
+def _tiling(window: Window, out_w: int, most: int, isa: Isa, is_row: bool) -> tuple[int, int, int, int]:
     """Taps at a time, outputs of a tile, tiles of a row, and outputs left over: with the fewest loads and turns."""
     most_taps = 4 if isa.loads_signed else 3
     chunks = math.ceil(window.kernel_w / most_taps)
     taps = math.ceil(window.kernel_w / chunks)
-    most = min(most, out_w, isa.registers - 3 - taps) if isa.loads_signed else min(most, out_w)
+    most = min(most, isa.registers - 3 - taps) if isa.loads_signed else most
+    most = most if is_row else min(most, out_w)
 
     def cost(outputs: int) -> int:
         columns = (outputs - 1) * window.stride_w + taps if window.dilation_w == 1 else outputs * taps
         return window.kernel_h * (chunks * (columns + taps) + 2) + 8 if outputs else 0
 
+    if is_row:
+        return taps, most, out_w // most, out_w % most
     tile = min(range(1, most + 1), key=lambda tile: (out_w // tile * cost(tile) + cost(out_w % tile), -tile))
     return taps, tile, out_w // tile, out_w % tile

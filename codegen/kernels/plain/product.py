@@ -5,16 +5,18 @@ The multiplier is cut into two pieces of 15 bits, since |product| <= 255 * 255 <
     floor(product * a / 2^15) = product * multiplier + floor(product * lower / 2^15)
 
 is scaled by `right`, which takes the place of LiteRT's two roundings: the offset is fitted, and the formula is accepted only when
-it gives what LiteRT gives for every pair of values. Else the form of `exact.py`, in 64 bits, is.
+it gives what LiteRT gives for every pair of values. Where the two roundings show, the form of `exact.py` is taken, in 64 bits, or
+on cores that multiply into 32 bits alone its first rounding by the same two pieces.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from ...build import Isa
 from ...fixed_point import Multiplier, requantize
 from ..exact import ProductRequant, fit_product_requant, offset_interval
 from ..parameters import code, data, size
@@ -39,6 +41,7 @@ class Product:
     factor: int = size()
     multiplier: int = data()
     lower: int = data()
+    half: int = data()
     offset: int = data()
     right: int = size(inner=True)
 
@@ -48,12 +51,15 @@ class Product:
         return (scaled + (products >> 31 if self.has_sign else 0)) >> self.right
 
 
-def fit_product(products: Int64, factor: Multiplier, zero_point: int, low: int, high: int) -> Product:
+def fit_product(products: Int64, factor: Multiplier, zero_point: int, bounds: tuple[int, int], isa: Isa) -> Product:
     """The formula for all given products, with the bounds of a fused activation."""
+    low, high = bounds
     expected = np.clip(requantize(products, factor.multiplier, factor.shift) + zero_point, -128, 127)
-    return _fit_pieces(products, factor, expected, low, high) or _whole(
-        fit_product_requant(products, factor, zero_point, low, high)
-    )
+    found = _fit_pieces(products, factor, expected, low, high)
+    if found is not None:
+        return found
+    whole = _whole(fit_product_requant(products, factor, zero_point, low, high))
+    return whole if isa.long_multiply else _first_in_pieces(whole, products) or whole
 
 
 def _whole(requant: ProductRequant) -> Product:
@@ -65,8 +71,29 @@ def _whole(requant: ProductRequant) -> Product:
         factor=requant.factor,
         multiplier=requant.multiplier,
         lower=0,
+        half=0,
         offset=requant.offset,
         right=requant.right,
+    )
+
+
+def _first_in_pieces(whole: Product, products: Int64) -> Product | None:
+    """The same with its first rounding, floor((product * multiplier + 2^30) / 2^31), by pieces; None where they are not exact."""
+    if whole.factor != 2 or int(np.abs(products).max()) >= 1 << 16:
+        return None
+    multiplier = (whole.multiplier + 1) >> 1
+    scaled, rounded = _in_pieces(products, multiplier), products * whole.multiplier + (1 << 30) >> 31
+    first = int(((rounded << PIECE_BITS) - scaled).max())
+    last = int((((rounded + 1) << PIECE_BITS) - scaled).min()) - 1
+    if first > last or multiplier >= 1 << 2 * PIECE_BITS or int(np.abs(scaled).max()) + abs(last) >= 1 << 31:
+        return None
+    return replace(
+        whole,
+        form="FT_PLAIN_PRODUCT_TWICE",
+        factor=1,
+        multiplier=multiplier >> PIECE_BITS,
+        lower=multiplier & ((1 << PIECE_BITS) - 1),
+        half=(first + last) // 2,
     )
 
 
@@ -94,6 +121,7 @@ def _fit_pieces(products: Int64, factor: Multiplier, expected: Int64, low: int, 
             1,
             whole >> PIECE_BITS,
             whole & ((1 << PIECE_BITS) - 1),
+            0,
             offset,
             right,
         )

@@ -3,12 +3,13 @@
  */
 enum {
   FT_PLAIN_PRODUCT_WHOLE, /* rounding in 64 bits; products are multiplied by a power of two before */
-  FT_PLAIN_PRODUCT_PIECES /* multiplier of 15 + 15 bits: nothing needs more than 32 bits */
+  FT_PLAIN_PRODUCT_PIECES, /* multiplier of 15 + 15 bits: nothing needs more than 32 bits */
+  FT_PLAIN_PRODUCT_TWICE   /* the same, rounded on the way */
 };
 
 typedef struct {
   int32_t form, has_sign, low, high;
-  int32_t multiplier, lower, offset, right;
+  int32_t multiplier, lower, half, offset, right;
 } ft_plain_product;
 
 FT_INLINE int8_t ft_plain_product_to_int8(int32_t product, const ft_plain_product *p) {
@@ -16,6 +17,8 @@ FT_INLINE int8_t ft_plain_product_to_int8(int32_t product, const ft_plain_produc
   if (p->form == FT_PLAIN_PRODUCT_PIECES) {
     value += product * p->multiplier;
     value += (product * p->lower) >> 15;
+  } else if (p->form == FT_PLAIN_PRODUCT_TWICE) {
+    value += (product * p->multiplier + ((product * p->lower) >> 15) + p->half) >> 15;
   } else {
     value += (int32_t)(((int64_t)product * p->multiplier + 0x80000000LL) >> 32);
   }
