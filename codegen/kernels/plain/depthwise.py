@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ...build import Build, Isa
 from ...fixed_point import mul_multiplier
 from ...ir import ClampAttrs, FusedAttrs, Graph, Op, Window
+from .. import depthwise_conv_2d, depthwise_pair, mdw_max, mul_depthwise
 from ..base import KernelCall
 from ..convolution import Convolution, convolution
 from ..depthwise import Bands, OutputSteps, bands_of, filters_of, map_sharing, output_steps, plane_of, plane_start
@@ -30,7 +31,7 @@ from .scaling import scaling
 Int8 = npt.NDArray[np.int8]
 
 PLANE_SHIFT = 128  # of the values of a plane where they are uint8
-MOST_OUTPUTS = 8
+MOST_OUTPUTS, MOST_LARGEST = 8, 4
 MOST_LOOPED, MOST_UNROLLED_ROWS = 4, 3  # outputs of ARMv6-M code with a loop over kernel rows; rows of code without
 FARTHEST_BYTE, LARGEST_STEP = 31, 255  # that an ARMv6-M load of a byte reaches, and that is added at a time
 
@@ -221,12 +222,16 @@ class Filters:
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of a DEPTHWISE_CONV_2D, alone or with the table of its activation."""
     conv = convolution(op, graph)
+    if _is_faster_in_lanes(conv, build, is_max=False):
+        return depthwise_conv_2d.select(op, graph, build)
     return depthwise_call(conv, Filters(conv.attrs.depth_multiplier), op.inputs[:1], op.outputs, build)
 
 
 def select_max(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of a fused multihead depthwise convolution and Max-out."""
     conv = convolution(op, graph)
+    if _is_faster_in_lanes(conv, build, is_max=True):
+        return mdw_max.select(op, graph, build)
     return depthwise_call(conv, Filters(conv.attrs.depth_multiplier, is_max=True), op.inputs[:1], op.outputs, build)
 
 
@@ -234,6 +239,8 @@ def select_pair(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of two depthwise convolutions with the same window and input."""
     assert isinstance(op.attrs, FusedAttrs)
     first, second = (convolution(step, graph) for step in op.attrs.body)
+    if _is_faster_in_lanes(first, build, is_max=False):
+        return depthwise_pair.select(op, graph, build)
     counts = (first.attrs.depth_multiplier, second.attrs.depth_multiplier)
     results = tuple(step.output for step in op.attrs.body)
     return depthwise_call(joined(first, second), Filters(sum(counts), of_second=counts[1]), op.inputs[:1], results, build)
@@ -243,8 +250,17 @@ def select_scaled(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of a fused channel scale and depthwise convolution."""
     assert isinstance(op.attrs, FusedAttrs)
     conv, mul = convolution(op, graph), op.attrs.body[0]
+    if _is_faster_in_lanes(conv, build, is_max=False):
+        return mul_depthwise.select(op, graph, build)
     filters = Filters(conv.attrs.depth_multiplier)
     return depthwise_call(conv, filters, mul.inputs, op.outputs, build, _channel_products(mul, graph, build))
+
+
+def _is_faster_in_lanes(conv: Convolution, build: Build, is_max: bool) -> bool:
+    """Whether few outputs share a value: the kernels of other instruction sets then take less, by up to 30 %, as counted."""
+    w = conv.attrs.window
+    is_single = w.kernel_h == w.kernel_w == 1
+    return (is_max and w.dilation_w > 1) or (build.isa.loads_signed and (is_single or (is_max and w.stride_w > 1)))
 
 
 def depthwise_call(
@@ -269,7 +285,7 @@ def depthwise_call(
     fixed_row = row if row <= LARGEST_STEP and not build.level.merges_inner else 0
     has_step = w.kernel_h > 1 and not fixed_row
     most = MOST_OUTPUTS if isa.loads_signed else 5 if not has_step and w.kernel_h <= MOST_UNROLLED_ROWS else MOST_LOOPED
-    taps, tile, tiles, rest = _tiling(w, out_w, min(most, 4) if filters.is_max else most, isa, is_row)
+    taps, tile, tiles, rest = _tiling(w, out_w, min(most, MOST_LARGEST) if filters.is_max else most, isa, is_row)
     rests = 1 if rest else 0
     if is_row:
         rest, rests = 1, out_w - tiles * tile
