@@ -284,7 +284,9 @@ def depthwise_call(
     row = 0 if w.kernel_h == 1 else w.dilation_h * plane.plane_w
     fixed_row = row if row <= LARGEST_STEP and not build.level.merges_inner else 0
     has_step = w.kernel_h > 1 and not fixed_row
-    most = MOST_OUTPUTS if isa.loads_signed else 5 if not has_step and w.kernel_h <= MOST_UNROLLED_ROWS else MOST_LOOPED
+    most = MOST_OUTPUTS
+    if not isa.loads_signed:  # five upper registers hold the sums, the loop's end and the step
+        most = MOST_LOOPED - 1 if has_step else 5 if w.kernel_h <= MOST_UNROLLED_ROWS else MOST_LOOPED
     taps, tile, tiles, rest = _tiling(w, out_w, min(most, MOST_LARGEST) if filters.is_max else most, isa, is_row)
     rests = 1 if rest else 0
     if is_row:

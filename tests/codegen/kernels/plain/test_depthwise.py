@@ -36,6 +36,7 @@ def test_listed_layers_equal_the_reference_on_the_core(tmp_path: Path, core: Cor
 def test_functions_that_share_all_sizes_compute_the_same(tmp_path: Path, core: Core) -> None:
     build = replace(BUILDS[core], level=SIZE)
     run_on_host([layer.case(build) for kind in KINDS for layer in listed(kind)[::3]], tmp_path, sanitize=True, level=SIZE)
+    run_on_arm([layer.case(build) for kind in KINDS for layer in listed(kind)[::6]], tmp_path / "arm", level=SIZE, core=core)
 
 
 @pytest.mark.parametrize("core", BUILDS)
