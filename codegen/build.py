@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .targets import Bank, Core, Target, get_target
 
@@ -77,9 +77,14 @@ CORTEX_M4 = Costs(
     wide_output=1.5,
 )
 
+CORTEX_M3 = replace(CORTEX_M4, square_table=2300, square_lookup=3.1, square_lanes=9.5, product_table=2300, scale_product=6.0)
+CORTEX_M0PLUS = replace(
+    CORTEX_M4, square_table=6200, square_lookup=6.0, square_lanes=27.0, product_table=4700, scale_product=14.0
+)
+
 _PLAIN_CORES: Mapping[Core, tuple[Isa, Costs]] = {
-    Core.CORTEX_M3: (PLAIN, CORTEX_M4),
-    Core.CORTEX_M0PLUS: (ARMV6M, CORTEX_M4),
+    Core.CORTEX_M3: (PLAIN, CORTEX_M3),
+    Core.CORTEX_M0PLUS: (ARMV6M, CORTEX_M0PLUS),
 }
 
 

@@ -15,6 +15,10 @@ SECTIONS = (
     "kernels/channel_statistics.h",
     "kernels/plain/scale.h",
     "kernels/plain/products.h",
+    "kernels/plain/depthwise.h",
+    "kernels/plain/product.h",
+    "kernels/plain/statistics.h",
+    "kernels/plain/elementwise.h",
 )
 """Templates, each of which uses names of those before it alone."""
 

@@ -41,12 +41,12 @@ Select = Callable[[Op, Graph, Build], KernelCall]
 
 _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.CONV_2D: plain.conv_2d.select,
-    OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d.select,
+    OpKind.DEPTHWISE_CONV_2D: plain.depthwise.select,
     OpKind.FULLY_CONNECTED: plain.fully_connected.select,
     OpKind.GATHER: gather.select,
-    OpKind.ADD: add.select,
-    OpKind.SUB: add.select,
-    OpKind.MUL: mul.select,
+    OpKind.ADD: plain.elementwise.select_add,
+    OpKind.SUB: plain.elementwise.select_add,
+    OpKind.MUL: plain.elementwise.select_mul,
     OpKind.MAXIMUM: maximum.select,
     OpKind.SQUARED_DIFFERENCE: squared_difference.select,
     OpKind.MEAN: mean.select,
@@ -61,11 +61,11 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.PAD: pad.select,
     OpKind.RESHAPE: reshape.select,
     **dict.fromkeys(ACTIVATION_KINDS, table.select),
-    FusedPattern.MDW_MAX: mdw_max.select,
-    FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,
-    FusedPattern.DEPTHWISE_PAIR: depthwise_pair.select,
-    FusedPattern.MUL_MAX: mul_max.select,
-    FusedPattern.MEAN_VARIANCE: mean_variance.select,
+    FusedPattern.MDW_MAX: plain.depthwise.select_max,
+    FusedPattern.MUL_DEPTHWISE: plain.depthwise.select_scaled,
+    FusedPattern.DEPTHWISE_PAIR: plain.depthwise.select_pair,
+    FusedPattern.MUL_MAX: plain.elementwise.select_mul_max,
+    FusedPattern.MEAN_VARIANCE: plain.mean_variance.select,
     FusedPattern.MUL_ADD: mul_add.select,
     FusedPattern.SHIFT_MAX: shift_max.select,
 }
@@ -74,6 +74,14 @@ _DSP: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.CONV_2D: conv_2d.select,
     OpKind.DEPTHWISE_CONV_2D: depthwise_conv_2d.select,
     OpKind.FULLY_CONNECTED: fully_connected.select,
+    FusedPattern.MDW_MAX: mdw_max.select,
+    FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,
+    FusedPattern.DEPTHWISE_PAIR: depthwise_pair.select,
+    FusedPattern.MEAN_VARIANCE: mean_variance.select,
+    OpKind.ADD: add.select,
+    OpKind.SUB: add.select,
+    OpKind.MUL: mul.select,
+    FusedPattern.MUL_MAX: mul_max.select,
 }
 
 _KERNELS: Mapping[Isa, Mapping[OpKind | FusedPattern, Select]] = {PLAIN: _PLAIN, ARMV6M: {}, DSP: _DSP}

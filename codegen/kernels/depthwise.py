@@ -283,10 +283,10 @@ def depthwise_call(
         tiles=row.tiles if row.tiles > 1 else None,
         rests=row.rests if row.rests > 1 else None,
         top_step=w.stride_h * plane.plane_w // 2,
-        plane_start=_plane_start(conv, plane) if reads_maps else None,
+        plane_start=plane_start(conv, plane) if reads_maps else None,
         copy_h=plane.copy_h if reads_maps and plane.bands == 1 else None,
         copy_w=plane.copy_w,
-        bands=_bands(conv, plane, is_banded, build.bands.from_end, reads_maps) if plane.bands > 1 else None,
+        bands=bands_of(conv, plane, is_banded, build.bands.from_end, reads_maps) if plane.bands > 1 else None,
         zero_point=conv.input_zero_point,
         activation_min=conv.activation_min if clamp_low else None,
         activation_max=conv.activation_max if clamp_high else None,
@@ -295,10 +295,10 @@ def depthwise_call(
         scaling=scaling,
         compact=compact,
         copy=_row_copy(conv, plane, build.level.copied_columns) if reads_maps else None,
-        steps=_output_steps(conv, first_heads),
-        steps_of_second=_output_steps(conv, heads_of_second) if heads_of_second else None,
+        steps=output_steps(conv, first_heads),
+        steps_of_second=output_steps(conv, heads_of_second) if heads_of_second else None,
     )
-    sharing = _sharing(conv, plane, first_heads, is_banded, parameters.from_end)
+    sharing = map_sharing(conv, plane, first_heads, is_banded, parameters.from_end)
     return KernelCall(
         parameters,
         inputs,
@@ -362,13 +362,13 @@ def _pair(k: int, kernel_w: int) -> str:
     )[k % 4]
 
 
-def _plane_start(conv: Convolution, plane: Plane) -> int:
+def plane_start(conv: Convolution, plane: Plane) -> int:
     """Where the first value of the map goes; bands of rows count their padding above themselves."""
     w = conv.attrs.window
     return w.pad_left if plane.bands > 1 else w.pad_top * plane.plane_w + w.pad_left
 
 
-def _bands(conv: Convolution, plane: Plane, is_banded: bool, from_end: bool, reads_maps: bool) -> Bands:
+def bands_of(conv: Convolution, plane: Plane, is_banded: bool, from_end: bool, reads_maps: bool) -> Bands:
     """A band of all channels reads its rows anew; a band of one channel keeps those that it shares with the one before."""
     w = conv.attrs.window
     keeps = reads_maps and plane.kept_rows > 0 and not is_banded
@@ -387,12 +387,12 @@ def _bands(conv: Convolution, plane: Plane, is_banded: bool, from_end: bool, rea
         kept_rows=plane.kept_rows if keeps else None,
         kept_from=plane.band_rows * w.stride_h * plane.plane_w if keeps else None,
         kept_values=plane.kept_rows * plane.plane_w if keeps else None,
-        kept_bytes=2 * plane.kept_rows * plane.plane_w if keeps else None,
+        kept_bytes=plane.size_bytes // plane.plane_h * plane.kept_rows if keeps else None,
         skipped_rows=plane.skipped_rows if skips else None,
     )
 
 
-def _output_steps(conv: Convolution, heads: int) -> OutputSteps:
+def output_steps(conv: Convolution, heads: int) -> OutputSteps:
     step = conv.input_shape[3] * heads
     return OutputSteps(out=step, row=conv.output_shape[2] * step)
 
@@ -416,7 +416,7 @@ def _row_copy(conv: Convolution, plane: Plane, most_columns: int) -> RowCopy:
     )
 
 
-def _sharing(conv: Convolution, plane: Plane, heads: int, is_banded: bool, from_end: bool) -> Sharing | None:
+def map_sharing(conv: Convolution, plane: Plane, heads: int, is_banded: bool, from_end: bool) -> Sharing | None:
     """How the first result, with `heads` maps a channel, may lie on the input."""
     if is_banded:
         return _band_schedule(conv, plane, heads, from_end)
@@ -443,7 +443,7 @@ def _band_schedule(conv: Convolution, plane: Plane, heads: int, from_end: bool) 
     )
 
 
-def _filters(conv: Convolution) -> Int64:
+def filters_of(conv: Convolution) -> Int64:
     """[c_out, kernel_h, kernel_w]"""
     filters: Int64 = np.moveaxis(conv.weights[0], 2, 0).astype(np.int64)
     return filters
@@ -451,7 +451,7 @@ def _filters(conv: Convolution) -> Int64:
 
 def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requantization, bool, tuple[int, int]]:
     """The layer's requantization, whether the heads' maximum may be taken before it, and the bounds of all accumulators."""
-    filters = _filters(conv)
+    filters = filters_of(conv)
     low, high = accumulator_bounds(filters.reshape(len(filters), -1), conv.bias, conv.input_zero_point)
     largest = np.maximum(np.abs(low), np.abs(high))
     factors = np.stack([conv.multiplier, conv.shift], axis=1).reshape(-1, heads, 2)
@@ -465,11 +465,13 @@ def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requan
 class Plane:
     """The widened map: its size in int16, the part of the input that it takes, and the bands of output rows.
 
+    value_bytes   of a value: 2, or 1 where the map is not widened
     kept_rows     rows at the end of a band that the next one needs again
     skipped_rows  rows between two bands that no window touches
     copy_lead     columns before the first that lies on a word of the widened map
     """
 
+    value_bytes: int
     plane_w: int
     plane_h: int
     copy_h: int
@@ -482,10 +484,10 @@ class Plane:
 
     @property
     def size_bytes(self) -> int:
-        return 2 * self.plane_w * self.plane_h
+        return self.value_bytes * self.plane_w * self.plane_h
 
 
-def plane_of(conv: Convolution, least_bands: int = 1) -> Plane:
+def plane_of(conv: Convolution, least_bands: int = 1, value_bytes: int = 2) -> Plane:
     """The whole map of a channel where it fits into MAX_PLANE_BYTES, otherwise bands of equal height that do.
 
     least_bands  the least number of bands, as far as there are rows
@@ -496,12 +498,13 @@ def plane_of(conv: Convolution, least_bands: int = 1) -> Plane:
     span_h, span_w = (w.kernel_h - 1) * w.dilation_h + 1, (w.kernel_w - 1) * w.dilation_w + 1
     width = (out_w - 1) * w.stride_w + span_w
     height = (out_h - 1) * w.stride_h + span_h
-    plane_w = width + width % 2
-    most_rows = (MAX_PLANE_BYTES // (2 * plane_w) - span_h) // w.stride_h + 1
+    plane_w = width + width % 2 if value_bytes == 2 else width
+    most_rows = (MAX_PLANE_BYTES // (value_bytes * plane_w) - span_h) // w.stride_h + 1
     bands = max(math.ceil(out_h / max(1, min(out_h, most_rows))), min(least_bands, out_h))
     band_rows = math.ceil(out_h / bands)
     copy_w = max(0, min(in_w, width - w.pad_left))
     return Plane(
+        value_bytes=value_bytes,
         plane_w=plane_w,
         plane_h=(band_rows - 1) * w.stride_h + span_h,
         copy_h=max(0, min(in_h, height - w.pad_top)),
@@ -535,7 +538,7 @@ def _bands_run_behind(conv: Convolution, plane: Plane) -> bool:
 
 def _packed_weights(conv: Convolution, heads: int, taps: Taps | None, requant: Requantization, is_tied: bool) -> Int32:
     """The layer's words in reading order; without `taps` compact."""
-    filters = _filters(conv)
+    filters = filters_of(conv)
     factor = 2 if requant.rounding.takes_doubled else 1
     start = factor * (conv.bias - conv.input_zero_point * filters.sum(axis=(1, 2)))
     words: list[Int64] = []

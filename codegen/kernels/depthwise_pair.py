@@ -23,10 +23,10 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     first, second = (convolution(step, graph) for step in op.attrs.body)
     heads = (first.attrs.depth_multiplier, second.attrs.depth_multiplier)
     results = tuple(step.output for step in op.attrs.body)
-    return depthwise_call(_joined(first, second), sum(heads), False, op.inputs[0], results, build, heads_of_second=heads[1])
+    return depthwise_call(joined(first, second), sum(heads), False, op.inputs[0], results, build, heads_of_second=heads[1])
 
 
-def _joined(first: Convolution, second: Convolution) -> Convolution:
+def joined(first: Convolution, second: Convolution) -> Convolution:
     """For each channel the filters of the first, then those of the second."""
     channels = first.input_shape[3]
 

@@ -95,7 +95,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     num_channels = source.shape[-1]
     pixels = source.num_elements // num_channels
     mean_factor = mean_multiplier(source.scale, mean.scale, pixels)
-    means = _reachable_means(source, mean, pixels, mean_factor)
+    means = reachable_means(source, mean, pixels, mean_factor)
     first = rescale(mean_factor, 255 * pixels, mean.zero_point)
     last = rescale(mean_multiplier(square.scale, variance.scale, pixels), 255 * pixels, variance.zero_point)
     squares = _fit(source, mean, square, means) or _general(source, mean, square)
@@ -135,7 +135,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     )
 
 
-def _reachable_means(source: Tensor, mean: Tensor, pixels: int, factor: Multiplier) -> Int64:
+def reachable_means(source: Tensor, mean: Tensor, pixels: int, factor: Multiplier) -> Int64:
     """Every int8 mean between those of the lowest and of the highest map."""
     extremes = pixels * (np.array([-128, 127]) - source.zero_point)
     low, high = np.clip(requantize(extremes, factor.multiplier, factor.shift) + mean.zero_point, -128, 127)

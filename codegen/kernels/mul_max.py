@@ -71,7 +71,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     pixels = graph.tensor(op.output).num_elements // num_channels
     has_lanes = 2 <= heads <= 5 and maps.num_elements >= 4 and requant.factor <= MAX_LANE_FACTOR
     first = int(has_lanes and heads == 3)  # the pixel at the head of a band that is not part of the loop
-    bands = _bands(pixels, first, heads, build.bands.count)
+    bands = growing_bands(pixels, first, heads, build.bands.count)
     ends = list(accumulate(bands))
     is_banded = len(bands) > 1
     steps = (4 if build.level.merges_inner else 8) if has_lanes else 1
@@ -101,7 +101,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     )
 
 
-def _bands(pixels: int, first: int, heads: int, count: int) -> tuple[int, ...]:
+def growing_bands(pixels: int, first: int, heads: int, count: int) -> tuple[int, ...]:
     """The pixels of each band, all together: those behind its `first` are `heads` times those of the band before."""
     count = max(1, min(count, pixels // (first + 1)))
     inner = pixels - first * count

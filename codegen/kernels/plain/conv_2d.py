@@ -13,6 +13,7 @@ from ..conv_2d import is_pointwise, reaches_outside
 from ..convolution import convolution
 from ..im2col import window_schedule
 from ..parameters import KernelParameters, code, data, group, size
+from .depthwise import Filters, depthwise_call
 from .products import Outputs, Products, outputs, products
 
 
@@ -78,6 +79,8 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     _, in_h, in_w, c_in = conv.input_shape
     _, out_h, out_w, c_out = conv.output_shape
     share = conv.weights.shape[3]
+    if c_in == c_out == 1:  # one map, one filter: a depthwise convolution reads it with less work
+        return depthwise_call(conv, Filters(1), op.inputs[:1], op.outputs, build)
     groups = c_in // share
     made, scale = products(conv, out_h * out_w, build.isa, groups)
     outside, pointwise, is_grouped = reaches_outside(conv), is_pointwise(conv), groups > 1

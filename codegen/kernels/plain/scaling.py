@@ -20,11 +20,12 @@ import numpy.typing as npt
 from ...build import Isa
 from ..convolution import Convolution
 from ..requantization import Requantization, Rounding, accumulator_bounds, requantization
+from ..rescale import Rescale
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-INPUT_SHIFT = 128  # int8 values are read as uint8
+INPUT_SHIFT = 128  # of int8 values that are read as uint8
 
 _WHOLE = {
     Rounding.AWAY: "FT_PLAIN_AWAY",
@@ -67,17 +68,41 @@ class Scaling:
     high: int
 
 
-def scaling(conv: Convolution, weights: Int64, isa: Isa, once: bool = False, heads: int = 1) -> Scaling:
-    """The form and the constants of a layer whose weights are [c_out, k]; `heads` neighbouring channels are scaled alike."""
+def scaling(
+    conv: Convolution, weights: Int64, isa: Isa, once: bool = False, heads: int = 1, input_shift: int = INPUT_SHIFT
+) -> Scaling:
+    """The form and the constants of a layer whose weights are [c_out, k]; `heads` neighbouring channels are scaled alike.
+
+    input_shift  what the values of the windows are larger by than those of the map
+    """
     low, high = accumulator_bounds(weights, conv.bias, conv.input_zero_point)
     largest = np.maximum(np.abs(low), np.abs(high)).reshape(-1, heads).max(axis=1).repeat(heads)
-    start = conv.bias - (conv.input_zero_point + INPUT_SHIFT) * weights.sum(axis=1)
+    start = conv.bias - (conv.input_zero_point + input_shift) * weights.sum(axis=1)
     requant = requantization(conv, largest, once)
     rounding, words = _WHOLE[requant.rounding], requant.constants.astype(np.int64)
     if not isa.long_multiply:
         rounding, words = next((found for cut in PIECES if (found := in_pieces(requant, largest, cut))), (rounding, words))
     channels = np.column_stack([start, words]).astype(np.uint64).astype(np.uint32).view(np.int32)
     return Scaling(rounding, channels, int(low.min()), int(high.max()))
+
+
+@dataclass(frozen=True, eq=False)
+class ValueScaling:
+    """How single sums become values: the constant of scale.h, and a channel's four words."""
+
+    rounding: str
+    words: Int32
+
+
+def value_scaling(rescale: Rescale, largest: int, start: int, isa: Isa) -> ValueScaling:
+    """The form and the constants of |sum| <= largest, `start` included."""
+    rounding = Rounding(rescale.function)
+    requant = Requantization(rounding, np.array([[rescale.multiplier, rescale.offset, rescale.shift]], np.int32))
+    form, words = _WHOLE[rounding], requant.constants.astype(np.int64)
+    if not isa.long_multiply:
+        limit = np.array([largest])
+        form, words = next((found for cut in PIECES if (found := in_pieces(requant, limit, cut))), (form, words))
+    return ValueScaling(form, np.array([start, *words[0]]).astype(np.uint64).astype(np.uint32).view(np.int32))
 
 
 def in_pieces(requant: Requantization, largest: Int64, cut: Pieces) -> tuple[str, Int64] | None:

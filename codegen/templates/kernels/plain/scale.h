@@ -44,28 +44,54 @@ FT_INLINE int32_t ft_plain_high(int32_t sum, int32_t multiplier, uint32_t half) 
   return (int32_t)(((int64_t)(int32_t)(2u * (uint32_t)sum) * multiplier + half) >> 32);
 }
 
+/* ft_ssat8 where most values are inside, for cores that have no instruction for it. */
+FT_INLINE int32_t ft_plain_ssat8(int32_t a) {
+#if defined(__ARM_FEATURE_SAT)
+  return ft_ssat8(a);
+#else
+  int32_t narrow = (int8_t)(uint8_t)((uint32_t)a & 0xffu);
+  if (narrow != a) {
+    narrow = (a >> 31) ^ 127;
+  }
+  return narrow;
+#endif
+}
+
+/* The rounded value before it is saturated, of four of the forms. */
+FT_INLINE int32_t ft_plain_rounded(int32_t sum, const ft_plain_channel *channel, int32_t rounding) {
+  const int32_t pieces_right = channel->words[2] >> 16;
+  if (rounding == FT_PLAIN_SHIFT_2) {
+    return ft_plain_pieces_2(sum, channel) >> pieces_right;
+  }
+  if (rounding == FT_PLAIN_AWAY_2) {
+    return ((ft_plain_pieces_2(sum, channel) >> 15) + (sum >> 31)) >> pieces_right;
+  }
+  const int32_t value = ft_plain_high(sum, channel->words[0], 0x80000000u) + channel->words[1];
+  return (value + (rounding == FT_PLAIN_AWAY ? sum >> 31 : 0)) >> channel->words[2];
+}
+
 FT_INLINE int32_t ft_plain_scale(int32_t sum, const ft_plain_channel *channel, int32_t rounding) {
   const int32_t multiplier = channel->words[0], offset = channel->words[1], right = channel->words[2];
   const int32_t pieces_right = right >> 16;
   switch (rounding) {
     case FT_PLAIN_AWAY:
-      return ft_ssat8((ft_plain_high(sum, multiplier, 0x80000000u) + offset + (sum >> 31)) >> right);
+      return ft_plain_ssat8((ft_plain_high(sum, multiplier, 0x80000000u) + offset + (sum >> 31)) >> right);
     case FT_PLAIN_UP:
-      return ft_ssat8((ft_plain_high(sum, multiplier, 0x80000000u) + offset) >> right);
+      return ft_plain_ssat8((ft_plain_high(sum, multiplier, 0x80000000u) + offset) >> right);
     case FT_PLAIN_ONCE:
-      return ft_ssat8((ft_plain_high(sum, multiplier, 0u) + offset) >> right);
+      return ft_plain_ssat8((ft_plain_high(sum, multiplier, 0u) + offset) >> right);
     case FT_PLAIN_EXACT:
       return ft_scale_exact(sum, multiplier, offset, right);
     case FT_PLAIN_EXACT_ONCE:
       return ft_scale_exact_once(sum, multiplier, offset, right);
     case FT_PLAIN_AWAY_3:
-      return ft_ssat8(((ft_plain_pieces_3(sum, channel) >> 9) + (sum >> 31)) >> pieces_right);
+      return ft_plain_ssat8(((ft_plain_pieces_3(sum, channel) >> 9) + (sum >> 31)) >> pieces_right);
     case FT_PLAIN_SHIFT_3:
-      return ft_ssat8(ft_plain_pieces_3(sum, channel) >> pieces_right);
+      return ft_plain_ssat8(ft_plain_pieces_3(sum, channel) >> pieces_right);
     case FT_PLAIN_AWAY_2:
-      return ft_ssat8(((ft_plain_pieces_2(sum, channel) >> 15) + (sum >> 31)) >> pieces_right);
+      return ft_plain_ssat8(((ft_plain_pieces_2(sum, channel) >> 15) + (sum >> 31)) >> pieces_right);
     default:
-      return ft_ssat8(ft_plain_pieces_2(sum, channel) >> pieces_right);
+      return ft_plain_ssat8(ft_plain_pieces_2(sum, channel) >> pieces_right);
   }
 }
 
