@@ -24,6 +24,12 @@ class Costs:
     scale_lookup, scale_product  a channel scale inside a depthwise convolution, beside the element's load and store
     wide_product     saved for each product by weights that are stored as int16, and ..
     wide_output      .. for each output
+    own_gemm_twos, own_gemm_loop  saved by a gemm of one layer's own for each two channels of a tile; more where a loop is left
+    own_gemm_pixel   the same of a gemm of one pixel
+    own_depthwise_column, own_depthwise_row  saved by a depthwise convolution with loops of its own for each column of tiles of
+                     a filter, and for each row of a channel's map ..
+    own_depthwise_tile  .. and by literals in place of sizes for each tile
+    network_mac, network_output  of whole networks, about, for each multiply-accumulate and each output of a layer
     """
 
     product_table: float
@@ -36,6 +42,14 @@ class Costs:
     scale_product: float
     wide_product: float
     wide_output: float
+    own_gemm_twos: float
+    own_gemm_loop: float
+    own_gemm_pixel: float
+    own_depthwise_column: float
+    own_depthwise_row: float
+    own_depthwise_tile: float
+    network_mac: float
+    network_output: float
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,14 @@ CORTEX_M4 = Costs(
     scale_product=3.0,
     wide_product=1 / 16,
     wide_output=1.5,
+    own_gemm_twos=7.0,
+    own_gemm_loop=10.0,
+    own_gemm_pixel=2.0,
+    own_depthwise_column=12.0,
+    own_depthwise_row=3.0,
+    own_depthwise_tile=6.0,
+    network_mac=1.15,
+    network_output=5.0,
 )
 
 _PLAIN_CORES: Mapping[Core, tuple[Isa, Costs]] = {
@@ -89,7 +111,8 @@ class Level:
 
     unroll_all_pairs   a layer's own gemm multiplies windows of at most so many int16 pairs without a loop
     unroll_pairs       pairs in one turn of the loop over longer windows, and twice those of the gemm that layers share
-    own_gemm           a layer has a gemm of its own where that saves at least so many instructions for each byte of its code
+    own_gain           a layer has a function of its own where that saves at least so large a share of the network's instructions
+                       for each share of its flash
     wide_weights       at most so many weights of a convolution are held as int16 (twice the flash) ..
     wide_gain          .. where that saves at least so many instructions for each byte
     depthwise_bytes    larger depthwise layers keep their taps as int8, widened when their turn comes
@@ -98,7 +121,6 @@ class Level:
     side_by_side       whether windows inside the map have a faster path beside the general one
     merges_outer       whether layers whose sizes differ outside of inner loops share a function ..
     merges_inner       .. and where the inner loops' own sizes differ
-    merge_loss         a layer that would lose more instructions by its sizes being data keeps a function of its own
     unrolled_tap_rows  kernel rows of compact taps that are widened without a loop
     copied_columns     of a map that a depthwise convolution widens without a loop; a multiple of 4
     compiler_flag      gcc's optimization of the firmware. On six networks, beside -O2, -O3 saves up to 3 % of the instructions
@@ -110,7 +132,7 @@ class Level:
     name: str
     unroll_all_pairs: int
     unroll_pairs: int
-    own_gemm: float
+    own_gain: float
     wide_weights: int
     wide_gain: float
     depthwise_bytes: int
@@ -119,7 +141,6 @@ class Level:
     side_by_side: bool
     merges_outer: bool
     merges_inner: bool
-    merge_loss: int
     unrolled_tap_rows: int
     copied_columns: int
     compiler_flag: str
@@ -130,7 +151,7 @@ SPEED = Level(
     name="speed",
     unroll_all_pairs=30,
     unroll_pairs=16,
-    own_gemm=0.0,
+    own_gain=0.0,
     wide_weights=65536,
     wide_gain=1.0,
     depthwise_bytes=1 << 24,
@@ -139,7 +160,6 @@ SPEED = Level(
     side_by_side=True,
     merges_outer=False,
     merges_inner=False,
-    merge_loss=0,
     unrolled_tap_rows=5,
     copied_columns=28,
     compiler_flag="-O3",
@@ -149,7 +169,7 @@ BALANCED = Level(
     name="balanced",
     unroll_all_pairs=30,
     unroll_pairs=16,
-    own_gemm=80.0,
+    own_gain=0.8,
     wide_weights=16384,
     wide_gain=3.0,
     depthwise_bytes=4096,
@@ -158,7 +178,6 @@ BALANCED = Level(
     side_by_side=True,
     merges_outer=True,
     merges_inner=False,
-    merge_loss=25_000,
     unrolled_tap_rows=5,
     copied_columns=28,
     compiler_flag="-O3",
@@ -168,7 +187,7 @@ SIZE = Level(
     name="size",
     unroll_all_pairs=4,
     unroll_pairs=4,
-    own_gemm=math.inf,
+    own_gain=math.inf,
     wide_weights=0,
     wide_gain=0.0,
     depthwise_bytes=0,
@@ -177,7 +196,6 @@ SIZE = Level(
     side_by_side=False,
     merges_outer=True,
     merges_inner=True,
-    merge_loss=1 << 62,
     unrolled_tap_rows=0,
     copied_columns=4,
     compiler_flag="-O2",

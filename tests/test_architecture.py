@@ -42,7 +42,7 @@ CODEGEN_FLOORS = [
     {"tflite_reader", "reference", "passes", "kernels"},
     {"schedule", "c_format", "c_library"},
     {"functions", "intrinsics"},
-    {"emit", "stack_bytes"},
+    {"emit", "own_functions", "stack_bytes"},
     {"compiler"},
     {"text"},
 ]

@@ -102,7 +102,7 @@ def _touching(window: Window, input_shape: tuple[int, ...], output_shape: tuple[
 
 
 def _outside(taps: int, dilation: int, stride: int, pads: tuple[int, int], size: int, outputs: int) -> tuple[int, int]:
-    """How many taps at the begin and at the end of a window meet the map in no output; one tap stays, and no padding is negative."""
+    """How many taps at the begin and at the end of a window meet the map in no output; no padding becomes negative."""
     starts = np.arange(outputs)[:, np.newaxis] * stride - pads[0]
     places = starts + np.arange(taps) * dilation
     meets = np.flatnonzero(((places >= 0) & (places < size)).any(axis=0))
