@@ -1,4 +1,4 @@
-"""What the compiler builds for: the instruction set and its costs, the chip's memory, and what flash may be spent on.
+"""What the compiler builds for: the instruction set and its costs, and what flash may be spent on.
 
 A `Build` is made from a target and a level (`--optimize`) and goes through kernel choice, schedule and emission. Kernels read
 costs and limits from it; none has constants of one core of its own.
@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .targets import Bank, Core, Target, get_target
+from .targets import Core, Target, get_target
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Costs:
     scale_lookup, scale_product  a channel scale inside a depthwise convolution, beside the element's load and store
     wide_product     saved for each product by weights that are stored as int16, and ..
     wide_output      .. for each output
+    row_tile, row_tile_output  of a depthwise convolution's tile beside its loads and products, and of each of its outputs
+    row_tile_spills  of a tile that fills the registers
     own_gemm_twos, own_gemm_loop  saved by a gemm of one layer's own for each two channels of a tile; more where a loop is left
     own_gemm_pixel   the same of a gemm of one pixel
     own_depthwise_column, own_depthwise_row  saved by a depthwise convolution with loops of its own for each column of tiles of
@@ -42,6 +44,9 @@ class Costs:
     scale_product: float
     wide_product: float
     wide_output: float
+    row_tile: float
+    row_tile_output: float
+    row_tile_spills: float
     own_gemm_twos: float
     own_gemm_loop: float
     own_gemm_pixel: float
@@ -89,6 +94,9 @@ CORTEX_M4 = Costs(
     scale_product=3.0,
     wide_product=1 / 16,
     wide_output=1.5,
+    row_tile=12.0,
+    row_tile_output=5.0,
+    row_tile_spills=10.0,
     own_gemm_twos=7.0,
     own_gemm_loop=10.0,
     own_gemm_pixel=2.0,
@@ -222,14 +230,12 @@ class Build:
     """What one library is built for.
 
     target  the chip's name, or "any": C for any core, measured for a Cortex-M4
-    banks   the chip's memory, none where no chip is named
     bands   of the kernel that is being chosen; the schedule sets them operator by operator
     """
 
     target: str
     isa: Isa
     costs: Costs
-    banks: tuple[Bank, ...]
     level: Level
     bands: RowBands = RowBands()
 
@@ -237,9 +243,9 @@ class Build:
 def build_for(target: Target | None, level: Level = BALANCED) -> Build:
     """The build for a chip, or for any where none is named."""
     if target is None:
-        return Build("any", DSP, CORTEX_M4, (), level)
+        return Build("any", DSP, CORTEX_M4, level)
     isa, costs = (DSP, CORTEX_M4) if target.core.has_dsp else _PLAIN_CORES[target.core]
-    return Build(target.name, isa, costs, target.banks, level)
+    return Build(target.name, isa, costs, level)
 
 
 def build_named(target: str = "any", level: str = "balanced") -> Build:

@@ -60,10 +60,11 @@ def convolution(op: Op, graph: Graph) -> Convolution:
     multiplier, shift = channel_multipliers(step, graph, max_bits=62)
     _require_words(step, multiplier)
     bias = graph.tensor(step.inputs[2]).constant().astype(np.int64).reshape(-1) if len(step.inputs) > 2 else 0 * shift
-    assert isinstance(step.attrs, ConvAttrs | ClampAttrs)
-    if isinstance(step.attrs, ConvAttrs):
-        window, rows, columns = _touching(step.attrs.window, x.shape, y.shape)
-        step, weights = replace(step, attrs=replace(step.attrs, window=window)), weights[:, rows, columns]
+    attrs = step.attrs
+    assert isinstance(attrs, ConvAttrs | ClampAttrs)
+    if isinstance(attrs, ConvAttrs):
+        window, rows, columns = _touching(attrs.window, x.shape, y.shape)
+        step, weights = replace(step, attrs=replace(attrs, window=window)), weights[:, rows, columns]
     return Convolution(
         step,
         x.shape,
@@ -74,8 +75,8 @@ def convolution(op: Op, graph: Graph) -> Convolution:
         bias,
         multiplier,
         shift,
-        step.attrs.activation_min,
-        step.attrs.activation_max,
+        attrs.activation_min,
+        attrs.activation_max,
         table,
     )
 

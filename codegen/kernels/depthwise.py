@@ -30,7 +30,7 @@ from .channel_scale import ChannelScale
 from .convolution import Convolution, clamped_table
 from .parameters import KernelParameters, array, code, data, group, size
 from .requantization import Requantization, accumulator_bounds, requantization
-from .row_tiles import REGISTERS, Taps, Tile, has_single_taps, row_words, taps_of, tile_of, tiling
+from .row_tiles import Taps, Tile, fills_registers, has_single_taps, row_words, taps_of, tile_of, tiling
 
 Int8 = npt.NDArray[np.int8]
 Int32 = npt.NDArray[np.int32]
@@ -225,7 +225,7 @@ def depthwise_call(
     is_banded = build.bands.count > 1 and plane.bands > 1
     reads_maps = plane.copy_h > 0 and plane.copy_w > 0  # not every window lies in the padding
     taps = taps_of(w, conv.output_shape[2])
-    row = tiling(w, conv.output_shape[2], taps, is_max, build.level.max_tile)
+    row = tiling(w, conv.output_shape[2], taps, is_max, build)
     row_step = w.dilation_h * plane.plane_w // 2
     clamps = conv.table is None or is_max
     clamp_low, clamp_high = clamps and conv.activation_min > -128, clamps and conv.activation_max < 127
@@ -267,7 +267,7 @@ def depthwise_call(
         has_tiles=row.tiles > 1,
         rest=tile_of(w, taps, row.rest, row_step) if row.rests else None,
         has_rests=row.rests > 1,
-        spills_next=row.tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
+        spills_next=fills_registers(row.tile, taps, build) or (is_max and taps.words <= 2),
         scale=requant.rounding.value,
         clamp_low=clamp_low,
         clamp_high=clamp_high,
