@@ -17,6 +17,8 @@ from .ir import Graph, Op, macs
 from .kernels.base import KernelCall
 from .kernels.parameters import arrays_of
 
+CODE_BYTES = 16_384  # of a firmware beside its constants, about
+
 
 def with_own_functions(calls: Sequence[KernelCall], level: Level, instructions_per_byte: float) -> tuple[KernelCall, ...]:
     """The calls, those in their own form for which it pays; the rest of a function that others left is asked again."""
@@ -30,14 +32,14 @@ def with_own_functions(calls: Sequence[KernelCall], level: Level, instructions_p
 
 
 def network_instructions_per_byte(graph: Graph, ops: Iterable[Op], calls: Iterable[KernelCall], build: Build) -> float:
-    """A network's instructions, about, over the bytes of its constants: what a byte of its flash does, on average."""
+    """A network's instructions over the bytes of its firmware, about: what a byte of its flash does, on average."""
     constants = {id(values): values.nbytes for call in calls for values in arrays_of(call.parameters).values()}
     costs = build.costs
     instructions = sum(
         costs.network_mac * macs(op, graph) + costs.network_output * sum(graph.tensor(n).num_elements for n in op.outputs)
         for op in ops
     )
-    return instructions / max(1, sum(constants.values()))
+    return instructions / (CODE_BYTES + sum(constants.values()))
 
 
 def _worth_it(calls: Sequence[KernelCall], level: Level, instructions_per_byte: float) -> list[int]:
