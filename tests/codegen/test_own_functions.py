@@ -11,8 +11,8 @@ import pytest
 from flynet_tiny.codegen.build import BALANCED, DEFAULT_BUILD, SIZE, SPEED, Level
 from flynet_tiny.codegen.ir import macs
 from flynet_tiny.codegen.kernels.base import KernelCall, OwnFunction
-from flynet_tiny.codegen.kernels.parameters import Helper, KernelParameters, array, code, size
-from flynet_tiny.codegen.own_functions import network_instructions_per_byte, with_own_functions
+from flynet_tiny.codegen.kernels.parameters import Helper, KernelParameters, array, arrays_of, code, size
+from flynet_tiny.codegen.own_functions import CODE_BYTES, network_instructions_per_byte, with_own_functions
 
 from .kernels.conv_cases import Kind, Layer, square
 
@@ -94,5 +94,7 @@ def test_a_network_is_its_instructions_over_its_constants() -> None:
     graph = Layer(Kind.CONV_2D, 6, 6, 24, 24).graph()
     single = Layer(Kind.CONV_2D, 6, 6, 24, 24).case().call
     once = network_instructions_per_byte(graph, graph.ops, [single], DEFAULT_BUILD)
-    assert once * 24 * 24 > DEFAULT_BUILD.costs.network_mac * macs(graph.ops[0], graph) / 4
+    work = DEFAULT_BUILD.costs.network_mac * macs(graph.ops[0], graph) + DEFAULT_BUILD.costs.network_output * 6 * 6 * 24
+    (values,) = arrays_of(single.parameters).values()
+    assert once == work / (CODE_BYTES + values.nbytes)
     assert network_instructions_per_byte(graph, graph.ops, [single, single], DEFAULT_BUILD) == once

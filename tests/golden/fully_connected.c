@@ -12,14 +12,14 @@ static const net_fully_connected_c284_to14_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* All output channels of a group for 2 pixels. Returns where the next group's packed weights begin. */
-static const ft_word *ft_gemm_packed_2px_once_max_r5_u8(const ft_gemm *gemm, const ft_word *w, const ft_word *column,
-    int8_t *out) {
+/* All output channels of a group for 2 pixels, 14 channels from windows of 142 pairs. Returns where the next group's
+ * packed weights begin. */
+FT_INLINE const ft_word *ft_gemm_packed_2px_once_max_r13_u16_p142_c14_w1050(const ft_gemm *gemm, const ft_word *w,
+    const ft_word *column, int8_t *out) {
   /* volatile is in memory: the sums need the registers */
-  const volatile int32_t memory_stride = gemm->stride;
-  const ft_word *const volatile end = column + 2 * gemm->pairs;
+  const ft_word *const end = column + 284;
   int8_t *volatile next = out;
-  const ft_word *const volatile end_of_twos = w + gemm->words;
+  const ft_word *const end_of_twos = w + 1050;
   do {
     int32_t both[2], even[2];
     const ft_word *pairs = column;
@@ -29,7 +29,23 @@ static const ft_word *ft_gemm_packed_2px_once_max_r5_u8(const ft_gemm *gemm, con
     ft_packed_2(&w, &pairs, both, even);
     ft_packed_2(&w, &pairs, both, even);
     ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
+    ft_packed_2(&w, &pairs, both, even);
     do {
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
+      ft_packed_2(&w, &pairs, both, even);
       ft_packed_2(&w, &pairs, both, even);
       ft_packed_2(&w, &pairs, both, even);
       ft_packed_2(&w, &pairs, both, even);
@@ -45,15 +61,12 @@ static const ft_word *ft_gemm_packed_2px_once_max_r5_u8(const ft_gemm *gemm, con
     ft_next_two(&w, &multiplier, &offset);
     shift = ft_next(&w);
     to[0] = (int8_t)ft_min(ft_scale_once(even[0] * 2, multiplier, offset, shift), gemm->activation_max);
-    FT_FENCE();
-    const int32_t stride = memory_stride;
-    int8_t *const to1 = to + stride;
-    to1[0] = (int8_t)ft_min(ft_scale_once(even[1] * 2, multiplier, offset, shift), gemm->activation_max);
+    to[14] = (int8_t)ft_min(ft_scale_once(even[1] * 2, multiplier, offset, shift), gemm->activation_max);
     ft_next_two(&w, &multiplier, &offset);
     shift = ft_next(&w);
     to[1] = (int8_t)ft_min(ft_scale_once(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift),
         gemm->activation_max);
-    to1[1] = (int8_t)ft_min(ft_scale_once(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift),
+    to[15] = (int8_t)ft_min(ft_scale_once(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift),
         gemm->activation_max);
   } while (w != end_of_twos);
   return w;
@@ -78,7 +91,7 @@ FT_KERNEL void net_fully_connected_c284_to14(const net_fully_connected_c284_to14
   {
     (void)ft_widen_2_all(in, c_in, 71, column);
     FT_FENCE();
-    (void)ft_gemm_packed_2px_once_max_r5_u8(&gemm, gemm.weights, column, out);
+    (void)ft_gemm_packed_2px_once_max_r13_u16_p142_c14_w1050(&gemm, gemm.weights, column, out);
     FT_FENCE();
   }
 }
