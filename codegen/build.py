@@ -1,4 +1,4 @@
-"""What the compiler builds for: the instruction set and its costs, the chip's memory, and what flash may be spent on.
+"""What the compiler builds for: the instruction set and its costs, and what flash may be spent on.
 
 A `Build` is made from a target and a level (`--optimize`) and goes through kernel choice, schedule and emission. Kernels read
 costs and limits from it; none has constants of one core of its own.
@@ -10,12 +10,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .targets import Bank, Core, Target, get_target
+from .targets import Core, Target, get_target
 
 
 @dataclass(frozen=True)
 class Costs:
     """Instructions that pieces of kernels take on a core, as counted in emulation; they decide between forms of one kernel.
+
+    A core that issues two instructions at a time (Cortex-M7) has costs of its own in cycles; emulation counts instructions, so
+    these are what decides for it too.
 
     product_table    a lookup table of all 256 products of a channel's scale, requantized, and ..
     product_lookup   .. one element by it
@@ -24,6 +27,14 @@ class Costs:
     scale_lookup, scale_product  a channel scale inside a depthwise convolution, beside the element's load and store
     wide_product     saved for each product by weights that are stored as int16, and ..
     wide_output      .. for each output
+    row_tile, row_tile_output  of a depthwise convolution's tile beside its loads and products, and of each of its outputs
+    row_tile_spills  of a tile that fills the registers
+    own_gemm_twos, own_gemm_loop  saved by a gemm of one layer's own for each two channels of a tile; more where a loop is left
+    own_gemm_pixel   the same of a gemm of one pixel
+    own_depthwise_column, own_depthwise_row  saved by a depthwise convolution with loops of its own for each column of tiles of
+                     a filter, and for each row of a channel's map ..
+    own_depthwise_tile  .. and by literals in place of sizes for each tile
+    network_mac, network_output  of whole networks, about, for each multiply-accumulate and each output of a layer
     """
 
     product_table: float
@@ -36,6 +47,17 @@ class Costs:
     scale_product: float
     wide_product: float
     wide_output: float
+    row_tile: float
+    row_tile_output: float
+    row_tile_spills: float
+    own_gemm_twos: float
+    own_gemm_loop: float
+    own_gemm_pixel: float
+    own_depthwise_column: float
+    own_depthwise_row: float
+    own_depthwise_tile: float
+    network_mac: float
+    network_output: float
 
 
 @dataclass(frozen=True)
@@ -75,13 +97,30 @@ CORTEX_M4 = Costs(
     scale_product=3.0,
     wide_product=1 / 16,
     wide_output=1.5,
+    row_tile=12.0,
+    row_tile_output=5.0,
+    row_tile_spills=10.0,
+    own_gemm_twos=7.0,
+    own_gemm_loop=10.0,
+    own_gemm_pixel=2.0,
+    own_depthwise_column=12.0,
+    own_depthwise_row=3.0,
+    own_depthwise_tile=6.0,
+    network_mac=1.15,
+    network_output=5.0,
 )
 
 CORTEX_M3 = replace(CORTEX_M4, square_table=2300, square_lookup=3.1, square_lanes=9.5, product_table=2300, scale_product=6.0)
 CORTEX_M0PLUS = replace(
     CORTEX_M4, square_table=6200, square_lookup=6.0, square_lanes=27.0, product_table=4700, scale_product=14.0
 )
+# Counted like the M4's, on the AN500 and the AN505: a channel's table, a look-up and a product in lanes on a map of 1,024 pixels
+# less one of 256. Product 1,596 / 3.37 / 6.25 on the M7, 1,563 / 3.37 / 6.25 on the M33 and on the M4; square 1,152, 1,147 and
+# 1,148 / 4.12 / 5.43. They issue other code only where the compiler schedules for two pipes.
+CORTEX_M7 = replace(CORTEX_M4, product_table=1175, square_table=1064)
+CORTEX_M33 = replace(CORTEX_M4, square_table=1059)
 
+_DSP_CORES: Mapping[Core, Costs] = {Core.CORTEX_M7: CORTEX_M7, Core.CORTEX_M33: CORTEX_M33}
 _PLAIN_CORES: Mapping[Core, tuple[Isa, Costs]] = {
     Core.CORTEX_M3: (PLAIN, CORTEX_M3),
     Core.CORTEX_M0PLUS: (ARMV6M, CORTEX_M0PLUS),
@@ -94,7 +133,8 @@ class Level:
 
     unroll_all_pairs   a layer's own gemm multiplies windows of at most so many int16 pairs without a loop
     unroll_pairs       pairs in one turn of the loop over longer windows, and twice those of the gemm that layers share
-    own_gemm           a layer has a gemm of its own where that saves at least so many instructions for each byte of its code
+    own_gain           a layer has a function of its own where that saves at least so large a share of the network's instructions
+                       for each share of its flash
     wide_weights       at most so many weights of a convolution are held as int16 (twice the flash) ..
     wide_gain          .. where that saves at least so many instructions for each byte
     depthwise_bytes    larger depthwise layers keep their taps as int8, widened when their turn comes
@@ -103,7 +143,6 @@ class Level:
     side_by_side       whether windows inside the map have a faster path beside the general one
     merges_outer       whether layers whose sizes differ outside of inner loops share a function ..
     merges_inner       .. and where the inner loops' own sizes differ
-    merge_loss         a layer that would lose more instructions by its sizes being data keeps a function of its own
     unrolled_tap_rows  kernel rows of compact taps that are widened without a loop
     copied_columns     of a map that a depthwise convolution widens without a loop; a multiple of 4
     compiler_flag      gcc's optimization of the firmware. On six networks, beside -O2, -O3 saves up to 3 % of the instructions
@@ -115,7 +154,7 @@ class Level:
     name: str
     unroll_all_pairs: int
     unroll_pairs: int
-    own_gemm: float
+    own_gain: float
     wide_weights: int
     wide_gain: float
     depthwise_bytes: int
@@ -124,7 +163,6 @@ class Level:
     side_by_side: bool
     merges_outer: bool
     merges_inner: bool
-    merge_loss: int
     unrolled_tap_rows: int
     copied_columns: int
     compiler_flag: str
@@ -135,7 +173,7 @@ SPEED = Level(
     name="speed",
     unroll_all_pairs=30,
     unroll_pairs=16,
-    own_gemm=0.0,
+    own_gain=0.0,
     wide_weights=65536,
     wide_gain=1.0,
     depthwise_bytes=1 << 24,
@@ -144,7 +182,6 @@ SPEED = Level(
     side_by_side=True,
     merges_outer=False,
     merges_inner=False,
-    merge_loss=0,
     unrolled_tap_rows=5,
     copied_columns=28,
     compiler_flag="-O3",
@@ -154,7 +191,7 @@ BALANCED = Level(
     name="balanced",
     unroll_all_pairs=30,
     unroll_pairs=16,
-    own_gemm=80.0,
+    own_gain=0.7,
     wide_weights=16384,
     wide_gain=3.0,
     depthwise_bytes=4096,
@@ -163,7 +200,6 @@ BALANCED = Level(
     side_by_side=True,
     merges_outer=True,
     merges_inner=False,
-    merge_loss=25_000,
     unrolled_tap_rows=5,
     copied_columns=28,
     compiler_flag="-O3",
@@ -173,7 +209,7 @@ SIZE = Level(
     name="size",
     unroll_all_pairs=4,
     unroll_pairs=4,
-    own_gemm=math.inf,
+    own_gain=math.inf,
     wide_weights=0,
     wide_gain=0.0,
     depthwise_bytes=0,
@@ -182,7 +218,6 @@ SIZE = Level(
     side_by_side=False,
     merges_outer=True,
     merges_inner=True,
-    merge_loss=1 << 62,
     unrolled_tap_rows=0,
     copied_columns=4,
     compiler_flag="-O2",
@@ -209,14 +244,12 @@ class Build:
     """What one library is built for.
 
     target  the chip's name, or "any": C for any core, measured for a Cortex-M4
-    banks   the chip's memory, none where no chip is named
     bands   of the kernel that is being chosen; the schedule sets them operator by operator
     """
 
     target: str
     isa: Isa
     costs: Costs
-    banks: tuple[Bank, ...]
     level: Level
     bands: RowBands = RowBands()
 
@@ -224,9 +257,9 @@ class Build:
 def build_for(target: Target | None, level: Level = BALANCED) -> Build:
     """The build for a chip, or for any where none is named."""
     if target is None:
-        return Build("any", DSP, CORTEX_M4, (), level)
-    isa, costs = (DSP, CORTEX_M4) if target.core.has_dsp else _PLAIN_CORES[target.core]
-    return Build(target.name, isa, costs, target.banks, level)
+        return Build("any", DSP, CORTEX_M4, level)
+    isa, costs = _PLAIN_CORES.get(target.core) or (DSP, _DSP_CORES.get(target.core, CORTEX_M4))
+    return Build(target.name, isa, costs, level)
 
 
 def build_named(target: str = "any", level: str = "balanced") -> Build:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .build import DEFAULT_BUILD, Build
 from .c_library import CLibrary
 from .emit import emit, model_sha256
 from .ir import Graph, Op
 from .kernels.base import KernelCall
+from .own_functions import network_instructions_per_byte, with_own_functions
 from .passes.pipeline import run_passes
 from .schedule.check_plan import check_plan
 from .schedule.least_memory import may_lack_memory, require_memory
@@ -49,6 +50,8 @@ def compile_graph(source: Graph, sha256: str, build: Build = DEFAULT_BUILD) -> C
     graph = run_passes(source)
     require_memory(source, graph, build.target)
     made = schedule(graph, build)
+    worth = network_instructions_per_byte(made.graph, made.ops, made.calls, build)
+    made = replace(made, calls=with_own_functions(made.calls, build.level, worth))
     check_plan(made.plan, made.graph, made.calls)
     library = emit(made, build, sha256)
     return Compiled(source, made.graph, made.ops, made.calls, made.plan, library, sha256)

@@ -7,9 +7,8 @@ differ. A size that is the same for all of them stays a literal.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import jinja2
 import numpy as np
@@ -73,12 +72,11 @@ def layer_calls(
     environment: jinja2.Environment,
 ) -> tuple[LayerCall, ...]:
     """The function and the data of each call; equal calls give equal objects, in the order of the calls."""
-    calls = _with_own_helpers(calls)
     groups: dict[object, _Group] = {}
     members: list[_Group] = []
     for call, operands in zip(calls, types, strict=True):
         parameters = tuple(call.parameters.flat())
-        key = _key(call, parameters, operands, level)
+        key = operands, function_key(call, level)
         found = groups.setdefault(key, _Group(call, operands))
         found.add(call, parameters)
         members.append(found)
@@ -89,28 +87,21 @@ def layer_calls(
     return tuple(found.layer(tuple(call.parameters.flat())) for found, call in zip(members, calls, strict=True))
 
 
-def _with_own_helpers(calls: Sequence[KernelCall]) -> list[KernelCall]:
-    """The calls, those specialised whose helpers nobody shares."""
-    uses = Counter(helper for call in calls for helper in call.parameters.helpers)
-
-    def is_alone(call: KernelCall) -> bool:
-        return all(uses[helper] == 1 for helper in call.parameters.helpers)
-
-    return [replace(call, parameters=call.alone) if call.alone is not None and is_alone(call) else call for call in calls]
-
-
-def _key(call: KernelCall, parameters: Sequence[Parameter], operands: OperandTypes, level: Level) -> object:
-    """What calls must agree in to share a function."""
-    merged = {Role.OUTER_SIZE: level.merges_outer, Role.INNER_SIZE: level.merges_inner}
+def function_key(call: KernelCall, level: Level) -> Hashable:
+    """What calls must agree in to share a function, beside the types of their operands."""
+    merges = {
+        Role.OUTER_SIZE: level.merges_outer and not call.is_own,
+        Role.INNER_SIZE: level.merges_inner and not call.is_own,
+    }
     fixed = []
-    for p in parameters:
-        if p.role is Role.CODE or not merged.get(p.role, True):
+    for p in call.parameters.flat():
+        if p.role is Role.CODE or not merges.get(p.role, True):
             fixed.append((p.path, p.value))
         elif p.role is Role.ARRAY:
             fixed.append((p.path, p.value.dtype.name))
         else:
             fixed.append((p.path, ""))
-    return type(call.parameters), call.parameters.template, tuple(fixed), operands, bool(call.scratch_bytes)
+    return type(call.parameters), call.parameters.template, tuple(fixed), call.is_own, bool(call.scratch_bytes)
 
 
 def _helper(helper: Helper, environment: jinja2.Environment) -> Function:

@@ -41,8 +41,9 @@ CODEGEN_FLOORS = [
     {"reading", "supported_ops"},
     {"tflite_reader", "reference", "passes", "kernels"},
     {"schedule", "c_format", "c_library"},
+    {"function_names"},
     {"functions", "intrinsics"},
-    {"emit", "stack_bytes"},
+    {"emit", "own_functions", "stack_bytes"},
     {"compiler"},
     {"text"},
 ]

@@ -59,13 +59,31 @@ Sharing = RowSchedule | SamePlace
 
 
 @dataclass(frozen=True, eq=False)
+class OwnFunction:
+    """Another form of a layer's kernel: a function that only equal layers share, where sizes are literals.
+
+    by_form       instructions of one inference that it saves by its form, about, and ..
+    by_sizes      .. by its sizes as literals, where layers of other sizes share the other function
+    code_bytes    of its code, about
+    shared_bytes  of the code that goes where no other layer needs the shared function, about
+    """
+
+    parameters: KernelParameters
+    by_form: float
+    by_sizes: float
+    code_bytes: float
+    shared_bytes: float
+
+
+@dataclass(frozen=True, eq=False)
 class KernelCall:
     """One call of one kernel function, with all that emission and planning need.
 
     sharing      input tensor -> how output 0 may share its memory
     accumulator  the least and the largest int32 sum that any input can produce, where the kernel has one
     is_banded    whether the work is cut into row bands as `build.bands` wished
-    alone        parameters of the same work to be taken where no other call needs the helpers of `parameters`; None: the same
+    own          another form, of which `own_functions.py` decides; None: there is none, or it was taken
+    is_own       whether all sizes are literals in the function, whatever the level merges
     """
 
     parameters: KernelParameters
@@ -75,7 +93,8 @@ class KernelCall:
     sharing: Mapping[str, Sharing] = field(default_factory=dict)
     accumulator: tuple[int, int] | None = None
     is_banded: bool = False
-    alone: KernelParameters | None = None
+    own: OwnFunction | None = None
+    is_own: bool = False
 
 
 def elementwise_schedule(num_bytes: int) -> RowSchedule:

@@ -12,7 +12,7 @@ from .base import KernelCall
 from .conv_1d import conv_1d_call, is_conv_1d
 from .convolution import Convolution, convolution
 from .depthwise import depthwise_call
-from .gemm import Gemm, GemmKernel, gemm, pack_weights
+from .gemm import Gemm, GemmKernel, gemm, own_function, pack_weights
 from .im2col import Im2col, joins_rest, pair_order, window_runs, window_schedule
 from .parameters import KernelParameters, code, data, group, size
 from .pointwise import pointwise
@@ -91,11 +91,12 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
         build.level.side_by_side,
     )
     packed = pack_weights(conv, pair_order(run_bytes, num_runs, joined), out_h * out_w, build, groups=groups)
-    product, alone = gemm(conv, packed, out_h * out_w, build, groups)
+    product, own = gemm(conv, packed, out_h * out_w, build, groups)
     pixels = product.kernel.pixels
     tiles, rest = divmod(out_h * out_w, pixels)
     column_words = packed.pairs * pixels
     zero_point = conv.input_zero_point if m.is_padded else None
+    num_twos = tiles * groups * (c_out // groups // 2)
     parameters = Conv2D(m, tiles, rest, c_out // groups, pixels * c_out, column_words, zero_point, product)
     return KernelCall(
         parameters,
@@ -104,7 +105,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
         scratch_bytes=4 * column_words + m.patch_bytes,
         sharing={op.inputs[0]: window_schedule((in_h, in_w, c_in), (out_h, out_w), c_out, window, pixels, groups)},
         accumulator=packed.accumulator,
-        alone=replace(parameters, gemm=alone),
+        own=own_function(replace(parameters, gemm=own), product.kernel, own.kernel, num_twos, build),
     )
 
 

@@ -60,10 +60,11 @@ def convolution(op: Op, graph: Graph) -> Convolution:
     multiplier, shift = channel_multipliers(step, graph, max_bits=62)
     _require_words(step, multiplier)
     bias = graph.tensor(step.inputs[2]).constant().astype(np.int64).reshape(-1) if len(step.inputs) > 2 else 0 * shift
-    assert isinstance(step.attrs, ConvAttrs | ClampAttrs)
-    if isinstance(step.attrs, ConvAttrs):
-        window, rows, columns = _touching(step.attrs.window, x.shape, y.shape)
-        step, weights = replace(step, attrs=replace(step.attrs, window=window)), weights[:, rows, columns]
+    attrs = step.attrs
+    assert isinstance(attrs, ConvAttrs | ClampAttrs)
+    if isinstance(attrs, ConvAttrs):
+        window, rows, columns = _touching(attrs.window, x.shape, y.shape)
+        step, weights = replace(step, attrs=replace(attrs, window=window)), weights[:, rows, columns]
     return Convolution(
         step,
         x.shape,
@@ -74,8 +75,8 @@ def convolution(op: Op, graph: Graph) -> Convolution:
         bias,
         multiplier,
         shift,
-        step.attrs.activation_min,
-        step.attrs.activation_max,
+        attrs.activation_min,
+        attrs.activation_max,
         table,
     )
 
@@ -102,7 +103,7 @@ def _touching(window: Window, input_shape: tuple[int, ...], output_shape: tuple[
 
 
 def _outside(taps: int, dilation: int, stride: int, pads: tuple[int, int], size: int, outputs: int) -> tuple[int, int]:
-    """How many taps at the begin and at the end of a window meet the map in no output; one tap stays, and no padding is negative."""
+    """How many taps at the begin and at the end of a window meet the map in no output; no padding becomes negative."""
     starts = np.arange(outputs)[:, np.newaxis] * stride - pads[0]
     places = starts + np.arange(taps) * dilation
     meets = np.flatnonzero(((places >= 0) & (places < size)).any(axis=0))

@@ -10,33 +10,35 @@ Maps that do not fit into MAX_PLANE_BYTES are taken in bands of rows; the rows t
 banded form all channels of a band come before the next band: a little more work, but the output may then follow the input
 through the same memory.
 
-Layers of the same window, stride and width of rows share a function: channels, filters, heights and bands are data. A layer whose
-tiles would lose more instructions by that than the level allows keeps its channels as code.
+Layers of the same window, stride and width of rows share a function: channels, filters, heights and bands are data. One that is
+worth a function of its own has them as literals.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
-from .base import KernelCall, RowSchedule, SamePlace, Sharing
+from .base import KernelCall, OwnFunction, RowSchedule, SamePlace, Sharing
 from .channel_scale import ChannelScale
 from .convolution import Convolution, clamped_table
 from .parameters import KernelParameters, array, code, data, group, size
 from .requantization import Requantization, accumulator_bounds, requantization
-from .row_tiles import REGISTERS, Taps, Tile, has_single_taps, row_words, taps_of, tile_of, tiling
+from .row_tiles import Taps, Tile, fills_registers, has_single_taps, row_words, taps_of, tile_of, tiling
 
 Int8 = npt.NDArray[np.int8]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 MAX_PLANE_BYTES = 4096
+SMALL_ROWS = 6  # of outputs: the loops over so few are left to the C compiler, which unrolls them ..
+UNROLLED_BYTES = 1.8  # .. to so many times the code
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,6 @@ class OutputSteps:
 class DepthwiseConv(KernelParameters):
     """A depthwise convolution. Sizes are in values of int8 or int16 where nothing else is said.
 
-    kept_apart    the channels of a layer that shares no function with layers of other channels, else 0
     keeps_loops   whether the C compiler is kept from unrolling loops whose counts it can see
     band_form     "whole", "bands" of each channel, or "banded": bands of all channels
     heads         filters a channel, of the first result and of the second; for the maximum all of them
@@ -139,7 +140,6 @@ class DepthwiseConv(KernelParameters):
     has_heads: bool = code()
     has_second: bool = code()
     has_heads_of_second: bool = code()
-    kept_apart: int = code()
     keeps_loops: bool = code()
     single_taps: bool = code()
     row_values: int = code()
@@ -225,7 +225,7 @@ def depthwise_call(
     is_banded = build.bands.count > 1 and plane.bands > 1
     reads_maps = plane.copy_h > 0 and plane.copy_w > 0  # not every window lies in the padding
     taps = taps_of(w, conv.output_shape[2])
-    row = tiling(w, conv.output_shape[2], taps, is_max, build.level.max_tile)
+    row = tiling(w, conv.output_shape[2], taps, is_max, build)
     row_step = w.dilation_h * plane.plane_w // 2
     clamps = conv.table is None or is_max
     clamp_low, clamp_high = clamps and conv.activation_min > -128, clamps and conv.activation_max < 127
@@ -257,7 +257,6 @@ def depthwise_call(
         has_heads=has_heads,
         has_second=heads_of_second > 0,
         has_heads_of_second=heads_of_second > 1,
-        kept_apart=channels if _loss(conv, heads, is_max, row.tiles + row.rests) > build.level.merge_loss else 0,
         keeps_loops=build.level.merges_outer,
         single_taps=has_single_taps(w),
         row_values=plane.plane_w,
@@ -268,7 +267,7 @@ def depthwise_call(
         has_tiles=row.tiles > 1,
         rest=tile_of(w, taps, row.rest, row_step) if row.rests else None,
         has_rests=row.rests > 1,
-        spills_next=row.tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
+        spills_next=fills_registers(row.tile, taps, build) or (is_max and taps.words <= 2),
         scale=requant.rounding.value,
         clamp_low=clamp_low,
         clamp_high=clamp_high,
@@ -307,13 +306,32 @@ def depthwise_call(
         {} if sharing is None else {source: sharing},
         bounds,
         is_banded,
+        _own_function(parameters, conv, heads, row.tiles + row.rests, build),
     )
 
 
-def _loss(conv: Convolution, heads: int, is_max: bool, tiles: int) -> int:
-    """Instructions that channels as data cost, about: two for each tile of outputs, one for each four values of the input."""
-    _, in_h, in_w, channels = conv.input_shape
-    return 2 * channels * (1 if is_max else heads) * conv.output_shape[1] * tiles + in_h * in_w * channels // 4
+def _own_function(parameters: DepthwiseConv, conv: Convolution, heads: int, columns: int, build: Build) -> OwnFunction | None:
+    """The same with sizes of its own, on small maps with loops as the C compiler likes them; at size there is none."""
+    if not build.level.merges_outer or build.level.merges_inner:
+        return None
+    costs, out_h, (_, in_h, _, channels) = build.costs, conv.output_shape[1], conv.input_shape
+    filters = channels * (1 if parameters.is_max else heads)
+    is_small, code_bytes = out_h <= SMALL_ROWS, _code_bytes(parameters)
+    return OwnFunction(
+        replace(parameters, keeps_loops=not is_small),
+        (costs.own_depthwise_column * filters * columns + costs.own_depthwise_row * in_h * channels) * is_small,
+        costs.own_depthwise_tile * filters * columns * out_h,
+        UNROLLED_BYTES * code_bytes if is_small else code_bytes,
+        code_bytes,
+    )
+
+
+def _code_bytes(p: DepthwiseConv) -> float:
+    """Of the function, about: its products, the columns that are widened and the taps."""
+    products = p.window[0] * (p.window[1] // 2 + 1) * sum(tile.width for tile in (p.tile, p.rest) if tile)
+    columns = 0 if p.copy is None else p.copy.lead + p.copy.unroll * (p.copy.turns > 0) + 4 * p.copy.fours + p.copy.rest
+    taps = 0 if p.compact is None else p.compact.rows * len(p.compact.pairs)
+    return 250 + 9 * products + (14 if p.scaling else 5) * columns + 8 * taps
 
 
 def _scaling(scale: ChannelScale, table_at: int, is_used: bool) -> ChannelScaling:

@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
+from .base import OwnFunction
 from .convolution import Convolution, clamped_table
-from .parameters import Helper, array, code, data, size
+from .parameters import Helper, KernelParameters, array, code, data, size
 from .requantization import Rounding, accumulator_bounds, requantization
 
 Int8 = npt.NDArray[np.int8]
@@ -28,11 +29,6 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 MAX_COLUMN_BYTES = 8192
-
-# instructions of a layer's own gemm, beside one that layers share, for each two channels of a tile: no strides, no loop
-OWN_GEMM_GAIN = 10
-# bytes of the code of a gemm of 4 pixels: requantization, and each pair
-GEMM_BYTES, PAIR_BYTES = 250, 40
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ class Gemm:
     """The part of a kernel's parameters that its multiplication reads; see `ft_gemm` in templates/kernels/gemm.h.
 
     kernel   for a whole tile
-    rest     for one pixel: those that the tiles leave over
+    rest     for the pixels that the tiles leave over, together or one by one
     table    the activation's lookup table, the clamp inside; int8[256]
     """
 
@@ -191,15 +187,20 @@ def pixels_at_once(num_pixels: int, pairs: int) -> int:
     return min(num_pixels, 4, max(1, MAX_COLUMN_BYTES // (4 * pairs)))
 
 
-def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build, groups: int = 1) -> tuple[Gemm, Gemm]:
-    """The multiplication of a layer by a function that layers share, or by one of its own where that is worth its bytes; and
-    what it is where no other layer would share it."""
+def gemm(
+    conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build, groups: int = 1, joins_rest: bool = False
+) -> tuple[Gemm, Gemm]:
+    """The multiplication of a layer by a function that layers share, and by one of its own.
+
+    joins_rest  whether the pixels that the tiles leave over are multiplied together, where the level allows
+    """
     level = build.level
     c_out = conv.weights.shape[0]
     share, pairs = c_out // groups, packed.pairs
     pixels = pixels_at_once(num_pixels, pairs)
     words = share // 2 * (8 + (2 if packed.is_wide else 1) * pairs)
     # one pixel has little code for each pair; layers rounded in 64 bits, in the public networks, have the longest windows
+    rest = max(1, num_pixels % pixels) if joins_rest and not level.merges_inner else 1
     unroll = level.unroll_pairs if pixels == 1 or not packed.rounding.takes_doubled else level.unroll_pairs // 2
     shared = GemmKernel(
         pixels,
@@ -213,13 +214,9 @@ def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build
         PairLoop.over(pairs, unroll),
     )
     loop = PairLoop.over(pairs, pairs if pairs <= level.unroll_all_pairs else level.unroll_pairs)
-    own = replace(shared, loop=loop, pairs=pairs, stride=c_out, words=words)
-    code_bytes = GEMM_BYTES + PAIR_BYTES * (1 + loop.rest + loop.has_turns * loop.unroll)
-    gain = OWN_GEMM_GAIN * (num_pixels // pixels) * (c_out // 2)
-    kernel = own if gain >= level.own_gemm * code_bytes else shared
     made = Gemm(
-        kernel,
-        replace(shared, pixels=1, loop=PairLoop.over(pairs, level.unroll_pairs // 4)),
+        shared,
+        replace(shared, pixels=rest, loop=PairLoop.over(pairs, level.unroll_pairs // 4)),
         packed.words,
         clamped_table(conv) if conv.table is not None else None,
         words,
@@ -228,4 +225,22 @@ def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build
         conv.activation_min if shared.clamps_low else None,
         conv.activation_max if shared.clamps_high else None,
     )
-    return made, made if level.merges_inner else replace(made, kernel=own)
+    return made, replace(made, kernel=replace(shared, loop=loop, pairs=pairs, stride=c_out, words=words))
+
+
+def own_function(
+    parameters: KernelParameters, shared: GemmKernel, own: GemmKernel, num_twos: int, build: Build
+) -> OwnFunction | None:
+    """The kernel with a gemm of its own, of so many tiles times two channels; at size there is none."""
+    if build.level.merges_inner:
+        return None
+    costs = build.costs
+    in_tile = costs.own_gemm_twos + costs.own_gemm_loop * (shared.loop.has_turns and not shared.has_table)
+    saved = num_twos * (costs.own_gemm_pixel if shared.pixels == 1 else in_tile)
+    return OwnFunction(parameters, saved, 0, _code_bytes(own), _code_bytes(shared))
+
+
+def _code_bytes(kernel: GemmKernel) -> float:
+    """Of a gemm and the kernel around it, about."""
+    pairs = 1 + kernel.loop.rest + kernel.loop.has_turns * kernel.loop.unroll
+    return 150 + 60 * kernel.pixels + 10 * kernel.pixels * pairs

@@ -10,7 +10,7 @@ from ..build import Build
 from ..ir import Op, Window
 from .base import KernelCall
 from .convolution import Convolution
-from .gemm import Gemm, GemmKernel, gemm, pack_weights
+from .gemm import Gemm, GemmKernel, gemm, own_function, pack_weights
 from .im2col import pair_order, window_schedule
 from .parameters import KernelParameters, code, group, size
 
@@ -23,6 +23,7 @@ class Pointwise(KernelParameters):
     rest_bytes      channels of a pixel behind the groups of four
     fours           groups of four channels of a pixel
     tile_input, tile_output  bytes of a tile
+    rest_input, rest_output, rests  the same of pixels behind the tiles, and how often
     """
 
     template: ClassVar[str] = "pointwise"
@@ -37,7 +38,9 @@ class Pointwise(KernelParameters):
     tiles: int = size()
     tile_input: int = size()
     tile_output: int = size()
-    rest_pixels: int = size()
+    rest_input: int = size()
+    rest_output: int = size()
+    rests: int = size()
     gemm: Gemm = group()
 
     @property
@@ -64,7 +67,7 @@ def pointwise(conv: Convolution, what: str, num_pixels: int, op: Op, build: Buil
     c_out = conv.weights.shape[0]
     c_in = conv.weights.size // c_out
     packed = pack_weights(conv, pair_order(c_in, 1, joined=False), num_pixels, build, once)
-    product, alone = gemm(conv, packed, num_pixels, build)
+    product, own = gemm(conv, packed, num_pixels, build, joins_rest=True)
     pixels = product.kernel.pixels
     tiles, rest = divmod(num_pixels, pixels)
     parameters = Pointwise(
@@ -77,7 +80,9 @@ def pointwise(conv: Convolution, what: str, num_pixels: int, op: Op, build: Buil
         tiles,
         pixels * c_in,
         pixels * c_out,
-        rest,
+        product.rest.pixels * c_in,
+        product.rest.pixels * c_out,
+        rest // product.rest.pixels,
         product,
     )
     return KernelCall(
@@ -87,5 +92,5 @@ def pointwise(conv: Convolution, what: str, num_pixels: int, op: Op, build: Buil
         scratch_bytes=4 * packed.pairs * pixels,
         sharing={op.inputs[0]: window_schedule((num_pixels, 1, c_in), (num_pixels, 1), c_out, Window(1, 1), pixels)},
         accumulator=packed.accumulator,
-        alone=replace(parameters, gemm=alone),
+        own=own_function(replace(parameters, gemm=own), product.kernel, own.kernel, tiles * (c_out // 2), build),
     )

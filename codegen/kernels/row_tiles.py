@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..build import Build
 from ..ir import Window
 
 Int64 = npt.NDArray[np.int64]
 
-REGISTERS = 14
 FARTHEST_WORD = 255  # that one load of two words reaches
 
 
@@ -168,11 +168,11 @@ class Tiling:
     rests: int
 
 
-def tiling(window: Window, out_w: int, taps: Taps, is_max: bool, max_tile: int) -> Tiling:
+def tiling(window: Window, out_w: int, taps: Taps, is_max: bool, build: Build) -> Tiling:
     """The cheapest division of a row into at most two sizes of groups that the registers can hold."""
     if has_single_taps(window):
         return Tiling(1, out_w, 0, 0)
-    most = max(2, min(max_tile, REGISTERS - 4 - taps.words))
+    most = max(2, min(build.level.max_tile, build.isa.registers - 4 - taps.words))
     if is_max:
         most = min(most, 4)
     sizes = [t for t in range(1, most + 1) if t * window.stride_w % 2 == 0 or t == out_w]
@@ -183,16 +183,22 @@ def tiling(window: Window, out_w: int, taps: Taps, is_max: bool, max_tile: int) 
             found += [Tiling(t, tiles, r, left // r) for r in range(1, most + 1) if left % r == 0 and r in (*sizes, left)]
 
     def cost(tiling: Tiling) -> tuple[float, int]:
-        rests = tiling.rests * _tile_cost(window, tiling.rest, taps) if tiling.rests else 0
-        return tiling.tiles * _tile_cost(window, tiling.tile, taps) + rests, tiling.tile + tiling.rest
+        rests = tiling.rests * _tile_cost(window, tiling.rest, taps, build) if tiling.rests else 0
+        return tiling.tiles * _tile_cost(window, tiling.tile, taps, build) + rests, tiling.tile + tiling.rest
 
     return min(found, key=cost)
 
 
-def _tile_cost(window: Window, tile: int, taps: Taps) -> float:
+def _tile_cost(window: Window, tile: int, taps: Taps, build: Build) -> float:
     """Instructions of a tile, about: what lies outside of the outputs' own work."""
     values = (tile - 1) * window.stride_w + window.kernel_w
     loads = math.ceil(math.ceil(values / 2) / 2) + math.ceil(taps.words / 2)
     products = tile * (window.kernel_w // 2 + 1)
-    spills = 10 if tile + taps.words + 4 >= REGISTERS else 0
-    return window.kernel_h * (loads + products) + 5 * tile + 12 + spills
+    costs = build.costs
+    spills = costs.row_tile_spills if fills_registers(tile, taps, build) else 0
+    return window.kernel_h * (loads + products) + costs.row_tile_output * tile + costs.row_tile + spills
+
+
+def fills_registers(tile: int, taps: Taps, build: Build) -> bool:
+    """Whether sums and taps leave no register beside the pointers."""
+    return tile + taps.words + 4 >= build.isa.registers

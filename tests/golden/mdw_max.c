@@ -27,7 +27,6 @@ FT_KERNEL void net_depthwise_max_3x3_c2(const net_depthwise_max_3x3_c2_layer *la
     const int8_t *from = input0 + channel;
     ft_half *to = plane + 7;
     int32_t rows_left = 3;
-    FT_OPAQUE(rows_left);
     for (; rows_left > 0; --rows_left) {
       int32_t stride = 2;
       FT_STRIDE(stride);
@@ -47,7 +46,6 @@ FT_KERNEL void net_depthwise_max_3x3_c2(const net_depthwise_max_3x3_c2_layer *la
         int8_t *volatile next = out_column;
         const ft_word *x = x_column;
         const ft_word *end = x + 3 * 3;
-        FT_OPAQUE(end);
         do {
           const ft_word *w = filter;
           int32_t best0, best1, best2;

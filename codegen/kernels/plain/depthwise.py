@@ -125,7 +125,6 @@ class ChannelProducts:
 class Depthwise(KernelParameters):
     """A depthwise convolution; sizes are in values.
 
-    kept_apart  the channels of a layer that shares no function with layers of other channels, else 0
     taps        of a kernel row that are held in registers at a time
     tile, rest  outputs that are computed together: a row has `tiles` tiles and `rests` rests
     filters     of a channel; for the maximum all of them, else those of the first result
@@ -140,7 +139,6 @@ class Depthwise(KernelParameters):
     is_tied: bool = code()
     has_filters: bool = code()
     has_second: bool = code()
-    kept_apart: int = code()
     taps: int = code()
     tile: int = code()
     rest: int = code()
@@ -309,7 +307,6 @@ def depthwise_call(
     if products is not None and products.has_table:
         products = replace(products, table_at=scratch_bytes + 128)
         scratch_bytes += 256
-    loss = channels * (in_h * in_w + out_h * out_w * filters.count) if isa.loads_signed else 0
     parameters = Depthwise(
         window=(w.kernel_h, w.kernel_w),
         stride=(w.stride_h, w.stride_w),
@@ -318,7 +315,6 @@ def depthwise_call(
         is_tied=filters.is_max and bool((words == words[:, :1]).all()),
         has_filters=filters.of_first > 1,
         has_second=filters.of_second > 0,
-        kept_apart=channels if loss > build.level.merge_loss else 0,
         taps=taps,
         tile=tile,
         rest=rest,

@@ -25,6 +25,7 @@ from flynet_tiny.codegen.functions import Function, LayerCall, OperandTypes, lay
 from flynet_tiny.codegen.intrinsics import intrinsics as shared_c
 from flynet_tiny.codegen.ir import Graph, Op
 from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule
+from flynet_tiny.codegen.own_functions import with_own_functions
 from flynet_tiny.codegen.targets import Core
 
 Int8 = npt.NDArray[np.int8]
@@ -37,6 +38,7 @@ CORE_FLAGS = {
     Core.CORTEX_M0PLUS: ["-mcpu=cortex-m0plus"],
 }
 ALIGN_BYTES = 16
+INSTRUCTIONS_PER_BYTE = 20.0  # of a network that the cases would be layers of
 NANOSECONDS_PER_TICK = 40
 NANOSECONDS_PER_INSTRUCTION = 1024
 HERE = Path(__file__).parent
@@ -180,7 +182,8 @@ def _write(cases: Sequence[KernelCase], folder: Path, level: Level) -> _Program:
     folder.mkdir(parents=True, exist_ok=True)
     blob = bytearray()
     types = [_operand_types(case) for case in cases]
-    layers = layer_calls([case.call for case in cases], types, level, "", template_environment())
+    calls = with_own_functions([case.call for case in cases], level, INSTRUCTIONS_PER_BYTE)
+    layers = layer_calls(calls, types, level, "", template_environment())
     texts = [_function_text(function) for function in with_helpers(layers)]
     texts += [_layer_text(index, case, layer) for index, (case, layer) in enumerate(zip(cases, layers, strict=True))]
     tables = [_case_text(index, case, blob) for index, case in enumerate(cases)]
