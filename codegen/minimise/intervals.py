@@ -79,17 +79,22 @@ def graph_bounds(graph: Graph) -> dict[str, Bounds]:
     found = {name: anything(graph.tensor(name)) for name in graph.inputs}
     for op in graph.ops:
         outputs = [graph.tensor(name) for name in op.outputs]
-        known = op.kind in _RULES and all(graph.tensor(name).dtype is DType.INT8 for name in (op.inputs[0], *op.outputs))
-        if not known:
+        if op.kind not in _RULES or not works_on_int8(op, graph):
             found |= {tensor.name: anything(tensor) for tensor in outputs}
             continue
-        operands = [found[n] if n in found else _of_constant(graph.tensor(n)) for n in _data_operands(op)]
+        operands = [found[n] if n in found else _of_constant(graph.tensor(n)) for n in data_operands(op)]
         bounds = _RULES[op.kind](op, graph, operands)
         found[op.output] = bounds if channels_of(outputs[0]) <= MOST_CHANNELS else bounds.hull()
     return found
 
 
-def _data_operands(op: Op) -> tuple[str, ...]:
+def works_on_int8(op: Op, graph: Graph) -> bool:
+    """Whether an operator reads and writes int8 activations alone."""
+    return all(graph.tensor(name).dtype is DType.INT8 for name in (*data_operands(op), *op.outputs))
+
+
+def data_operands(op: Op) -> tuple[str, ...]:
+    """An operator's inputs without weights and bias."""
     return op.inputs[:1] if op.kind in _WEIGHTED else op.inputs
 
 

@@ -1,0 +1,59 @@
+"""Remove from a graph what is computed for nothing, with a certificate of what went and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..ir import Graph
+from ..verify_graph import verify_graph
+from .certificate import Certificate, NarrowedTensor, RemovedChannel
+from .channels import Mask, kept_channels
+from .contract import require_contract
+from .intervals import Bounds, channels_of, graph_bounds
+from .narrow import narrowed
+
+MOST_ELEMENTS = 1 << 22  # of an activation; a graph with a larger one fits no chip, and is left as it is
+
+
+@dataclass(frozen=True, eq=False)
+class Minimised:
+    """A graph that gives the same outputs, and what it lacks of the one that was read."""
+
+    graph: Graph
+    certificate: Certificate
+
+
+def minimise(source: Graph) -> Minimised:
+    """The graph without channels that never change and without what nothing live reads, as proven by `require_contract`."""
+    if any(tensor.num_elements > MOST_ELEMENTS for tensor in source.activations()):
+        return Minimised(source, Certificate())
+    bounds = graph_bounds(source)
+    kept = kept_channels(source, bounds)
+    if all(mask.all() for mask in kept.values()) or not any(kept[op.output].any() for op in source.ops):
+        return Minimised(source, Certificate())
+    graph = verify_graph(narrowed(source, bounds, kept))
+    certificate = _certificate(source, bounds, kept)
+    require_contract(source, graph, certificate)
+    return Minimised(graph, certificate)
+
+
+def _certificate(source: Graph, bounds: Mapping[str, Bounds], kept: Mapping[str, Mask]) -> Certificate:
+    tensors = []
+    for tensor in source.activations():
+        channels = np.flatnonzero(~kept[tensor.name])
+        if channels.size and tensor.shape:
+            low, high = bounds[tensor.name].of(channels_of(tensor))
+            sums = bounds[tensor.name].accumulators
+            removed = tuple(
+                RemovedChannel(
+                    int(c),
+                    int(low[c]) if low[c] == high[c] else None,
+                    None if sums is None else (int(sums[0][c]), int(sums[1][c])),
+                )
+                for c in channels
+            )
+            tensors.append(NarrowedTensor(tensor.name, channels_of(tensor), removed))
+    return Certificate(tuple(tensors))
