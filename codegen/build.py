@@ -206,6 +206,7 @@ class Build:
     target  the chip's name, or "any": C for any core, measured for a Cortex-M4
     banks   the chip's memory, none where no chip is named
     bands   of the kernel that is being chosen; the schedule sets them operator by operator
+    minimise  whether what is computed for nothing is removed from the graph first
     """
 
     target: str
@@ -214,14 +215,15 @@ class Build:
     banks: tuple[Bank, ...]
     level: Level
     bands: RowBands = RowBands()
+    minimise: bool = True
 
 
-def build_for(target: Target | None, level: Level = BALANCED) -> Build:
+def build_for(target: Target | None, level: Level = BALANCED, minimise: bool = True) -> Build:
     """The build for a chip, or for any where none is named."""
     if target is None:
-        return Build("any", DSP, CORTEX_M4, (), level)
+        return Build("any", DSP, CORTEX_M4, (), level, minimise=minimise)
     isa, costs = (DSP, CORTEX_M4) if target.core.has_dsp else _PLAIN_CORES[target.core]
-    return Build(target.name, isa, costs, target.banks, level)
+    return Build(target.name, isa, costs, target.banks, level, minimise=minimise)
 
 
 def build_named(target: str = "any", level: str = "balanced") -> Build:

@@ -154,7 +154,8 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
 def _command(name: str, build: Build) -> str:
     """What makes the library again from the folder that it lies in, where `model.tflite` is beside it."""
     target = "CHIP" if build.target == DEFAULT_BUILD.target else build.target
-    return f"flynet-tiny compile model.tflite --target {target} --optimize {build.level.name} --name {name}"
+    options = "" if build.minimise else " --no-minimise"
+    return f"flynet-tiny compile model.tflite --target {target} --optimize {build.level.name}{options} --name {name}"
 
 
 def version_number(version: str) -> int:

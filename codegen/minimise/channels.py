@@ -113,7 +113,8 @@ def kept_channels(graph: Graph, bounds: Mapping[str, Bounds]) -> dict[str, Mask]
 def constant_channels(name: str, graph: Graph, bounds: Mapping[str, Bounds]) -> Mask:
     """Which channels of an activation have one value for every input."""
     low, high = bounds[name].of(channels_of(graph.tensor(name)))
-    return low == high
+    constant: Mask = low == high
+    return constant
 
 
 class _Demand:
@@ -199,6 +200,6 @@ def padded_taps(op: Op, graph: Graph) -> Mask:
     if not isinstance(op.attrs, ConvAttrs):
         return np.zeros(1, np.bool_)
     _, height, width, _ = graph.tensor(op.inputs[0]).shape
-    rows, columns = (~taps_on_map(size, op.attrs.window, axis).all(axis=0) for axis, size in enumerate((height, width)))
-    padded: Mask = (rows[:, np.newaxis] | columns).reshape(-1)
+    on_map = [taps_on_map(size, op.attrs.window, axis).all(axis=0, keepdims=True) for axis, size in enumerate((height, width))]
+    padded: Mask = ~(on_map[0].T & on_map[1]).reshape(-1)
     return padded

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import fixed_point as fp
-from ..ir import ACTIVATION_KINDS, ClampAttrs, ConvAttrs, DType, Graph, Op, OpKind, PoolAttrs, ReduceAttrs, Window
+from ..ir import ACTIVATION_KINDS, ClampAttrs, ConvAttrs, DType, Graph, Op, OpKind, PoolAttrs, ReduceAttrs, Tensor, Window
 from ..reference import channel_factors, computed
 from ..verify_graph import GraphError
 from .certificate import Certificate
 
+Array = npt.NDArray[np.generic]
 Int64 = npt.NDArray[np.int64]
 Limits = tuple[Int64, Int64]  # of each channel
 
@@ -71,8 +72,7 @@ class _Contract:
 
     def _kept(self, name: str) -> Int64:
         entry = self._certificate.by_name.get(name)
-        shape = self._source.tensor(name).shape
-        return np.arange(shape[-1] if shape else 1) if entry is None else np.array(entry.kept, np.int64)
+        return np.arange(_channels(self._source.tensor(name))) if entry is None else np.array(entry.kept, np.int64)
 
     def _is_whole(self, name: str) -> bool:
         return name not in self._certificate.by_name
@@ -170,7 +170,9 @@ class _Contract:
         missing = [name for name in original.inputs if name not in op.inputs]
         _hold(not any(len(self._kept(name)) for name in missing), f"{op.label}: it must read what stays")
         _hold(list(op.inputs) == [name for name in original.inputs if name not in missing], f"{op.label}: its inputs' order")
-        first, before, after = _MOVED_FROM, [], []
+        first = _MOVED_FROM
+        before: list[Array] = []
+        after: list[Array] = []
         for name in original.inputs:
             tensor = self._source.tensor(name)
             numbers = np.arange(first, first + tensor.num_elements).reshape(tensor.shape)
@@ -191,8 +193,13 @@ def _hold(holds: bool, broken: str) -> None:
 
 
 def _bias(op: Op, graph: Graph) -> Int64:
-    channels = graph.tensor(op.output).shape[-1]
-    return graph.tensor(op.inputs[2]).constant().astype(np.int64).reshape(-1) if len(op.inputs) > 2 else np.zeros(channels, np.int64)
+    if len(op.inputs) > 2:
+        return graph.tensor(op.inputs[2]).constant().astype(np.int64).reshape(-1)
+    return np.zeros(_channels(graph.tensor(op.output)), np.int64)
+
+
+def _channels(tensor: Tensor) -> int:
+    return tensor.shape[-1] if tensor.shape else 1
 
 
 def positions(size: int, window: Window, axis: int) -> set[tuple[int, ...]]:
@@ -238,7 +245,7 @@ def limits(source: Graph, certificate: Certificate) -> dict[str, Limits]:
 
 def _anything(name: str, source: Graph) -> Limits:
     tensor = source.tensor(name)
-    channels, kind = tensor.shape[-1] if tensor.shape else 1, np.iinfo(tensor.dtype.value)
+    channels, kind = _channels(tensor), np.iinfo(tensor.dtype.value)
     return np.full(channels, kind.min, np.int64), np.full(channels, kind.max, np.int64)
 
 
@@ -297,13 +304,13 @@ def _limits_of_sums(op: Op, source: Graph, given: Limits) -> Limits:
 
 def _limits_of_pairs(op: Op, source: Graph, found: Mapping[str, Limits], certificate: Certificate) -> Limits:
     """Elementwise: from the corners, and of channels that are certified from every pair of values."""
-    channels = source.tensor(op.output).shape[-1] if source.tensor(op.output).shape else 1
+    channels = _channels(source.tensor(op.output))
     operands = []
     for name in op.inputs:
         tensor = source.tensor(name)
         given = found.get(name)
         if given is None:
-            rows = tensor.constant().astype(np.int64).reshape(-1, tensor.shape[-1] if tensor.shape else 1)
+            rows = tensor.constant().astype(np.int64).reshape(-1, _channels(tensor))
             given = rows.min(axis=0), rows.max(axis=0)
         operands.append(tuple(np.broadcast_to(limit, channels) for limit in given))
     corners = np.stack([computed(op, source, list(ends)) for ends in product(*operands)])
@@ -322,10 +329,10 @@ def _limits_of_moved(op: Op, source: Graph, found: Mapping[str, Limits]) -> Limi
     """Moves: by moving maps of the limits."""
     maps = []
     for side in (0, 1):
-        operands = []
+        operands: list[Array] = []
         for name in op.inputs:
             tensor = source.tensor(name)
             limit = found[name][side] if name in found else tensor.constant().astype(np.int64)
             operands.append(np.broadcast_to(limit, tensor.shape))
-        maps.append(computed(op, source, operands).reshape(-1, source.tensor(op.output).shape[-1] if source.tensor(op.output).shape else 1))
+        maps.append(computed(op, source, operands).reshape(-1, _channels(source.tensor(op.output))))
     return maps[0].min(axis=0), maps[1].max(axis=0)

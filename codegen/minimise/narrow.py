@@ -92,7 +92,8 @@ class _Narrowing:
         if len(op.inputs) > 2:
             inputs.append(self._constant(self._source.tensor(op.inputs[2]), op, bias[rows].astype(np.int32)))
         elif bias.any():
-            inputs.append(self._constant(Tensor(f"{output.name}_bias", (len(bias),), DType.INT32), op, bias[rows].astype(np.int32)))
+            new = Tensor(f"{output.name}_bias", (len(bias),), DType.INT32)
+            inputs.append(self._constant(new, op, bias[rows].astype(np.int32)))
         return replace(op, inputs=tuple(inputs))
 
     def _constant(self, like: Tensor, op: Op, data: npt.NDArray[np.generic]) -> str:
@@ -100,8 +101,8 @@ class _Narrowing:
         quantization = like.quantization
         if quantization is not None and quantization.axis is not None:
             stay = np.flatnonzero(self._kept[op.output])
-            scales, zero_points = ([values[i] for i in stay] for values in (quantization.scales, quantization.zero_points))
-            quantization = replace(quantization, scales=tuple(scales), zero_points=tuple(zero_points))
+            scales = tuple(quantization.scales[i] for i in stay)
+            quantization = replace(quantization, scales=scales, zero_points=tuple(quantization.zero_points[i] for i in stay))
         name = f"{like.name}_of_{op.output}"
         while name in self._source.tensors or name in self._made:
             name += "_"

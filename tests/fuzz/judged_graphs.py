@@ -14,6 +14,7 @@ from flynet_tiny.verify.host_c import HostLibrary
 from flynet_tiny.verify.inputs import extreme_inputs
 from flynet_tiny.verify.litert import LiteRt, LiteRtProcess
 from flynet_tiny.verify.onnx_twin import OnnxTwin
+from flynet_tiny.verify.tensors_as_read import tensors_as_read
 
 from .drawn_graphs import draw
 
@@ -42,10 +43,7 @@ class _Reference:
 class _Recorded:
     def __init__(self, compiled: Compiled, results: tuple[SetResult, ...], name: str) -> None:
         self.name = name
-        known = compiled.source_graph.tensors
-        self._runs = iter(
-            {n: values.reshape(known[n].shape) for n, values in result.tensors.items() if n in known} for result in results
-        )
+        self._runs = iter(tensors_as_read(compiled.source_graph, compiled.certificate, result) for result in results)
 
     def run(self, inputs, /):  # type: ignore[no-untyped-def]
         return next(self._runs)
