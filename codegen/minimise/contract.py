@@ -257,7 +257,7 @@ def _limits_of(op: Op, source: Graph, found: Mapping[str, Limits], certificate: 
     if op.kind in _ELEMENTWISE:
         return _limits_of_pairs(op, source, found, certificate)
     if op.kind in _MOVES:
-        return _limits_of_moved(op, source, found)
+        return _limits_of_maps(op, source, found)
     low, high = found[op.inputs[0]]
     if op.kind in ACTIVATION_KINDS:
         stored = computed(op, source, [np.arange(-128, 128)])
@@ -266,13 +266,7 @@ def _limits_of(op: Op, source: Graph, found: Mapping[str, Limits], certificate: 
         return np.array([part.min() for part in chosen]), np.array([part.max() for part in chosen])
     if isinstance(op.attrs, PoolAttrs):
         return tuple(np.clip(limit, op.attrs.activation_min, op.attrs.activation_max) for limit in (low, high))  # type: ignore[return-value]
-    if isinstance(op.attrs, ReduceAttrs) and len(source.tensor(op.inputs[0]).shape) - 1 not in op.attrs.axes:
-        if op.kind is OpKind.REDUCE_MAX:
-            return low, high
-        shape = tuple(size if axis in op.attrs.axes else 1 for axis, size in enumerate(source.tensor(op.inputs[0]).shape[:-1]))
-        maps = (np.broadcast_to(limit, (*shape, len(limit))) for limit in (low, high))
-        return tuple(computed(op, source, [each]).reshape(-1) for each in maps)  # type: ignore[return-value]
-    return found[op.output]
+    return _limits_of_maps(op, source, found) if op.kind in _REDUCTIONS else found[op.output]
 
 
 def _limits_of_sums(op: Op, source: Graph, given: Limits) -> Limits:
@@ -281,7 +275,7 @@ def _limits_of_sums(op: Op, source: Graph, given: Limits) -> Limits:
     low, high = (limit - data.zero_point for limit in given)
     if op.kind is OpKind.FULLY_CONNECTED:
         if weights.shape[1] % len(low):
-            return _anything(op.output, source)
+            low, high = low.min(keepdims=True), high.max(keepdims=True)
         low, high = (np.tile(limit, weights.shape[1] // len(limit)) for limit in (low, high))
         ends = np.sort(np.stack([weights * low, weights * high]), axis=0).sum(axis=2)
         stored = [requantized(part + _bias(op, source), op, source) for part in ends]
@@ -290,10 +284,9 @@ def _limits_of_sums(op: Op, source: Graph, given: Limits) -> Limits:
     if op.kind is OpKind.DEPTHWISE_CONV_2D:
         by_output = np.moveaxis(weights, 3, 0)[:, 0, :, :, np.newaxis]  # [c_out, kernel_h, kernel_w, 1]
         low, high = (np.repeat(limit, op.attrs.depth_multiplier).reshape(-1, 1, 1, 1) for limit in (low, high))
-    elif len(low) == weights.shape[3]:
-        by_output = weights
-    else:  # groups
-        return _anything(op.output, source)
+    else:
+        by_output, groups = weights, len(low) // weights.shape[3]
+        low, high = (np.repeat(limit.reshape(groups, 1, 1, -1), len(weights) // groups, axis=0) for limit in (low, high))
     ends = np.sort(np.stack([by_output * low, by_output * high]), axis=0).sum(axis=4)
     found = []
     for rows, columns in product(positions(data.shape[1], op.attrs.window, 0), positions(data.shape[2], op.attrs.window, 1)):
@@ -316,7 +309,9 @@ def _limits_of_pairs(op: Op, source: Graph, found: Mapping[str, Limits], certifi
     corners = np.stack([computed(op, source, list(ends)) for ends in product(*operands)])
     low, high = corners.min(axis=0), corners.max(axis=0)
     if op.kind is OpKind.SQUARED_DIFFERENCE:
-        low = np.minimum(low, source.tensor(op.output).zero_point)
+        (left_low, left_high), (right_low, right_high) = operands
+        may_be_equal = (left_low != left_high) | (right_low != right_high)
+        low = np.where(may_be_equal, np.minimum(low, source.tensor(op.output).zero_point), low)
     entry = certificate.by_name.get(op.output)
     for channel in () if entry is None else entry.constants:
         left, right = (np.arange(lows[channel], highs[channel] + 1) for lows, highs in operands)
@@ -325,8 +320,8 @@ def _limits_of_pairs(op: Op, source: Graph, found: Mapping[str, Limits], certifi
     return low, high
 
 
-def _limits_of_moved(op: Op, source: Graph, found: Mapping[str, Limits]) -> Limits:
-    """Moves: by moving maps of the limits."""
+def _limits_of_maps(op: Op, source: Graph, found: Mapping[str, Limits]) -> Limits:
+    """Moves and reductions: from whole maps of the limits."""
     maps = []
     for side in (0, 1):
         operands: list[Array] = []
