@@ -299,7 +299,7 @@ STEPS: tuple[Callable[[_Drawing], str | None], ...] = (
 
 
 def kill_channels(sketch: Sketch, seed: int) -> None:
-    """Make channels of weighted operators that never change (weights of 0, or a bias out of reach), and some that are not read."""
+    """Make channels that never change (weights of 0, or a bias out of reach), some that hardly do, and some that are not read."""
     rng = np.random.default_rng(seed)
     for op in sketch.ops:
         if op.opcode not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or len(op.inputs) < 3 or rng.random() < 0.2:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from ...small_models import Sketch
 
 OUT_OF_REACH = 500_000  # of any sum of a few products, and of what the scales can bring back into int8

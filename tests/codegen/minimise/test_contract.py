@@ -17,7 +17,8 @@ from flynet_tiny.codegen.minimise.minimise import Minimised, minimise
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.codegen.verify_graph import GraphError
 
-from .dead_channels import OUT_OF_REACH, residual, separable_file
+from ...small_models import Sketch
+from .dead_channels import OUT_OF_REACH, residual, separable_file, set_channel
 
 SOURCE = read_tflite(separable_file("VALID", zero_point=-20, dead=-OUT_OF_REACH))
 
@@ -110,9 +111,6 @@ def test_a_constant_that_is_folded_over_the_border_is_found(monkeypatch: pytest.
 
 
 def separable_same_over_a_border() -> bytes:
-    from ...small_models import Sketch
-    from .dead_channels import set_channel
-
     s = Sketch(3)
     s.act("x", (1, 5, 5, 3))
     s.act("a", (1, 5, 5, 4))

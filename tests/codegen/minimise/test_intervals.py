@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,9 +43,11 @@ def test_bounds_of_each_operator_hold(kind: str) -> None:
         require_inside(read_tflite(one_op_models.CASES[kind](seed)), seed)
 
 
-@given(
-    st.integers(1, 12), st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.integers(0, 6), st.integers(0, 6), st.booleans()
-)  # fmt: skip
+SMALL = st.integers(1, 4)
+PADDING = st.integers(0, 6)
+
+
+@given(st.integers(1, 12), SMALL, SMALL, SMALL, PADDING, PADDING, st.booleans())
 def test_kinds_of_positions_are_all_that_there_are(
     size: int, kernel: int, stride: int, dilation: int, before: int, after: int, across: bool
 ) -> None:
