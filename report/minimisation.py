@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..codegen.compiler import Compiled
-from ..codegen.ir import Graph, OpKind, macs
+from ..codegen.ir import Graph, OpKind
 from ..codegen.minimise.certificate import NarrowedTensor
+from ..codegen.minimise.minimise import all_macs, constant_bytes
 from .layer_names import layer_title
 from .schema import Minimisation, RemovedChannels
 
@@ -21,20 +22,12 @@ def minimisation_of(compiled: Compiled) -> Minimisation:
         channels=sum(source.tensor(name).shape[-1] for name in layers),
         constant=constant,
         unread=sum(len(entry.removed) for entry in lost) - constant,
-        macs=_macs(compiled.minimised),
-        macs_as_read=_macs(source),
-        parameter_bytes=_parameter_bytes(compiled.minimised),
-        parameter_bytes_as_read=_parameter_bytes(source),
+        macs=all_macs(compiled.minimised),
+        macs_as_read=all_macs(source),
+        parameter_bytes=constant_bytes(compiled.minimised),
+        parameter_bytes_as_read=constant_bytes(source),
         tensors=tuple(_removed(entry, source) for entry in certificate.tensors),
     )
-
-
-def _macs(graph: Graph) -> int:
-    return sum(macs(op, graph) for op in graph.ops)
-
-
-def _parameter_bytes(graph: Graph) -> int:
-    return sum(tensor.size_bytes for tensor in graph.tensors.values() if tensor.is_constant)
 
 
 def _removed(entry: NarrowedTensor, source: Graph) -> RemovedChannels:

@@ -123,7 +123,6 @@ class _Demand:
     def __init__(self, graph: Graph, bounds: Mapping[str, Bounds]):
         self._graph, self._bounds = graph, bounds
         self._kept = {t.name: np.zeros(channels_of(t), np.bool_) for t in graph.activations()}
-        self._links = {op.output: links_of(op, graph) for op in graph.ops}
         self._touching: dict[str, list[Op]] = {}
         for op in graph.ops:
             for name in {*op.inputs, *op.outputs}:
@@ -165,7 +164,7 @@ class _Demand:
         if weights is not None:
             self._ask_weighted(op, weights)
             return
-        links = self._links[op.output]
+        links = links_of(op, self._graph)
         if links is None:
             self._ask_all(*op.inputs, *op.outputs)
             return

@@ -40,7 +40,8 @@ from ..reference import channel_factors, channel_multipliers, computed
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
-MOST_CHANNELS = 1 << 16  # of a tensor with a longer last axis, all channels have the bounds of the widest
+MOST_ELEMENTS = 1 << 22  # of an activation: a larger one fits no chip
+MOST_CHANNELS = 1 << 20  # of all activations together
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,13 @@ def channels_of(tensor: Tensor) -> int:
     return tensor.shape[-1] if tensor.shape else 1
 
 
+def is_analysable(graph: Graph) -> bool:
+    """Whether a graph is small enough to be worth its analysis, which takes room for each channel and time for each element."""
+    tensors = list(graph.activations())
+    largest = max(tensor.num_elements for tensor in tensors)
+    return largest <= MOST_ELEMENTS and sum(channels_of(tensor) for tensor in tensors) <= MOST_CHANNELS
+
+
 def anything(tensor: Tensor) -> Bounds:
     """All that a tensor's type can hold."""
     limits = np.iinfo(tensor.dtype.value)
@@ -75,16 +83,14 @@ def anything(tensor: Tensor) -> Bounds:
 
 
 def graph_bounds(graph: Graph) -> dict[str, Bounds]:
-    """The bounds of every activation, for all inputs that there are; of what this module does not know, anything."""
+    """The bounds of every activation of an analysable graph, for all inputs; of what this module does not know, anything."""
     found = {name: anything(graph.tensor(name)) for name in graph.inputs}
     for op in graph.ops:
-        outputs = [graph.tensor(name) for name in op.outputs]
         if op.kind not in _RULES or not works_on_int8(op, graph):
-            found |= {tensor.name: anything(tensor) for tensor in outputs}
+            found |= {name: anything(graph.tensor(name)) for name in op.outputs}
             continue
         operands = [found[n] if n in found else _of_constant(graph.tensor(n)) for n in data_operands(op)]
-        bounds = _RULES[op.kind](op, graph, operands)
-        found[op.output] = bounds if channels_of(outputs[0]) <= MOST_CHANNELS else bounds.hull()
+        found[op.output] = _RULES[op.kind](op, graph, operands)
     return found
 
 
@@ -100,8 +106,7 @@ def data_operands(op: Op) -> tuple[str, ...]:
 
 def _of_constant(tensor: Tensor) -> Bounds:
     rows = tensor.constant().astype(np.int64).reshape(-1, channels_of(tensor))
-    bounds = Bounds(rows.min(axis=0), rows.max(axis=0))
-    return bounds if channels_of(tensor) <= MOST_CHANNELS else bounds.hull()
+    return Bounds(rows.min(axis=0), rows.max(axis=0))
 
 
 def _clamped(low: Int64, high: Int64, attrs: ClampAttrs | ConvAttrs | PoolAttrs) -> Bounds:
@@ -239,9 +244,7 @@ def _pool(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
 def _concatenation(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
     assert isinstance(op.attrs, ConcatAttrs)
     tensors = [graph.tensor(name) for name in op.inputs]
-    if channels_of(graph.tensor(op.output)) > MOST_CHANNELS:
-        operands = [bounds.hull() for bounds in operands]
-    elif op.attrs.axis == len(tensors[0].shape) - 1:
+    if op.attrs.axis == len(tensors[0].shape) - 1:
         each = [bounds.of(channels_of(tensor)) for bounds, tensor in zip(operands, tensors, strict=True)]
         return Bounds(np.concatenate([low for low, _ in each]), np.concatenate([high for _, high in each]))
     lows, highs = [bounds.low for bounds in operands], [bounds.high for bounds in operands]
@@ -288,7 +291,7 @@ def _reshape(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
     bounds = operands[0]
     if len(bounds.low) == 1:
         return bounds
-    if after % before == 0 and after <= MOST_CHANNELS:
+    if after % before == 0:
         return Bounds(np.tile(bounds.low, after // before), np.tile(bounds.high, after // before))
     if before % after == 0:
         return Bounds(bounds.low.reshape(-1, after).min(axis=0), bounds.high.reshape(-1, after).max(axis=0))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..ir import Graph
+from ..ir import Graph, macs
 from ..verify_graph import verify_graph
 from .certificate import Certificate, NarrowedTensor, RemovedChannel
 from .channels import Mask, kept_channels
 from .contract import require_contract
-from .intervals import Bounds, channels_of, graph_bounds
+from .intervals import Bounds, channels_of, graph_bounds, is_analysable
 from .narrow import narrowed
 
-MOST_ELEMENTS = 1 << 22  # of an activation; a graph with a larger one fits no chip, and is left as it is
+WORTH = 0.01  # of the multiply-accumulates or of the constants' bytes: for less, layers of odd sizes may cost what they save
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +27,39 @@ class Minimised:
 
 
 def minimise(source: Graph) -> Minimised:
-    """The graph without channels that never change and without what nothing live reads, as proven by `require_contract`."""
-    if any(tensor.num_elements > MOST_ELEMENTS for tensor in source.activations()):
+    """The graph without channels that never change and without what nothing live reads, as proven by `require_contract`.
+
+    Left as it came where that saves no operator and next to nothing else, and where its size is no chip's.
+    """
+    if not is_analysable(source):
         return Minimised(source, Certificate())
     bounds = graph_bounds(source)
     kept = kept_channels(source, bounds)
     if all(mask.all() for mask in kept.values()) or not any(kept[op.output].any() for op in source.ops):
         return Minimised(source, Certificate())
     graph = verify_graph(narrowed(source, bounds, kept))
+    if not _is_worth_it(source, graph):
+        return Minimised(source, Certificate())
     certificate = _certificate(source, bounds, kept)
     require_contract(source, graph, certificate)
     return Minimised(graph, certificate)
+
+
+def _is_worth_it(source: Graph, graph: Graph) -> bool:
+    def fewer(cost: Callable[[Graph], int]) -> bool:
+        return cost(graph) < (1 - WORTH) * cost(source)
+
+    return len(graph.ops) < len(source.ops) or fewer(all_macs) or fewer(constant_bytes)
+
+
+def all_macs(graph: Graph) -> int:
+    """Multiply-accumulates of one inference."""
+    return sum(macs(op, graph) for op in graph.ops)
+
+
+def constant_bytes(graph: Graph) -> int:
+    """Bytes of the constants as the graph has them."""
+    return sum(tensor.size_bytes for tensor in graph.tensors.values() if tensor.is_constant)
 
 
 def _certificate(source: Graph, bounds: Mapping[str, Bounds], kept: Mapping[str, Mask]) -> Certificate:
