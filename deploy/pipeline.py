@@ -64,7 +64,7 @@ def deploy_model(model: QuantizedModel, plan: DeploymentPlan, folder: Path, repo
         step.say(
             f"{len(compiled.source_graph.ops)} operators -> {len(compiled.calls)} kernel calls, arena "
             f"{compiled.plan.arena_bytes:,} B (most live at one time {compiled.plan.lower_bound_bytes:,} B)",
-            *([minimised.line] if minimised.tensors else []),
+            *([minimised.line] if plan.minimise and minimised.is_anything else []),
             *compiled.source_graph.notes,
         )
     with HostLibrary(compiled.library) as host:

@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
-from ..codegen.compiler import Compiled
-from ..codegen.ir import Graph, OpKind
-from ..codegen.minimise.certificate import NarrowedTensor
-from ..codegen.minimise.minimise import all_macs, constant_bytes
-from .layer_names import layer_title
-from .schema import Minimisation, RemovedChannels
+from collections.abc import Iterator
 
-_LAYERS = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED)
+import numpy as np
+
+from ..codegen.compiler import Compiled
+from ..codegen.ir import Graph
+from ..codegen.minimise.certificate import NarrowedTensor
+from ..codegen.minimise.channels import constant_channels
+from ..codegen.minimise.intervals import graph_bounds, is_analysable
+from ..codegen.minimise.minimise import all_macs, constant_bytes
+from .dead_channels import LAYERS
+from .layer_names import layer_title
+from .schema import Minimisation, RemovedChannels, StayingChannels
 
 
 def minimisation_of(compiled: Compiled) -> Minimisation:
     """The certificate of a compiled graph with what stays."""
     source, certificate = compiled.source_graph, compiled.certificate
-    layers = [op.output for op in source.ops if op.kind in _LAYERS]
+    layers = [op.output for op in source.ops if op.kind in LAYERS]
     lost = [certificate.by_name[name] for name in layers if name in certificate.by_name]
-    constant = sum(len(entry.constants) for entry in lost)
+    folded = sum(len(entry.constants) for entry in lost)
+    staying = tuple(_staying(compiled))
     return Minimisation(
         channels=sum(source.tensor(name).shape[-1] for name in layers),
-        constant=constant,
-        unread=sum(len(entry.removed) for entry in lost) - constant,
+        constant=folded + sum(len(layer.constant) for layer in staying),
+        unread=sum(len(entry.removed) for entry in lost) - folded,
         macs=all_macs(compiled.minimised),
         macs_as_read=all_macs(source),
         parameter_bytes=constant_bytes(compiled.minimised),
         parameter_bytes_as_read=constant_bytes(source),
         tensors=tuple(_removed(entry, source) for entry in certificate.tensors),
+        staying=staying,
     )
+
+
+def _staying(compiled: Compiled) -> Iterator[StayingChannels]:
+    source = compiled.source_graph
+    bounds = graph_bounds(source) if is_analysable(source) else {}
+    for op in source.ops:
+        if op.kind in LAYERS and bounds:
+            entry = compiled.certificate.by_name.get(op.output)
+            constant = np.flatnonzero(constant_channels(op.output, source, bounds)).tolist()
+            staying = tuple(c for c in constant if entry is None or c not in entry.constants)
+            if staying:
+                tensor = source.tensor(op.output)
+                title = layer_title(tensor.source_name, op.kind_name)
+                yield StayingChannels(op.kind_name, op.output, title, tensor.shape[-1], staying)
 
 
 def _removed(entry: NarrowedTensor, source: Graph) -> RemovedChannels:

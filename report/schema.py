@@ -198,12 +198,24 @@ class RemovedChannels:
 
 
 @dataclass(frozen=True)
+class StayingChannels:
+    """Channels of a layer that never change and are computed all the same: a residual's other map changes, or a border shows."""
+
+    op: str
+    name: str
+    title: str
+    channels: int
+    constant: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Minimisation:
     """What was removed from the graph because it is computed for nothing; the judges compare the constants.
 
-    channels, constant, unread  of convolutions and fully connected layers: all, those that never change, those that are not read
+    channels, constant, unread  of convolutions and fully connected layers: all, those that never change, others that went unread
     macs, parameter_bytes       of what stays, and `.._as_read` of the graph that was read
     tensors                     those that lost channels, of any operator, in the order of the graph
+    staying                     those of convolutions and fully connected layers with channels that never change and stay
     """
 
     channels: int
@@ -214,6 +226,7 @@ class Minimisation:
     parameter_bytes: int
     parameter_bytes_as_read: int
     tensors: tuple[RemovedChannels, ...] = ()
+    staying: tuple[StayingChannels, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.constant + self.unread <= self.channels, "more channels are removed than there are")
@@ -221,18 +234,25 @@ class Minimisation:
         _require(fewer, "the multiply-accumulates that stay are not those of what was removed")
 
     @property
+    def is_anything(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self.tensors or self.staying)
+
+    @property
     def line(self) -> str:
         """What went, in one line."""
-        if not self.tensors:
-            return "every channel can change and is read"
+        staying = sum(len(layer.constant) for layer in self.staying)
+        stay = f" ({staying:,} of them stay)" if staying else ""
+        if not self.is_anything:
+            return "every channel can change"
         unread = f", {self.unread:,} more are read by nobody" if self.unread else ""
         stays = (
             (self.macs, self.macs_as_read, "multiply-accumulates"),
             (self.parameter_bytes, self.parameter_bytes_as_read, "parameters' bytes"),
         )
         shares = [f"{part / whole:.1%} of the {what}" for part, whole, what in stays if whole]
-        kept = f"; {' and '.join(shares)} stay" if shares else ""
-        return f"{self.constant:,} of {self.channels:,} channels never change{unread}{kept}"
+        kept = f"; {' and '.join(shares)} stay" if shares and self.tensors else ""
+        return f"{self.constant:,} of {self.channels:,} channels never change{stay}{unread}{kept}"
 
 
 @dataclass(frozen=True)

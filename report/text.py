@@ -88,7 +88,7 @@ def _verification(found: tuple[Verification, ...] | NotDone) -> list[str]:
 
 
 def _minimisation(found: Minimisation | NotDone) -> list[str]:
-    return [] if isinstance(found, NotDone) or not found.tensors else [_row("minimised", found.line)]
+    return [] if isinstance(found, NotDone) or not found.is_anything else [_row("minimised", found.line)]
 
 
 def _accuracy(found: Accuracy | NotDone) -> list[str]:

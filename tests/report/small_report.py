@@ -11,12 +11,15 @@ from flynet_tiny.report.schema import (
     Instructions,
     Layer,
     LayerSqnr,
+    Minimisation,
     ModelFacts,
     NotDone,
     Port,
     Ram,
+    RemovedChannels,
     Report,
     Rounding,
+    StayingChannels,
     TargetFacts,
     Verification,
 )
@@ -45,5 +48,16 @@ def small_report() -> Report:
         layers=(
             Layer("CONV_2D", "t", "first", "conv", 1500, 90, 120, 0, 1000),
             Layer("FULLY_CONNECTED", "y", "head", "fc", 500, 10, 20, 0, 3000),
+        ),
+        minimisation=Minimisation(
+            14,
+            3,
+            1,
+            1900,
+            2000,
+            350,
+            400,
+            (RemovedChannels("CONV_2D", "t", "first", 4, (0, 2), (-128, 5), ((-900, -700), (20, 20)), (3,)),),
+            (StayingChannels("FULLY_CONNECTED", "y", "head", 10, (7,)),),
         ),
     )
