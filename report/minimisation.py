@@ -14,7 +14,7 @@ from ..codegen.minimise.intervals import graph_bounds, is_analysable
 from ..codegen.minimise.minimise import all_macs, constant_bytes
 from .dead_channels import LAYERS
 from .layer_names import layer_title
-from .schema import Minimisation, RemovedChannels, StayingChannels
+from .schema import Minimisation, RemovedChannels, RemovedOperator, StayingChannels
 
 
 def minimisation_of(compiled: Compiled) -> Minimisation:
@@ -34,6 +34,10 @@ def minimisation_of(compiled: Compiled) -> Minimisation:
         parameter_bytes_as_read=constant_bytes(source),
         tensors=tuple(_removed(entry, source) for entry in certificate.tensors),
         staying=staying,
+        operators=tuple(
+            RemovedOperator(entry.kind, entry.name, layer_title(source.tensor(entry.name).source_name, entry.kind), entry.why)
+            for entry in certificate.bypassed
+        ),
     )
 
 

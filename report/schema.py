@@ -209,6 +209,16 @@ class StayingChannels:
 
 
 @dataclass(frozen=True)
+class RemovedOperator:
+    """An operator that changes nothing; its tensor is compared with the one that is read in its place."""
+
+    op: str
+    name: str
+    title: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Minimisation:
     """What was removed from the graph because it is computed for nothing; the judges compare the constants.
 
@@ -216,6 +226,7 @@ class Minimisation:
     macs, parameter_bytes       of what stays, and `.._as_read` of the graph that was read
     tensors                     those that lost channels, of any operator, in the order of the graph
     staying                     those of convolutions and fully connected layers with channels that never change and stay
+    operators                   those that change nothing
     """
 
     channels: int
@@ -227,6 +238,7 @@ class Minimisation:
     parameter_bytes_as_read: int
     tensors: tuple[RemovedChannels, ...] = ()
     staying: tuple[StayingChannels, ...] = ()
+    operators: tuple[RemovedOperator, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.constant + self.unread <= self.channels, "more channels are removed than there are")
@@ -236,7 +248,7 @@ class Minimisation:
     @property
     def is_anything(self) -> bool:
         """Whether there is something to tell."""
-        return bool(self.tensors or self.staying)
+        return bool(self.tensors or self.staying or self.operators)
 
     @property
     def line(self) -> str:
@@ -252,7 +264,8 @@ class Minimisation:
         )
         shares = [f"{part / whole:.1%} of the {what}" for part, whole, what in stays if whole]
         kept = f"; {' and '.join(shares)} stay" if shares and self.tensors else ""
-        return f"{self.constant:,} of {self.channels:,} channels never change{stay}{unread}{kept}"
+        idle = f"; operators that change nothing: {len(self.operators)}" if self.operators else ""
+        return f"{self.constant:,} of {self.channels:,} channels never change{stay}{unread}{kept}{idle}"
 
 
 @dataclass(frozen=True)

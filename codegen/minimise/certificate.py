@@ -48,17 +48,28 @@ class NarrowedTensor:
 
 
 @dataclass(frozen=True)
+class BypassedOperator:
+    """An operator that changes nothing: who read its tensor `name` reads `source`, which has the same bytes."""
+
+    name: str
+    source: str
+    kind: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Certificate:
-    """All that minimisation removed; empty where it found nothing or did not run. Tensors in the order of the graph."""
+    """All that minimisation removed; empty where it found nothing or did not run. In the order of the graph."""
 
     tensors: tuple[NarrowedTensor, ...] = ()
+    bypassed: tuple[BypassedOperator, ...] = ()
     by_name: Mapping[str, NarrowedTensor] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {tensor.name: tensor for tensor in self.tensors})
 
     def __bool__(self) -> bool:
-        return bool(self.tensors)
+        return bool(self.tensors or self.bypassed)
 
     def known_channels(
         self, name: str, shape: tuple[int, ...], values: npt.NDArray[np.integer] | None

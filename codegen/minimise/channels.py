@@ -35,9 +35,9 @@ Int64 = npt.NDArray[np.int64]
 
 _ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE})
 _CHANNEL_BY_CHANNEL = frozenset({OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D, *ACTIVATION_KINDS})
-_REMOVABLE = frozenset({OpKind.CONV_2D, OpKind.FULLY_CONNECTED, OpKind.DEPTHWISE_CONV_2D, OpKind.SOFTMAX, OpKind.MEAN})
-_REMOVABLE |= _ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE}
-_REMOVABLE |= {OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE}
+REMOVABLE = frozenset({OpKind.CONV_2D, OpKind.FULLY_CONNECTED, OpKind.DEPTHWISE_CONV_2D, OpKind.SOFTMAX, OpKind.MEAN})
+REMOVABLE |= _ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE}
+REMOVABLE |= {OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class _Demand:
         for name in (*self._graph.inputs, *self._graph.outputs):
             self._ask_all(name)
         for op in self._graph.ops:
-            if op.kind not in _REMOVABLE:
+            if op.kind not in REMOVABLE:
                 self._ask_all(*op.outputs)
         while self._waiting:
             op = self._waiting.popleft()

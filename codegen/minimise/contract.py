@@ -27,10 +27,10 @@ _ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.SQUAR
 _POOLS = (OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D)
 _REDUCTIONS = (OpKind.MEAN, OpKind.REDUCE_MAX)
 _DENSE = (OpKind.CONV_2D, OpKind.FULLY_CONNECTED)
-_MOVES = (
+MOVES = (
     OpKind.RESHAPE, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE, OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD,
 )  # fmt: skip
-_MOVED_FROM = 1000  # numbers of elements, none of which is a zero point
+MOVED_FROM = 1000  # numbers of elements, none of which is a zero point
 
 
 def require_contract(source: Graph, graph: Graph, certificate: Certificate) -> None:
@@ -85,7 +85,7 @@ class _Contract:
             self._require_dense(op, original)
         elif op.kind is OpKind.DEPTHWISE_CONV_2D:
             self._require_depthwise(op, original)
-        elif op.kind in _MOVES:
+        elif op.kind in MOVES:
             self._require_moves(op, original)
         else:
             _hold(op.attrs == original.attrs, f"{op.label}: its attributes must stay")
@@ -170,7 +170,7 @@ class _Contract:
         missing = [name for name in original.inputs if name not in op.inputs]
         _hold(not any(len(self._kept(name)) for name in missing), f"{op.label}: it must read what stays")
         _hold(list(op.inputs) == [name for name in original.inputs if name not in missing], f"{op.label}: its inputs' order")
-        first = _MOVED_FROM
+        first = MOVED_FROM
         before: list[Array] = []
         after: list[Array] = []
         for name in original.inputs:
@@ -256,7 +256,7 @@ def _limits_of(op: Op, source: Graph, found: Mapping[str, Limits], certificate: 
         return _limits_of_sums(op, source, found[op.inputs[0]])
     if op.kind in _ELEMENTWISE:
         return _limits_of_pairs(op, source, found, certificate)
-    if op.kind in _MOVES:
+    if op.kind in MOVES:
         return _limits_of_maps(op, source, found)
     low, high = found[op.inputs[0]]
     if op.kind in ACTIVATION_KINDS:

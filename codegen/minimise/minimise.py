@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..ir import Graph, macs
 from ..verify_graph import verify_graph
+from .bypass import bypass
 from .certificate import Certificate, NarrowedTensor, RemovedChannel
 from .channels import Mask, kept_channels
 from .contract import require_contract
@@ -27,12 +28,23 @@ class Minimised:
 
 
 def minimise(source: Graph) -> Minimised:
-    """The graph without channels that never change and without what nothing live reads, as proven by `require_contract`.
+    """The graph without channels that never change, what nothing live reads and operators that change nothing.
 
-    Left as it came where that saves no operator and next to nothing else, and where its size is no chip's.
+    Each removal is proven by a contract (`require_contract`, `require_bypass`). A graph whose size is no chip's stays as it came.
     """
     if not is_analysable(source):
         return Minimised(source, Certificate())
+    narrow = remove_channels(source)
+    found = bypass(narrow.graph)
+    graph = found.graph if found.graph is narrow.graph else verify_graph(found.graph)
+    return Minimised(graph, replace(narrow.certificate, bypassed=found.operators))
+
+
+def remove_channels(source: Graph) -> Minimised:
+    """The graph without channels that never change and without what nothing live reads.
+
+    Left as it came where that saves no operator and next to nothing else.
+    """
     bounds = graph_bounds(source)
     kept = kept_channels(source, bounds)
     if all(mask.all() for mask in kept.values()) or not any(kept[op.output].any() for op in source.ops):

@@ -17,6 +17,7 @@ from flynet_tiny.report.schema import (
     Port,
     Ram,
     RemovedChannels,
+    RemovedOperator,
     Report,
     Rounding,
     StayingChannels,
@@ -59,5 +60,6 @@ def small_report() -> Report:
             400,
             (RemovedChannels("CONV_2D", "t", "first", 4, (0, 2), (-128, 5), ((-900, -700), (20, 20)), (3,)),),
             (StayingChannels("FULLY_CONNECTED", "y", "head", 10, (7,)),),
+            (RemovedOperator("RELU", "r", "relu", "it never bites"),),
         ),
     )

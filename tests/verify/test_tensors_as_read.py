@@ -18,7 +18,7 @@ from flynet_tiny.verify.litert import LiteRt
 from flynet_tiny.verify.onnx_twin import OnnxTwin
 from flynet_tiny.verify.tensors_as_read import tensors_as_read
 
-from ..codegen.minimise.dead_channels import separable_file
+from ..codegen.minimise.dead_channels import separable, separable_file
 
 DATA = separable_file()
 
@@ -74,6 +74,23 @@ def test_channels_that_nobody_reads_are_not_compared(compiled: Compiled) -> None
     litert, in_c = judged(compiled, Certificate((unread, *others)))
     assert in_c.differing == 0
     assert in_c.bytes == litert.bytes - in_c.inputs * 36 * 2
+
+
+def test_the_tensor_of_an_operator_that_changes_nothing_is_compared() -> None:
+    """Two RELUs over what is never below: the second goes, and its tensor is the first one's, without its dead channels."""
+    s = separable()
+    s.op("RELU", ("b",), s.like("c", "b", (1, 6, 6, 6)))
+    s.act("z", (1, 6, 6, 2))
+    s.conv("c", "z", 2)
+    data = s.file(("x",), ("z",))
+    compiled = compile_tflite(data, "net")
+    graph = compiled.source_graph
+    assert [entry.name for entry in compiled.certificate.bypassed] == ["c"]
+    with HostLibrary(compiled.library) as host:
+        judges = [_C(host, compiled, compiled.certificate)]
+        (found,) = compare_judges(graph, OnnxTwin(graph), judges, extreme_inputs(graph, 3))
+    assert found.differing == 0
+    assert found.tensors == 4
 
 
 def test_the_c_gives_the_outputs_of_the_c_of_the_graph_as_it_came(compiled: Compiled) -> None:
