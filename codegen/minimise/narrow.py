@@ -74,7 +74,7 @@ class _Narrowing:
     def _weighted(self, op: Op, weights: npt.NDArray[np.generic]) -> Op:
         """A CONV_2D or FULLY_CONNECTED: what a folded constant adds to every sum goes to the bias.
 
-        An output that stays and never changes is its smallest sum, as the bias, and weights of 0.
+        An output that stays and never changes has weights of 0, and as its bias that of its sums which is nearest to 0.
         """
         source, output = self._source.tensor(op.inputs[0]), self._source.tensor(op.output)
         rows, columns = self._kept[output.name], self._kept[source.name]
@@ -85,7 +85,7 @@ class _Narrowing:
         fixed = constant_channels(output.name, self._source, self._bounds)
         sums = self._bounds[output.name].accumulators
         assert sums is not None
-        narrow[fixed], bias[fixed] = 0, sums[0][fixed]
+        narrow[fixed], bias[fixed] = 0, np.clip(0, *sums)[fixed]
         constant = self._source.tensor(op.inputs[1])
         shape = (int(rows.sum()), *constant.shape[1:-1], -1)
         inputs = [source.name, self._constant(constant, op, narrow[rows].reshape(shape))]
