@@ -34,11 +34,21 @@ def minimisation_of(compiled: Compiled) -> Minimisation:
         parameter_bytes_as_read=constant_bytes(source),
         tensors=tuple(_removed(entry, source) for entry in certificate.tensors),
         staying=staying,
-        operators=tuple(
-            RemovedOperator(entry.kind, entry.name, layer_title(source.tensor(entry.name).source_name, entry.kind), entry.why)
-            for entry in certificate.bypassed
-        ),
+        operators=tuple(_operators(compiled)),
     )
+
+
+def _operators(compiled: Compiled) -> Iterator[RemovedOperator]:
+    source, certificate = compiled.source_graph, compiled.certificate
+    stay = {op.output for op in compiled.minimised.ops}
+    bypassed = {entry.name: entry.why for entry in certificate.bypassed}
+    for op in source.ops:
+        if op.output not in stay:
+            entry = certificate.by_name.get(op.output)
+            never_changes = entry is not None and len(entry.constants) == entry.channels
+            why = bypassed.get(op.output, "its result never changes" if never_changes else "nobody reads it")
+            title = layer_title(source.tensor(op.output).source_name, op.kind_name)
+            yield RemovedOperator(op.kind_name, op.output, title, why)
 
 
 def _staying(compiled: Compiled) -> Iterator[StayingChannels]:

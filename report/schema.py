@@ -210,7 +210,9 @@ class StayingChannels:
 
 @dataclass(frozen=True)
 class RemovedOperator:
-    """An operator that changes nothing; its tensor is compared with the one that is read in its place."""
+    """An operator that went: it changes nothing (its tensor is compared with the one that is read in its place), its result never
+    changes, or nobody reads it.
+    """
 
     op: str
     name: str
@@ -226,7 +228,7 @@ class Minimisation:
     macs, parameter_bytes       of what stays, and `.._as_read` of the graph that was read
     tensors                     those that lost channels, of any operator, in the order of the graph
     staying                     those of convolutions and fully connected layers with channels that never change and stay
-    operators                   those that change nothing
+    operators                   those that went
     """
 
     channels: int
@@ -264,7 +266,7 @@ class Minimisation:
         )
         shares = [f"{part / whole:.1%} of the {what}" for part, whole, what in stays if whole]
         kept = f"; {' and '.join(shares)} stay" if shares and self.tensors else ""
-        idle = f"; operators that change nothing: {len(self.operators)}" if self.operators else ""
+        idle = f"; operators that went: {len(self.operators)}" if self.operators else ""
         return f"{self.constant:,} of {self.channels:,} channels never change{stay}{unread}{kept}{idle}"
 
 
