@@ -98,14 +98,16 @@ def _parameters(command: _Command) -> list[click.Parameter]:
     return found
 
 
-def _deployment_request(emit: str | None, out: Path | None, as_json: bool, no_emulate: bool, **options: Any) -> DeploymentRequest:
+def _deployment_request(
+    emit: str | None, out: Path | None, as_json: bool, no_emulate: bool, no_minimise: bool, **options: Any
+) -> DeploymentRequest:
     """--emit prints one thing and stops: what else was asked for would silently not be there."""
     if emit is not None and (out is not None or as_json):
         raise click.UsageError(f"--emit {emit} prints that and writes no folder; leave out {'--json' if as_json else '--out'}")
     from .deploy.request import DeploymentRequest, Emit
 
     floor = None if emit is None else Emit(emit)
-    return DeploymentRequest(out=out, as_json=as_json, emit=floor, emulate=not no_emulate, **options)
+    return DeploymentRequest(out=out, as_json=as_json, emit=floor, emulate=not no_emulate, minimise=not no_minimise, **options)
 
 
 def _network_request(**options: Any) -> NetworkRequest:
@@ -162,6 +164,11 @@ _OPTIMIZE = click.option(
 _NAME_HELP = "Name of the C library: files, functions and macros begin with it."
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")
 _NO_EMULATE = click.option("--no-emulate", is_flag=True, help="Do not run the emulated board.")
+_NO_MINIMISE = click.option(
+    "--no-minimise",
+    is_flag=True,
+    help="Compile the graph as it came: keep channels that never change, and what nobody reads.",
+)
 _SEED = click.IntRange(0, 2**32 - 1)
 _PIXELS = _as_one(
     "pixels",
@@ -190,7 +197,7 @@ def _deployment_options(named_for: str, seed_of: str) -> _Option:
     """
     name = click.option("--name", metavar="ID", help=f"{_NAME_HELP}  [default: {named_for}]")
     seed = click.option("--seed", type=_SEED, default=0, show_default=True, help=f"Seed of {seed_of}.")
-    options = (_TARGET, _OUT, _OPTIMIZE, name, seed, _JSON, _EMIT, _NO_EMULATE)
+    options = (_TARGET, _OUT, _OPTIMIZE, name, seed, _JSON, _EMIT, _NO_EMULATE, _NO_MINIMISE)
     return _as_one("deployment", _deployment_request, options)
 
 

@@ -245,6 +245,7 @@ class Build:
 
     target  the chip's name, or "any": C for any core, measured for a Cortex-M4
     bands   of the kernel that is being chosen; the schedule sets them operator by operator
+    minimise  whether what is computed for nothing is removed from the graph first
     """
 
     target: str
@@ -252,19 +253,20 @@ class Build:
     costs: Costs
     level: Level
     bands: RowBands = RowBands()
+    minimise: bool = True
 
 
-def build_for(target: Target | None, level: Level = BALANCED) -> Build:
+def build_for(target: Target | None, level: Level = BALANCED, minimise: bool = True) -> Build:
     """The build for a chip, or for any where none is named."""
     if target is None:
-        return Build("any", DSP, CORTEX_M4, level)
+        return Build("any", DSP, CORTEX_M4, level, minimise=minimise)
     isa, costs = _PLAIN_CORES.get(target.core) or (DSP, _DSP_CORES.get(target.core, CORTEX_M4))
-    return Build(target.name, isa, costs, level)
+    return Build(target.name, isa, costs, level, minimise=minimise)
 
 
-def build_named(target: str = "any", level: str = "balanced") -> Build:
+def build_named(target: str = "any", level: str = "balanced", minimise: bool = True) -> Build:
     """The build of a target and a level by name; raises `UnknownTarget`."""
-    return build_for(None if target == "any" else get_target(target), LEVELS[level])
+    return build_for(None if target == "any" else get_target(target), LEVELS[level], minimise)
 
 
 DEFAULT_BUILD = build_for(None)

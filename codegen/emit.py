@@ -154,9 +154,10 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
 def _command(name: str, build: Build) -> str:
     """What makes the library again from the folder that it lies in, where `model.tflite` is beside it; C for any core is made
     by calling the compiler alone."""
+    options, minimise = ("", "") if build.minimise else (" --no-minimise", ", minimise=False")
     if build.target == DEFAULT_BUILD.target:
-        return f' compile_tflite(model, "{name}", build_named(level="{build.level.name}")), in Python'
-    return f": flynet-tiny compile model.tflite --target {build.target} --optimize {build.level.name} --name {name}"
+        return f' compile_tflite(model, "{name}", build_named(level="{build.level.name}"{minimise})), in Python'
+    return f": flynet-tiny compile model.tflite --target {build.target} --optimize {build.level.name}{options} --name {name}"
 
 
 def version_number(version: str) -> int:

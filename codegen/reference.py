@@ -59,13 +59,21 @@ def run_op(op: Op, graph: Graph, inputs: Mapping[str, Int8]) -> dict[str, Int8]:
     return {name: value for name, value in values.items() if name not in inputs}
 
 
+def computed(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    """What an operator without a body makes of arrays in place of its inputs.
+
+    Elementwise operators and moves take arrays of any shapes that fit each other, and moves any numbers.
+    """
+    return _INTERPRETERS[op.kind](op, graph, operands)
+
+
 def _run_op(op: Op, graph: Graph, values: Values) -> None:
     if isinstance(op.attrs, FusedAttrs):
         for step in op.attrs.body:
             _run_op(step, graph, values)
         return
     operands = [_value(name, graph, values) for name in op.inputs]
-    result = _INTERPRETERS[op.kind](op, graph, operands)
+    result = computed(op, graph, operands)
     output = graph.tensor(op.output)
     assert result.size == output.num_elements, f"{op.label}: computed {result.shape}, declared {output.shape}"
     values[op.output] = result.reshape(output.shape).astype(np.int8)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..codegen.compiler import compile_tflite, require_possible
+from ..codegen.minimise.minimise import minimise
 from ..codegen.schedule.least_memory import require_flash_for_weights
 from ..codegen.text import format_graph, format_plan
 from ..errors import BadData
@@ -67,7 +68,7 @@ def compile_model(file: Path, deployment: DeploymentRequest) -> str:
     require_possible(graph, plan.target.name)
     out = deployment.out or Path(f"{name}-{plan.target.name}")
     if deployment.emit is None:
-        require_flash_for_weights(graph, plan.target.name)
+        require_flash_for_weights(minimise(graph).graph if plan.minimise else graph, plan.target.name)
         _prepare(plan, out)
     from .console import Reporter
 

@@ -28,7 +28,7 @@ from ..folders.ownership import shown
 from ..folders.regular_file import read_regular
 from ..quoting import visible
 from ..report.read_report import read_report
-from ..report.schema import Report
+from ..report.schema import Minimisation, Report
 from ..verify.host_c import HostLibrary
 from .building import FIRMWARE_FOLDER, REAL_ADDRESS_BOARDS
 from .console import Reporter
@@ -91,7 +91,9 @@ def read_contents(folder: Path) -> Contents:
         raise BadData(f"{report_name} is damaged: {error}") from error
     if report.target.optimize not in LEVELS:
         raise BadData(f"{report_name} is damaged: it names no way to optimize")
-    plan = DeploymentPlan(target, emulate=True, optimize=report.target.optimize)
+    plan = DeploymentPlan(
+        target, emulate=True, optimize=report.target.optimize, minimise=isinstance(report.minimisation, Minimisation)
+    )
     compiled = compile_tflite(tflite, _library_name(folder, manifest), plan.build)
     library = _own_library(folder, compiled.library, found)
     return Contents(folder, tflite, replace(compiled, library=library), plan, report, found)

@@ -15,6 +15,7 @@ from ..errors import NumbersDiffer, OverBudget
 from ..firmware.project import FittedFirmware
 from ..firmware.toolchain import Tool, require_tools
 from ..report.layers import layers_of
+from ..report.minimisation import minimisation_of
 from ..report.schema import Accuracy, Instructions, NotDone, Report
 from ..verify.harness import SetResult
 from ..verify.host_c import HostLibrary
@@ -59,9 +60,11 @@ def deploy_model(model: QuantizedModel, plan: DeploymentPlan, folder: Path, repo
         compiled = compile_tflite(model.tflite, model.name, plan.build)
         _write_models(model, compiled, folder)
         write_library(compiled.library, folder)
+        minimised = minimisation_of(compiled)
         step.say(
             f"{len(compiled.source_graph.ops)} operators -> {len(compiled.calls)} kernel calls, arena "
             f"{compiled.plan.arena_bytes:,} B (most live at one time {compiled.plan.lower_bound_bytes:,} B)",
+            *([minimised.line] if plan.minimise and minimised.is_anything else []),
             *compiled.source_graph.notes,
         )
     with HostLibrary(compiled.library) as host:
@@ -111,7 +114,7 @@ def _prove(deployment: _Deployment, linked: FittedFirmware) -> Report:
                 layers=layers_of(compiled, counts),
                 ram=replace(report.ram, stack_measured_bytes=stack),
             )
-            per_mac = f", {instructions.total / report.model.macs:.2f} per MAC" if report.model.macs else ""
+            per_mac = f", {instructions.total / report.computed_macs:.2f} per MAC" if report.computed_macs else ""
             _require_self_test(self_test)
             step.say(
                 f"{instructions.total:,} instructions on {plan.target.machine}{per_mac}; stack {stack:,} B measured; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from ..codegen.ir import Graph
 from ..errors import BadModel
 from ..firmware.project import BuiltFirmware
 from ..report.schema import NotDone, Rounding, Verification, left_out_line
-from ..verify.compare import Judge, PairResult, compare_judges, require_equal, rounding_statistics
+from ..verify.compare import GoldenJudge, Judge, PairResult, SomeChannels, compare_judges, require_equal, rounding_statistics
 from ..verify.harness import SetResult
 from ..verify.host_c import HostLibrary
 from ..verify.inputs import NamedInputs, extreme_inputs
@@ -22,6 +23,7 @@ from ..verify.litert_judge import LiteRtJudge
 from ..verify.onnx_qdq import ORT_ERRORS, QdqOnnxRuntime
 from ..verify.onnx_twin import OnnxTwin
 from ..verify.qemu import EmulatedRun, run_emulated
+from ..verify.tensors_as_read import tensors_as_read
 
 Int8 = npt.NDArray[np.int8]
 Values = npt.NDArray[np.integer]
@@ -65,22 +67,18 @@ class Proof:
         return [*lines, *self.notes]
 
 
-class _Replayed:
+_Found = TypeVar("_Found", Values, Values | SomeChannels)
+
+
+class _Replayed(Generic[_Found]):
     """A judge whose runs were made before: gives them out in the same order."""
 
-    def __init__(self, name: str, runs: Iterable[Mapping[str, Values]]):
+    def __init__(self, name: str, runs: Iterable[Mapping[str, _Found]]):
         self.name = name
-        self._runs = iter(runs)
+        self._runs: Iterator[Mapping[str, _Found]] = iter(runs)
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Values]:
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, _Found]:
         return next(self._runs)
-
-
-def _shaped(graph: Graph, results: Iterable[SetResult]) -> Iterator[Mapping[str, Values]]:
-    """The C's flat tensors in the shapes that the graph gives them; tensors that only passes know are left out."""
-    known = graph.tensors
-    for result in results:
-        yield {name: values.reshape(known[name].shape) for name, values in result.tensors.items() if name in known}
 
 
 class _KeepsOutputs(OnnxTwin):
@@ -137,9 +135,13 @@ def prove(runtimes: Runtimes, inputs: Sequence[NamedInputs], progress: Progress)
     if firmware is not None:
         emulated = run_emulated(firmware, compiled.library, values, progress=lambda done, _: progress(done, steps))
     graph = compiled.source_graph
-    recorded = [_Replayed(host.name, _shaped(graph, host.run_many(values)))]
+
+    def replayed(name: str, sets: Iterable[SetResult]) -> Judge:
+        return _Replayed(name, (tensors_as_read(graph, compiled.certificate, result) for result in sets))
+
+    recorded = [replayed(host.name, host.run_many(values))]
     if emulated is not None:
-        recorded.append(_Replayed(EMULATED_JUDGE, _shaped(graph, emulated.sets)))
+        recorded.append(replayed(EMULATED_JUDGE, emulated.sets))
     done = steps - len(inputs)
 
     def on_input(_: str) -> None:
@@ -169,7 +171,7 @@ def ordinary_runtimes(
     computes, says so in its place: it must never end a job that is proven.
     """
 
-    def beside(other: Judge) -> Rounding:
+    def beside(other: GoldenJudge) -> Rounding:
         found = rounding_statistics(graph, _Replayed("golden", golden_outputs), other, inputs)
         return Rounding(found.differing_share, found.max_lsb, found.argmax_agreement)
 

@@ -49,13 +49,17 @@ class QuantizedModel:
 
 @dataclass(frozen=True)
 class DeploymentPlan:
-    """The chip, whether to run the emulated board, the seed of the test inputs, and how much flash speed may cost."""
+    """The chip, whether to run the emulated board, the seed of the test inputs, and how much flash speed may cost.
+
+    minimise  whether what is computed for nothing is removed
+    """
 
     target: Target
     emulate: bool
     seed: int = 0
     optimize: str = "balanced"
+    minimise: bool = True
 
     @property
     def build(self) -> Build:
-        return build_for(self.target, LEVELS[self.optimize])
+        return build_for(self.target, LEVELS[self.optimize], self.minimise)

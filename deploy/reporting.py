@@ -12,6 +12,7 @@ from ..codegen.targets import Target
 from ..errors import OverBudget
 from ..firmware.project import FittedFirmware
 from ..report.layers import layers_of
+from ..report.minimisation import minimisation_of
 from ..report.page import render_page
 from ..report.schema import BankUse, Flash, ModelFacts, NotDone, Port, Ram, Report, TargetFacts
 from .quantized_model import DeploymentPlan, QuantizedModel
@@ -43,6 +44,7 @@ def report_after_linking(
         over_budget=None if fits else str(linked),
         fine_tuning=model.fine_tuning,
         layers=layers_of(compiled, None),
+        minimisation=minimisation_of(compiled) if plan.minimise else NotDone("--no-minimise"),
     )
 
 

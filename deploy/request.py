@@ -27,6 +27,7 @@ class DeploymentRequest:
     name    of the C library; None: the network's or the file's
     emit    print this and write no folder
     seed    of the test inputs
+    minimise  whether what is computed for nothing is removed
     """
 
     target: str
@@ -37,7 +38,8 @@ class DeploymentRequest:
     as_json: bool = False
     emit: Emit | None = None
     emulate: bool = True
+    minimise: bool = True
 
     def plan(self) -> DeploymentPlan:
         """The chip and how to deploy to it; `UnknownTarget` for a chip that we do not know."""
-        return DeploymentPlan(get_target(self.target), self.emulate, self.seed, self.optimize)
+        return DeploymentPlan(get_target(self.target), self.emulate, self.seed, self.optimize, self.minimise)

@@ -36,6 +36,7 @@ class Classifier:
     """scores  normalised images [N, C, H, W] to [N, classes];  batch  how many images it likes at a time
     class_names  where the file knows them, else empty
     remark  what must be said beside `runtime` once the images are done, else empty
+    graph   of an int8 network, as read
     """
 
     runtime: str
@@ -46,6 +47,7 @@ class Classifier:
     scores: Callable[[Floats], Scores]
     class_names: tuple[str, ...] = ()
     remark: Callable[[], str] = lambda: ""
+    graph: Graph | None = None
 
 
 @contextmanager
@@ -131,7 +133,7 @@ def _tflite(model: Path) -> Iterator[Classifier]:
             return np.stack([litert.run({tensor.name: image.reshape(tensor.shape)})[output].reshape(-1) for image in stored])
 
         runtime = "LiteRT's reference kernels, int8"
-        yield Classifier(runtime, resolution, channels, classes, 16, scores, remark=lambda: litert.remark)
+        yield Classifier(runtime, resolution, channels, classes, 16, scores, remark=lambda: litert.remark, graph=graph)
 
 
 @contextmanager
@@ -152,7 +154,7 @@ def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
             run = run_emulated(firmware, library, sets, trace=False, count=False, timeout_s=EMULATION_TIMEOUT_S)
             return np.stack([result.outputs[output].reshape(-1) for result in run.sets])
 
-        yield Classifier("generated C, emulated board", resolution, channels, classes, 32, emulated, class_names)
+        yield Classifier("generated C, emulated board", resolution, channels, classes, 32, emulated, class_names, graph=graph)
         return
     require_tools(Tool.HOST_COMPILER)
     with host_library(found) as host:
@@ -161,7 +163,7 @@ def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
             sets = [{tensor.name: image} for image in quantize_images(images, tensor)]
             return np.stack([result.outputs[output].reshape(-1) for result in host.run_many(sets, trace=False)])
 
-        yield Classifier("generated C, host", resolution, channels, classes, 32, on_host, class_names)
+        yield Classifier("generated C, host", resolution, channels, classes, 32, on_host, class_names, graph=graph)
 
 
 def _facts(model: Path, graph: Graph) -> tuple[int, int, int]:

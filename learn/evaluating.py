@@ -21,6 +21,7 @@ from ..flynet.data.pixels import OURS, Pixels
 from ..folders.manifest import Kind
 from ..folders.output_folder import output_folder, require_replaceable
 from ..quoting import ForeignText, visible
+from ..report.dead_channels import dead_channels
 from ..report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text
 from .classifiers import Classifier, open_classifier
 
@@ -75,6 +76,7 @@ def evaluate_model(request: EvaluationRequest) -> str:
             confusion=tally.confusion,
             top5_right=tally.top5_right,
             pixels=wanted.as_dict(),
+            dead_channels=() if classifier.graph is None else dead_channels(classifier.graph),
         )
         odd = describe([images.oddities])
         notes = [f"pictures: {odd}"] if odd else []

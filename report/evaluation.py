@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..quoting import markup_environment, shorten, visible
+from .dead_channels import DeadChannels, dead_channel_lines
 
 SCHEMA = 1
 _CELL, _MARGIN = 26, 110
@@ -23,6 +24,7 @@ _NAME_CHARACTERS, _LABEL_CHARACTERS, _TITLE_CHARACTERS = 20, 14, 60
 class Evaluation:
     """confusion  [classes, classes] images by (label, prediction);  top5_right  images whose label is among the first five
     pixels  "mean" and "std" that the images were normalised with, in units of pixels from 0 to 1
+    dead_channels  of an int8 network, by layer
 
     Equal scores are ordered by class index, as argmax does.
     """
@@ -34,6 +36,7 @@ class Evaluation:
     confusion: npt.NDArray[np.int64]
     top5_right: int
     pixels: Mapping[str, Sequence[float]]
+    dead_channels: tuple[DeadChannels, ...] = ()
 
     @property
     def images(self) -> int:
@@ -84,6 +87,7 @@ def evaluation_json(found: Evaluation) -> str:
         "images": found.images,
         "top1": found.top1,
         "top5": found.top5,
+        "dead_channels": [asdict(layer) for layer in found.dead_channels],
         "per_class": per_class,
         "confusion": found.confusion.tolist(),
     }
@@ -106,6 +110,7 @@ def evaluation_text(found: Evaluation) -> str:
         lines.append(f"  {name:<{_NAME_CHARACTERS}} {share:7.2%} of {int(found.confusion[i].sum()):,}{taken}")
     if len(shares) > _WORST_SHOWN:
         lines.append(f"  and {len(shares) - _WORST_SHOWN} classes that do better")
+    lines += [f"  dead channels  {line}" for line in dead_channel_lines(found.dead_channels)]
     return "\n".join(lines) + "\n"
 
 

@@ -169,6 +169,108 @@ class Instructions:
 
 
 @dataclass(frozen=True)
+class RemovedChannels:
+    """Channels of one tensor that the C does not compute.
+
+    title         what the network's maker calls the layer;  op, name  its operator and its tensor in the IR
+    channels      how many the tensor has
+    constant      those that have one value for every input, ascending: `values` one for each
+    sums          [lowest, highest] sum before requantization that any input gives, one for each of `constant`; empty where the
+                  operator makes no sums
+    unread        those that nothing live reads
+    """
+
+    op: str
+    name: str
+    title: str
+    channels: int
+    constant: tuple[int, ...]
+    values: tuple[int, ...]
+    sums: tuple[tuple[int, ...], ...]
+    unread: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _require(len(self.values) == len(self.constant), "each constant channel has a value")
+        _require(len(self.sums) in (0, len(self.constant)), "each constant channel has sums, or none has")
+        removed = (*self.constant, *self.unread)
+        inside = all(0 <= channel < self.channels for channel in removed)
+        _require(inside and len(set(removed)) == len(removed), "a removed channel is not one of the tensor's")
+
+
+@dataclass(frozen=True)
+class StayingChannels:
+    """Channels of a layer that never change and are computed all the same: a residual's other map changes, or a border shows."""
+
+    op: str
+    name: str
+    title: str
+    channels: int
+    constant: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RemovedOperator:
+    """An operator that went: it changes nothing (its tensor is compared with the one that is read in its place), its result never
+    changes, or nobody reads it.
+    """
+
+    op: str
+    name: str
+    title: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Minimisation:
+    """What was removed from the graph because it is computed for nothing; the judges compare the constants.
+
+    channels, constant, unread  of convolutions and fully connected layers: all, those that never change, others that went unread
+    macs, parameter_bytes       of what stays, and `.._as_read` of the graph that was read
+    tensors                     those that lost channels, of any operator, in the order of the graph
+    staying                     those of convolutions and fully connected layers with channels that never change and stay
+    operators                   those that went
+    """
+
+    channels: int
+    constant: int
+    unread: int
+    macs: int
+    macs_as_read: int
+    parameter_bytes: int
+    parameter_bytes_as_read: int
+    tensors: tuple[RemovedChannels, ...] = ()
+    staying: tuple[StayingChannels, ...] = ()
+    operators: tuple[RemovedOperator, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(self.constant + self.unread <= self.channels, "more channels are removed than there are")
+        fewer = self.macs <= self.macs_as_read and (bool(self.tensors) or self.macs == self.macs_as_read)
+        _require(fewer, "the multiply-accumulates that stay are not those of what was removed")
+
+    @property
+    def is_anything(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self.tensors or self.staying or self.operators)
+
+    @property
+    def line(self) -> str:
+        """What went, in one line."""
+        staying = sum(len(layer.constant) for layer in self.staying)
+        stay = f" ({staying:,} of them stay)" if staying else ""
+        if not self.is_anything:
+            return "every channel can change"
+        unread = f", {self.unread:,} more are read by nobody" if self.unread else ""
+        stays = (
+            (self.macs, self.macs_as_read, "multiply-accumulates"),
+            (self.parameter_bytes, self.parameter_bytes_as_read, "parameters' bytes"),
+        )
+        shares = [f"{part / whole:.1%} of the {what}" for part, whole, what in stays if whole]
+        kept = f"; {' and '.join(shares)} stay" if shares and self.tensors else ""
+        idle = f"; operators that went: {len(self.operators)}" if self.operators else ""
+        return f"{self.constant:,} of {self.channels:,} channels never change{stay}{unread}{kept}{idle}"
+
+
+@dataclass(frozen=True)
 class NotDone:
     """Stands where a figure would be, with the reason for its absence."""
 
@@ -278,11 +380,17 @@ class Report:
     over_budget: str | None = None
     fine_tuning: FineTuning | None = None
     layers: tuple[Layer, ...] = ()
+    minimisation: Minimisation | NotDone = field(default_factory=lambda: NotDone("--no-minimise"))
 
     def __post_init__(self) -> None:
         if isinstance(self.instructions, Instructions) and self.layers:
             counted = sum(layer.instructions or 0 for layer in self.layers)
             _require(counted == self.instructions.total, "the layers' instructions are not those of the inference")
+
+    @property
+    def computed_macs(self) -> int:
+        """Multiply-accumulates of the C: the model's without those of channels that went."""
+        return self.minimisation.macs if isinstance(self.minimisation, Minimisation) else self.model.macs
 
     def to_json(self) -> str:
         """The file's text; the same report gives the same text."""

@@ -11,6 +11,7 @@ from .schema import (
     Flash,
     Instructions,
     Layer,
+    Minimisation,
     ModelFacts,
     NotDone,
     Ram,
@@ -32,12 +33,13 @@ def format_report(report: Report) -> str:
         _row("flash", _flash(report.flash)),
         *_ram(report.ram),
         _row("fits", "yes" if report.fits else f"NO: {report.over_budget}"),
+        *_minimisation(report.minimisation),
         *(_row("note", note) for note in model.notes),
         *_verification(report.verification),
         *_accuracy(report.accuracy),
         *_fine_tuning(report.fine_tuning, report.accuracy),
         *_rounding(report.accumulated_rounding),
-        *_instructions(report.instructions, report.layers, model.macs),
+        *_instructions(report.instructions, report.layers, report.computed_macs),
     ]
     return "\n".join(lines) + "\n"
 
@@ -83,6 +85,10 @@ def _verification(found: tuple[Verification, ...] | NotDone) -> list[str]:
         if p.left_out:
             lines.append(left_out_line(p.pair, p.left_out, p.left_out_why))
     return [_row(name, line) for name, line in zip(["verified", *[""] * len(lines)], lines, strict=False)]
+
+
+def _minimisation(found: Minimisation | NotDone) -> list[str]:
+    return [] if isinstance(found, NotDone) or not found.is_anything else [_row("minimised", found.line)]
 
 
 def _accuracy(found: Accuracy | NotDone) -> list[str]:

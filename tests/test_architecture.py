@@ -40,6 +40,7 @@ CODEGEN_FLOORS = [
     {"verify_graph"},
     {"reading", "supported_ops"},
     {"tflite_reader", "reference", "passes", "kernels"},
+    {"minimise"},
     {"schedule", "c_format", "c_library"},
     {"function_names"},
     {"functions", "intrinsics"},

@@ -20,12 +20,41 @@ from .inputs import NamedInputs
 Values = npt.NDArray[np.integer]
 
 
+@dataclass(frozen=True, eq=False)
+class SomeChannels:
+    """What a judge knows of a tensor of which it has not every channel: values [..., known channels], channels ascending."""
+
+    channels: npt.NDArray[np.int64]
+    values: Values
+
+    def of(self, whole: Values) -> Values:
+        """The same channels of another judge's tensor."""
+        return whole[..., self.channels]
+
+    def place(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        """Where an element of `values` lies in the whole tensor."""
+        return (*index[:-1], int(self.channels[index[-1]]))
+
+
 class CannotJudge(Exception):
     """A judge's own limit keeps it from computing one set of inputs; the message says which."""
 
 
 class Judge(Protocol):
-    """A runtime of one model: IR tensor name -> array, for one set of inputs. Raises CannotJudge where its limits end."""
+    """A runtime of one model: IR tensor name -> array, for one set of inputs. Raises CannotJudge where its limits end.
+
+    One that is compared with the golden one may know only some channels of a tensor: those of a narrowed graph, and the
+    constants that its certificate has for channels that went.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Values | SomeChannels]: ...
+
+
+class GoldenJudge(Protocol):
+    """A runtime that computes every tensor whole."""
 
     @property
     def name(self) -> str: ...
@@ -98,10 +127,10 @@ class Comparison:
         """One set of inputs that the second judge could not compute."""
         self._left_out.append(reason)
 
-    def add(self, left: Mapping[str, Values], right: Mapping[str, Values], input_name: str) -> None:
+    def add(self, left: Mapping[str, Values], right: Mapping[str, Values | SomeChannels], input_name: str) -> None:
         """Compare all tensors that both judges computed from one set of inputs; the graph's outputs must be among them."""
         for judge, values in ((self._left_name, left), (self._right_name, right)):
-            missing = [name for name in self._graph.outputs if name not in values]
+            missing = [name for name in self._graph.outputs if not isinstance(values.get(name), np.ndarray)]
             if missing:
                 raise ValueError(f"{judge} gives no output {missing[0]}: nothing would be proven")
         common = [name for name in self._order if name in left and name in right]
@@ -110,7 +139,8 @@ class Comparison:
         self._inputs += 1
         self._tensors = max(self._tensors, len(common))
 
-    def _compare(self, name: str, left: Values, right: Values, input_name: str) -> None:
+    def _compare(self, name: str, whole: Values, found: Values | SomeChannels, input_name: str) -> None:
+        left, right = (found.of(whole), found.values) if isinstance(found, SomeChannels) else (whole, found)
         if left.shape != right.shape or left.dtype != right.dtype:
             raise ValueError(
                 f"{name} is {left.dtype}{list(left.shape)} in {self._left_name}, "
@@ -122,8 +152,9 @@ class Comparison:
         self._differing += count * left.itemsize
         if count and self._first is None:
             index = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
+            place = found.place(index) if isinstance(found, SomeChannels) else index
             self._first = TensorDifference(
-                name, self._places[name], index, int(left[index]), int(right[index]),
+                name, self._places[name], place, int(left[index]), int(right[index]),
                 self._left_name, self._right_name, input_name,
             )  # fmt: skip
 
@@ -144,7 +175,7 @@ def _written(op: Op) -> list[str]:
 
 def compare_judges(
     graph: Graph,
-    golden: Judge,
+    golden: GoldenJudge,
     others: Sequence[Judge],
     inputs: Iterable[NamedInputs],
     on_input: Callable[[str], None] | None = None,
@@ -204,7 +235,9 @@ class RoundingStatistics:
         return self.argmax_agreeing / self.inputs
 
 
-def rounding_statistics(graph: Graph, golden: Judge, other: Judge, inputs: Iterable[NamedInputs]) -> RoundingStatistics:
+def rounding_statistics(
+    graph: Graph, golden: GoldenJudge, other: GoldenJudge, inputs: Iterable[NamedInputs]
+) -> RoundingStatistics:
     """The outputs of another judge beside the golden ones. argmax is that of the graph's first output."""
     count = elements = differing = max_lsb = agreeing = 0
     for named in inputs:

@@ -13,6 +13,7 @@ import pytest
 
 from flynet_tiny.bench.layers import LAYERS
 from flynet_tiny.bench.measure import Measured, measure, measure_mobilenet
+from flynet_tiny.bench.networks import mobilenet_v1
 from flynet_tiny.bench.peers import peers_of_layer, public_files
 from flynet_tiny.bench.present import as_chart, as_json, as_table, files_as_table
 from flynet_tiny.bench.public_files import Refused, measure_files
@@ -88,6 +89,26 @@ def test_a_mobilenet_of_random_weights_guards_its_gain_and_is_compared_with_nobo
     assert found.macs == 7_489_664
     assert found.instructions <= 7_760_000 * MARGIN
     assert not found.peers
+
+
+def with_dead_channels(graph: Graph) -> Graph:
+    """Every second output of each CONV_2D but the last is what RELU makes of 0, whatever the picture."""
+    tensors = dict(graph.tensors)
+    convolutions = [op for op in graph.ops if op.kind is OpKind.CONV_2D]
+    for op in convolutions[:-1]:
+        for name in op.inputs[1:]:
+            data = tensors[name].constant().copy()
+            data[1::2] = 0
+            tensors[name] = replace(tensors[name], data=data)
+    return replace(graph, tensors=tensors)
+
+
+def test_dead_channels_cost_nothing() -> None:
+    """A network half of whose channels never change, as of public ones; whole it takes 7.65 M instructions and 292 KB."""
+    found = measure("dead", with_dead_channels(mobilenet_v1()), get_target(TARGET))
+    assert found.macs == 2_196_544
+    assert found.instructions <= 2_629_000 * MARGIN
+    assert found.flash_bytes <= 127_300 * MARGIN
 
 
 def test_a_benchmark_is_shown_as_json_table_and_chart(measured: Callable[[str], Measured]) -> None:

@@ -6,6 +6,7 @@ A seed gives one file. Sizes are small, so that one graph goes through all judge
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -297,8 +298,33 @@ STEPS: tuple[Callable[[_Drawing], str | None], ...] = (
 )  # fmt: skip
 
 
-def draw(seed: int) -> bytes:
-    """A file of 3 to 14 random steps, some of which are several operators; the same for the same seed."""
+def kill_channels(sketch: Sketch, seed: int) -> None:
+    """Make channels that never change (weights of 0, or a bias out of reach), some that hardly do, and some that are not read."""
+    rng = np.random.default_rng(seed)
+    for op in sketch.ops:
+        if op.opcode not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or len(op.inputs) < 3 or rng.random() < 0.2:
+            continue
+        weights, bias = (sketch.tensors[name] for name in op.inputs[1:3])
+        assert weights.data is not None
+        assert bias.data is not None
+        values, sums = weights.data.copy(), bias.data.copy()
+        outputs = np.moveaxis(values, 3 if op.opcode == "DEPTHWISE_CONV_2D" else 0, 0)  # views
+        kinds = rng.choice(5, len(outputs), p=(0.4, 0.2, 0.2, 0.15, 0.05))
+        outputs[kinds == 1] = 0
+        outputs[kinds == 2] = rng.integers(-1, 2, outputs[kinds == 2].shape)
+        sums[kinds == 2] = rng.choice([-1, 1], int((kinds == 2).sum())) * 500_000
+        near = outputs[kinds == 3]  # at the edge of never changing
+        outputs[kinds == 3] = np.where(rng.random(near.shape) < 0.1, np.sign(near), 0)
+        if op.opcode != "DEPTHWISE_CONV_2D":
+            values[..., rng.random(values.shape[-1]) < 0.15] = 0
+        sketch.tensors[weights.name], sketch.tensors[bias.name] = replace(weights, data=values), replace(bias, data=sums)
+
+
+def draw(seed: int, dead_channels: bool = False) -> bytes:
+    """A file of 3 to 14 random steps, some of which are several operators; the same for the same seed.
+
+    dead_channels  many channels never change or are not read; every map ends in a convolution, which needs none of those
+    """
     drawing = _Drawing(seed)
     rng = drawing.rng
     inputs = []
@@ -306,15 +332,22 @@ def draw(seed: int) -> bytes:
         shape = (1, int(rng.integers(1, 10)), int(rng.integers(1, 10)), int(rng.integers(1, 13)))
         inputs.append(drawing.s.act(f"x{i}", shape))
     drawing.maps += inputs
-    for _ in range(int(rng.integers(3, 15))):
-        result = STEPS[int(rng.integers(len(STEPS)))](drawing)
+    for step in range(int(rng.integers(3, 15))):
+        place = 0 if dead_channels and not step else int(rng.integers(len(STEPS)))
+        result = STEPS[place](drawing)
         if result is not None and np.prod(drawing.shape(result)) <= MAX_ELEMENTS:
             drawing.maps.append(result)
     written = [output for op in drawing.s.ops for output in op.outputs]
     if not written:
-        return draw(seed + (1 << 32))
+        return draw(seed + (1 << 32), dead_channels)
     ends = [name for name in written if name not in drawing.read]
     inner = [name for name in written if name in drawing.read]
     if inner and rng.random() < 0.2:
         ends.append(inner[int(rng.integers(len(inner)))])
+    if dead_channels:
+        for i, name in enumerate(ends):
+            if len(drawing.shape(name)) == 4:
+                ends[i] = drawing.s.act(drawing.new(), (*drawing.shape(name)[:3], 2))
+                drawing.s.conv(name, ends[i], 2)
+        kill_channels(drawing.s, seed)
     return drawing.s.file(tuple(inputs), tuple(ends))

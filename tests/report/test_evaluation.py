@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from flynet_tiny.report.dead_channels import DeadChannels
 from flynet_tiny.report.evaluation import Evaluation, Tally, confusion_svg, evaluation_json, evaluation_text, most_confused
 
 NAMES = ("ant", "bee", "cat <&>", "dog", "eel", "fox", "gnu")
@@ -50,6 +52,13 @@ def test_confusion_rows_are_labels(found: Evaluation) -> None:
     assert content["confusion"] == found.confusion.tolist()
     assert content["per_class"][1] == {"name": "bee", "images": 2, "top1": 0.0}
     assert "bee" in evaluation_text(found).splitlines()[3]
+
+
+def test_dead_channels_are_named(found: Evaluation) -> None:
+    dead = replace(found, dead_channels=(DeadChannels("conv_2", 8, (1, 4), ()),))
+    assert evaluation_text(dead).splitlines()[-1] == "  dead channels  conv_2: of 8 channels 2 never change (1, 4)"
+    layer = {"layer": "conv_2", "channels": 8, "constant": [1, 4], "unread": []}
+    assert json.loads(evaluation_json(dead))["dead_channels"] == [layer]
 
 
 def test_picture_is_xml_with_a_cell_for_each_pair_that_occurs(found: Evaluation) -> None:

@@ -271,7 +271,7 @@ def depthwise_call(
 ) -> KernelCall:
     """The kernel of a depthwise convolution over a map, or over its products with the second input."""
     w, isa, channels = conv.attrs.window, build.isa, conv.input_shape[3]
-    _, in_h, in_w, _ = conv.input_shape
+    _, _, in_w, _ = conv.input_shape
     _, out_h, out_w, _ = conv.output_shape
     plane = plane_of(conv, build.bands.count, value_bytes=1)
     is_banded = build.bands.count > 1 and plane.bands > 1

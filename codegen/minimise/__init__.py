@@ -1,0 +1,1 @@
+"""What a graph computes for nothing goes, exactly: channels that never change, and what nobody reads."""

@@ -1,0 +1,95 @@
+"""What was removed from a graph, channel by channel, and by which interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RemovedChannel:
+    """A channel that the compiled graph does not compute.
+
+    value         the one that it has for every input, None where it may change but nothing live reads it
+    accumulators  between which its sums lie before requantization, where a convolution or FULLY_CONNECTED makes it
+    """
+
+    channel: int
+    value: int | None
+    accumulators: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class NarrowedTensor:
+    """A tensor that lost channels (indices of its last axis); all of them where its operator went.
+
+    channels  how many it had
+    """
+
+    name: str
+    channels: int
+    removed: tuple[RemovedChannel, ...]
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The channels that stay, in order."""
+        gone = {channel.channel for channel in self.removed}
+        return tuple(channel for channel in range(self.channels) if channel not in gone)
+
+    @property
+    def constants(self) -> Mapping[int, int]:
+        """The value of each removed channel that never changes."""
+        return {removed.channel: removed.value for removed in self.removed if removed.value is not None}
+
+
+@dataclass(frozen=True)
+class BypassedOperator:
+    """An operator that changes nothing: who read its tensor `name` reads `source`, which has the same bytes."""
+
+    name: str
+    source: str
+    kind: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """All that minimisation removed; empty where it found nothing or did not run. In the order of the graph."""
+
+    tensors: tuple[NarrowedTensor, ...] = ()
+    bypassed: tuple[BypassedOperator, ...] = ()
+    by_name: Mapping[str, NarrowedTensor] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {tensor.name: tensor for tensor in self.tensors})
+
+    def __bool__(self) -> bool:
+        return bool(self.tensors or self.bypassed)
+
+    def known_channels(
+        self, name: str, shape: tuple[int, ...], values: npt.NDArray[np.integer] | None
+    ) -> tuple[Int64, npt.NDArray[np.integer]] | None:
+        """A narrowed tensor as the graph as read has it: channels that are known, and their values [..., known channels].
+
+        shape   of the tensor as read
+        values  what was computed of the narrowed one, flat; None where it was not stored, so that only constants are known
+        None where nothing is known of it.
+        """
+        tensor = self.by_name[name]
+        constants = tensor.constants
+        computed = () if values is None else tensor.kept
+        channels = np.array(sorted((*constants, *computed)), np.int64)
+        if not channels.size:
+            return None
+        dtype = np.dtype(np.int8) if values is None else values.dtype
+        full = np.zeros(shape, dtype)
+        for channel, value in constants.items():
+            full[..., channel] = value
+        if values is not None:
+            full[..., list(computed)] = values.reshape(*shape[:-1], len(computed))
+        return channels, full[..., channels]

@@ -1,0 +1,81 @@
+"""What minimisation removed, for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..codegen.compiler import Compiled
+from ..codegen.ir import Graph
+from ..codegen.minimise.certificate import NarrowedTensor
+from ..codegen.minimise.channels import constant_channels
+from ..codegen.minimise.intervals import graph_bounds, is_analysable
+from ..codegen.minimise.minimise import all_macs, constant_bytes
+from .dead_channels import LAYERS
+from .layer_names import layer_title
+from .schema import Minimisation, RemovedChannels, RemovedOperator, StayingChannels
+
+
+def minimisation_of(compiled: Compiled) -> Minimisation:
+    """The certificate of a compiled graph with what stays."""
+    source, certificate = compiled.source_graph, compiled.certificate
+    layers = [op.output for op in source.ops if op.kind in LAYERS]
+    lost = [certificate.by_name[name] for name in layers if name in certificate.by_name]
+    folded = sum(len(entry.constants) for entry in lost)
+    staying = tuple(_staying(compiled))
+    return Minimisation(
+        channels=sum(source.tensor(name).shape[-1] for name in layers),
+        constant=folded + sum(len(layer.constant) for layer in staying),
+        unread=sum(len(entry.removed) for entry in lost) - folded,
+        macs=all_macs(compiled.minimised),
+        macs_as_read=all_macs(source),
+        parameter_bytes=constant_bytes(compiled.minimised),
+        parameter_bytes_as_read=constant_bytes(source),
+        tensors=tuple(_removed(entry, source) for entry in certificate.tensors),
+        staying=staying,
+        operators=tuple(_operators(compiled)),
+    )
+
+
+def _operators(compiled: Compiled) -> Iterator[RemovedOperator]:
+    source, certificate = compiled.source_graph, compiled.certificate
+    stay = {op.output for op in compiled.minimised.ops}
+    bypassed = {entry.name: entry.why for entry in certificate.bypassed}
+    for op in source.ops:
+        if op.output not in stay:
+            entry = certificate.by_name.get(op.output)
+            never_changes = entry is not None and len(entry.constants) == entry.channels
+            why = bypassed.get(op.output, "its result never changes" if never_changes else "nobody reads it")
+            title = layer_title(source.tensor(op.output).source_name, op.kind_name)
+            yield RemovedOperator(op.kind_name, op.output, title, why)
+
+
+def _staying(compiled: Compiled) -> Iterator[StayingChannels]:
+    source = compiled.source_graph
+    bounds = graph_bounds(source) if is_analysable(source) else {}
+    for op in source.ops:
+        if op.kind in LAYERS and bounds:
+            entry = compiled.certificate.by_name.get(op.output)
+            constant = np.flatnonzero(constant_channels(op.output, source, bounds)).tolist()
+            staying = tuple(c for c in constant if entry is None or c not in entry.constants)
+            if staying:
+                tensor = source.tensor(op.output)
+                title = layer_title(tensor.source_name, op.kind_name)
+                yield StayingChannels(op.kind_name, op.output, title, tensor.shape[-1], staying)
+
+
+def _removed(entry: NarrowedTensor, source: Graph) -> RemovedChannels:
+    op = source.producer(entry.name)
+    assert op is not None, f"{entry.name} is an input"
+    constant = [removed for removed in entry.removed if removed.value is not None]
+    return RemovedChannels(
+        op=op.kind_name,
+        name=entry.name,
+        title=layer_title(source.tensor(entry.name).source_name, op.kind_name),
+        channels=entry.channels,
+        constant=tuple(removed.channel for removed in constant),
+        values=tuple(entry.constants.values()),
+        sums=tuple(removed.accumulators for removed in constant if removed.accumulators is not None),
+        unread=tuple(removed.channel for removed in entry.removed if removed.value is None),
+    )

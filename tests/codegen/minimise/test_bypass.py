@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flynet_tiny.codegen import reference
+from flynet_tiny.codegen.ir import Graph, Op, OpKind, TransposeAttrs
+from flynet_tiny.codegen.minimise.bypass import CANCEL, NEVER_BITES, TAKES_ALL, bypass
+from flynet_tiny.codegen.minimise.bypass_contract import require_bypass
+from flynet_tiny.codegen.minimise.certificate import BypassedOperator
+from flynet_tiny.codegen.tflite_reader import read_tflite
+from flynet_tiny.codegen.verify_graph import GraphError, verify_graph
+from flynet_tiny.verify.inputs import extreme_inputs
+
+from ...small_models import Sketch
+from .dead_channels import clamp
+
+SHAPE = (1, 4, 3, 5)
+
+
+def ends(build: Callable[[Sketch], str]) -> Graph:
+    """A convolution with RELU to `a` (at least the zero point, -100), what `build` makes of it, and a convolution to `y`."""
+    s = Sketch()
+    s.act("x", SHAPE)
+    s.act("a", SHAPE, 0.03, -100)
+    s.conv("x", "a", 5)
+    clamp(s, "RELU")
+    last = build(s)
+    shape = (*s.tensors[last].shape[:3], 2)
+    s.act("y", shape)
+    s.conv(last, "y", 2)
+    return read_tflite(s.file(("x",), ("y",)))
+
+
+def bypassed(graph: Graph) -> tuple[Graph, list[tuple[str, str, str]]]:
+    """The bypassed graph, which gives the same outputs, and what went."""
+    found = bypass(graph)
+    verify_graph(found.graph)
+    for named in extreme_inputs(graph, 2):
+        before, after = reference.run(graph, named.values), reference.run(found.graph, named.values)
+        for entry in found.operators:
+            assert np.array_equal(before[entry.name], before[entry.source])
+        assert all(np.array_equal(before[name], values) for name, values in after.items())
+    return found.graph, [(entry.name, entry.source, entry.why) for entry in found.operators]
+
+
+def kinds(graph: Graph) -> list[OpKind]:
+    return [op.kind for op in graph.ops]
+
+
+def test_an_activation_that_never_bites_goes() -> None:
+    graph, went = bypassed(ends(lambda s: s.op("RELU", ("a",), s.like("b", "a", SHAPE))))
+    assert went == [("b", "a", NEVER_BITES)]
+    assert kinds(graph) == [OpKind.CONV_2D, OpKind.CONV_2D]
+
+
+def test_a_chain_of_them_goes_to_its_beginning() -> None:
+    def two(s: Sketch) -> str:
+        s.op("RELU", ("a",), s.like("b", "a", SHAPE))
+        return s.op("RELU", ("b",), s.like("c", "a", SHAPE))
+
+    assert bypassed(ends(two))[1] == [("b", "a", NEVER_BITES), ("c", "a", NEVER_BITES)]
+
+
+@pytest.mark.parametrize("kind", ["RELU6", "LEAKY_RELU", "ABS"])
+def test_an_activation_that_bites_or_another_scale_stays(kind: str) -> None:
+    def of_input(s: Sketch) -> str:
+        options = {"alpha": 0.5} if kind == "LEAKY_RELU" else {}
+        return s.op(kind, ("x",), s.like("b", "x", SHAPE), **options)
+
+    def to_a_finer_scale(s: Sketch) -> str:
+        return s.op("QUANTIZE", ("a",), s.act("b", SHAPE, 0.029, -100))
+
+    def to_another_zero_point(s: Sketch) -> str:
+        return s.op("QUANTIZE", ("a",), s.act("b", SHAPE, 0.03, -99))
+
+    for build in (of_input, to_a_finer_scale, to_another_zero_point):
+        graph = ends(build)
+        assert bypass(graph).graph is graph
+
+
+def test_an_output_keeps_its_operator() -> None:
+    s = Sketch()
+    s.act("x", SHAPE)
+    s.act("a", SHAPE, 0.03, -100)
+    s.conv("x", "a", 5)
+    clamp(s, "RELU")
+    s.op("RELU", ("a",), s.like("y", "a", SHAPE))
+    graph = read_tflite(s.file(("x",), ("y",)))
+    assert bypass(graph).graph is graph
+
+
+def test_transposes_that_cancel_go_and_others_become_one() -> None:
+    def chain(second: list[int], shape: tuple[int, ...]) -> Callable[[Sketch], str]:
+        def build(s: Sketch) -> str:
+            s.op("TRANSPOSE", ("a", s.const("p", [0, 3, 1, 2])), s.like("b", "a", (1, 5, 4, 3)))
+            return s.op("TRANSPOSE", ("b", s.const("q", second)), s.like("c", "a", shape))
+
+        return build
+
+    graph, went = bypassed(ends(chain([0, 2, 3, 1], SHAPE)))
+    assert went == [("c", "a", CANCEL)]
+    assert kinds(graph) == [OpKind.CONV_2D, OpKind.CONV_2D]
+    graph, went = bypassed(ends(chain([0, 3, 2, 1], (1, 3, 4, 5))))
+    assert went == []
+    assert kinds(graph) == [OpKind.CONV_2D, OpKind.TRANSPOSE, OpKind.CONV_2D]
+    assert graph.ops[1].attrs == TransposeAttrs((0, 2, 1, 3))
+
+
+def test_a_transpose_that_others_read_too_stays() -> None:
+    def build(s: Sketch) -> str:
+        s.op("TRANSPOSE", ("a", s.const("p", [0, 2, 1, 3])), s.like("b", "a", (1, 3, 4, 5)))
+        s.op("TRANSPOSE", ("b", s.const("q", [0, 2, 1, 3])), s.like("c", "a", SHAPE))
+        s.op("TRANSPOSE", ("b", "q"), s.like("d", "a", SHAPE))
+        s.op("ADD", ("c", "d"), s.act("e", SHAPE), fusedActivationFunction="NONE")
+        return "e"
+
+    graph = ends(build)
+    assert bypass(graph).graph is graph
+
+
+def test_a_pool_of_single_pixels_goes_unless_it_clamps() -> None:
+    def pool(activation: str) -> Callable[[Sketch], str]:
+        def build(s: Sketch) -> str:
+            return s.op(
+                "MAX_POOL_2D", ("a",), s.like("b", "a", SHAPE), filterHeight=1, filterWidth=1, strideH=1, strideW=1,
+                padding="VALID", fusedActivationFunction=activation,
+            )  # fmt: skip
+
+        return build
+
+    assert bypassed(ends(pool("RELU")))[1] == [("b", "a", TAKES_ALL)]
+    graph = ends(pool("RELU_N1_TO_1"))
+    assert bypass(graph).graph is graph
+
+
+def changed(graph: Graph, output: str, change: Callable[[Op], Op]) -> Graph:
+    return replace(graph, ops=tuple(change(op) if op.output == output else op for op in graph.ops))
+
+
+def test_the_contract_refuses_what_bites_and_what_moves() -> None:
+    biting = ends(lambda s: s.op("RELU", ("x",), s.like("b", "x", SHAPE)))
+    turned = ends(lambda s: s.op("TRANSPOSE", ("a", s.const("p", [0, 2, 1, 3])), s.like("b", "a", (1, 3, 4, 5))))
+    for graph, source in ((biting, "x"), (turned, "a")):
+        after = changed(graph, "y", lambda op, source=source: replace(op, inputs=(source, *op.inputs[1:])))  # type: ignore[misc]
+        with pytest.raises(GraphError):
+            require_bypass(graph, after, (BypassedOperator("b", source, "RELU", NEVER_BITES),))
+
+
+def test_the_contract_refuses_an_operator_that_reads_another_tensor() -> None:
+    graph = ends(lambda s: s.op("RELU", ("a",), s.like("b", "a", SHAPE)))
+    found = bypass(graph)
+    after = changed(found.graph, "y", lambda op: replace(op, inputs=("x", *op.inputs[1:])))
+    with pytest.raises(GraphError, match="bypassed around"):
+        require_bypass(graph, after, found.operators)

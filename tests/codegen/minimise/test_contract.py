@@ -1,0 +1,129 @@
+"""The contract refuses what the removal would never make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flynet_tiny.codegen.ir import Graph
+from flynet_tiny.codegen.minimise import minimise as module
+from flynet_tiny.codegen.minimise.certificate import Certificate, NarrowedTensor, RemovedChannel
+from flynet_tiny.codegen.minimise.contract import require_contract
+from flynet_tiny.codegen.minimise.intervals import Bounds, graph_bounds
+from flynet_tiny.codegen.minimise.minimise import Minimised, minimise
+from flynet_tiny.codegen.tflite_reader import read_tflite
+from flynet_tiny.codegen.verify_graph import GraphError
+
+from ...small_models import Sketch
+from .dead_channels import OUT_OF_REACH, residual, separable_file, set_channel
+
+SOURCE = read_tflite(separable_file("VALID", zero_point=-20, dead=-OUT_OF_REACH))
+
+
+def good() -> Minimised:
+    found = minimise(SOURCE)
+    require_contract(SOURCE, found.graph, found.certificate)
+    return found
+
+
+def with_constant(graph: Graph, name: str, change: Callable[[np.ndarray], None]) -> Graph:
+    """The graph with one constant changed."""
+    tensor = graph.tensor(name)
+    data = tensor.constant().copy()
+    change(data)
+    return replace(graph, tensors={**graph.tensors, name: replace(tensor, data=data)})
+
+
+def with_entry(found: Certificate, name: str, entry: NarrowedTensor) -> Certificate:
+    return Certificate(tuple(entry if tensor.name == name else tensor for tensor in found.tensors))
+
+
+def flip_bit(data: np.ndarray) -> None:
+    data.reshape(-1)[0] ^= 1
+
+
+@pytest.mark.parametrize("name", ["a_w_of_a", "a_b_of_a", "b_w_of_b", "b_b_of_b", "y_w_of_y", "y_b_of_y"])
+def test_another_weight_or_bias_is_refused(name: str) -> None:
+    found = good()
+    with pytest.raises(GraphError, match="minimisation"):
+        require_contract(SOURCE, with_constant(found.graph, name, flip_bit), found.certificate)
+
+
+def test_another_constant_is_refused() -> None:
+    found = good()
+    entry = found.certificate.by_name["a"]
+    (first, *others) = entry.removed
+    assert first.value == 127
+    wrong = replace(entry, removed=(replace(first, value=126), *others))
+    with pytest.raises(GraphError, match="not always 126"):
+        require_contract(SOURCE, found.graph, with_entry(found.certificate, "a", wrong))
+
+
+def test_another_scale_is_refused() -> None:
+    found = good()
+    weights = found.graph.tensor("y_w_of_y")
+    quantization = weights.quantization
+    assert quantization is not None
+    scales = (2 * quantization.scales[0], *quantization.scales[1:])
+    changed = replace(weights, quantization=replace(quantization, scales=scales))
+    graph = replace(found.graph, tensors={**found.graph.tensors, "y_w_of_y": changed})
+    with pytest.raises(GraphError, match="scales"):
+        require_contract(SOURCE, graph, found.certificate)
+
+
+def test_the_wrong_channel_is_refused() -> None:
+    """The constant channel 1 stays and channel 2, which changes, goes."""
+    found = good()
+    entry = found.certificate.by_name["a"]
+    swapped = replace(entry, removed=(RemovedChannel(2, None), *entry.removed[1:]))
+    with pytest.raises(GraphError):
+        require_contract(SOURCE, found.graph, with_entry(found.certificate, "a", swapped))
+
+
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_bounds_that_are_too_narrow_are_found(side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break the analysis: a channel that changes by a little is taken for a constant."""
+
+    def too_narrow(graph: Graph) -> dict[str, Bounds]:
+        bounds = graph_bounds(graph)
+        return bounds | {name: narrowed(bounds[name]) for name in ("a", "b")}
+
+    def narrowed(bounds: Bounds) -> Bounds:
+        low, high = bounds.low.copy(), bounds.high.copy()
+        low[2] = high[2] = low[2] if side == "low" else high[2]
+        return replace(bounds, low=low, high=high)
+
+    monkeypatch.setattr(module, "graph_bounds", too_narrow)
+    with pytest.raises(GraphError, match=r"a\[2\] is .*, not always"):
+        minimise(SOURCE)
+
+
+def test_a_constant_that_is_folded_over_the_border_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break the rule of borders: the sums at the border lack a part of what the bias then has."""
+    source = read_tflite(separable_same_over_a_border())
+    assert not minimise(source).certificate
+    monkeypatch.setattr("flynet_tiny.codegen.minimise.channels.padded_taps", lambda op, graph: np.zeros(9, np.bool_))
+    with pytest.raises(GraphError, match="constants folded"):
+        minimise(source)
+
+
+def separable_same_over_a_border() -> bytes:
+    s = Sketch(3)
+    s.act("x", (1, 5, 5, 3))
+    s.act("a", (1, 5, 5, 4))
+    s.conv("x", "a", 4)
+    set_channel(s, "a", 1, 900)
+    s.act("y", (1, 5, 5, 2))
+    s.conv("a", "y", 2, 3, "SAME")
+    return s.file(("x",), ("y",))
+
+
+def test_a_residual_that_loses_channels_in_one_of_its_maps_is_refused() -> None:
+    source = read_tflite(residual(both=True))
+    found = minimise(source)
+    less = Certificate(tuple(tensor for tensor in found.certificate.tensors if tensor.name != "b"))
+    with pytest.raises(GraphError):
+        require_contract(source, found.graph, less)
