@@ -27,7 +27,7 @@ import numpy.typing as npt
 from ..build import Build
 from .base import KernelCall, RowSchedule, SamePlace, Sharing
 from .channel_scale import ChannelScale
-from .convolution import Convolution, clamped_table
+from .convolution import Convolution, clamped_table, lying
 from .parameters import KernelParameters, array, code, data, group, size
 from .requantization import Requantization, accumulator_bounds, requantization
 from .row_tiles import REGISTERS, Taps, Tile, has_single_taps, row_words, taps_of, tile_of, tiling
@@ -218,6 +218,8 @@ def depthwise_call(
     conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a channel scale, `source` are the maps before it. The outputs of
     the last `heads_of_second` filters of each channel go to the second of two results.
     """
+    if build.bands.count == 1 and 2 * (conv.input_shape[1] + conv.attrs.window.pad_top) <= MAX_PLANE_BYTES:
+        conv = lying(conv)
     requant, is_tied, bounds = _requantization(conv, heads, is_max)
     w = conv.attrs.window
     channels, out_h = conv.input_shape[3], conv.output_shape[1]
@@ -457,7 +459,7 @@ def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requan
     is_tied = is_max and bool((factors == factors[:, :1]).all())
     if is_tied:
         largest = np.repeat(largest.reshape(-1, heads).max(axis=1), heads)
-    return requantization(conv, largest), is_tied, (int(low.min()), int(high.max()))
+    return requantization(conv, largest, least=low), is_tied, (int(low.min()), int(high.max()))
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,20 @@ acc2 = 2 * acc and offset = 2^(r-1) + (zero_point << r), one rounding multiply-a
     out = ssat8((smmlar(acc2, m, offset) + (acc2 >> 31)) >> r)
 
 since y < 0 exactly when acc < 0, but for acc = -1 and m = 2^30, where y = 0 and both forms give 0. The sign term is not needed
-where negative values are clamped to the zero point anyway (RELU).
+where negative values are clamped to the zero point anyway (RELU) or never come.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from .convolution import Convolution
+if TYPE_CHECKING:
+    from .convolution import Convolution
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -59,19 +61,33 @@ def accumulator_bounds(weights: Int64, bias: Int64, input_zero_point: int) -> tu
     return at_least, at_most
 
 
-def requantization(conv: Convolution, reach: Int64, once: bool = False) -> Requantization:
-    """The fastest exact form; `reach` [c_out] is the largest |accumulator| of each channel."""
+def _is_dead(multiplier: Int64, shift: Int64, reach: Int64) -> npt.NDArray[np.bool_]:
+    """Which channels are always their zero point."""
+    dead: npt.NDArray[np.bool_] = (multiplier == 0) | (reach < (np.int64(1) << np.clip(-shift - 1, 0, 62)))
+    return dead
+
+
+def is_fast(multiplier: Int64, shift: Int64, reach: Int64) -> npt.NDArray[np.bool_]:
+    """Which channels the forms of 32 bits scale."""
+    fast: npt.NDArray[np.bool_] = _is_dead(multiplier, shift, reach) | (
+        (shift <= -1) & (shift >= -MAX_SHIFT) & (reach < 1 << 30) & (multiplier < 1 << 31)
+    )
+    return fast
+
+
+def requantization(conv: Convolution, reach: Int64, once: bool = False, least: Int64 | None = None) -> Requantization:
+    """The fastest exact form; of each channel `reach` [c_out] is the largest |accumulator|, `least` the least one if known."""
     right = -conv.shift
-    dead = (conv.multiplier == 0) | (reach < (np.int64(1) << np.clip(right - 1, 0, 62)))
-    fast = dead | ((right >= 1) & (right <= MAX_SHIFT) & (reach < 1 << 30))
+    dead = _is_dead(conv.multiplier, conv.shift, reach)
     zero_point = np.broadcast_to(conv.output_zero_point, right.shape)
-    if not fast.all():
+    if not is_fast(conv.multiplier, conv.shift, reach).all():
         constants = np.stack([conv.multiplier, zero_point, conv.shift], axis=1)
         return Requantization(Rounding.EXACT_ONCE if once else Rounding.EXACT, constants.astype(np.int32))
     # a dead channel's output is the zero point: (offset - [acc < 0]) >> 1 with offset = 2 * zero_point + 1
     right = np.where(dead, 1, right)
     multiplier = np.where(dead, 0, conv.multiplier)
     offset = (np.int64(1) << (right - 1)) + (zero_point << right)
-    is_cut_at_zero = bool((conv.activation_min >= zero_point).all())
+    never_negative = dead if least is None else dead | (least >= 0)
+    is_cut_at_zero = bool((never_negative | (conv.activation_min >= zero_point)).all())
     rounding = Rounding.ONCE if once else Rounding.UP if is_cut_at_zero else Rounding.AWAY
     return Requantization(rounding, np.stack([multiplier, offset, right], axis=1).astype(np.int32))

@@ -72,7 +72,7 @@ def scaling(conv: Convolution, weights: Int64, isa: Isa, once: bool = False, hea
     low, high = accumulator_bounds(weights, conv.bias, conv.input_zero_point)
     reach = np.maximum(np.abs(low), np.abs(high)).reshape(-1, heads).max(axis=1).repeat(heads)
     start = conv.bias - (conv.input_zero_point + INPUT_SHIFT) * weights.sum(axis=1)
-    requant = requantization(conv, reach, once)
+    requant = requantization(conv, reach, once, low)
     rounding, words = _WHOLE[requant.rounding], requant.constants.astype(np.int64)
     if not isa.long_multiply:
         rounding, words = next((found for cut in PIECES if (found := in_pieces(requant, reach, cut))), (rounding, words))

@@ -30,6 +30,20 @@ LAYERS = {
 }
 
 
+# a layer over a map of width 1, and the same over a map of height 1
+LYING = {
+    "depthwise": (Layer(Kind.DEPTHWISE, 24, 1, 32, 1, Window(5, 1)), Layer(Kind.DEPTHWISE, 1, 24, 32, 1, Window(1, 5))),
+    "conv": (Layer(Kind.CONV_2D, 24, 1, 16, 8, Window(5, 1)), Layer(Kind.CONV_2D, 1, 24, 16, 8, Window(1, 5))),
+}
+
+
+@pytest.mark.parametrize("name", LYING)
+def test_a_map_of_width_1_costs_what_one_of_height_1_costs(tmp_path: Path, name: str) -> None:
+    cases = [layer.case() for layer in LYING[name]]
+    standing, lying = (run_on_arm([case], tmp_path)[case.name].instructions for case in cases)
+    assert standing <= lying * MARGIN
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_needs_no_more_instructions_than_it_did(tmp_path: Path, name: str) -> None:
     layer, reached, most_per_mac = LAYERS[name]
