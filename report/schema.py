@@ -61,7 +61,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """`optimize` is what the code was generated for: speed, balanced or size."""
+    """`optimize` is what the code was generated for: speed, balanced, size or memory."""
 
     name: str
     core: str

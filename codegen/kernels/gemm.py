@@ -62,10 +62,12 @@ class GemmKernel(Helper):
     has_packed  whether a group has twos of output channels that share words, ..
     has_wide    .. twos of which each has int16 words of its own, ..
     has_single  .. and one channel beside these
-    loop        over a window's pairs
+    loop        over a window's pairs, or over a row's groups of four values
     pairs       in a window; 0: a number of the layer
     stride      from one pixel's outputs to the next's; 0: a number of the layer
     words       of the first kind of twos of a group's channels; 0: a number of the layer
+    in_place    whether the one window is a row of int8 values, read in place, not of pairs in scratch, and ..
+    rest_bytes  .. how many of them are left over by groups of four
     """
 
     template: ClassVar[str] = "gemm"
@@ -82,13 +84,16 @@ class GemmKernel(Helper):
     pairs: int = 0
     stride: int = 0
     words: int = 0
+    in_place: bool = False
+    rest_bytes: int = 0
 
     @property
     def name(self) -> str:
         kinds = ["packed"] * self.has_packed + ["wide"] * (self.has_wide or not self.has_packed)
         parts = ["gemm", *kinds, f"{self.pixels}px", self.rounding.name.lower()]
         parts += ["min"] * self.clamps_low + ["max"] * self.clamps_high + ["table"] * self.has_table
-        parts += [f"r{self.loop.rest}"] + [f"u{self.loop.unroll}"] * self.loop.has_turns
+        parts += [f"row{self.rest_bytes}"] * self.in_place
+        parts += [f"r{self.loop.rest}"] * (self.loop.rest >= 0) + [f"u{self.loop.unroll}"] * self.loop.has_turns
         parts += ["odd" if self.has_twos else "single"] * self.has_single
         if self.is_own:
             parts += [f"p{self.pairs}", f"c{self.stride}", f"w{self.words}"]
@@ -96,7 +101,7 @@ class GemmKernel(Helper):
 
     @property
     def summary(self) -> str:
-        pixels = "1 pixel" if self.pixels == 1 else f"{self.pixels} pixels"
+        pixels = "1 row, read in place" if self.in_place else "1 pixel" if self.pixels == 1 else f"{self.pixels} pixels"
         channels = f", {self.stride} channels from windows of {self.pairs} pairs" if self.is_own else ""
         return f"All output channels of a group for {pixels}{channels}. Returns where the next group's packed weights begin."
 
@@ -110,6 +115,11 @@ class GemmKernel(Helper):
         """Whether any number or table of the layer is read."""
         has_numbers = not self.is_own and (self.has_twos or self.pixels > 1 or self.loop.has_turns)
         return self.has_table or self.clamps_low or self.clamps_high or has_numbers
+
+    @property
+    def rest_pairs(self) -> int:
+        """Pairs that the bytes left over give."""
+        return (self.rest_bytes + 1) // 2
 
     @property
     def is_own(self) -> bool:
@@ -262,3 +272,19 @@ def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build
         conv.activation_max if shared.clamps_high else None,
     )
     return made, made if level.merges_inner else replace(made, kernel=own)
+
+
+def row_gemm(conv: Convolution, packed: PackedWeights, build: Build) -> tuple[Gemm, Gemm]:
+    """The same for one row that is read in place."""
+    made, alone = gemm(conv, packed, 1, build)
+    c_in = conv.weights.size // conv.weights.shape[0]
+    fours, rest_bytes = divmod(c_in, 4)
+
+    def in_place(kernel: GemmKernel) -> GemmKernel:
+        loop = PairLoop.over(fours, build.level.unroll_pairs // 2) if fours else PairLoop(-1, False, 0)
+        return replace(kernel, in_place=True, rest_bytes=rest_bytes, loop=loop)
+
+    def of_row(form: Gemm) -> Gemm:
+        return replace(form, kernel=in_place(form.kernel), rest=in_place(form.rest))
+
+    return of_row(made), of_row(alone)
