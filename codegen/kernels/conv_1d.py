@@ -58,6 +58,10 @@ class Conv1d(KernelParameters):
         return f"conv_1d_k{self.taps}"
 
     @property
+    def stored(self) -> str:
+        return "int16"
+
+    @property
     def summary(self) -> str:
         table = ", then a lookup table" if self.table is not None else ""
         return f"Convolution of {self.taps} taps along one row{table}. The row is widened to int16 with its padding."

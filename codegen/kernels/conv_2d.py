@@ -52,6 +52,10 @@ class Conv2D(KernelParameters):
         )
 
     @property
+    def stored(self) -> str:
+        return self.gemm.stored
+
+    @property
     def helpers(self) -> tuple[GemmKernel, ...]:
         return (self.gemm.kernel, self.gemm.rest) if self.rest_pixels else (self.gemm.kernel,)
 

@@ -188,6 +188,10 @@ class DepthwiseConv(KernelParameters):
         return f"{kind}{what}_{window}" + (f"_s{stride}" if self.stride != (1, 1) else "")
 
     @property
+    def stored(self) -> str:
+        return "int8" if self.compact else "int16"
+
+    @property
     def summary(self) -> str:
         kh, kw = self.window
         text = f"{kh}x{kw} depthwise convolution, stride {self.stride[0]}x{self.stride[1]}"

@@ -32,6 +32,10 @@ class FullyConnectedRow(KernelParameters):
         return "Fully connected. Four values of the row at a time become int16 pairs, for two output channels: no scratch."
 
     @property
+    def stored(self) -> str:
+        return self.gemm.stored
+
+    @property
     def helpers(self) -> tuple[GemmKernel, ...]:
         return (self.gemm.kernel,)
 

@@ -146,6 +146,15 @@ class Gemm:
     activation_min: int | None = data()
     activation_max: int | None = data()
 
+    @property
+    def stored(self) -> str:
+        """As `KernelParameters.stored`; of the channels of a group."""
+        if not self.kernel.has_wide:
+            return "int8" if self.kernel.has_packed else "int16"
+        if not self.kernel.has_packed:
+            return "int16"
+        return f"int8, {2 * int(self.weights[self.words]) // (8 + 2 * self.pairs)} channels int16"
+
 
 @dataclass(frozen=True, eq=False)
 class PackedWeights:

@@ -81,5 +81,15 @@ def test_one_lowest_weight_costs_no_byte(level: Level) -> None:
     sizes = []
     for graph in (plain, with_one_lowest(plain)):
         call = select(graph.ops[0], graph, build_for(None, level))
+        assert call.parameters.stored == "int8"
         sizes.append(sum(array.nbytes for array in arrays_of(call.parameters).values()))
     assert sizes[0] == sizes[1] < 1.1 * (80 * 256 + 80 * 4) + 12 * 80
+
+
+def test_the_report_says_how_many_channels_are_wide() -> None:
+    graph = conv_graphs.fully_connected(1, 1, 256, 80, Numbers())
+    weights = graph.tensor("w").constant().copy()
+    weights[:42] = -128
+    graph = conv_graphs.with_weights(graph, weights)
+    call = select(graph.ops[0], graph, build_for(None, BALANCED))
+    assert call.parameters.stored == "int8, 4 channels int16"
