@@ -29,7 +29,7 @@ from .base import KernelCall, RowSchedule, SamePlace, Sharing
 from .channel_scale import ChannelScale
 from .convolution import Convolution, clamped_table, lying
 from .parameters import KernelParameters, array, code, data, group, size
-from .requantization import Requantization, accumulator_bounds, requantization
+from .requantization import Requantization, accumulator_bounds, fine_requantization, requantization
 from .row_tiles import REGISTERS, Taps, Tile, has_single_taps, row_words, taps_of, tile_of, tiling
 
 Int8 = npt.NDArray[np.int8]
@@ -222,9 +222,10 @@ def depthwise_call(
     conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a channel scale, `source` are the maps before it. The outputs of
     the last `heads_of_second` filters of each channel go to the second of two results.
     """
-    if build.bands.count == 1 and 2 * (conv.input_shape[1] + conv.attrs.window.pad_top) <= MAX_PLANE_BYTES:
+    fits = 2 * (conv.input_shape[1] + conv.attrs.window.pad_top) <= MAX_PLANE_BYTES
+    if fits and build.bands.count == 1 and not build.level.merges_inner:
         conv = lying(conv)
-    requant, is_tied, bounds = _requantization(conv, heads, is_max)
+    coarse, requant, is_tied, bounds = _requantization(conv, heads, is_max)
     w = conv.attrs.window
     channels, out_h = conv.input_shape[3], conv.output_shape[1]
     plane = plane_of(conv, build.bands.count)
@@ -240,6 +241,7 @@ def depthwise_call(
     head_words = 1 + w.kernel_h * taps.words
     scratch_bytes = plane.size_bytes
     if weights.nbytes > build.level.depthwise_bytes and not has_single_taps(w):
+        requant = coarse  # taps that are widened in scratch are multiplied there, all by the same
         compact = _compact(conv, taps, requant, plane.size_bytes, build)
         scratch_bytes += 4 * (weights.size // channels // (1 if is_max else heads))
         weights = _packed_weights(conv, heads, None, requant, is_tied)
@@ -454,8 +456,9 @@ def _filters(conv: Convolution) -> Int64:
     return filters
 
 
-def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requantization, bool, tuple[int, int]]:
-    """The layer's requantization, whether the heads' maximum may be taken before it, and the bounds of all accumulators."""
+def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requantization, Requantization, bool, tuple[int, int]]:
+    """The layer's requantization, with one factor for all channels and with one each; whether the heads' maximum may be taken
+    before it; and the bounds of all accumulators."""
     filters = _filters(conv)
     low, high = accumulator_bounds(filters.reshape(len(filters), -1), conv.bias, conv.input_zero_point)
     largest = np.maximum(np.abs(low), np.abs(high))
@@ -463,7 +466,8 @@ def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requan
     is_tied = is_max and bool((factors == factors[:, :1]).all())
     if is_tied:
         largest = np.repeat(largest.reshape(-1, heads).max(axis=1), heads)
-    return requantization(conv, largest, least=low), is_tied, (int(low.min()), int(high.max()))
+    requant = requantization(conv, largest, least=low)
+    return requant, fine_requantization(requant, largest), is_tied, (int(low.min()), int(high.max()))
 
 
 @dataclass(frozen=True)
@@ -541,8 +545,8 @@ def _bands_run_behind(conv: Convolution, plane: Plane) -> bool:
 def _packed_weights(conv: Convolution, heads: int, taps: Taps | None, requant: Requantization, is_tied: bool) -> Int32:
     """The layer's words in reading order; without `taps` compact."""
     filters = _filters(conv)
-    factor = 2 if requant.rounding.takes_doubled else 1
-    start = factor * (conv.bias - conv.input_zero_point * filters.sum(axis=(1, 2)))
+    factors = requant.factors
+    start = factors * (conv.bias - conv.input_zero_point * filters.sum(axis=(1, 2)))
     words: list[Int64] = []
     for channel, rows in enumerate(filters):
         words.append(start[channel : channel + 1])
@@ -550,7 +554,7 @@ def _packed_weights(conv: Convolution, heads: int, taps: Taps | None, requant: R
             values = rows.reshape(-1).astype(np.int8).tobytes()
             words.append(np.frombuffer(values + bytes(-len(values) % 4), np.int32).astype(np.int64))
         else:
-            words += [row_words(row, taps, conv.attrs.window) for row in factor * rows]
+            words += [row_words(row, taps, conv.attrs.window) for row in factors[channel] * rows]
         if not is_tied or channel % heads == heads - 1:
             words.append(requant.constants[channel].astype(np.int64))
     return np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)

@@ -26,7 +26,7 @@ from ..build import Build
 from .channel_twos import ChannelOrder, channel_order, equal_orders, natural_order
 from .convolution import Convolution, clamped_table
 from .parameters import Helper, array, code, data, size
-from .requantization import Rounding, accumulator_bounds, requantization
+from .requantization import Rounding, accumulator_bounds, fine_requantization, requantization
 
 Int8 = npt.NDArray[np.int8]
 Int32 = npt.NDArray[np.int32]
@@ -180,14 +180,14 @@ def pack_weights(
     weights = conv.filters
     low, high = accumulator_bounds(weights, conv.bias, conv.input_zero_point)
     largest = np.maximum(np.abs(low), np.abs(high))
-    requant = requantization(conv, largest, once, low)
+    requant = fine_requantization(requantization(conv, largest, once, low), largest)
     start = conv.bias - conv.input_zero_point * weights.sum(axis=1)
     padded = np.concatenate([weights, np.zeros((c_out, 1), np.int64)], axis=1)
     lanes = padded[:, np.array(pairs)]  # [c_out, pairs, 2]; index -1 is the zero column
     share = c_out // groups
     constants = requant.constants.astype(np.int64)
     constants[:, 2] = constants[:, 2] & 0xFF | np.arange(c_out) % share << 8
-    factor = 2 if requant.rounding.takes_doubled else 1
+    factors = requant.factors
     orders = _orders(weights, largest, num_pixels, build, groups)
     words: list[Int64] = []
     for group, order in enumerate(orders):
@@ -195,14 +195,17 @@ def pack_weights(
         for a, b in np.array(order.packed, np.int64).reshape(-1, 2) + first:
             words += [np.stack([256 * start[b] + start[a], start[a]]), _words(256 * lanes[b] + lanes[a])]
             words += [constants[a], constants[b]]
+            if requant.rounding.is_fine:  # 256 times the odd channel's sum: what is too much
+                words[-1] = constants[b] + [0, 0, 8 - 2 * (constants[b, 2] & 0xFF)]
         if order.packed and order.wide:
             words.append(np.array([len(order.wide) * (8 + 2 * len(pairs))]))
         for a, b in np.array(order.wide, np.int64).reshape(-1, 2) + first:
-            words += [factor * start[[a, b]], _words(factor * lanes[[a, b]].transpose(1, 0, 2)).reshape(-1)]
+            scaled = factors[[a, b], np.newaxis, np.newaxis] * lanes[[a, b]]
+            words += [factors[[a, b]] * start[[a, b]], _words(scaled.transpose(1, 0, 2)).reshape(-1)]
             words += [constants[a], constants[b]]
         if order.single is not None:
             last = first + order.single
-            words += [factor * start[[last]], _words(factor * lanes[last]), constants[last]]
+            words += [factors[[last]] * start[[last]], _words(factors[last] * lanes[last]), constants[last]]
     stream = np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)
     return PackedWeights(
         stream,
@@ -252,7 +255,7 @@ def gemm(conv: Convolution, packed: PackedWeights, num_pixels: int, build: Build
     pixels = pixels_at_once(num_pixels, pairs)
     words = packed.packed * (8 + pairs) if packed.packed else packed.wide * (8 + 2 * pairs)
     # one pixel has little code for each pair; layers rounded in 64 bits, in the public networks, have the longest windows
-    unroll = level.unroll_pairs if pixels == 1 or not packed.rounding.takes_doubled else level.unroll_pairs // 2
+    unroll = level.unroll_pairs if pixels == 1 or packed.rounding.is_exact else level.unroll_pairs // 2
     shared = GemmKernel(
         pixels,
         packed.packed > 0,
