@@ -124,6 +124,7 @@ class DepthwiseConv(KernelParameters):
 
     kept_apart    the channels of a layer that shares no function with layers of other channels, else 0
     keeps_loops   whether the C compiler is kept from unrolling loops whose counts it can see
+    is_row        whether the output is one row, whose tiles take the place of rows
     band_form     "whole", "bands" of each channel, or "banded": bands of all channels
     heads         filters a channel, of the first result and of the second; for the maximum all of them
     """
@@ -150,6 +151,7 @@ class DepthwiseConv(KernelParameters):
     has_tiles: bool = code()
     rest: Tile | None = code()
     has_rests: bool = code()
+    is_row: bool = code()
     spills_next: bool = code()
     scale: str = code()
     clamp_low: bool = code()
@@ -275,6 +277,7 @@ def depthwise_call(
         has_tiles=row.tiles > 1,
         rest=tile_of(w, taps, row.rest, row_step) if row.rests else None,
         has_rests=row.rests > 1,
+        is_row=out_h == 1 and max(row.tiles, row.rests) > 1 and not has_single_taps(w),
         spills_next=row.tile + taps.words + 4 >= REGISTERS or (is_max and taps.words <= 2),
         scale=requant.rounding.value,
         clamp_low=clamp_low,

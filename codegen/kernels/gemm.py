@@ -180,7 +180,9 @@ def pack_weights(
     weights = conv.filters
     low, high = accumulator_bounds(weights, conv.bias, conv.input_zero_point)
     largest = np.maximum(np.abs(low), np.abs(high))
-    requant = fine_requantization(requantization(conv, largest, once, low), largest)
+    requant = requantization(conv, largest, once, low)
+    if num_pixels > 1:  # one has few outputs: a form more would not pay for its code
+        requant = fine_requantization(requant, largest)
     start = conv.bias - conv.input_zero_point * weights.sum(axis=1)
     padded = np.concatenate([weights, np.zeros((c_out, 1), np.int64)], axis=1)
     lanes = padded[:, np.array(pairs)]  # [c_out, pairs, 2]; index -1 is the zero column
