@@ -28,6 +28,7 @@ from ..build import Build
 from .base import KernelCall, RowSchedule, SamePlace, Sharing
 from .channel_scale import ChannelScale
 from .convolution import Convolution, clamped_table, lying
+from .depthwise_global import depthwise_global, is_global
 from .parameters import KernelParameters, array, code, data, group, size
 from .requantization import Requantization, accumulator_bounds, fine_requantization, requantization
 from .row_tiles import REGISTERS, Taps, Tile, has_single_taps, row_words, taps_of, tile_of, tiling
@@ -224,6 +225,8 @@ def depthwise_call(
     conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a channel scale, `source` are the maps before it. The outputs of
     the last `heads_of_second` filters of each channel go to the second of two results.
     """
+    if heads == 1 and not heads_of_second and scale is None and is_global(conv):
+        return depthwise_global(conv, source, results)
     fits = 2 * (conv.input_shape[1] + conv.attrs.window.pad_top) <= MAX_PLANE_BYTES
     if fits and build.bands.count == 1 and not build.level.merges_inner:
         conv = lying(conv)

@@ -18,7 +18,7 @@ FT_INLINE const ft_word *ft_gemm_packed_2px_once_max_r13_u16_p142_c14_w1050(cons
     const ft_word *column, int8_t *out) {
   /* volatile is in memory: the sums need the registers */
   const ft_word *const end = column + 284;
-  int8_t *const volatile first = out;
+  int8_t *const first = out;
   const ft_word *const end_of_twos = w + 1050;
   do {
     int32_t both[2], even[2];

@@ -30,6 +30,12 @@ LAYERS = {
 }
 
 
+def test_a_depthwise_window_that_is_the_map_needs_few_instructions(tmp_path: Path) -> None:
+    """Four for each product, with its share of the output; channel by channel it were eight."""
+    case = Layer(Kind.DEPTHWISE, 15, 1, 64, 1, Window(15, 1)).case()
+    assert run_on_arm([case], tmp_path)[case.name].instructions <= 4 * 15 * 64
+
+
 # a layer over a map of width 1, and the same over a map of height 1
 LYING = {
     "depthwise": (Layer(Kind.DEPTHWISE, 24, 1, 32, 1, Window(5, 1)), Layer(Kind.DEPTHWISE, 1, 24, 32, 1, Window(1, 5))),
