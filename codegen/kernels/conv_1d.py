@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
+from .accumulators import accumulator_bounds
 from .base import KernelCall, SamePlace
 from .convolution import Convolution, clamped_table
 from .parameters import KernelParameters, array, code, data, size
-from .requantization import Rounding, accumulator_bounds, requantization
+from .requantization import Rounding, requantization
 from .row_tiles import Taps, Tile, row_words, tile_of
 
 Int8 = npt.NDArray[np.int8]

@@ -11,7 +11,7 @@ from ...errors import UnsupportedOperators
 from ..activations import activation_table
 from ..ir import ClampAttrs, ConvAttrs, FusedAttrs, FusedPattern, Graph, Op, OpKind, Window
 from ..reference import channel_multipliers
-from .requantization import accumulator_bounds, is_fast
+from .accumulators import accumulator_bounds, is_fast
 from .small_sums import SMALL, ChannelScale, small_sums
 
 Int8 = npt.NDArray[np.int8]

@@ -25,12 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
+from .accumulators import accumulator_bounds
 from .base import KernelCall, RowSchedule, SamePlace, Sharing
 from .channel_scale import ChannelScale
 from .convolution import Convolution, clamped_table, lying
 from .depthwise_global import depthwise_global, is_global
 from .parameters import KernelParameters, array, code, data, group, size
-from .requantization import Requantization, accumulator_bounds, fine_requantization, requantization
+from .requantization import Requantization, fine_requantization, requantization
 from .row_tiles import REGISTERS, Taps, Tile, has_single_taps, row_words, taps_of, tile_of, tiling
 
 Int8 = npt.NDArray[np.int8]

@@ -14,10 +14,11 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from .accumulators import accumulator_bounds
 from .base import KernelCall, SamePlace
 from .convolution import Convolution, clamped_table
 from .parameters import KernelParameters, array, code, data, size
-from .requantization import accumulator_bounds, requantization
+from .requantization import requantization
 
 Int8 = npt.NDArray[np.int8]
 Int32 = npt.NDArray[np.int32]

@@ -23,10 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
+from .accumulators import accumulator_bounds
 from .channel_twos import ChannelOrder, channel_order, equal_orders, natural_order
 from .convolution import Convolution, clamped_table
 from .parameters import Helper, array, code, data, size
-from .requantization import Rounding, accumulator_bounds, fine_requantization, requantization
+from .requantization import Rounding, fine_requantization, requantization
 
 Int8 = npt.NDArray[np.int8]
 Int32 = npt.NDArray[np.int32]

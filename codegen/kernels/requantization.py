@@ -20,18 +20,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from .convolution import Convolution
+from .accumulators import is_dead, is_fast
+from .convolution import Convolution
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
-
-MAX_SHIFT = 22  # offset stays below 2^30 in size
 
 
 class Rounding(Enum):
@@ -80,35 +77,10 @@ class Requantization:
         return np.full(len(multiplier), 2 if self.rounding.takes_doubled else 1, np.int64)
 
 
-def accumulator_bounds(weights: Int64, bias: Int64, input_zero_point: int) -> tuple[Int64, Int64]:
-    """The least and the largest accumulator of each output channel that any int8 input can produce.
-
-    weights  [c_out, k];  bias [c_out]
-    """
-    low, high = -128 - input_zero_point, 127 - input_zero_point
-    at_least = np.minimum(weights * low, weights * high).sum(axis=1) + bias
-    at_most = np.maximum(weights * low, weights * high).sum(axis=1) + bias
-    return at_least, at_most
-
-
-def _is_dead(multiplier: Int64, shift: Int64, reach: Int64) -> npt.NDArray[np.bool_]:
-    """Which channels are always their zero point."""
-    dead: npt.NDArray[np.bool_] = (multiplier == 0) | (reach < (np.int64(1) << np.clip(-shift - 1, 0, 62)))
-    return dead
-
-
-def is_fast(multiplier: Int64, shift: Int64, reach: Int64) -> npt.NDArray[np.bool_]:
-    """Which channels the forms of 32 bits scale."""
-    fast: npt.NDArray[np.bool_] = _is_dead(multiplier, shift, reach) | (
-        (shift <= -1) & (shift >= -MAX_SHIFT) & (reach < 1 << 30) & (multiplier < 1 << 31)
-    )
-    return fast
-
-
 def requantization(conv: Convolution, reach: Int64, once: bool = False, least: Int64 | None = None) -> Requantization:
     """The fastest exact form; of each channel `reach` [c_out] is the largest |accumulator|, `least` the least one if known."""
     right = -conv.shift
-    dead = _is_dead(conv.multiplier, conv.shift, reach)
+    dead = is_dead(conv.multiplier, conv.shift, reach)
     zero_point = np.broadcast_to(conv.output_zero_point, right.shape)
     if not is_fast(conv.multiplier, conv.shift, reach).all():
         constants = np.stack([conv.multiplier, zero_point, conv.shift], axis=1)

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import fixed_point as fp
+from .accumulators import MAX_SHIFT
 
 Int64 = npt.NDArray[np.int64]
 
 SMALL = 1 << 23  # 256 times such an accumulator fits 32 bits
-MAX_SHIFT = 22
 MAX_TRIES = 512
 
 

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...build import Isa
+from ..accumulators import accumulator_bounds
 from ..convolution import Convolution
-from ..requantization import Requantization, Rounding, accumulator_bounds, requantization
+from ..requantization import Requantization, Rounding, requantization
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]

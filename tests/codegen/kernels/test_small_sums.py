@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from flynet_tiny.codegen.build import DEFAULT_BUILD
 from flynet_tiny.codegen.kernels import select
+from flynet_tiny.codegen.kernels.accumulators import MAX_SHIFT, accumulator_bounds, is_fast
 from flynet_tiny.codegen.kernels.convolution import convolution
 from flynet_tiny.codegen.kernels.parameters import arrays_of
-from flynet_tiny.codegen.kernels.requantization import accumulator_bounds, is_fast
-from flynet_tiny.codegen.kernels.small_sums import MAX_SHIFT, SMALL, ChannelScale, small_sums
+from flynet_tiny.codegen.kernels.small_sums import SMALL, ChannelScale, small_sums
 
 from . import conv_graphs
 from .conv_cases import square
