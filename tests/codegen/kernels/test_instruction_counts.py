@@ -9,6 +9,7 @@ import pytest
 from flynet_tiny.codegen.ir import Window, macs
 
 from .conv_cases import Kind, Layer, square
+from .conv_graphs import Numbers
 from .kernel_runner import run_on_arm
 
 MARGIN = 1.02
@@ -28,6 +29,21 @@ LAYERS = {
     "FC1": (Layer(Kind.FULLY_CONNECTED, 1, 1, 232, 408), 106_363, 1.4),
     "FC2": (Layer(Kind.FULLY_CONNECTED, 1, 1, 408, 1000), 447_339, 1.4),
 }
+
+
+RELU = Numbers(output_zero_point=-128)
+# with a shift of its own for each channel 475,691 and 137,689
+FINE = {
+    "conv": (Layer(Kind.CONV_2D, 12, 12, 64, 64, numbers=RELU), 467_626),
+    "depthwise": (Layer(Kind.DEPTHWISE, 24, 24, 16, 1, square(3), RELU), 126_935),
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_layers_with_a_relu_shift_all_channels_alike(tmp_path: Path, name: str) -> None:
+    layer, reached = FINE[name]
+    case = layer.case()
+    assert run_on_arm([case], tmp_path)[case.name].instructions <= reached * 1.01
 
 
 def test_a_depthwise_window_that_is_the_map_needs_few_instructions(tmp_path: Path) -> None:
