@@ -8,6 +8,7 @@ Anything that is not a `FlynetError` is a bug of ours and exits with 1.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Self
@@ -20,9 +21,9 @@ class FlynetError(Exception):
 
     exit_code = 3
 
-    def about(self, subject: object) -> Self:
+    def about(self, what: object) -> Self:
         """The same error with a message that begins with what it is about: a file's name."""
-        self.args = (f"{subject}: {self}",)
+        self.args = (f"{what}: {self}",)
         return self
 
 
@@ -38,8 +39,8 @@ class UnknownTarget(UsageError):
     def __init__(self, name: str, known: Iterable[str]):
         known = list(known)
         near = get_close_matches(name, known, n=3, cutoff=0.4)
-        advice = f"did you mean {' or '.join(near)}?" if near else "see 'flynet-tiny targets'"
-        super().__init__(f"unknown target {name!r}; {advice}")
+        advice = f"did you mean {' or '.join(near)}? " if near else ""
+        super().__init__(f"unknown target {name!r}; {advice}'flynet-tiny targets' lists all")
 
 
 class BadModel(FlynetError):
@@ -77,8 +78,12 @@ class Interrupted(FlynetError):
     exit_code = 130
 
 
+_WITHOUT_KERNEL = re.compile(r"(?:subgraph \d+ )?op \d+ (?P<kind>\w+).* has no kernel(?P<advice>(?: \(.*\))?)", re.DOTALL)
+
+
 class UnsupportedOperators(FlynetError):
-    """All operators of a model that no kernel covers, reported at once: `found` has all, the message the first twenty.
+    """All operators of a model that no kernel covers, reported at once: `found` has all, the message the first of each kind
+    with their number, twenty at most, and each advice once.
 
     besides  what else keeps the model from being compiled
     """
@@ -88,8 +93,26 @@ class UnsupportedOperators(FlynetError):
     def __init__(self, found: Sequence[str], besides: str | None = None):
         self.found = tuple(found)
         head = f"{len(self.found)} unsupported operator{'s' if len(self.found) != 1 else ''}: "
-        more = f"; and {len(self.found) - _SHOWN_PROBLEMS} more" if len(self.found) > _SHOWN_PROBLEMS else ""
-        super().__init__(head + "; ".join(self.found[:_SHOWN_PROBLEMS]) + more + (f"; besides, {besides}" if besides else ""))
+        shown = _of_each_kind(self.found)
+        more = f"; and {len(shown) - _SHOWN_PROBLEMS} more" if len(shown) > _SHOWN_PROBLEMS else ""
+        super().__init__(head + "; ".join(shown[:_SHOWN_PROBLEMS]) + more + (f"; besides, {besides}" if besides else ""))
+
+
+def _of_each_kind(found: Sequence[str]) -> list[str]:
+    """The problems, of those that say the same of operators of one kind the first with their number; each advice once."""
+    counts: dict[tuple[str, str], int] = {}
+    first: dict[tuple[str, str], str] = {}
+    for i, problem in enumerate(found):
+        parts = _WITHOUT_KERNEL.fullmatch(problem)
+        key = (parts["kind"], parts["advice"]) if parts else (str(i), "")
+        counts[key] = counts.get(key, 0) + 1
+        first.setdefault(key, problem)
+    shown, said = [], {""}
+    for (kind, advice), problem in first.items():
+        text = problem if advice not in said else problem.removesuffix(advice)
+        said.add(advice)
+        shown.append(text if counts[kind, advice] == 1 else f"{counts[kind, advice]} {kind}, the first: {text}")
+    return shown
 
 
 class OverBudget(FlynetError):

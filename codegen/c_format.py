@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .kernels.base import C_TYPES
 
 LINE_WIDTH = 120
-VALUES_PER_LINE = {"int8": 20, "uint8": 20, "int16": 14, "uint16": 14, "int32": 8, "uint32": 8}
+VALUES_PER_LINE = {"int8": 16, "uint8": 16, "int16": 14, "uint16": 14, "int32": 8, "uint32": 8}
 
 
 def c_type(values: npt.NDArray[np.integer]) -> str:
@@ -47,9 +47,15 @@ def block_comment(paragraphs: Sequence[str], indent: int = 0, width: int = LINE_
 
 
 def wrapped(statement: str, indent: int, width: int = LINE_WIDTH) -> str:
-    """A statement over as many lines as it needs, broken behind commas and operators; the first is indented by the caller."""
-    lines = [""]
+    """A statement over as many lines as it needs, broken behind commas and operators; the first is indented by the caller.
+
+    A part that is longer than a line is broken behind its first parenthesis too.
+    """
+    parts = []
     for part in re.split(r"(?<=, )|(?<= [+?:] )", statement):
+        parts += re.split(r"(?<=\()", part, maxsplit=1) if len(part) > width - indent else [part]
+    lines = [""]
+    for part in parts:
         if len(lines[-1]) + len(part.rstrip()) > width - indent - 4 * (len(lines) > 1) and lines[-1]:
             lines.append("")
         lines[-1] += part

@@ -118,7 +118,7 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         "version_number": version_number(__version__),
         "sha256": sha256,
         "target": build.target,
-        "command": f"Made by: {_command(graph.name, build)}",
+        "command": f"Made by{_command(graph.name, build)}",
         "arena_bytes": plan.arena_bytes,
         "arena_align": ARENA_ALIGN_BYTES,
         "inputs": inputs,
@@ -153,9 +153,11 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
 
 
 def _command(name: str, build: Build) -> str:
-    """What makes the library again from the folder that it lies in, where `model.tflite` is beside it."""
-    target = "CHIP" if build.target == DEFAULT_BUILD.target else build.target
-    return f"flynet-tiny compile model.tflite --target {target} --optimize {build.level.name} --name {name}"
+    """What makes the library again from the folder that it lies in, where `model.tflite` is beside it; C for any core is made
+    by calling the compiler alone."""
+    if build.target == DEFAULT_BUILD.target:
+        return f' compile_tflite(model, "{name}", build_named(level="{build.level.name}")), in Python'
+    return f": flynet-tiny compile model.tflite --target {build.target} --optimize {build.level.name} --name {name}"
 
 
 def version_number(version: str) -> int:

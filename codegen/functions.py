@@ -6,7 +6,6 @@ differ. A size that is the same for all of them stays a literal.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,11 +17,11 @@ import numpy.typing as npt
 
 from . import c_format
 from .build import Level
+from .function_names import code_traits, function_names, size_trait
 from .kernels.base import C_TYPES, KernelCall
-from .kernels.parameters import Helper, Parameter, Role
+from .kernels.parameters import SIZES, Helper, Parameter, Role
 
 _SIGNED = ("int8", "int16", "int32")
-_SIZES = (Role.OUTER_SIZE, Role.INNER_SIZE)
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,10 @@ def layer_calls(
         found = groups.setdefault(key, _Group(call, operands))
         found.add(call, parameters)
         members.append(found)
-    names = _Names(prefix)
-    for found in groups.values():
-        found.make(names, level, environment)
+    made = list(groups.values())
+    names = function_names([each.wanted_name for each in made], [each.traits for each in made])
+    for name, each in zip(names, made, strict=True):
+        each.make(f"{prefix}{name}", level, environment)
     return tuple(found.layer(tuple(call.parameters.flat())) for found, call in zip(members, calls, strict=True))
 
 
@@ -118,20 +118,6 @@ def _helper(helper: Helper, environment: jinja2.Environment) -> Function:
     return Function(helper.name, f"{c_format.block_comment([helper.summary])}\n{c_format.tidy(text)}", None)
 
 
-class _Names:
-    """Names of functions, each given once."""
-
-    def __init__(self, prefix: str):
-        self._prefix = prefix
-        self._given: set[str] = set()
-
-    def new(self, wanted: str) -> str:
-        numbered = (f"{wanted}_{count}" for count in itertools.count(2))
-        name = next(name for name in itertools.chain([wanted], numbered) if name not in self._given)
-        self._given.add(name)
-        return f"{self._prefix}{name}"
-
-
 @dataclass(eq=False)
 class _Group:
     """Calls that share a function.
@@ -150,7 +136,7 @@ class _Group:
     def add(self, call: KernelCall, parameters: Sequence[Parameter]) -> None:
         self.num_calls += 1
         for p in parameters:
-            if p.role in (Role.DATA, *_SIZES):
+            if p.role in (Role.DATA, *SIZES):
                 self.values.setdefault(p.path, []).append(int(p.value))
         if call.accumulator is not None:
             self.accumulators.append(call.accumulator)
@@ -172,10 +158,28 @@ class _Group:
                 return name
         raise ValueError(f"{parameter.c_name} of {self.first.parameters.name} does not fit 32 bits")
 
-    def make(self, names: _Names, level: Level, environment: jinja2.Environment) -> None:
+    @property
+    def wanted_name(self) -> str:
+        """The kernel and the fixed sizes that its name tells."""
+        return "_".join((self.first.parameters.name, *self._shown()))
+
+    @property
+    def traits(self) -> dict[str, str]:
+        """What the function may differ in from others of its name: code, fixed sizes, element types, whether there is scratch."""
         parameters = tuple(self.first.parameters.flat())
-        name = names.new("_".join((self.first.parameters.name, *self._shown(parameters))))
-        varying = [p.c_name for p in parameters if p.role in _SIZES and self._varies(p)]
+        codes = (code_traits(p.c_name, p.value, p.path[-1]) for p in parameters if p.role is Role.CODE)
+        told = dict(trait for traits in codes for trait in traits)
+        for p in parameters:
+            if p.role in SIZES and not self._varies(p):
+                told[p.c_name] = size_trait("".join(p.path[-2:]) if p.path[-1].isdigit() else p.path[-1], p.value)
+        told |= {p.c_name: f"{p.path[-1]}_{p.value.dtype.name}" for p in parameters if p.role is Role.ARRAY}
+        told |= {f"operand{i}": name for i, name in enumerate((*self.operands.inputs, *self.operands.outputs))}
+        return told | {"scratch": "scratch" if self.first.scratch_bytes else ""}
+
+    def make(self, name: str, level: Level, environment: jinja2.Environment) -> None:
+        """Render the function under a name."""
+        parameters = tuple(self.first.parameters.flat())
+        varying = [p.c_name for p in parameters if p.role in SIZES and self._varies(p)]
         view = _View(parameters, varying)
         body = environment.get_template(f"kernels/{self.first.parameters.template}.c.j2").render(s=view)
         self.locals = tuple(size for size in varying if size in view.printed and re.search(rf"\b{size}\b", body))
@@ -185,14 +189,13 @@ class _Group:
         linkage = "FT_SHARED_KERNEL" if level.merges_outer and self.num_calls > 1 else "FT_KERNEL"
         signature = _signature(linkage, name, struct, self.operands, bool(self.first.scratch_bytes))
         read = (f"const int32_t {size} = layer->{size};" for size in self.locals)
-        text = "\n".join((signature, *read, body, "}"))
+        text = "\n".join((signature, *self._asserted(), *read, body, "}"))
         comment = c_format.block_comment(list(self._comment(parameters)))
         helpers = tuple(_helper(helper, environment) for helper in self.first.parameters.helpers)
         self.function = Function(name, f"{comment}\n{c_format.tidy(text)}", struct, helpers)
 
-    def _shown(self, parameters: Sequence[Parameter]) -> Iterator[str]:
-        """The fixed sizes that the name tells."""
-        by_name = {p.c_name: p for p in parameters}
+    def _shown(self) -> Iterator[str]:
+        by_name = {p.c_name: p for p in self.first.parameters.flat()}
         for letter, name in self.first.parameters.shown.items():
             parameter = by_name[name]
             if parameter.role is Role.CODE or not self._varies(parameter):
@@ -200,12 +203,22 @@ class _Group:
 
     def _comment(self, parameters: Sequence[Parameter]) -> Iterator[str]:
         yield self.first.parameters.summary or self.first.parameters.name
-        fixed = [f"{p.c_name} {p.value}" for p in parameters if p.role in _SIZES and not self._varies(p)]
+        fixed = [f"{p.c_name} {p.value}" for p in parameters if p.role in SIZES and p.value and not self._varies(p)]
         if fixed:
             yield f"Sizes: {', '.join(fixed)}."
         if self.accumulators:
-            low, high = min(a for a, _ in self.accumulators), max(b for _, b in self.accumulators)
+            low, high = self._accumulator
             yield f"Accumulators lie in [{low}, {high}]."
+
+    def _asserted(self) -> Iterator[str]:
+        """What the C compiler can check of the interval of the accumulators, which is known of the weights alone."""
+        if self.accumulators:
+            low, high = map(c_format.c_integer, self._accumulator)
+            yield f'FT_STATIC_ASSERT({low} >= INT32_MIN && {high} <= INT32_MAX, "an accumulator is wider than 32 bits");'
+
+    @property
+    def _accumulator(self) -> tuple[int, int]:
+        return min(low for low, _ in self.accumulators), max(high for _, high in self.accumulators)
 
     def layer(self, parameters: Sequence[Parameter]) -> LayerCall:
         assert self.function is not None
@@ -260,12 +273,13 @@ class _View:
         self._varying = varying
         for p in parameters:
             holder = self._top
-            for name in p.path[:-1]:
+            *names, last = (name for name in p.path if not name.isdigit())
+            for name in names:
                 holder = holder.child(name)
-            holder.put(p.path[-1], self._value(p))
+            holder.put(last, self._value(p), in_list=p.path[-1].isdigit())
 
     def _value(self, parameter: Parameter) -> object:
-        if parameter.role in _SIZES:
+        if parameter.role in SIZES:
             varies = parameter.c_name in self._varying
             text, literal = (parameter.c_name, None) if varies else (str(parameter.value), int(parameter.value))
             return _Size(text, self.printed, literal)
@@ -276,8 +290,11 @@ class _View:
 
 
 class _Namespace:
-    def put(self, name: str, value: object) -> None:
-        self.__dict__[name] = value
+    def put(self, name: str, value: object, in_list: bool) -> None:
+        if in_list:
+            self.__dict__.setdefault(name, []).append(value)
+        else:
+            self.__dict__[name] = value
 
     def child(self, name: str) -> _Namespace:
         child = self.__dict__.setdefault(name, _Namespace())

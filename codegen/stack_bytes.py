@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..quoting import c_comment
+from .c_format import block_comment
 from .c_library import CLibrary
 
-_BEGIN = "/* Stack of "
+_BEGIN = "Stack of "
 
 
 def with_stack_bytes(library: CLibrary, stack_bytes: int, built_with: str) -> CLibrary:
@@ -18,11 +19,13 @@ def with_stack_bytes(library: CLibrary, stack_bytes: int, built_with: str) -> CL
     header, macro = f"{library.name}.h", library.name.upper()
     lines = _without(library.files[header])
     at = next(i for i, line in enumerate(lines) if line.startswith(f"#define {macro}_NUM_OPS "))
-    lines[at:at] = [
-        f"{_BEGIN}{library.name}_invoke at most, with all that it calls, as built by {c_comment(built_with)};\n",
-        " * other flags need another amount, and interrupts their own. */\n",
-        f"#define {macro}_STACK_BYTES {stack_bytes}u\n",
-    ]
+    comment = block_comment(
+        [
+            f"{_BEGIN}{library.name}_invoke at most, with all that it calls, as built by {c_comment(built_with)};"
+            " other flags need another amount, and interrupts their own."
+        ]
+    )
+    lines[at:at] = [f"{comment}\n", f"#define {macro}_STACK_BYTES {stack_bytes}u\n"]
     return replace(library, files={**library.files, header: "".join(lines)})
 
 
@@ -33,7 +36,8 @@ def without_stack_bytes(header: str) -> str:
 
 def _without(header: str) -> list[str]:
     lines = header.splitlines(keepends=True)
-    begin = next((i for i, line in enumerate(lines) if line.startswith(_BEGIN)), None)
+    begin = next((i for i, line in enumerate(lines) if line.startswith(f"/* {_BEGIN}")), None)
     if begin is not None:
-        del lines[begin : begin + 3]
+        end = next(i for i in range(begin, len(lines)) if lines[i].startswith("#define "))
+        del lines[begin : end + 1]
     return lines

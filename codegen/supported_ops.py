@@ -95,16 +95,16 @@ def output_scale_above_sum(op: FileOp) -> bool:
 
 def no_wrap_of_sums(op: FileOp) -> bool:
     """Each channel's largest sum, shifted left where its multiplier is 1 or more, stays in int32; beyond, LiteRT wraps around."""
-    reach, scales = _largest_sums(op)
+    largest, scales = _largest_sums(op)
     factors = [fixed_point.convolution_multiplier(op.input(0).scale, scale, op.output.scale) for scale in scales]
-    return all(total << max(factor.shift, 0) < INT32 for total, factor in zip(reach, factors, strict=True))
+    return all(total << max(factor.shift, 0) < INT32 for total, factor in zip(largest, factors, strict=True))
 
 
 def no_wrap_of_scaled_sums(op: FileOp) -> bool:
     """Each channel's largest sum, and that sum on the output's scale, stay inside int32; beyond, LiteRT wraps around."""
-    reach, scales = _largest_sums(op)
+    largest, scales = _largest_sums(op)
     factors = [fixed_point.convolution_factor(op.input(0).scale, scale, op.output.scale) for scale in scales]
-    return all(total < INT32 and total * factor < INT32 - 256 for total, factor in zip(reach, factors, strict=True))
+    return all(total < INT32 and total * factor < INT32 - 256 for total, factor in zip(largest, factors, strict=True))
 
 
 def no_wrap_of_products(op: FileOp) -> bool:
@@ -179,10 +179,10 @@ def _largest_sums(op: FileOp) -> tuple[list[int], list[float]]:
         added = bias.constant().astype(np.int64).reshape(-1)
     above, below = 127 - zero_point, 128 + zero_point
     highest, lowest = positive * above + negative * below + added, positive * below + negative * above - added
-    reach = np.maximum(np.abs(highest), np.abs(lowest))
+    largest = np.maximum(np.abs(highest), np.abs(lowest))
     assert weights.quantization is not None
     scales = weights.quantization.scales
-    return [int(v) for v in reach], list(scales if len(scales) > 1 else scales * len(reach))
+    return [int(v) for v in largest], list(scales if len(scales) > 1 else scales * len(largest))
 
 
 _CLAMPED = (known_activation, bounds_in_int32)

@@ -135,8 +135,8 @@ def _scale_floor(op: FloatOp, inputs: list[Affine]) -> float:
     scales = [quantization.scale for quantization in inputs]
     if op.weights is not None:  # accumulator * multiplier stays far inside int32
         axes = (0, 1, 2) if op.kind is Kind.DEPTHWISE_CONV_2D else (1, 2, 3)
-        reach = np.abs(op.weights).sum(axis=axes) * 255 * scales[0]
-        return float((reach + np.abs(op.bias if op.bias is not None else 0.0)).max()) / 2**29
+        largest = np.abs(op.weights).sum(axis=axes) * 255 * scales[0]
+        return float((largest + np.abs(op.bias if op.bias is not None else 0.0)).max()) / 2**29
     if op.kind is Kind.SQUARED_DIFFERENCE:
         # LiteRT needs twice^2 / (2^14 * output) below 1. Below 2^-15 the kernels have their short formula, and a step of
         # 8 squared input steps is still finer than what the input's own rounding does to a square.

@@ -129,11 +129,13 @@ def _network_sources(flynet: Traversable) -> Iterator[tuple[str, Traversable]]:
         source = flynet.joinpath(*folders, f"{name}.py")
         yield "/".join(("flynet", *folders, f"{name}.py")), source
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and 1 <= node.level <= len(folders) + 1 and node.module:
-                found = (*folders[: len(folders) + 1 - node.level], *node.module.split("."))
-                if found not in seen:
-                    seen.add(found)
-                    pending.append(found)
+            if isinstance(node, ast.ImportFrom) and 1 <= node.level <= len(folders) + 1:
+                there = folders[: len(folders) + 1 - node.level]
+                modules = [node.module.split(".")] if node.module else [[alias.name] for alias in node.names]
+                for found in ((*there, *module) for module in modules):
+                    if found not in seen:
+                        seen.add(found)
+                        pending.append(found)
 
 
 def _walk(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:

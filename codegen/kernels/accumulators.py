@@ -21,15 +21,15 @@ def accumulator_bounds(weights: Int64, bias: Int64, input_zero_point: int) -> tu
     return at_least, at_most
 
 
-def is_dead(multiplier: Int64, shift: Int64, reach: Int64) -> npt.NDArray[np.bool_]:
+def is_dead(multiplier: Int64, shift: Int64, largest: Int64) -> npt.NDArray[np.bool_]:
     """Which channels are always their zero point."""
-    dead: npt.NDArray[np.bool_] = (multiplier == 0) | (reach < (np.int64(1) << np.clip(-shift - 1, 0, 62)))
+    dead: npt.NDArray[np.bool_] = (multiplier == 0) | (largest < (np.int64(1) << np.clip(-shift - 1, 0, 62)))
     return dead
 
 
-def is_fast(multiplier: Int64, shift: Int64, reach: Int64) -> npt.NDArray[np.bool_]:
+def is_fast(multiplier: Int64, shift: Int64, largest: Int64) -> npt.NDArray[np.bool_]:
     """Which channels the forms of 32 bits scale."""
-    fast: npt.NDArray[np.bool_] = is_dead(multiplier, shift, reach) | (
-        (shift <= -1) & (shift >= -MAX_SHIFT) & (reach < 1 << 30) & (multiplier < 1 << 31)
+    fast: npt.NDArray[np.bool_] = is_dead(multiplier, shift, largest) | (
+        (shift <= -1) & (shift >= -MAX_SHIFT) & (largest < 1 << 30) & (multiplier < 1 << 31)
     )
     return fast

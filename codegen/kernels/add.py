@@ -112,8 +112,8 @@ class Sum:
     @property
     def requant(self) -> Rescale:
         """What brings term0[a] + term1[b] to the output."""
-        reach = sum(int(np.abs(term).max()) for term in self.terms)
-        return rescale(self.factor, reach, self.output.zero_point)
+        largest = sum(int(np.abs(term).max()) for term in self.terms)
+        return rescale(self.factor, largest, self.output.zero_point)
 
     def call(self, output: str) -> KernelCall:
         first, second = self.tensors

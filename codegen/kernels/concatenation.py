@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..build import Build
 from ..ir import ConcatAttrs, Graph, Op
 from .base import KernelCall, SamePlace
-from .parameters import KernelParameters, array, code
+from .parameters import KernelParameters, array, code, size
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,15 +20,15 @@ class Concatenation(KernelParameters):
     """`count` times a block of each source: an input by its number, or constants (-1) from `starts`."""
 
     template: ClassVar[str] = "concatenation"
-    count: int = code()
-    blocks: tuple[int, ...] = code()
+    count: int = size()
+    blocks: tuple[int, ...] = size(inner=True)
     sources: tuple[int, ...] = code()
-    starts: tuple[int, ...] = code()
+    starts: tuple[int, ...] = size()
     constants: npt.NDArray[np.int8] | None = array()
 
     @property
     def summary(self) -> str:
-        return f"Concatenation, {self.count} x ({' + '.join(map(str, self.blocks))}) bytes."
+        return f"Concatenation of blocks of {len(self.sources)} sources, again and again."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ class Conv2D(KernelParameters):
     """
 
     template: ClassVar[str] = "conv_2d"
+    shown: ClassVar[Mapping[str, str]] = {"to": "gemm_stride"}
 
     im2col: Im2col = code()
     tiles: int = code()
@@ -38,8 +40,10 @@ class Conv2D(KernelParameters):
 
     @property
     def name(self) -> str:
-        m = self.im2col
-        return f"conv_{m.window.kernel_h}x{m.window.kernel_w}_{m.h}x{m.w}x{m.c}"
+        m, window = self.im2col, self.im2col.window
+        is_strided = (window.stride_h, window.stride_w) != (1, 1)
+        stride = f"_s{window.stride_h}x{window.stride_w}" if is_strided else ""
+        return f"conv_{window.kernel_h}x{window.kernel_w}{stride}_{m.h}x{m.w}x{m.c}"
 
     @property
     def summary(self) -> str:

@@ -112,8 +112,8 @@ def _with_small_sums(conv: Convolution) -> Convolution:
     """The same layer with accumulators below SMALL and in the reach of the fast forms, where channels allow it."""
     filters = conv.filters
     low, high = accumulator_bounds(filters, conv.bias, conv.input_zero_point)
-    reach = np.maximum(np.abs(low), np.abs(high))
-    large = np.flatnonzero(~is_fast(conv.multiplier, conv.shift, reach) | (reach >= SMALL))
+    largest = np.maximum(np.abs(low), np.abs(high))
+    large = np.flatnonzero(~is_fast(conv.multiplier, conv.shift, largest) | (largest >= SMALL))
     if not large.size:
         return conv
     multiplier, shift, bias = conv.multiplier.copy(), conv.shift.copy(), conv.bias.copy()

@@ -49,8 +49,8 @@ def fit_affine(expected: Int64, real0: float, real1: float, low: int, high: int,
     The bias is free in an interval; where that is empty the factors are moved by a few units.
     """
     clamped = np.clip(expected, low, high)
-    reach = 2.0 * max(float(expected.max()), -float(expected.min()), 256.0)
-    shift = min(30 - math.ceil(math.log2(reach)), 22 - math.ceil(math.log2(max(abs(real0), abs(real1), 0.5))))
+    largest = 2.0 * max(float(expected.max()), -float(expected.min()), 256.0)
+    shift = min(30 - math.ceil(math.log2(largest)), 22 - math.ceil(math.log2(max(abs(real0), abs(real1), 0.5))))
     if shift < 8:
         return None
     scaled0, scaled1 = (round(real * (1 << (shift + fraction))) for real in (real0, real1))

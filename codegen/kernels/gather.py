@@ -1,7 +1,7 @@
 """GATHER along one axis: blocks of neighbouring elements, for each index before the axis.
 
 A short list, such as the channels of a pixel, is straight code; a longer one is a table of offsets. Where as many elements come
-out as go in, each stripe, such as a pixel, may be copied aside first: the output then may take the input's place.
+out as go in, each row, such as a pixel, may be copied aside first: the output then may take the input's place.
 """
 
 from __future__ import annotations

@@ -209,9 +209,9 @@ def pack_weights(
         if order.single is not None:
             last = first + order.single
             words += [factors[[last]] * start[[last]], _words(factors[last] * lanes[last]), constants[last]]
-    stream = np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)
+    packed_words = np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)
     return PackedWeights(
-        stream,
+        packed_words,
         len(pairs),
         len(orders[0].packed),
         len(orders[0].wide),

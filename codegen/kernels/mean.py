@@ -10,7 +10,7 @@ from ..fixed_point import mean_multiplier
 from ..ir import Graph, Op, ReduceAttrs
 from .base import KernelCall
 from .parameters import KernelParameters, data, group
-from .reduction import ReductionNest, reduction_nest
+from .reduction import ReductionLoops, reduction_loops, reduction_nest
 from .rescale import RescaleParameters, rescale
 
 
@@ -19,13 +19,13 @@ class Mean(KernelParameters):
     """Sums in int32, plus `sum_offset`, requantized with the division folded in."""
 
     template: ClassVar[str] = "mean"
-    nest: ReductionNest = group()
+    nest: ReductionLoops = group()
     mean: RescaleParameters = group()
     sum_offset: int = data()
 
     @property
     def summary(self) -> str:
-        return f"Means of {self.nest.count} elements each: their sum, requantized with the division folded in."
+        return "Means: sums of elements, requantized with the division folded in."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -37,7 +37,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     requant = rescale(factor, 255 * nest.count, output.zero_point)
     offset = -nest.count * source.zero_point
     return KernelCall(
-        Mean(nest, requant.parameters, offset),
+        Mean(reduction_loops(nest), requant.parameters, offset),
         (source.name,),
         (op.output,),
         sharing=nest.sharing(source.name),

@@ -184,9 +184,9 @@ def _centre_constants(source: Tensor, mean: Tensor, square: Tensor) -> Int32:
 def _general(source: Tensor, mean: Tensor, square: Tensor) -> _Squares:
     """Both rescaled inputs from tables, and the exact requantization: for a mean that is coarser than its map."""
     terms, centres, factor = rescaled_inputs(source, mean, square)
-    reach = int(max(abs(terms.max() - centres.min()), abs(centres.max() - terms.min()))) ** 2
+    largest = int(max(abs(terms.max() - centres.min()), abs(centres.max() - terms.min()))) ** 2
     tables = (by_unsigned_byte(values.astype(np.int16)) for values in (terms, centres))
-    return _Squares(None, None, None, rescale(factor, reach, square.zero_point).parameters, *tables)
+    return _Squares(None, None, None, rescale(factor, largest, square.zero_point).parameters, *tables)
 
 
 def _formula(centres: Int64, expected: Int64, factor: Multiplier) -> tuple[int, int] | None:

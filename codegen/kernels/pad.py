@@ -8,7 +8,7 @@ from typing import ClassVar
 from ..build import Build
 from ..ir import Graph, Op, PadAttrs
 from .base import KernelCall
-from .parameters import KernelParameters, code
+from .parameters import KernelParameters, size
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,15 +16,15 @@ class Pad(KernelParameters):
     """Loops of `sizes`, outermost first, with `before` and `after` elements of padding around each, over runs of `run`."""
 
     template: ClassVar[str] = "pad"
-    sizes: tuple[int, ...] = code()
-    before: tuple[int, ...] = code()
-    after: tuple[int, ...] = code()
-    run: int = code()
-    value: int = code()
+    sizes: tuple[int, ...] = size()
+    before: tuple[int, ...] = size(inner=True)
+    after: tuple[int, ...] = size(inner=True)
+    run: int = size(inner=True)
+    value: int = size(inner=True)
 
     @property
     def summary(self) -> str:
-        return f"Padding with {self.value} around runs of {self.run} elements."
+        return "Padding with one value around runs of elements."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -34,17 +34,17 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     run = 1
     axes: list[tuple[int, int, int]] = []  # count, elements of padding before and after; innermost first
     rows = zip(source.shape, op.attrs.before, op.attrs.after, strict=True)
-    for size, before, after in reversed(list(rows)):
+    for length, before, after in reversed(list(rows)):
         inner = output_elements(axes, run)
         if not axes and not before and not after:
-            run *= size
+            run *= length
         elif axes and not before and not after and axes[-1][1] == axes[-1][2] == 0:
-            axes[-1] = (axes[-1][0] * size, 0, 0)
+            axes[-1] = (axes[-1][0] * length, 0, 0)
         elif not axes:
             axes.append((1, before * inner, after * inner))
-            run *= size
+            run *= length
         else:
-            axes.append((size, before * inner, after * inner))
+            axes.append((length, before * inner, after * inner))
     outer = axes[::-1]
     sizes, befores, afters = tuple(a[0] for a in outer), tuple(a[1] for a in outer), tuple(a[2] for a in outer)
     return KernelCall(Pad(sizes, befores, afters, run, output.zero_point), (source.name,), (op.output,))

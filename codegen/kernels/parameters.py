@@ -6,7 +6,7 @@ Each field has a role:
     size()   an integer that may be either: a literal in a function of its own, or a field of the layer's struct in a function
              that layers of several sizes share. Templates only print it (`s.pixels`): what they would calculate with it is
              calculated here, in Python, and given a field. `inner=True`: it bounds or steps an inner loop, so that sharing
-             costs instructions.
+             costs instructions. A tuple is as many sizes: a list in the template, which an empty one leaves out.
     data()   a number that differs from layer to layer: always `layer-><field>`; None leaves it out
     array()  constants in flash: always a pointer `layer-><field>`; None leaves it out
     group()  parameters inside parameters: `s.<group>.<field>` in the template, `layer-><group>_<field>` in C
@@ -35,6 +35,9 @@ class Role(Enum):
     DATA = "data"
     ARRAY = "array"
     GROUP = "group"
+
+
+SIZES = (Role.OUTER_SIZE, Role.INNER_SIZE)
 
 
 def code() -> Any:
@@ -141,6 +144,8 @@ def _flat(parameters: object, path: tuple[str, ...]) -> Iterator[Parameter]:
         if role is Role.GROUP:
             if value is not None:
                 yield from _flat(value, here)
+        elif role in SIZES and isinstance(value, tuple):
+            yield from (Parameter((*here, str(i)), role, each) for i, each in enumerate(value))
         elif value is not None or role is Role.CODE:
             yield Parameter(here, role, value)
 

@@ -9,7 +9,7 @@ from ..build import Build
 from ..ir import Graph, Op, ReduceAttrs
 from .base import KernelCall
 from .parameters import KernelParameters, group
-from .reduction import ReductionNest, reduction_nest
+from .reduction import ReductionLoops, reduction_loops, reduction_nest
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,11 +17,11 @@ class ReduceMax(KernelParameters):
     """The largest of the elements that meet in one output."""
 
     template: ClassVar[str] = "reduce_max"
-    nest: ReductionNest = group()
+    nest: ReductionLoops = group()
 
     @property
     def summary(self) -> str:
-        return f"The largest of {self.nest.count} elements each."
+        return "The largest of the elements that meet in one output."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -29,4 +29,4 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     assert isinstance(op.attrs, ReduceAttrs)
     source = graph.tensor(op.inputs[0])
     nest = reduction_nest(source.shape, op.attrs.axes)
-    return KernelCall(ReduceMax(nest), (source.name,), (op.output,), sharing=nest.sharing(source.name))
+    return KernelCall(ReduceMax(reduction_loops(nest)), (source.name,), (op.output,), sharing=nest.sharing(source.name))

@@ -77,12 +77,12 @@ class Requantization:
         return np.full(len(multiplier), 2 if self.rounding.takes_doubled else 1, np.int64)
 
 
-def requantization(conv: Convolution, reach: Int64, once: bool = False, least: Int64 | None = None) -> Requantization:
-    """The fastest exact form; of each channel `reach` [c_out] is the largest |accumulator|, `least` the least one if known."""
+def requantization(conv: Convolution, largest: Int64, once: bool = False, least: Int64 | None = None) -> Requantization:
+    """The fastest exact form; of each channel `largest` [c_out] is the largest |accumulator|, `least` the least one if known."""
     right = -conv.shift
-    dead = is_dead(conv.multiplier, conv.shift, reach)
+    dead = is_dead(conv.multiplier, conv.shift, largest)
     zero_point = np.broadcast_to(conv.output_zero_point, right.shape)
-    if not is_fast(conv.multiplier, conv.shift, reach).all():
+    if not is_fast(conv.multiplier, conv.shift, largest).all():
         constants = np.stack([conv.multiplier, zero_point, conv.shift], axis=1)
         return Requantization(Rounding.EXACT_ONCE if once else Rounding.EXACT, constants.astype(np.int32))
     # a dead channel's output is the zero point: (offset - [acc < 0]) >> 1 with offset = 2 * zero_point + 1
@@ -99,14 +99,14 @@ FINE_SHIFT = 12  # of ft_scale_fine
 MAX_FINE = 8  # int8 weights times 2^8 are int16
 
 
-def fine_requantization(requant: Requantization, reach: Int64) -> Requantization:
+def fine_requantization(requant: Requantization, largest: Int64) -> Requantization:
     """The same with one right shift for all channels, where the form has no sign term and all factors fit."""
     if requant.rounding not in (Rounding.UP, Rounding.ONCE):
         return requant
     multiplier, offset, right = requant.constants.astype(np.int64).T
     finer = np.where(multiplier == 0, 1, FINE_SHIFT - right)
     log_factor = finer + 1
-    if finer.min() < 1 or log_factor.max() > MAX_FINE or (reach << log_factor).max() >= 1 << 31:
+    if finer.min() < 1 or log_factor.max() > MAX_FINE or (largest << log_factor).max() >= 1 << 31:
         return requant
     half = 0 if requant.rounding is Rounding.ONCE else np.int64(1) << (finer - 1)
     moved = np.where(multiplier == 0, ((offset >> 1) << FINE_SHIFT) + (1 << (FINE_SHIFT - 1)), (offset << finer) + half)

@@ -46,11 +46,11 @@ class Rescale:
         return np.array([sum_offset << self.doubled, self.multiplier, self.offset, self.shift, is_exact], np.int32)
 
 
-def rescale(factor: Multiplier, reach: int, zero_point: int) -> Rescale:
-    """The fastest exact form for |acc| <= reach. Source of the forms: kernels/requantization.py."""
+def rescale(factor: Multiplier, largest: int, zero_point: int) -> Rescale:
+    """The fastest exact form for |acc| <= largest. Source of the forms: kernels/requantization.py."""
     right = -factor.shift
-    if factor.multiplier == 0 or (right > 0 and reach < 1 << (right - 1)):
+    if factor.multiplier == 0 or (right > 0 and largest < 1 << (right - 1)):
         return Rescale("ft_scale_away", 1, 0, 2 * zero_point + 1, 1)
-    if 1 <= right <= MAX_RIGHT and reach < 1 << 30:
+    if 1 <= right <= MAX_RIGHT and largest < 1 << 30:
         return Rescale("ft_scale_away", 1, factor.multiplier, (1 << (right - 1)) + (zero_point << right), right)
     return Rescale("ft_scale_exact", 0, factor.multiplier, zero_point, factor.shift)

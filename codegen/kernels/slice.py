@@ -10,24 +10,23 @@ from typing import ClassVar
 from ..build import Build
 from ..ir import Graph, Op, SliceAttrs, TransposeAttrs
 from .base import KernelCall, RowSchedule, Sharing
-from .parameters import KernelParameters, code, size
+from .parameters import KernelParameters, size
 
 
 @dataclass(frozen=True, eq=False)
 class Slice(KernelParameters):
-    """Loops of `sizes` and `strides` over runs of `run` elements, `run_step` apart, from element `start`."""
+    """Loops of `sizes` and `strides` over runs of `run` elements, `run_step` apart, from element `start`; None: neighbours."""
 
     template: ClassVar[str] = "slice"
     start: int = size()
-    sizes: tuple[int, ...] = code()
-    strides: tuple[int, ...] = code()
-    run: int = code()
-    run_step: int = code()
+    sizes: tuple[int, ...] = size()
+    strides: tuple[int, ...] = size()
+    run: int = size(inner=True)
+    run_step: int | None = size()
 
     @property
     def summary(self) -> str:
-        apart = "" if self.run_step == 1 else f", {self.run_step} apart"
-        return f"Moves runs of {self.run} elements{apart}."
+        return f"Moves runs of {'neighbouring elements' if self.run_step is None else 'elements that lie apart'}."
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
@@ -48,7 +47,7 @@ def select_transpose(op: Op, graph: Graph, build: Build) -> KernelCall:
     assert isinstance(op.attrs, TransposeAttrs)
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
     distances = _distances(source.shape)
-    axes = _merged((size, distances[axis]) for size, axis in zip(output.shape, op.attrs.permutation, strict=True))
+    axes = _merged((count, distances[axis]) for count, axis in zip(output.shape, op.attrs.permutation, strict=True))
     in_order = RowSchedule((output.num_elements,), (source.num_elements,))
     return _call(op, 0, axes, {source.name: in_order} if axes in ([], [(output.num_elements, 1)]) else {})
 
@@ -74,5 +73,6 @@ def _merged(axes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _call(op: Op, start: int, axes: list[tuple[int, int]], sharing: Mapping[str, Sharing]) -> KernelCall:
     run, run_step = axes[0] if axes else (1, 1)
     outer = axes[:0:-1]
-    parameters = Slice(start, tuple(size for size, _ in outer), tuple(step for _, step in outer), run, run_step)
+    sizes, strides = tuple(count for count, _ in outer), tuple(step for _, step in outer)
+    parameters = Slice(start, sizes, strides, run, None if run_step == 1 else run_step)
     return KernelCall(parameters, (op.inputs[0],), (op.output,), sharing=sharing)

@@ -66,8 +66,8 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
         squares = (terms0 - terms1[int(second.constant().reshape(-1)[0]) + 128]) ** 2
         column = np.clip(requantize(squares, factor.multiplier, factor.shift) + output.zero_point, -128, 127)
         return table_call(first.name, op.output, first.num_elements, column.astype(np.int8))
-    reach = int(max(np.abs(terms0.max() - terms1.min()), np.abs(terms1.max() - terms0.min()))) ** 2
-    requant = rescale(factor, reach, output.zero_point)
+    largest = int(max(np.abs(terms0.max() - terms1.min()), np.abs(terms1.max() - terms0.min()))) ** 2
+    requant = rescale(factor, largest, output.zero_point)
     nest = broadcast_nest(first.shape, second.shape)
     inputs = (first.name,) if second.is_constant else (first.name, second.name)
     operand = second.constant().reshape(-1).astype(np.int8) if second.is_constant else None

@@ -75,8 +75,12 @@ class _Tensors:
 
 
 def _c_name(source_name: str, index: int | None) -> str:
-    """A C identifier of at most 40 characters: the last parts of the file's name, or t<index>."""
-    cleaned = re.sub(r"[^0-9A-Za-z]+", "_", source_name[-400:]).strip("_")[-40:].strip("_")
+    """A C identifier of at most 40 characters: the file's name, of a long one its start and its end, or t<index>."""
+    start, end = (re.sub(r"[^0-9A-Za-z]+", "_", part).strip("_") for part in (source_name[:400], source_name[-400:]))
+    cleaned = start
+    if len(source_name) > 400 or len(start) > 40:  # whole words, where there are any
+        first, last = start[:17].rpartition("_")[0] or start[:16], end[-24:].partition("_")[2] or end[-23:]
+        cleaned = f"{first}_{last}".strip("_")
     if not cleaned:
         return "t" if index is None else f"t{index}"
     return cleaned if not cleaned[0].isdigit() else f"t_{cleaned}"

@@ -26,7 +26,13 @@ def test_float_literals_read_back_as_the_same_float32(value: float) -> None:
 
 
 def test_arrays_are_wrapped_and_keep_their_order() -> None:
-    values = np.arange(-50, 50, dtype=np.int8)
+    values = np.arange(-128, 128).astype(np.int8)
     text = c_format.c_array(values)
     assert [int(v) for v in text.replace("\n", " ").split(",")] == values.tolist()
     assert max(len(line) for line in text.splitlines()) <= 120
+
+
+def test_a_statement_is_broken_behind_commas_and_what_is_too_long_behind_its_parenthesis() -> None:
+    long = "f" * 70
+    text = c_format.wrapped(f"void {long}(const {long}_layer *layer, const int8_t *input0);", 2)
+    assert text == f"void {long}(\n      const {long}_layer *layer, const int8_t *input0);"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flynet_tiny.codegen.build import build_named
+from flynet_tiny.codegen.build import LEVELS, build_named
 from flynet_tiny.codegen.compiler import Compiled, compile_tflite
 from flynet_tiny.codegen.emit import version_number
 from flynet_tiny.codegen.reference import run
@@ -56,6 +57,18 @@ def test_emitted_c_equals_its_golden(name: str) -> None:
         path.write_text(text)
         pytest.fail(f"wrote {path.name}; a golden that was just written proves nothing")
     assert text == path.read_text(), f"emitted C of {name} changed; read the diff, then run `make golden`"
+
+
+ONE_TURN = re.compile(r"for \(int32_t (\w+) = 0; \1 < 1;|for \(int32_t (\w+) = [01]; \2 > 0;")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("target", ["any", "stm32f412", "stm32f103", "rp2040"])
+def test_no_line_is_above_120_characters_and_no_loop_has_one_turn(target: str, level: str) -> None:
+    for name, model in SMALL.items():
+        for file, text in compile_tflite(model(), "net", build_named(target, level)).library.files.items():
+            assert [line for line in text.splitlines() if len(line) > 120] == [], (name, file)
+            assert ONE_TURN.search(text) is None, (name, file, ONE_TURN.search(text))
 
 
 def test_no_golden_file_is_orphaned() -> None:
@@ -194,7 +207,8 @@ def test_a_program_of_c_plus_plus_runs_it(tmp_path: Path, library: str) -> None:
 
 def test_the_stack_bound_completes_the_header_and_nothing_else() -> None:
     library = compiled(mdw_max_out()).library
-    first = with_stack_bytes(library, 240, "arm-none-eabi-gcc 12 -O2")
+    first = with_stack_bytes(library, 240, f"arm-none-eabi-gcc 12 {'-mflag ' * 14}-O2")
+    assert max(map(len, first.files["net.h"].splitlines())) <= 120
     again = with_stack_bytes(first, 248, "arm-none-eabi-gcc 13 -Os */")
     assert "#define NET_STACK_BYTES 240u\n" in first.files["net.h"]
     assert "240u" not in again.files["net.h"]
@@ -222,7 +236,10 @@ int main(void) {
   assert(net_init(&a, arena[0], NET_ARENA_BYTES) == NET_OK);
   assert(net_init(&b, arena[1], NET_ARENA_BYTES) == NET_OK);
   assert(net_input(&a, 1) == NULL && net_input(&a, -1) == NULL && net_output(&a, 1) == NULL);
-  assert(net_invoke(NULL) == NET_ERROR_NULL);
+  assert(net_invoke(NULL) == NET_ERROR_NULL && net_input(NULL, 0) == NULL && net_output(NULL, 0) == NULL);
+  memset(&b, 0, sizeof b);
+  assert(net_invoke(&b) == NET_ERROR_NULL && net_input(&b, 0) == NULL && net_output(&b, 0) == NULL);
+  assert(net_init(&b, arena[1], NET_ARENA_BYTES) == NET_OK);
   memset(net_input(&a, 0), 5, NET_INPUT0_BYTES);
   memset(net_input(&b, 0), 5, NET_INPUT0_BYTES);
   assert(net_invoke(&a) == NET_OK && net_invoke(&b) == NET_OK);

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen.build import BALANCED, LEVELS, SIZE, SPEED, Level
-from flynet_tiny.codegen.functions import LayerCall, OperandTypes, _Names, layer_calls
+from flynet_tiny.codegen.functions import LayerCall, OperandTypes, layer_calls
 from flynet_tiny.codegen.kernels.base import KernelCall
 from flynet_tiny.codegen.kernels.parameters import KernelParameters, array, code, data, group, size
 
@@ -88,11 +88,15 @@ def test_the_name_and_the_comment_tell_what_is_fixed() -> None:
     assert alone.function.text.startswith(
         "/* Scales.\n * Sizes: pixels 4, step 1.\n * Accumulators lie in [-4, 8]. */\nFT_KERNEL"
     )
+    assert "FT_STATIC_ASSERT(-4 >= INT32_MIN && 8 <= INT32_MAX," in alone.function.text
     shared, other, _ = made([call(4), call(9, right=7), call(5)], BALANCED)
     assert (shared.function.name, other.function.name) == ("net_scaled", "net_scaled_p9")
+    assert "Sizes: step 1." in shared.function.text
     assert "Accumulators lie in [-5, 10]." in shared.function.text
+    (empty,) = made([call(0)], BALANCED)
+    assert "Sizes: step 1." in empty.function.text
     twins = made([call(4, right=1), call(4, right=2)], BALANCED)
-    assert [layer.function.name for layer in twins] == ["net_scaled_p4", "net_scaled_p4_2"]
+    assert [layer.function.name for layer in twins] == ["net_scaled_p4_right1", "net_scaled_p4_right2"]
 
 
 @pytest.mark.parametrize("template", ["{% if s.pixels %}{% endif %}", "{{ s.pixels * 2 }}", "{% if s.pixels == 4 %}{% endif %}"])
@@ -108,12 +112,20 @@ def test_what_a_function_does_not_read_is_no_field() -> None:
     assert "pixels" not in first.numbers
 
 
-def test_no_name_is_given_twice() -> None:
-    """A number behind a name may make another's: a_2 is the second a, or a function that wants to be called so."""
-    names = _Names("net_")
-    given = [names.new(wanted) for wanted in ("a", "a_2", "a", "a_2", "a")]
-    assert len(set(given)) == len(given)
-    assert given[:2] == ["net_a", "net_a_2"]
+@dataclass(frozen=True, eq=False)
+class Nest(KernelParameters):
+    template: ClassVar[str] = "scaled"
+    sizes: tuple[int, ...] = size()
+
+
+def test_a_tuple_is_as_many_sizes_as_it_has_numbers() -> None:
+    template = "{% for n in s.sizes | default(()) %}for (int32_t i = {{ n }}; i > 0; --i) {% endfor %}f();"
+    calls = [KernelCall(Nest(sizes), ("x",), ("y",)) for sizes in ((2, 5), (3, 5), (), (7,))]
+    first, second, none, one = made(calls, BALANCED, template)
+    assert first.function is second.function
+    assert "i = sizes_0; i > 0; --i) for (int32_t i = 5;" in first.function.text.replace("\n    ", " ")
+    assert (first.numbers, second.numbers) == ({"sizes_0": 2}, {"sizes_0": 3})
+    assert [layer.function.name for layer in (first, none, one)] == ["net_scaled_sizes1_5", "net_scaled", "net_scaled_sizes0_7"]
 
 
 def test_a_number_beyond_32_bits_is_an_error_that_says_which() -> None:

@@ -51,6 +51,13 @@ def test_names_are_unique_c_identifiers() -> None:
     assert [op.output for op in graph.ops] == ["serving_default_0", "Serving_default_0_2", "y"]
 
 
+def test_a_long_name_keeps_its_start_and_its_end() -> None:
+    long = "functional_1/block_7_expand/Conv2D;" + "x" * 600 + "/block_7_expand_relu/Relu6"
+    relu = OpSpec("RELU", ("x",), (long,), {})
+    graph = read_tflite(write_tflite(ModelSpec((int8("x", (1, 4)), int8(long, (1, 4))), (relu,), ("x",), (long,))))
+    assert graph.ops[0].output == "functional_1_7_expand_relu_Relu6"
+
+
 def test_shrunk_axis_becomes_a_slice_and_a_reshape() -> None:
     tensors = [int8("x", (2, 5, 3)), int32("b", [1, 4, 0]), int32("e", [2, 0, 3]), int32("s", [1, -2, 1]), int8("y", (2, 3))]
     data = one_op("STRIDED_SLICE", tensors, ("x", "b", "e", "s"), shrinkAxisMask=1)

@@ -81,8 +81,8 @@ def convolution(rng: Rng, kind: Kind, groups: int = 1) -> Made:
     channels = c * heads if depthwise else 6 * groups // np.gcd(6, groups)
     shape = (1, *kernel, channels) if depthwise else (channels, *kernel, c // groups)
     weights = rng.normal(0, rng.uniform(0.02, 1), shape).astype(np.float32)
-    reach = s.affine[s.input].scale * float(np.abs(weights).sum(axis=(0, 1, 2) if depthwise else (1, 2, 3)).mean())
-    affine = Affine(float(np.float32(reach * np.exp(rng.uniform(-3, 0.5)))), random_affine(rng).zero_point)
+    spread = s.affine[s.input].scale * float(np.abs(weights).sum(axis=(0, 1, 2) if depthwise else (1, 2, 3)).mean())
+    affine = Affine(float(np.float32(spread * np.exp(rng.uniform(-3, 0.5)))), random_affine(rng).zero_point)
     options = {
         "padding": padding,
         "strideH": int(stride[0]),
@@ -91,7 +91,7 @@ def convolution(rng: Rng, kind: Kind, groups: int = 1) -> Made:
     }
     if depthwise:
         options["depthMultiplier"] = heads
-    bias = rng.normal(0, reach * 20, channels).astype(np.float32) if rng.random() < 0.7 else None
+    bias = rng.normal(0, spread * 20, channels).astype(np.float32) if rng.random() < 0.7 else None
     return s.finish(s.add(kind, [s.input], (1, *out, channels), affine, options=options, weights=weights, bias=bias))
 
 

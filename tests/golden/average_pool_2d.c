@@ -3,8 +3,8 @@
 /* ---- kernels ---- */
 
 /* Average pooling: the mean of a window's real positions, rounded half away from zero.
- * Sizes: in_h 8, in_w 9, out_h 8, out_w 3, channels 1, row_bytes 9, fours 0, kernel_h 4, kernel_w 4, stride_h 1,
- * stride_w 3, pad_top 1, pad_left 0, row_step 9, column_step 3. */
+ * Sizes: in_h 8, in_w 9, out_h 8, out_w 3, channels 1, row_bytes 9, kernel_h 4, kernel_w 4, stride_h 1, stride_w 3,
+ * pad_top 1, row_step 9, column_step 3. */
 FT_KERNEL void net_average_pool_2d_c1(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t oy = 0; oy < 8; ++oy) {
@@ -16,7 +16,7 @@ FT_KERNEL void net_average_pool_2d_c1(const int8_t *input0, int8_t *output0) {
       const int8_t *in = input0 + (y0 * 9 + x0) * 1;
       const int32_t count = (y1 - y0) * (x1 - x0);
       const int32_t half = count / 2;
-      for (int32_t c = 1; c > 0; --c) {
+      {
         int32_t sum = 0;
         for (int32_t y = 0; y < y1 - y0; ++y) {
           const int8_t *p = in + y * 9;

@@ -2,7 +2,8 @@
 
 /* ---- kernels ---- */
 
-/* Concatenation, 1 x (25 + 25) bytes. */
+/* Concatenation of blocks of 2 sources, again and again.
+ * Sizes: count 1, blocks_0 25, blocks_1 25. */
 FT_KERNEL void net_concatenation(const int8_t *input0, const int8_t *input1, int8_t *output0) {
   int8_t *out = output0;
   {

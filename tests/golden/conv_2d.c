@@ -3,9 +3,9 @@
 typedef struct {
   const int32_t *gemm_weights;
   int8_t input_zero_point;
-} net_conv_3x3_4x4x3_layer;
+} net_conv_3x3_4x4x3_to2_layer;
 
-static const net_conv_3x3_4x4x3_layer net_op0 = {
+static const net_conv_3x3_4x4x3_to2_layer net_op0 = {
   /* gemm_weights */ net_op0_gemm_weights,
   /* input_zero_point */ -54,
 };
@@ -62,8 +62,9 @@ FT_INLINE const ft_word *ft_gemm_packed_4px_away_r13_p14_c2_w22(const ft_gemm *g
  * then multiplied with two output channels at a time.
  * Sizes: group_out 2, tile_output 8, column_words 56, gemm_words 22, gemm_pairs 14, gemm_stride 2.
  * Accumulators lie in [-189796, 290893]. */
-FT_KERNEL void net_conv_3x3_4x4x3(const net_conv_3x3_4x4x3_layer *layer, const int8_t *input0, int8_t *output0,
+FT_KERNEL void net_conv_3x3_4x4x3_to2(const net_conv_3x3_4x4x3_to2_layer *layer, const int8_t *input0, int8_t *output0,
     void *scratch) {
+  FT_STATIC_ASSERT(-189796 >= INT32_MIN && 290893 <= INT32_MAX, "an accumulator is wider than 32 bits");
   const ft_gemm gemm = {
     layer->gemm_weights, NULL,
     22, 14, 2,
@@ -136,7 +137,7 @@ FT_STATIC_ASSERT(315u <= NET_ARENA_BYTES, "operator 0 leaves the arena");
 
   /* op 0  CONV_2D "y"  [1,4,4,3] -> [1,4,4,2]
    * reads arena[16..63], writes arena[0..31], 251 bytes of scratch */
-  net_conv_3x3_4x4x3(&net_op0, (const int8_t *)(arena + 16), (int8_t *)(arena + 0), arena + 64);
+  net_conv_3x3_4x4x3_to2(&net_op0, (const int8_t *)(arena + 16), (int8_t *)(arena + 0), arena + 64);
   NET_TRACE_OP(0);
   return NET_OK;
 }

@@ -17,6 +17,7 @@ static const net_depthwise_conv_2d_3x3_c2_layer net_op0 = {
  * Accumulators lie in [-91576, 102970]. */
 FT_KERNEL void net_depthwise_conv_2d_3x3_c2(const net_depthwise_conv_2d_3x3_c2_layer *layer, const int8_t *input0,
     int8_t *output0, void *scratch) {
+  FT_STATIC_ASSERT(-91576 >= INT32_MIN && 102970 <= INT32_MAX, "an accumulator is wider than 32 bits");
   ft_half *const plane = (ft_half *)scratch;
   const ft_word *filter = layer->weights;
   ft_fill_words((ft_word *)plane, ft_pack_low(layer->zero_point, layer->zero_point), 18);

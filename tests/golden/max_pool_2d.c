@@ -4,7 +4,7 @@
 
 /* Max pooling: the largest of a window's real positions.
  * Sizes: in_h 9, in_w 9, out_h 8, out_w 8, channels 7, row_bytes 63, fours 1, kernel_h 2, kernel_w 2, stride_h 1,
- * stride_w 1, pad_top 0, pad_left 0, row_step 63, column_step 7. */
+ * stride_w 1, row_step 63, column_step 7. */
 FT_KERNEL void net_max_pool_2d_c7(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t oy = 0; oy < 8; ++oy) {
@@ -14,7 +14,7 @@ FT_KERNEL void net_max_pool_2d_c7(const int8_t *input0, int8_t *output0) {
       const int32_t x0 = ft_max(ox * 1 - 0, 0);
       const int32_t x1 = ft_min(ox * 1 - 0 + 2, 9);
       const int8_t *in = input0 + (y0 * 9 + x0) * 7;
-      for (int32_t c = 1; c > 0; --c) {
+      {
         int32_t lanes = ft_load4(in);
         for (int32_t y = 0; y < y1 - y0; ++y) {
           const int8_t *p = in + y * 63;

@@ -19,6 +19,7 @@ static const net_depthwise_max_3x3_c2_layer net_op0 = {
  * Accumulators lie in [-83237, 84808]. */
 FT_KERNEL void net_depthwise_max_3x3_c2(const net_depthwise_max_3x3_c2_layer *layer, const int8_t *input0,
     int8_t *output0, void *scratch) {
+  FT_STATIC_ASSERT(-83237 >= INT32_MIN && 84808 <= INT32_MAX, "an accumulator is wider than 32 bits");
   ft_half *const plane = (ft_half *)scratch;
   const ft_word *filter = layer->weights;
   ft_fill_words((ft_word *)plane, ft_pack_low(layer->zero_point, layer->zero_point), 15);

@@ -16,9 +16,11 @@ static const net_mean_layer net_op0 = {
 
 /* ---- kernels ---- */
 
-/* Means of 14 elements each: their sum, requantized with the division folded in.
+/* Means: sums of elements, requantized with the division folded in.
+ * Sizes: nest_rows 14, nest_row_stride 49, nest_fours 12.
  * Accumulators lie in [-1610, 1960]. */
 FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_t *output0) {
+  FT_STATIC_ASSERT(-1610 >= INT32_MIN && 1960 <= INT32_MAX, "an accumulator is wider than 32 bits");
   int8_t *out = output0;
   const int8_t *in = input0;
   for (int32_t c = 12; c > 0; --c) {
@@ -54,7 +56,7 @@ FT_KERNEL void net_mean(const net_mean_layer *layer, const int8_t *input0, int8_
     in += 4;
     out += 4;
   }
-  for (int32_t c = 1; c > 0; --c) {
+  {
     int32_t sum = 0;
     const int8_t *row = in;
     for (int32_t n = 14; n > 0; --n) {

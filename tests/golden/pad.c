@@ -2,7 +2,8 @@
 
 /* ---- kernels ---- */
 
-/* Padding with -13 around runs of 2 elements. */
+/* Padding with one value around runs of elements.
+ * Sizes: sizes_0 2, sizes_1 4, sizes_2 1, before_1 10, before_2 2, after_0 30, after_2 1, run 2, value -13. */
 FT_KERNEL void net_pad(const int8_t *input0, int8_t *output0) {
   const int8_t *in = input0;
   int8_t *out = output0;

@@ -2,11 +2,12 @@
 
 /* ---- kernels ---- */
 
-/* The largest of 24 elements each. */
+/* The largest of the elements that meet in one output.
+ * Sizes: nest_rows 24, nest_row_stride 5, nest_fours 1. */
 FT_KERNEL void net_reduce_max(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   const int8_t *in = input0;
-  for (int32_t c = 1; c > 0; --c) {
+  {
     int32_t lanes = ft_load4(in);
     const int8_t *row = in;
     for (int32_t n = 24; n > 0; --n) {
@@ -17,7 +18,7 @@ FT_KERNEL void net_reduce_max(const int8_t *input0, int8_t *output0) {
     in += 4;
     out += 4;
   }
-  for (int32_t c = 1; c > 0; --c) {
+  {
     int32_t largest = -128;
     const int8_t *row = in;
     for (int32_t n = 24; n > 0; --n) {

@@ -2,8 +2,8 @@
 
 /* ---- kernels ---- */
 
-/* Moves runs of 20 elements.
- * Sizes: start 0. */
+/* Moves runs of neighbouring elements.
+ * Sizes: sizes_0 5, sizes_1 6, sizes_2 5, strides_0 600, strides_1 20, strides_2 120, run 20. */
 FT_KERNEL void net_slice(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t i0 = 0; i0 < 5; ++i0) {

@@ -71,24 +71,24 @@ class Scaling:
 def scaling(conv: Convolution, weights: Int64, isa: Isa, once: bool = False, heads: int = 1) -> Scaling:
     """The form and the constants of a layer whose weights are [c_out, k]; `heads` neighbouring channels are scaled alike."""
     low, high = accumulator_bounds(weights, conv.bias, conv.input_zero_point)
-    reach = np.maximum(np.abs(low), np.abs(high)).reshape(-1, heads).max(axis=1).repeat(heads)
+    largest = np.maximum(np.abs(low), np.abs(high)).reshape(-1, heads).max(axis=1).repeat(heads)
     start = conv.bias - (conv.input_zero_point + INPUT_SHIFT) * weights.sum(axis=1)
-    requant = requantization(conv, reach, once, low)
+    requant = requantization(conv, largest, once, low)
     rounding, words = _WHOLE[requant.rounding], requant.constants.astype(np.int64)
     if not isa.long_multiply:
-        rounding, words = next((found for cut in PIECES if (found := in_pieces(requant, reach, cut))), (rounding, words))
+        rounding, words = next((found for cut in PIECES if (found := in_pieces(requant, largest, cut))), (rounding, words))
     channels = np.column_stack([start, words]).astype(np.uint64).astype(np.uint32).view(np.int32)
     return Scaling(rounding, channels, int(low.min()), int(high.max()))
 
 
-def in_pieces(requant: Requantization, reach: Int64, cut: Pieces) -> tuple[str, Int64] | None:
+def in_pieces(requant: Requantization, largest: Int64, cut: Pieces) -> tuple[str, Int64] | None:
     """The form of scale.h and [c_out, 3] words; None where the sums or the offsets are too large for it."""
     if not requant.rounding.takes_doubled:
         return None
     multiplier, offset, right = requant.constants.astype(np.int64).T
     half = 0 if requant.rounding is Rounding.ONCE else 1 << (cut.kept - 1)
     folded = (offset << cut.kept) + half
-    if (reach[multiplier != 0] > cut.most).any() or (np.abs(folded) >= 1 << 30).any():
+    if (largest[multiplier != 0] > cut.most).any() or (np.abs(folded) >= 1 << 30).any():
         return None
     mask = (1 << cut.bits) - 1
     pieces = [multiplier & mask, (multiplier >> cut.bits) & mask if cut.count == 3 else 0 * multiplier]

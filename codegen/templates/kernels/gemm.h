@@ -1,5 +1,5 @@
 /* ---- gemm: products of two output channels with the windows of 1 to 4 pixels ----
- * x streams the pixels' int16 pairs, interleaved: pair 0 of each pixel, pair 1 of each pixel, and so on.
+ * x points to the pixels' int16 pairs, interleaved: pair 0 of each pixel, pair 1 of each pixel, and so on.
  *
  * packed: a word of w holds the two values 256 * odd + even, made of the even and the odd channel's int8 weights. Then
  *   both = sum of x * (256 * odd + even) and even = sum of x * even, and the odd channel's sum is (both - even) /

@@ -30,14 +30,14 @@ Rng = np.random.Generator
 class Numbers:
     """How a layer's numbers are drawn.
 
-    reach     the output scale is such that `reach` output steps are one standard deviation of the accumulator; a large
+    output_steps  so many steps of the output are one standard deviation of the accumulator; a large
               value saturates everything and gives multipliers above 1
     weights   "random", "extreme" (all -127 or 127), "lowest" (-128 is frequent), "rarely lowest" (one in 64 is -128) or "zero"
     spread    per-channel weight scales lie within this factor
     large_biases  every third channel has a tiny weight scale and a bias of up to 2^30 near the border of two outputs
     """
 
-    reach: float = 40.0
+    output_steps: float = 40.0
     weights: str = "random"
     spread: float = 8.0
     per_channel: bool = True
@@ -98,7 +98,7 @@ def _layer(
     scales = _weight_scales(rng, c_out, heads, numbers)
     input_scale = 0.0235
     typical = input_scale * float(np.median(scales)) * np.sqrt(depth) * 74 * 74
-    output_scale = typical / numbers.reach
+    output_scale = typical / numbers.output_steps
     if numbers.power_of_two:
         output_scale, input_scale = 2.0 ** round(np.log2(output_scale)), 2.0**-5
     input_zp = int(rng.integers(-128, 128)) if numbers.input_zero_point is None else numbers.input_zero_point
@@ -115,8 +115,8 @@ def _layer(
     ]
     inputs = ("x", "w")
     if numbers.has_bias:
-        reach = int(74 * 74 * np.sqrt(depth))
-        bias = rng.integers(-reach, reach + 1, c_out).astype(np.int32)
+        largest = int(74 * 74 * np.sqrt(depth))
+        bias = rng.integers(-largest, largest + 1, c_out).astype(np.int32)
         borders = (rng.integers(-7, 7, large.size) + 0.5) / factors
         bias[large] = (bias[large] // 4 + borders).clip(-(1 << 30), 1 << 30).astype(np.int32)
         bias_quant = Quantization((1.0,) * len(scales), (0,) * len(scales), 0 if len(scales) > 1 else None)

@@ -60,11 +60,11 @@ def test_a_product_s_requantization_is_exact(s1: float, s2: float, so: float, z1
 
 @settings(deadline=None)
 @given(st.integers(1 << 29, (1 << 31) - 1), st.integers(-31, 6), st.integers(1, 1 << 24), zero_points)
-def test_a_rescaled_value_is_exact(multiplier: int, shift: int, reach: int, zero_point: int) -> None:
+def test_a_rescaled_value_is_exact(multiplier: int, shift: int, largest: int, zero_point: int) -> None:
     factor = Multiplier(multiplier, shift)
-    form = rescale(factor, reach, zero_point)
-    values = np.unique(np.concatenate([np.arange(-5, 6), np.linspace(-reach, reach, 501).astype(np.int64)]))
-    values = values[np.abs(values) <= reach]
+    form = rescale(factor, largest, zero_point)
+    values = np.unique(np.concatenate([np.arange(-5, 6), np.linspace(-largest, largest, 501).astype(np.int64)]))
+    values = values[np.abs(values) <= largest]
     expected = np.clip(requantize(values, multiplier, shift) + zero_point, -128, 127)
     if form.function == "ft_scale_exact":
         assert (form.multiplier, form.offset, form.shift, form.doubled) == (multiplier, zero_point, shift, 0)

@@ -64,12 +64,12 @@ def test_drawn_heads_equal_the_reference(tmp_path: Path, graphs: list[Graph]) ->
     run_on_host(cases_of(graphs), tmp_path)
 
 
-@pytest.mark.parametrize("stripes", [2, 3, 8])
-def test_stripes_compute_the_same_with_the_output_behind_the_maps(tmp_path: Path, stripes: int) -> None:
-    rng = np.random.default_rng(stripes)
+@pytest.mark.parametrize("bands", [2, 3, 8])
+def test_row_bands_compute_the_same_with_the_output_behind_the_maps(tmp_path: Path, bands: int) -> None:
+    rng = np.random.default_rng(bands)
     sizes = [(h, w, c, heads) for h, w in ((4, 3), (9, 7), (13, 11)) for c in (1, 5) for heads in (1, 2, 3, 4, 5, 6)]
     graphs = [*listed(), *(mul_max_graph(rng, *size) for size in sizes)]
-    build = replace(DEFAULT_BUILD, bands=RowBands(stripes))
+    build = replace(DEFAULT_BUILD, bands=RowBands(bands))
     cases = [random_case(f"{graph.ops[0].kind_name} {i}", graph, rng, build) for i, graph in enumerate(graphs)]
     shared = [case for case in cases if case.call.sharing]
     assert len(shared) >= len(sizes) * 2 / 3
@@ -80,8 +80,8 @@ def test_stripes_compute_the_same_with_the_output_behind_the_maps(tmp_path: Path
 def test_the_output_lies_close_behind_the_maps() -> None:
     graph = mul_max_graph(np.random.default_rng(0), 56, 56, 8, 3)
     distances = []
-    for stripes in (2, 3, 4):
-        (sharing,) = select(graph.ops[0], graph, replace(DEFAULT_BUILD, bands=RowBands(stripes))).sharing.values()
+    for bands in (2, 3, 4):
+        (sharing,) = select(graph.ops[0], graph, replace(DEFAULT_BUILD, bands=RowBands(bands))).sharing.values()
         assert isinstance(sharing, RowSchedule)
         distances.append(sharing.min_distance_bytes / (56 * 56 * 8))
     assert distances == pytest.approx([1 / 4, 1 / 13, 1 / 40], rel=0.2)

@@ -50,11 +50,11 @@ def scaled(rounding: Rounding, constants: np.ndarray, acc: np.ndarray) -> np.nda
     return np.clip(total >> right, -128, 127)
 
 
-def accumulators(multiplier: int, shift: int, reach: int) -> np.ndarray:
+def accumulators(multiplier: int, shift: int, largest: int) -> np.ndarray:
     """Small ones, the extremes, and those around every output step's border."""
     step = 2.0 ** (31 - shift) / max(multiplier, 1)
     borders = (np.arange(-300, 301)[:, np.newaxis] + 0.5) * step + np.arange(-3, 4)
-    listed = np.concatenate([np.arange(-300, 301), borders.reshape(-1).clip(-reach, reach), [-reach, reach, 1 - reach]])
+    listed = np.concatenate([np.arange(-300, 301), borders.reshape(-1).clip(-largest, largest), [-largest, largest, 1 - largest]])
     return listed.astype(np.int64)
 
 
@@ -62,9 +62,9 @@ MULTIPLIERS = st.one_of(st.sampled_from((1 << 30, (1 << 30) + 1, (1 << 31) - 1, 
 
 
 @given(MULTIPLIERS, st.integers(-31, 5), st.integers(-128, 127), st.sampled_from((300, 1 << 15, 1 << 22, (1 << 30) - 1)))
-def test_double_rounding_in_few_instructions_is_exact(multiplier: int, shift: int, zero_point: int, reach: int) -> None:
-    form = requantization(layer(multiplier, shift, zero_point), np.array([reach]))
-    acc = np.clip(accumulators(multiplier, shift, reach), -reach, reach)
+def test_double_rounding_in_few_instructions_is_exact(multiplier: int, shift: int, zero_point: int, largest: int) -> None:
+    form = requantization(layer(multiplier, shift, zero_point), np.array([largest]))
+    acc = np.clip(accumulators(multiplier, shift, largest), -largest, largest)
     if form.rounding.takes_doubled:
         expected = np.clip(fp.requantize(acc, multiplier, shift) + zero_point, -128, 127)
         assert np.array_equal(scaled(form.rounding, form.constants[0], acc), expected)
@@ -74,9 +74,9 @@ def test_double_rounding_in_few_instructions_is_exact(multiplier: int, shift: in
 
 @given(MULTIPLIERS, st.integers(-22, -1), st.integers(-128, 127))
 def test_without_negative_results_the_sign_is_not_looked_at(multiplier: int, shift: int, zero_point: int) -> None:
-    reach = 1 << 20
-    form = requantization(layer(multiplier, shift, zero_point, activation_min=zero_point), np.array([reach]))
-    acc = np.clip(accumulators(multiplier, shift, reach), -reach, reach)
+    largest = 1 << 20
+    form = requantization(layer(multiplier, shift, zero_point, activation_min=zero_point), np.array([largest]))
+    acc = np.clip(accumulators(multiplier, shift, largest), -largest, largest)
     expected = np.clip(fp.requantize(acc, multiplier, shift) + zero_point, zero_point, 127)
     assert form.rounding is Rounding.UP
     assert np.array_equal(np.maximum(scaled(form.rounding, form.constants[0], acc), zero_point), expected)
@@ -85,18 +85,18 @@ def test_without_negative_results_the_sign_is_not_looked_at(multiplier: int, shi
 @given(MULTIPLIERS, st.integers(-22, -1), st.integers(-125, 124), st.integers(-3, 3))
 @example(1 << 30, -2, 5, -1)  # -1/2 is rounded away from zero, to a value that the clamp lets through
 def test_a_clamp_near_the_zero_point_is_exact(multiplier: int, shift: int, zero_point: int, beside: int) -> None:
-    reach, low = 1 << 20, zero_point + beside
-    form = requantization(layer(multiplier, shift, zero_point, activation_min=low), np.array([reach]))
-    acc = np.clip(accumulators(multiplier, shift, reach), -reach, reach)
+    largest, low = 1 << 20, zero_point + beside
+    form = requantization(layer(multiplier, shift, zero_point, activation_min=low), np.array([largest]))
+    acc = np.clip(accumulators(multiplier, shift, largest), -largest, largest)
     expected = np.clip(fp.requantize(acc, multiplier, shift) + zero_point, low, 127)
     assert (form.rounding is Rounding.UP) == (beside >= 0 or form.constants[0, 0] == 0)  # or it never leaves the zero point
     assert np.array_equal(np.maximum(scaled(form.rounding, form.constants[0], acc), low), expected)
 
 
 @given(MULTIPLIERS, st.integers(-31, -1), st.integers(-128, 127), st.sampled_from((300, 1 << 20, (1 << 30) - 1)))
-def test_single_rounding_in_few_instructions_is_exact(multiplier: int, shift: int, zero_point: int, reach: int) -> None:
-    form = requantization(layer(multiplier, shift, zero_point), np.array([reach]), once=True)
-    acc = np.clip(accumulators(multiplier, shift, reach), -reach, reach)
+def test_single_rounding_in_few_instructions_is_exact(multiplier: int, shift: int, zero_point: int, largest: int) -> None:
+    form = requantization(layer(multiplier, shift, zero_point), np.array([largest]), once=True)
+    acc = np.clip(accumulators(multiplier, shift, largest), -largest, largest)
     if form.rounding is Rounding.ONCE:
         expected = np.clip(fp.requantize_single_rounding(acc, multiplier, shift) + zero_point, -128, 127)
         assert np.array_equal(scaled(form.rounding, form.constants[0], acc), expected)
@@ -109,10 +109,10 @@ def test_a_zero_multiplier_gives_the_zero_point() -> None:
     assert set(scaled(form.rounding, form.constants[0], np.array([-(1 << 20), -1, 0, 1, 1 << 20]))) == {-7}
 
 
-@pytest.mark.parametrize(("shift", "reach"), [(0, 100), (4, 100), (-3, 1 << 30)])
-def test_factors_above_one_half_and_huge_accumulators_take_64_bits(shift: int, reach: int) -> None:
-    assert requantization(layer(1 << 30, shift, 0), np.array([reach])).rounding is Rounding.EXACT
-    assert requantization(layer(1 << 30, shift, 0), np.array([reach]), once=True).rounding is Rounding.EXACT_ONCE
+@pytest.mark.parametrize(("shift", "largest"), [(0, 100), (4, 100), (-3, 1 << 30)])
+def test_factors_above_one_half_and_huge_accumulators_take_64_bits(shift: int, largest: int) -> None:
+    assert requantization(layer(1 << 30, shift, 0), np.array([largest])).rounding is Rounding.EXACT
+    assert requantization(layer(1 << 30, shift, 0), np.array([largest]), once=True).rounding is Rounding.EXACT_ONCE
 
 
 @given(MULTIPLIERS, st.integers(-14, -1), st.integers(-128, 127), st.booleans(), st.sampled_from((300, 1 << 15, 1 << 22)))

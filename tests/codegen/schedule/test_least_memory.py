@@ -33,18 +33,18 @@ LARGEST = max(region.size_bytes for chip in list_targets() for region in chip.re
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(one_op_models.CASES)), st.integers(0, 2**32 - 1), st.sampled_from(sorted(LEVELS)))
-def test_no_arrangement_of_an_operator_needs_less(opcode: str, seed: int, level: str) -> None:
+def test_no_schedule_of_an_operator_needs_less(opcode: str, seed: int, level: str) -> None:
     require_bound(one_op_models.CASES[opcode](seed), level)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_no_arrangement_of_a_graph_needs_less(kind: str) -> None:
+def test_no_schedule_of_a_graph_needs_less(kind: str) -> None:
     require_bound(KINDS[kind](24 if kind != "branches" else 150), "balanced")
 
 
 @pytest.mark.parametrize("make", [attention_block, mdw_max_out])
 @pytest.mark.parametrize("level", sorted(LEVELS))
-def test_no_arrangement_of_fused_chains_needs_less(make: Callable[..., bytes], level: str) -> None:
+def test_no_schedule_of_fused_chains_needs_less(make: Callable[..., bytes], level: str) -> None:
     require_bound(make(24, 20), level)
 
 

@@ -1,4 +1,4 @@
-"""Operators are put into the order with the least crowded moment; stripes are taken where they save memory, and nowhere else."""
+"""Operators come in the order with the least crowded moment; row bands are taken where they save memory, and nowhere else."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def two_branches(size: int) -> bytes:
     return write_tflite(ModelSpec(tuple(tensors), tuple(ops), ("x",), ("y",)))
 
 
-def test_the_arrangement_computes_the_same_and_needs_less() -> None:
+def test_the_schedule_computes_the_same_and_needs_less() -> None:
     data = two_branches(64)
     graph = run_passes(read_tflite(data))
     made = schedule(graph, DEFAULT_BUILD)

@@ -1,6 +1,6 @@
 /* ---- plain C: products of windows with weights ----
- * Values of windows are uint8: the int8 value + 128, which the sums' starts make up for. A sum may wrap on the way, its last
- * value does not.
+ * Values of windows are uint8: the int8 value + 128, which the sums' starts make up for. A sum may wrap on the way, its
+ * last value does not.
  */
 
 /* Adds a product to a sum, in the order of the source: the compiler would load far ahead and keep sums in memory. */
@@ -12,8 +12,9 @@ FT_INLINE void ft_plain_add_product(int32_t *sum, int32_t value, int32_t weight)
 #endif
 }
 
-/* On ARMv6-M a product overwrites one factor and eight registers can be multiplied; the others hold the sums, which additions
- * reach. One or two windows (x, y) from x to `end`, four values in a turn, with weights that are stored + 128: */
+/* On ARMv6-M a product overwrites one factor and eight registers can be multiplied; the others hold the sums, which
+ * additions can read. One or two windows (x, y) from x to `end`, four values in a turn, with weights that are stored
+ * + 128: */
 #if defined(__thumb__) && !defined(__thumb2__) && defined(__OPTIMIZE__)
 #define FT_PLAIN_ARMV6M 1
 #define FT_PLAIN_TIMES(factor, with, sum) "muls " factor ", " with "\n\tadd " sum ", " factor "\n\t"
@@ -24,13 +25,14 @@ FT_INLINE void ft_plain_add_product(int32_t *sum, int32_t value, int32_t weight)
 #define FT_PLAIN_STEP_1(k) "ldrb %[a], [%[x], #" k "]\n\t"
 #define FT_PLAIN_LANE(at, sum) "ldrb %[v], [%[w], #" at "]\n\t" FT_PLAIN_TIMES("%[v]", "%[a]", sum)
 
-FT_INLINE void ft_plain_all_2x2(int32_t *sums, const uint8_t *x, const uint8_t *y, const int8_t **w, const uint8_t *end) {
+FT_INLINE void ft_plain_all_2x2(
+    int32_t *sums, const uint8_t *x, const uint8_t *y, const int8_t **w, const uint8_t *end) {
   int32_t a, b, v, t;
   __asm__ volatile(".syntax unified\n1:\n\t" FT_PLAIN_STEP_2X2("0", "0", "1") FT_PLAIN_STEP_2X2("1", "2", "3")
                    FT_PLAIN_STEP_2X2("2", "4", "5") FT_PLAIN_STEP_2X2("3", "6", "7")
                    "adds %[x], #4\n\tadds %[y], #4\n\tadds %[w], #8\n\tcmp %[x], %[end]\n\tbne 1b"
-                   : [s0] "+h"(sums[0]), [s1] "+h"(sums[1]), [s2] "+h"(sums[2]), [s3] "+h"(sums[3]), [x] "+l"(x), [y] "+l"(y),
-                     [w] "+l"(*w), [a] "=&l"(a), [b] "=&l"(b), [v] "=&l"(v), [t] "=&l"(t)
+                   : [s0] "+h"(sums[0]), [s1] "+h"(sums[1]), [s2] "+h"(sums[2]), [s3] "+h"(sums[3]),
+                     [x] "+l"(x), [y] "+l"(y), [w] "+l"(*w), [a] "=&l"(a), [b] "=&l"(b), [v] "=&l"(v), [t] "=&l"(t)
                    : [end] "h"(end)
                    : "cc", "memory");
 }
@@ -46,23 +48,26 @@ FT_INLINE void ft_plain_all_1x2(int32_t *sums, const uint8_t *x, const int8_t **
                    : [end] "h"(end)
                    : "cc", "memory");
 }
-#define FT_PLAIN_LANES_4(first, second, third, fourth) \
-  FT_PLAIN_LANE(first, "%[s0]") FT_PLAIN_LANE(second, "%[s1]") FT_PLAIN_LANE(third, "%[s2]") FT_PLAIN_LANE(fourth, "%[s3]")
+#define FT_PLAIN_LANES_4(first, second, third, fourth)         \
+  FT_PLAIN_LANE(first, "%[s0]") FT_PLAIN_LANE(second, "%[s1]") \
+  FT_PLAIN_LANE(third, "%[s2]") FT_PLAIN_LANE(fourth, "%[s3]")
 FT_INLINE void ft_plain_all_1x4(int32_t *sums, const uint8_t *x, const int8_t **w, const uint8_t *end) {
   int32_t a, v;
   __asm__ volatile(".syntax unified\n1:\n\t"
-                   FT_PLAIN_STEP_1("0") FT_PLAIN_LANES_4("0", "1", "2", "3") FT_PLAIN_STEP_1("1") FT_PLAIN_LANES_4("4", "5", "6", "7")
+                   FT_PLAIN_STEP_1("0") FT_PLAIN_LANES_4("0", "1", "2", "3")
+                   FT_PLAIN_STEP_1("1") FT_PLAIN_LANES_4("4", "5", "6", "7")
                    FT_PLAIN_STEP_1("2") FT_PLAIN_LANES_4("8", "9", "10", "11")
                    FT_PLAIN_STEP_1("3") FT_PLAIN_LANES_4("12", "13", "14", "15")
                    "adds %[x], #4\n\tadds %[w], #16\n\tcmp %[x], %[end]\n\tbne 1b"
-                   : [s0] "+h"(sums[0]), [s1] "+h"(sums[1]), [s2] "+h"(sums[2]), [s3] "+h"(sums[3]), [x] "+l"(x), [w] "+l"(*w),
-                     [a] "=&l"(a), [v] "=&l"(v)
+                   : [s0] "+h"(sums[0]), [s1] "+h"(sums[1]), [s2] "+h"(sums[2]), [s3] "+h"(sums[3]),
+                     [x] "+l"(x), [w] "+l"(*w), [a] "=&l"(a), [v] "=&l"(v)
                    : [end] "h"(end)
                    : "cc", "memory");
 }
 #else
 #define FT_PLAIN_ARMV6M 0
-FT_INLINE void ft_plain_all_2x2(int32_t *sums, const uint8_t *x, const uint8_t *y, const int8_t **w, const uint8_t *end) {
+FT_INLINE void ft_plain_all_2x2(
+    int32_t *sums, const uint8_t *x, const uint8_t *y, const int8_t **w, const uint8_t *end) {
   (void)sums, (void)x, (void)y, (void)w, (void)end;
 }
 FT_INLINE void ft_plain_all_1x2(int32_t *sums, const uint8_t *x, const int8_t **w, const uint8_t *end) {
@@ -74,8 +79,8 @@ FT_INLINE void ft_plain_all_1x4(int32_t *sums, const uint8_t *x, const int8_t **
 #endif
 
 /* The same in C, for any number of windows `distance` apart and any number of lanes. */
-FT_INLINE void ft_plain_four(int32_t *sums, const uint8_t **x, const int8_t **w, int32_t distance, int32_t pixels, int32_t lanes,
-                             int32_t shifted) {
+FT_INLINE void ft_plain_four(int32_t *sums, const uint8_t **x, const int8_t **w, int32_t distance, int32_t pixels,
+                             int32_t lanes, int32_t shifted) {
   FT_UNROLLED
   for (int32_t k = 0; k < 4; ++k) {
     int32_t weights[4];
@@ -130,7 +135,8 @@ FT_INLINE void ft_plain_fill(uint8_t *to, uint8_t value, int32_t count) {
 }
 
 /* The taps of a window in one row of a map of `c` channels, from column x on, which may lie outside of it. */
-FT_INLINE void ft_plain_copy_taps(uint8_t *to, const int8_t *row, int32_t x, int32_t taps, int32_t in_w, int32_t c, uint8_t zero) {
+FT_INLINE void ft_plain_copy_taps(
+    uint8_t *to, const int8_t *row, int32_t x, int32_t taps, int32_t in_w, int32_t c, uint8_t zero) {
   const int32_t before = ft_clamp(-x, 0, taps);
   const int32_t inside = ft_clamp(in_w - x, before, taps) - before;
   ft_plain_fill(to, zero, before * c);
@@ -157,8 +163,8 @@ FT_INLINE int32_t ft_plain_too_much(const uint8_t *window, int32_t depth) {
  * pixels, lanes, shifted and what `output` says of them are constants.
  */
 FT_INLINE void ft_plain_multiply(const uint8_t *windows, int32_t depth, const int8_t *weights, const int32_t *channels,
-                                 int32_t groups, int32_t first, int8_t *to, int32_t c_out, const ft_plain_output *output,
-                                 int32_t pixels, int32_t lanes, int32_t shifted) {
+                                 int32_t groups, int32_t first, int8_t *to, int32_t c_out,
+                                 const ft_plain_output *output, int32_t pixels, int32_t lanes, int32_t shifted) {
   int32_t too_much[4] = { 0, 0, 0, 0 };
   if (shifted) {
     FT_UNROLLED

@@ -1,7 +1,7 @@
 /* ---- plain C: sums to int8, see the generator's kernels/plain/scaling.py ----
  * Four words for each channel: the sum's start; then, for rounding in 64 bits, multiplier, offset and right shift as in
- * ft_scale_.., or, for rounding in pieces, the offset, the multiplier's two lower pieces as halves of a word, and its upper
- * piece with the right shift.
+ * ft_scale_.., or, for rounding in pieces, the offset, the multiplier's two lower pieces as halves of a word, and its
+ * upper piece with the right shift.
  */
 typedef uint32_t __attribute__((may_alias)) ft_plain_word;
 
@@ -11,7 +11,7 @@ enum {
   FT_PLAIN_ONCE,       /* rounded once, half up */
   FT_PLAIN_EXACT,      /* FT_PLAIN_AWAY for any multiplier and any sum */
   FT_PLAIN_EXACT_ONCE, /* FT_PLAIN_ONCE for any */
-  FT_PLAIN_AWAY_3,     /* FT_PLAIN_AWAY for |sum| < 2^20 by a multiplier of 9 + 11 + 11 bits: no product needs more than 32 bits */
+  FT_PLAIN_AWAY_3,     /* FT_PLAIN_AWAY for |sum| < 2^20 by a multiplier of 9 + 11 + 11 bits: products fit 32 bits */
   FT_PLAIN_SHIFT_3,    /* FT_PLAIN_UP and FT_PLAIN_ONCE in this way: the two shifts are one */
   FT_PLAIN_AWAY_2,     /* for |sum| <= 2^15 by a multiplier of 15 + 16 bits */
   FT_PLAIN_SHIFT_2
@@ -27,8 +27,8 @@ FT_INLINE ft_plain_channel ft_plain_channel_at(const int32_t *channel) {
   return made;
 }
 
-/* The sum's offset, times 2^15 (pieces of 16 bits) or 2^9 (pieces of 11 bits), and sum * multiplier / 2^16 or 2^22, rounded down:
- * by Horner's rule, floor((a * 2^n + b) / 2^n) = a + floor(b / 2^n). */
+/* The sum's offset, times 2^15 (pieces of 16 bits) or 2^9 (pieces of 11 bits), and sum * multiplier / 2^16 or 2^22,
+ * rounded down: by Horner's rule, floor((a * 2^n + b) / 2^n) = a + floor(b / 2^n). */
 FT_INLINE int32_t ft_plain_pieces_2(int32_t sum, const ft_plain_channel *c) {
   const int32_t low = (sum * (c->words[1] & 0xffff)) >> 16;
   return sum * (c->words[2] & 0xffff) + low + c->words[0];
@@ -69,8 +69,8 @@ FT_INLINE int32_t ft_plain_scale(int32_t sum, const ft_plain_channel *channel, i
   }
 }
 
-/* What an output is made of its sum with: the way of rounding (constant), the activation's clamp (constant where it has no effect)
- * and its lookup table from -128 on, or none. */
+/* What an output is made of its sum with: the way of rounding (constant), the activation's clamp (constant where it has
+ * no effect) and its lookup table from -128 on, or none. */
 typedef struct {
   int32_t rounding, low, high;
   const int8_t *table;

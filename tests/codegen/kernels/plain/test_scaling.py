@@ -41,10 +41,10 @@ def scaled(form: str, words: np.ndarray, cut: Pieces, acc: np.ndarray) -> np.nda
     cut_at_zero=st.booleans(),
 )
 def test_pieces_are_exact(cut: Pieces, multiplier: int, shift: int, zero_point: int, once: bool, cut_at_zero: bool) -> None:
-    reach = np.array([cut.most])
+    largest = np.array([cut.most])
     low = zero_point if cut_at_zero else -128
-    requant = requantization(layer(multiplier, shift, zero_point, activation_min=low), reach, once)
-    found = in_pieces(requant, reach, cut)
+    requant = requantization(layer(multiplier, shift, zero_point, activation_min=low), largest, once)
+    found = in_pieces(requant, largest, cut)
     if found is None:
         offset = int(requant.constants[0, 1])
         assert abs(offset << cut.kept) >= (1 << 30) - (1 << cut.kept)
@@ -57,5 +57,5 @@ def test_pieces_are_exact(cut: Pieces, multiplier: int, shift: int, zero_point: 
 
 @pytest.mark.parametrize("cut", PIECES, ids=["two", "three"])
 def test_larger_sums_are_refused(cut: Pieces) -> None:
-    reach = np.array([cut.most + 1])
-    assert in_pieces(requantization(layer(1 << 30, -3, 0), reach), reach, cut) is None
+    largest = np.array([cut.most + 1])
+    assert in_pieces(requantization(layer(1 << 30, -3, 0), largest), largest, cut) is None
