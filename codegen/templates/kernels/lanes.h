@@ -187,7 +187,8 @@ FT_FUNCTION void ft_fill_words(ft_word *to, int32_t value, int32_t count) {
 }
 
 /* ---- accumulator to int8, see the generator's kernels/requantization.py ----
- * acc2 is twice the accumulator; offset holds the zero point and half an output step, both shifted left by the low byte of `right`. */
+ * acc2 is twice the accumulator; offset holds the zero point and half an output step, both shifted left by `right`, of
+ * which the low byte counts. */
 FT_INLINE int32_t ft_scale_away(int32_t acc2, int32_t multiplier, int32_t offset, int32_t right) {
   return ft_ssat8(ft_asr(ft_smmlar(acc2, multiplier, offset) + (acc2 >> 31), right));
 }
