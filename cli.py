@@ -156,10 +156,11 @@ _OUT = click.option(
 )
 _OPTIMIZE = click.option(
     "--optimize",
-    type=click.Choice(["speed", "balanced", "size"]),
+    type=click.Choice(["speed", "balanced", "size", "memory"]),
     default="balanced",
     show_default=True,
-    help="What flash may be spent on: unrolled code and weights stored wider. speed spends RAM too, for fewer instructions.",
+    help="What flash may be spent on: unrolled code and weights stored wider. speed spends RAM too, for fewer instructions; "
+    "memory spends instructions for less RAM.",
 )
 _NAME_HELP = "Name of the C library: files, functions and macros begin with it."
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print report.json to standard output.")

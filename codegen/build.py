@@ -148,6 +148,8 @@ class Level:
     compiler_flag      gcc's optimization of the firmware. On six networks, beside -O2, -O3 saves up to 3 % of the instructions
                        for 0.1 to 6 % of the flash, and -Os saves up to 0.7 % of the flash for up to 25 % more instructions:
                        -O3 where instructions count, -O2 where flash does
+    saves_memory       whether one row of a FULLY_CONNECTED is read in place, a fifth slower, where the arena is smaller without
+                       its int16 copy
     max_bands          into how many row bands the schedule may cut a kernel's work, to save memory
     """
 
@@ -167,6 +169,7 @@ class Level:
     copied_columns: int
     compiler_flag: str
     max_bands: int
+    saves_memory: bool = False
 
 
 SPEED = Level(
@@ -224,7 +227,9 @@ SIZE = Level(
     max_bands=8,
 )
 
-LEVELS: Mapping[str, Level] = {level.name: level for level in (SPEED, BALANCED, SIZE)}
+MEMORY = replace(BALANCED, name="memory", saves_memory=True)
+
+LEVELS: Mapping[str, Level] = {level.name: level for level in (SPEED, BALANCED, SIZE, MEMORY)}
 
 
 @dataclass(frozen=True)
@@ -244,8 +249,9 @@ class Build:
     """What one library is built for.
 
     target  the chip's name, or "any": C for any core, measured for a Cortex-M4
-    bands   of the kernel that is being chosen; the schedule sets them operator by operator
+    bands     of the kernel that is being chosen; the schedule sets them operator by operator
     minimise  whether what is computed for nothing is removed from the graph first
+    in_place  whether that kernel reads its input in place, for less memory and more work, if it can; set likewise
     """
 
     target: str
@@ -254,6 +260,7 @@ class Build:
     level: Level
     bands: RowBands = RowBands()
     minimise: bool = True
+    in_place: bool = False
 
 
 def build_for(target: Target | None, level: Level = BALANCED, minimise: bool = True) -> Build:

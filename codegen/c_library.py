@@ -42,7 +42,7 @@ class EmittedOp:
 
 @dataclass(frozen=True)
 class CLibrary:
-    """A generated C library: `files` maps file names to texts; sizes in bytes."""
+    """A generated C library: `files` maps file names to texts; sizes in bytes; `optimize` names its level."""
 
     name: str
     files: Mapping[str, str]
@@ -51,6 +51,7 @@ class CLibrary:
     trace: tuple[TraceRecord, ...]
     inputs: tuple[LibraryPort, ...]
     outputs: tuple[LibraryPort, ...]
+    optimize: str = "balanced"
 
     @property
     def input_bytes(self) -> tuple[int, ...]:

@@ -148,6 +148,7 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         trace,
         tuple(LibraryPort(p.tensor.name, p.tensor.size_bytes, p.tensor.dtype.value) for p in inputs),
         tuple(LibraryPort(p.tensor.name, p.tensor.size_bytes, p.tensor.dtype.value) for p in outputs),
+        build.level.name,
     )
 
 

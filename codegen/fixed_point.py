@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -143,6 +144,7 @@ def mean_multiplier(input_scale: float, output_scale: float, num_elements: int) 
     return Multiplier((base.multiplier << k) // num_elements, base.shift - k)
 
 
+@lru_cache(maxsize=1 << 14)
 def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 62) -> Multiplier | None:
     """An integer factor that reproduces `requantize_in_double` for every reachable accumulator, or None.
 

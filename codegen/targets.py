@@ -298,11 +298,12 @@ def place(target: Target, arena_bytes: int, stack_bytes: int, static_bytes: int)
     return min(candidates, key=_preference)
 
 
-def too_much_flash(target: Target, used_bytes: int) -> OverBudget:
-    """What to say of code, weights and initial data that do not fit."""
+def too_much_flash(target: Target, used_bytes: int, optimize: str) -> OverBudget:
+    """What to say of code, weights and initial data that do not fit, generated for `optimize`."""
+    smaller = "" if optimize == "size" else "--optimize size, "
     return OverBudget(
         f"needs {used_bytes:,} B of flash, {target.name} has {target.flash_bytes:,} B "
-        f"({used_bytes - target.flash_bytes:,} B too much); try --optimize size, a smaller network or a larger --target"
+        f"({used_bytes - target.flash_bytes:,} B too much); try {smaller}a smaller network or a larger --target"
     )
 
 

@@ -180,7 +180,7 @@ def build_firmware(folder: Path, library: CLibrary, placement: Placement, board:
     try:
         run_tool([find_tool(Tool.MAKE), "-s", f"-j{os.cpu_count() or 1}", f"CROSS={cross}", *goals], folder)
     except ToolFailedError as error:
-        overflow = _overflow(str(error), placement.target)
+        overflow = _overflow(str(error), placement.target, library.optimize)
         if overflow is None:
             raise
         raise overflow from error
@@ -194,14 +194,14 @@ def _built_with(target: Target, optimization: str, folder: Path) -> str:
     return " ".join((Tool.CROSS_COMPILER.value, version, *target.gcc_flags, optimization))
 
 
-def _overflow(messages: str, target: Target) -> OverBudget | None:
+def _overflow(messages: str, target: Target, optimize: str) -> OverBudget | None:
     """The linker's "region `FLASH' overflowed by 12 bytes", in our words."""
     found = re.search(r"region [`'](\w+)' overflowed by (\d+) bytes", messages)
     if found is None:
         return None
     memory, excess_bytes = found.group(1), int(found.group(2))
     if memory == "FLASH":
-        return too_much_flash(target, target.flash_bytes + excess_bytes)
+        return too_much_flash(target, target.flash_bytes + excess_bytes, optimize)
     return OverBudget(
         f"stack, statics and arena are {excess_bytes:,} B too large for the RAM of {target.name}; try a smaller network"
     )

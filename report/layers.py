@@ -45,6 +45,7 @@ def layers_of(compiled: Compiled, instructions: Sequence[int] | None) -> tuple[L
                 weights_bytes=weights_bytes,
                 tables_bytes=tables_bytes,
                 instructions=None if instructions is None else instructions[index],
+                stored=call.parameters.stored,
             )
         )
     return tuple(layers)

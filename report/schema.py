@@ -61,7 +61,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """`optimize` is what the code was generated for: speed, balanced or size."""
+    """`optimize` is what the code was generated for: speed, balanced, size or memory."""
 
     name: str
     core: str
@@ -147,6 +147,7 @@ class Layer:
     kernel           the C function without the library's prefix
     parameter_bytes  weights, biases and other constants as the model has them
     weights_bytes    as flash holds them: packed, with the requantization factors;  tables_bytes  lookup tables
+    stored           how: "int8", "int16", or "int8, N channels int16"; "" without weights
     instructions     exact, counted in the emulator; None where it did not run
     """
 
@@ -159,6 +160,7 @@ class Layer:
     weights_bytes: int
     tables_bytes: int
     instructions: int | None
+    stored: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
+from .accumulators import accumulator_bounds
 from .base import KernelCall, SamePlace
 from .convolution import Convolution, clamped_table
 from .parameters import KernelParameters, array, code, data, size
-from .requantization import Rounding, accumulator_bounds, requantization
+from .requantization import Rounding, requantization
 from .row_tiles import Taps, Tile, row_words, tile_of
 
 Int8 = npt.NDArray[np.int8]
@@ -56,6 +57,10 @@ class Conv1d(KernelParameters):
     @property
     def name(self) -> str:
         return f"conv_1d_k{self.taps}"
+
+    @property
+    def stored(self) -> str:
+        return "int16"
 
     @property
     def summary(self) -> str:

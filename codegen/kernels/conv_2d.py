@@ -10,7 +10,7 @@ from ..build import Build
 from ..ir import Graph, Op
 from .base import KernelCall
 from .conv_1d import conv_1d_call, is_conv_1d
-from .convolution import Convolution, convolution
+from .convolution import Convolution, convolution, lying
 from .depthwise import depthwise_call
 from .gemm import Gemm, GemmKernel, gemm, own_function, pack_weights
 from .im2col import Im2col, joins_rest, pair_order, window_runs, window_schedule
@@ -56,13 +56,17 @@ class Conv2D(KernelParameters):
         )
 
     @property
+    def stored(self) -> str:
+        return self.gemm.stored
+
+    @property
     def helpers(self) -> tuple[GemmKernel, ...]:
         return (self.gemm.kernel, self.gemm.rest) if self.rest_pixels else (self.gemm.kernel,)
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel of a CONV_2D, alone or with the table of its activation."""
-    conv = convolution(op, graph)
+    conv = lying(convolution(op, graph))
     _, in_h, in_w, c_in = conv.input_shape
     _, out_h, out_w, c_out = conv.output_shape
     share = conv.weights.shape[3]

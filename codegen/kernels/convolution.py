@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from ...errors import UnsupportedOperators
 from ..activations import activation_table
-from ..ir import ClampAttrs, ConvAttrs, FusedAttrs, FusedPattern, Graph, Op, Window
+from ..ir import ClampAttrs, ConvAttrs, FusedAttrs, FusedPattern, Graph, Op, OpKind, Window
 from ..reference import channel_multipliers
+from .accumulators import accumulator_bounds, is_fast
+from .small_sums import SMALL, ChannelScale, small_sums
 
 Int8 = npt.NDArray[np.int8]
 Int64 = npt.NDArray[np.int64]
@@ -45,12 +47,40 @@ class Convolution:
         assert isinstance(self.op.attrs, ConvAttrs)
         return self.op.attrs
 
+    @property
+    def filters(self) -> Int64:
+        """The weights of each output channel, [c_out, k]."""
+        if self.op.kind is OpKind.DEPTHWISE_CONV_2D:
+            return self.weights.reshape(-1, self.weights.shape[3]).T.astype(np.int64)
+        return self.weights.reshape(self.weights.shape[0], -1).astype(np.int64)
+
+
+def lying(conv: Convolution) -> Convolution:
+    """A convolution over a map of width 1 as one over a map of height 1, whose bytes are the same; any other as it is.
+
+    Of a kernel row that reaches into the padding on both sides, the tap on the map is left.
+    """
+    w = conv.attrs.window
+    _, in_h, in_w, c_in = conv.input_shape
+    _, out_h, out_w, c_out = conv.output_shape
+    column, between = divmod(w.pad_left, w.dilation_w)
+    if in_w != 1 or out_w != 1 or in_h == 1 or between or column >= w.kernel_w:
+        return conv
+    weights = conv.weights[:, :, column : column + 1].swapaxes(1, 2)
+    window = Window(1, w.kernel_h, 1, w.stride_h, 1, w.dilation_h, pad_left=w.pad_top, pad_right=w.pad_bottom)
+    op = replace(conv.op, attrs=replace(conv.attrs, window=window))
+    return replace(conv, op=op, input_shape=(1, 1, in_h, c_in), output_shape=(1, 1, out_h, c_out), weights=weights)
+
 
 def convolution(op: Op, graph: Graph) -> Convolution:
-    """Take apart a convolution, alone or as a step of a fused operator: the first, but behind a channel scale."""
-    step, table = op, None
+    """Take apart a convolution, alone or as a step of a fused operator: the first, but behind a channel scale.
+
+    Channels whose accumulators would be large become equal ones with small ones, but for those of a maximum, scaled alike.
+    """
+    step, table, is_max = op, None, False
     if isinstance(op.attrs, FusedAttrs):
         step = op.attrs.body[1 if op.attrs.pattern is FusedPattern.MUL_DEPTHWISE else 0]
+        is_max = op.attrs.pattern is FusedPattern.MDW_MAX
         if op.attrs.pattern is FusedPattern.PRODUCER_TABLE:
             last = op.attrs.body[-1]
             ends = graph.tensor(last.inputs[0]), graph.tensor(last.output)
@@ -58,14 +88,13 @@ def convolution(op: Op, graph: Graph) -> Convolution:
     x, y = graph.tensor(step.inputs[0]), graph.tensor(step.output)
     weights = graph.tensor(step.inputs[1]).constant().astype(np.int8)
     multiplier, shift = channel_multipliers(step, graph, max_bits=62)
-    _require_words(step, multiplier)
     bias = graph.tensor(step.inputs[2]).constant().astype(np.int64).reshape(-1) if len(step.inputs) > 2 else 0 * shift
     attrs = step.attrs
     assert isinstance(attrs, ConvAttrs | ClampAttrs)
     if isinstance(attrs, ConvAttrs):
         window, rows, columns = _touching(attrs.window, x.shape, y.shape)
         step, weights = replace(step, attrs=replace(attrs, window=window)), weights[:, rows, columns]
-    return Convolution(
+    conv = Convolution(
         step,
         x.shape,
         y.shape,
@@ -79,6 +108,34 @@ def convolution(op: Op, graph: Graph) -> Convolution:
         attrs.activation_max,
         table,
     )
+    conv = conv if is_max else _with_small_sums(conv)
+    _require_words(step, conv.multiplier)
+    return conv
+
+
+def _with_small_sums(conv: Convolution) -> Convolution:
+    """The same layer with accumulators below SMALL and in the reach of the fast forms, where channels allow it."""
+    filters = conv.filters
+    low, high = accumulator_bounds(filters, conv.bias, conv.input_zero_point)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    large = np.flatnonzero(~is_fast(conv.multiplier, conv.shift, largest) | (largest >= SMALL))
+    if not large.size:
+        return conv
+    multiplier, shift, bias = conv.multiplier.copy(), conv.shift.copy(), conv.bias.copy()
+    weights, zero_point = conv.weights.copy(), np.broadcast_to(np.int64(conv.output_zero_point), bias.shape).copy()
+    by_channel = (
+        weights.reshape(len(bias), -1) if conv.op.kind is not OpKind.DEPTHWISE_CONV_2D else weights.reshape(-1, len(bias)).T
+    )
+    once = conv.op.kind is OpKind.FULLY_CONNECTED
+    for c in large.tolist():
+        scale = ChannelScale(int(multiplier[c]), int(shift[c]), int(zero_point[c]), once)
+        found = small_sums(scale, int(low[c]), int(high[c]), conv.activation_min, conv.activation_max)
+        if found is not None:
+            multiplier[c], shift[c], zero_point[c] = found.scale.multiplier, found.scale.shift, found.scale.zero_point
+            bias[c] = 0 if found.is_constant else bias[c] - found.distance
+            if found.is_constant:
+                by_channel[c] = 0
+    return replace(conv, weights=weights, bias=bias, multiplier=multiplier, shift=shift, output_zero_point=zero_point)
 
 
 def _touching(window: Window, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> tuple[Window, slice, slice]:

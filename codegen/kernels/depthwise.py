@@ -25,11 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
+from .accumulators import accumulator_bounds
 from .base import KernelCall, OwnFunction, RowSchedule, SamePlace, Sharing
 from .channel_scale import ChannelScale
-from .convolution import Convolution, clamped_table
+from .convolution import Convolution, clamped_table, lying
+from .depthwise_global import depthwise_global, is_global
 from .parameters import KernelParameters, array, code, data, group, size
-from .requantization import Requantization, accumulator_bounds, requantization
+from .requantization import Requantization, fine_requantization, requantization
 from .row_tiles import Taps, Tile, fills_registers, has_single_taps, row_words, taps_of, tile_of, tiling
 
 Int8 = npt.NDArray[np.int8]
@@ -125,6 +127,7 @@ class DepthwiseConv(KernelParameters):
     """A depthwise convolution. Sizes are in values of int8 or int16 where nothing else is said.
 
     keeps_loops   whether the C compiler is kept from unrolling loops whose counts it can see
+    is_row        whether the output is one row, whose tiles take the place of rows
     band_form     "whole", "bands" of each channel, or "banded": bands of all channels
     heads         filters a channel, of the first result and of the second; for the maximum all of them
     """
@@ -150,6 +153,7 @@ class DepthwiseConv(KernelParameters):
     has_tiles: bool = code()
     rest: Tile | None = code()
     has_rests: bool = code()
+    is_row: bool = code()
     spills_next: bool = code()
     scale: str = code()
     clamp_low: bool = code()
@@ -188,6 +192,10 @@ class DepthwiseConv(KernelParameters):
         return f"{kind}{what}_{window}" + (f"_s{stride}" if self.stride != (1, 1) else "")
 
     @property
+    def stored(self) -> str:
+        return "int8" if self.compact else "int16"
+
+    @property
     def summary(self) -> str:
         kh, kw = self.window
         text = f"{kh}x{kw} depthwise convolution, stride {self.stride[0]}x{self.stride[1]}"
@@ -218,7 +226,12 @@ def depthwise_call(
     conv.weights is [1, kernel_h, kernel_w, c_in * heads]. With a channel scale, `source` are the maps before it. The outputs of
     the last `heads_of_second` filters of each channel go to the second of two results.
     """
-    requant, is_tied, bounds = _requantization(conv, heads, is_max)
+    if heads == 1 and not heads_of_second and scale is None and is_global(conv):
+        return depthwise_global(conv, source, results)
+    fits = 2 * (conv.input_shape[1] + conv.attrs.window.pad_top) <= MAX_PLANE_BYTES
+    if fits and build.bands.count == 1 and not build.level.merges_inner:
+        conv = lying(conv)
+    coarse, requant, is_tied, bounds = _requantization(conv, heads, is_max)
     w = conv.attrs.window
     channels, out_h = conv.input_shape[3], conv.output_shape[1]
     plane = plane_of(conv, build.bands.count)
@@ -235,6 +248,7 @@ def depthwise_call(
     scratch_bytes = plane.size_bytes
     is_smaller = w.kernel_h * taps.words > (w.kernel_h * w.kernel_w + 3) // 4
     if weights.nbytes > build.level.depthwise_bytes and is_smaller and not has_single_taps(w):
+        requant = coarse  # taps that are widened in scratch are multiplied there, all by the same
         compact = _compact(conv, taps, requant, plane.size_bytes, build)
         scratch_bytes += 4 * (weights.size // channels // (1 if is_max else heads))
         weights = _packed_weights(conv, heads, None, requant, is_tied)
@@ -267,6 +281,7 @@ def depthwise_call(
         has_tiles=row.tiles > 1,
         rest=tile_of(w, taps, row.rest, row_step) if row.rests else None,
         has_rests=row.rests > 1,
+        is_row=out_h == 1 and max(row.tiles, row.rests) > 1 and not has_single_taps(w),
         spills_next=fills_registers(row.tile, taps, build) or (is_max and taps.words <= 2),
         scale=requant.rounding.value,
         clamp_low=clamp_low,
@@ -467,8 +482,9 @@ def filters_of(conv: Convolution) -> Int64:
     return filters
 
 
-def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requantization, bool, tuple[int, int]]:
-    """The layer's requantization, whether the heads' maximum may be taken before it, and the bounds of all accumulators."""
+def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requantization, Requantization, bool, tuple[int, int]]:
+    """The layer's requantization, with one factor for all channels and with one each; whether the heads' maximum may be taken
+    before it; and the bounds of all accumulators."""
     filters = filters_of(conv)
     low, high = accumulator_bounds(filters.reshape(len(filters), -1), conv.bias, conv.input_zero_point)
     largest = np.maximum(np.abs(low), np.abs(high))
@@ -476,7 +492,8 @@ def _requantization(conv: Convolution, heads: int, is_max: bool) -> tuple[Requan
     is_tied = is_max and bool((factors == factors[:, :1]).all())
     if is_tied:
         largest = np.repeat(largest.reshape(-1, heads).max(axis=1), heads)
-    return requantization(conv, largest), is_tied, (int(low.min()), int(high.max()))
+    requant = requantization(conv, largest, least=low)
+    return requant, fine_requantization(requant, largest), is_tied, (int(low.min()), int(high.max()))
 
 
 @dataclass(frozen=True)
@@ -557,8 +574,8 @@ def _bands_run_behind(conv: Convolution, plane: Plane) -> bool:
 def _packed_weights(conv: Convolution, heads: int, taps: Taps | None, requant: Requantization, is_tied: bool) -> Int32:
     """The layer's words in reading order; without `taps` compact."""
     filters = filters_of(conv)
-    factor = 2 if requant.rounding.takes_doubled else 1
-    start = factor * (conv.bias - conv.input_zero_point * filters.sum(axis=(1, 2)))
+    factors = requant.factors
+    start = factors * (conv.bias - conv.input_zero_point * filters.sum(axis=(1, 2)))
     words: list[Int64] = []
     for channel, rows in enumerate(filters):
         words.append(start[channel : channel + 1])
@@ -566,7 +583,7 @@ def _packed_weights(conv: Convolution, heads: int, taps: Taps | None, requant: R
             values = rows.reshape(-1).astype(np.int8).tobytes()
             words.append(np.frombuffer(values + bytes(-len(values) % 4), np.int32).astype(np.int64))
         else:
-            words += [row_words(row, taps, conv.attrs.window) for row in factor * rows]
+            words += [row_words(row, taps, conv.attrs.window) for row in factors[channel] * rows]
         if not is_tied or channel % heads == heads - 1:
             words.append(requant.constants[channel].astype(np.int64))
     return np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)

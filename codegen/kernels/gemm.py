@@ -7,11 +7,15 @@ in packed weights, words in the order in which they are read:
     for each two channels: both and even start, `pairs` words (packed) or `pairs` times two words (wide), constants of the even
     channel, constants of the odd channel; for a last single channel: its start, `pairs` words, its constants
 
+Twos that fit share words ("packed"); those that `channel_twos.py` cannot make fit are wide and follow, behind a word that says
+how many words they are. Channels come in any order: a channel's place in the output lies above the low byte of its shift.
+
 A convolution of several groups has packed weights of each, one after the other, and widens its windows group by group.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -19,10 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..build import Build
+from .accumulators import accumulator_bounds
 from .base import OwnFunction
+from .channel_twos import ChannelOrder, channel_order, equal_orders, natural_order
 from .convolution import Convolution, clamped_table
 from .parameters import Helper, KernelParameters, array, code, data, size
-from .requantization import Rounding, accumulator_bounds, requantization
+from .requantization import Rounding, fine_requantization, requantization
 
 Int8 = npt.NDArray[np.int8]
 Int32 = npt.NDArray[np.int32]
@@ -50,20 +56,22 @@ class PairLoop:
 class GemmKernel(Helper):
     """The C function that multiplies a tile of `pixels` windows with all output channels of a group.
 
-    is_wide     weights are int16 words for each channel, not packed in twos
-    has_twos    whether a group has two output channels, and ..
-    has_single  .. whether it has one beside these
-    loop        over a window's pairs
+    has_packed  whether a group has twos of output channels that share words, ..
+    has_wide    .. twos of which each has int16 words of its own, ..
+    has_single  .. and one channel beside these
+    loop        over a window's pairs, or over a row's groups of four values
     pairs       in a window; 0: a number of the layer
     stride      from one pixel's outputs to the next's; 0: a number of the layer
-    words       of the packed weights of a group's channels in twos; 0: a number of the layer
+    words       of the first kind of twos of a group's channels; 0: a number of the layer
+    in_place    whether the one window is a row of int8 values, read in place, not of pairs in scratch, and ..
+    rest_bytes  .. how many of them are left over by groups of four
     """
 
     template: ClassVar[str] = "gemm"
 
     pixels: int
-    is_wide: bool
-    has_twos: bool
+    has_packed: bool
+    has_wide: bool
     has_single: bool
     rounding: Rounding
     clamps_low: bool
@@ -73,12 +81,16 @@ class GemmKernel(Helper):
     pairs: int = 0
     stride: int = 0
     words: int = 0
+    in_place: bool = False
+    rest_bytes: int = 0
 
     @property
     def name(self) -> str:
-        parts = ["gemm", "wide" if self.is_wide else "packed", f"{self.pixels}px", self.rounding.name.lower()]
+        kinds = ["packed"] * self.has_packed + ["wide"] * (self.has_wide or not self.has_packed)
+        parts = ["gemm", *kinds, f"{self.pixels}px", self.rounding.name.lower()]
         parts += ["min"] * self.clamps_low + ["max"] * self.clamps_high + ["table"] * self.has_table
-        parts += [f"r{self.loop.rest}"] + [f"u{self.loop.unroll}"] * self.loop.has_turns
+        parts += [f"row{self.rest_bytes}"] * self.in_place
+        parts += [f"r{self.loop.rest}"] * (self.loop.rest >= 0) + [f"u{self.loop.unroll}"] * self.loop.has_turns
         parts += ["odd" if self.has_twos else "single"] * self.has_single
         if self.is_own:
             parts += [f"p{self.pairs}", f"c{self.stride}", f"w{self.words}"]
@@ -86,15 +98,25 @@ class GemmKernel(Helper):
 
     @property
     def summary(self) -> str:
-        pixels = "1 pixel" if self.pixels == 1 else f"{self.pixels} pixels"
+        pixels = "1 row, read in place" if self.in_place else "1 pixel" if self.pixels == 1 else f"{self.pixels} pixels"
         channels = f", {self.stride} channels from windows of {self.pairs} pairs" if self.is_own else ""
         return f"All output channels of a group for {pixels}{channels}. Returns where the next group's packed weights begin."
+
+    @property
+    def has_twos(self) -> bool:
+        """Whether a group has two output channels."""
+        return self.has_packed or self.has_wide
 
     @property
     def reads_layer(self) -> bool:
         """Whether any number or table of the layer is read."""
         has_numbers = not self.is_own and (self.has_twos or self.pixels > 1 or self.loop.has_turns)
         return self.has_table or self.clamps_low or self.clamps_high or has_numbers
+
+    @property
+    def rest_pairs(self) -> int:
+        """Pairs that the bytes left over give."""
+        return (self.rest_bytes + 1) // 2
 
     @property
     def is_own(self) -> bool:
@@ -121,17 +143,28 @@ class Gemm:
     activation_min: int | None = data()
     activation_max: int | None = data()
 
+    @property
+    def stored(self) -> str:
+        """As `KernelParameters.stored`; of the channels of a group."""
+        if not self.kernel.has_wide:
+            return "int8" if self.kernel.has_packed else "int16"
+        if not self.kernel.has_packed:
+            return "int16"
+        return f"int8, {2 * int(self.weights[self.words]) // (8 + 2 * self.pairs)} channels int16"
+
 
 @dataclass(frozen=True, eq=False)
 class PackedWeights:
     """A layer's packed weights and how the kernel reads them.
 
-    accumulator  the least and the largest int32 sum of any channel
+    packed, wide  twos of a group's channels that share words, and that have words of their own
+    accumulator   the least and the largest int32 sum of any channel
     """
 
     words: Int32
     pairs: int
-    is_wide: bool
+    packed: int
+    wide: int
     rounding: Rounding
     accumulator: tuple[int, int]
 
@@ -141,33 +174,58 @@ def pack_weights(
 ) -> PackedWeights:
     """Pack a layer whose weights are `[c_out, ...]`; those of the groups follow each other."""
     c_out = conv.weights.shape[0]
-    weights = conv.weights.reshape(c_out, -1).astype(np.int64)
+    weights = conv.filters
     low, high = accumulator_bounds(weights, conv.bias, conv.input_zero_point)
     largest = np.maximum(np.abs(low), np.abs(high))
-    requant = requantization(conv, largest, once)
+    requant = requantization(conv, largest, once, low)
+    if num_pixels > 1:  # one has few outputs: a form more would not pay for its code
+        requant = fine_requantization(requant, largest)
     start = conv.bias - conv.input_zero_point * weights.sum(axis=1)
     padded = np.concatenate([weights, np.zeros((c_out, 1), np.int64)], axis=1)
     lanes = padded[:, np.array(pairs)]  # [c_out, pairs, 2]; index -1 is the zero column
     share = c_out // groups
-    even = np.arange(c_out).reshape(groups, share)[:, : share // 2 * 2 : 2]  # first channels of the twos, by group
-    packed = 256 * lanes[even + 1] + lanes[even]
-    is_wide = bool((packed < -32768).any()) or bool((largest >= 1 << 23).any()) or is_worth_widening(weights, num_pixels, build)
-    factor = 2 if requant.rounding.takes_doubled else 1
+    constants = requant.constants.astype(np.int64)
+    constants[:, 2] = constants[:, 2] & 0xFF | np.arange(c_out) % share << 8
+    factors = requant.factors
+    orders = _orders(weights, largest, num_pixels, build, groups)
     words: list[Int64] = []
-    for group in range(groups):
-        for pair, a in enumerate(even[group].tolist()):
-            b = a + 1
-            if is_wide:
-                words += [factor * start[[a, b]], _words(factor * lanes[[a, b]].transpose(1, 0, 2)).reshape(-1)]
-            else:
-                words += [np.stack([256 * start[b] + start[a], start[a]]), _words(packed[group, pair])]
-            words += [requant.constants[a].astype(np.int64), requant.constants[b].astype(np.int64)]
-        if share % 2:
-            last = (group + 1) * share - 1
-            constants = requant.constants[last].astype(np.int64)
-            words += [factor * start[[last]], _words(factor * lanes[last]), constants]
+    for group, order in enumerate(orders):
+        first = group * share
+        for a, b in np.array(order.packed, np.int64).reshape(-1, 2) + first:
+            words += [np.stack([256 * start[b] + start[a], start[a]]), _words(256 * lanes[b] + lanes[a])]
+            words += [constants[a], constants[b]]
+            if requant.rounding.is_fine:  # 256 times the odd channel's sum: what is too much
+                words[-1] = constants[b] + [0, 0, 8 - 2 * (constants[b, 2] & 0xFF)]
+        if order.packed and order.wide:
+            words.append(np.array([len(order.wide) * (8 + 2 * len(pairs))]))
+        for a, b in np.array(order.wide, np.int64).reshape(-1, 2) + first:
+            scaled = factors[[a, b], np.newaxis, np.newaxis] * lanes[[a, b]]
+            words += [factors[[a, b]] * start[[a, b]], _words(scaled.transpose(1, 0, 2)).reshape(-1)]
+            words += [constants[a], constants[b]]
+        if order.single is not None:
+            last = first + order.single
+            words += [factors[[last]] * start[[last]], _words(factors[last] * lanes[last]), constants[last]]
     packed_words = np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)
-    return PackedWeights(packed_words, len(pairs), is_wide, requant.rounding, (int(low.min()), int(high.max())))
+    return PackedWeights(
+        packed_words,
+        len(pairs),
+        len(orders[0].packed),
+        len(orders[0].wide),
+        requant.rounding,
+        (int(low.min()), int(high.max())),
+    )
+
+
+def _orders(weights: Int64, largest: Int64, num_pixels: int, build: Build, groups: int) -> list[ChannelOrder]:
+    """The order of each group's channels: all wide where that pays, or where packing some would not pay for its code."""
+    share = len(weights) // groups
+    if is_worth_widening(weights, num_pixels, build):
+        return [natural_order(share, is_wide=True)] * groups
+    orders = [
+        channel_order(weights[first : first + share], largest[first : first + share]) for first in range(0, len(weights), share)
+    ]
+    pays = math.ceil(_gemm_bytes(4, build.level.unroll_pairs) / (2 * weights.shape[1] * groups))
+    return equal_orders(orders, 1 if all(not order.wide for order in orders) else pays)
 
 
 def _words(lanes: Int64) -> Int64:
@@ -198,14 +256,14 @@ def gemm(
     c_out = conv.weights.shape[0]
     share, pairs = c_out // groups, packed.pairs
     pixels = pixels_at_once(num_pixels, pairs)
-    words = share // 2 * (8 + (2 if packed.is_wide else 1) * pairs)
+    words = packed.packed * (8 + pairs) if packed.packed else packed.wide * (8 + 2 * pairs)
     # one pixel has little code for each pair; layers rounded in 64 bits, in the public networks, have the longest windows
     rest = max(1, num_pixels % pixels) if joins_rest and not level.merges_inner else 1
-    unroll = level.unroll_pairs if pixels == 1 or not packed.rounding.takes_doubled else level.unroll_pairs // 2
+    unroll = level.unroll_pairs if pixels == 1 or packed.rounding.is_exact else level.unroll_pairs // 2
     shared = GemmKernel(
         pixels,
-        packed.is_wide,
-        share > 1,
+        packed.packed > 0,
+        packed.wide > 0,
         share % 2 == 1,
         packed.rounding,
         conv.activation_min > -128 and conv.table is None,
@@ -241,6 +299,25 @@ def own_function(
 
 
 def _code_bytes(kernel: GemmKernel) -> float:
-    """Of a gemm and the kernel around it, about."""
-    pairs = 1 + kernel.loop.rest + kernel.loop.has_turns * kernel.loop.unroll
-    return 150 + 60 * kernel.pixels + 10 * kernel.pixels * pairs
+    return _gemm_bytes(kernel.pixels, 1 + kernel.loop.rest + kernel.loop.has_turns * kernel.loop.unroll)
+
+
+def _gemm_bytes(pixels: int, pairs: int) -> float:
+    """About the code of a gemm that writes so many pairs of so many pixels, and of the kernel around it."""
+    return 150 + 60 * pixels + 10 * pixels * pairs
+
+
+def row_gemm(conv: Convolution, packed: PackedWeights, build: Build) -> tuple[Gemm, Gemm]:
+    """The same for one row that is read in place."""
+    made, own = gemm(conv, packed, 1, build)
+    c_in = conv.weights.size // conv.weights.shape[0]
+    fours, rest_bytes = divmod(c_in, 4)
+
+    def in_place(kernel: GemmKernel) -> GemmKernel:
+        loop = PairLoop.over(fours, build.level.unroll_pairs // 2) if fours else PairLoop(-1, False, 0)
+        return replace(kernel, in_place=True, rest_bytes=rest_bytes, loop=loop)
+
+    def of_row(form: Gemm) -> Gemm:
+        return replace(form, kernel=in_place(form.kernel), rest=in_place(form.rest))
+
+    return of_row(made), of_row(own)

@@ -107,6 +107,11 @@ class KernelParameters:
         return ""
 
     @property
+    def stored(self) -> str:
+        """How weights lie in flash: "int8", "int16", or "int8, N channels int16"; "" where there are none."""
+        return ""
+
+    @property
     def helpers(self) -> tuple[Helper, ...]:
         """The static functions that the kernel's function calls; made of code fields alone."""
         return ()

@@ -58,6 +58,10 @@ class Pointwise(KernelParameters):
         )
 
     @property
+    def stored(self) -> str:
+        return self.gemm.stored
+
+    @property
     def helpers(self) -> tuple[GemmKernel, ...]:
         return (self.gemm.kernel, self.gemm.rest) if self.has_rest else (self.gemm.kernel,)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..build import Build, RowBands
-from ..ir import Graph, Op
+from ..ir import Graph, Op, OpKind
 from ..kernels import select
 from ..kernels.base import KernelCall
 from .lifetimes import Lifetimes, is_free, lifetimes, views_of
@@ -39,6 +39,24 @@ class Schedule:
 
 def schedule(graph: Graph, build: Build) -> Schedule:
     """The schedule with the smallest arena that was found; the same for the same input."""
+    if not build.level.saves_memory:
+        return _smallest(graph, build)
+    return _without_needless(_smallest(graph, replace(build, in_place=True)), build)
+
+
+def _without_needless(best: Schedule, build: Build) -> Schedule:
+    """The schedule with kernels that read in place only where the arena would be larger otherwise."""
+    for index, op in enumerate(best.ops):
+        if op.kind is not OpKind.FULLY_CONNECTED:
+            continue
+        calls = (*best.calls[:index], select(op, best.graph, build), *best.calls[index + 1 :])
+        plan = plan_memory(lifetimes(best.graph, calls))
+        if plan.arena_bytes <= best.plan.arena_bytes:
+            best = replace(best, calls=calls, plan=plan)
+    return best
+
+
+def _smallest(graph: Graph, build: Build) -> Schedule:
     calls = _Calls.of(graph, build)
     best = _planned(graph, calls)
     order = best_order(graph, calls.by_output)

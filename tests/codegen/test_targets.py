@@ -200,8 +200,12 @@ def test_ccm_is_the_last_choice_for_an_arena() -> None:
 
 
 def test_too_much_flash_is_said_with_its_numbers() -> None:
-    said = str(too_much_flash(get_target("stm32f412"), 1_048_577))
-    assert said.startswith("needs 1,048,577 B of flash, stm32f412 has 1,048,576 B (1 B too much)")
+    said = str(too_much_flash(get_target("stm32f412"), 1_048_577, "balanced"))
+    assert said.startswith("needs 1,048,577 B of flash, stm32f412 has 1,048,576 B (1 B too much); try --optimize size, ")
+
+
+def test_what_is_set_already_is_no_advice() -> None:
+    assert "--optimize" not in str(too_much_flash(get_target("stm32f412"), 1_048_577, "size"))
 
 
 @given(

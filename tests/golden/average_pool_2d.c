@@ -4,7 +4,7 @@
 
 /* Average pooling: the mean of a window's real positions, rounded half away from zero.
  * Sizes: in_h 8, in_w 9, out_h 8, out_w 3, channels 1, row_bytes 9, kernel_h 4, kernel_w 4, stride_h 1, stride_w 3,
- * pad_top 1. */
+ * pad_top 1, row_step 9, column_step 3. */
 FT_KERNEL void net_average_pool_2d_c1(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t oy = 0; oy < 8; ++oy) {

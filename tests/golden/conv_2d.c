@@ -18,7 +18,7 @@ FT_INLINE const ft_word *ft_gemm_packed_4px_away_r13_p14_c2_w22(const ft_gemm *g
     const ft_word *column, int8_t *out) {
   (void)gemm;
   /* volatile is in memory: the sums need the registers */
-  int8_t *volatile next = out;
+  int8_t *const volatile first = out;
   const ft_word *const end_of_twos = w + 22;
   do {
     int32_t both[4], even[4];
@@ -37,21 +37,23 @@ FT_INLINE const ft_word *ft_gemm_packed_4px_away_r13_p14_c2_w22(const ft_gemm *g
     ft_packed_4(&w, &pairs, both, even);
     ft_packed_4(&w, &pairs, both, even);
     ft_packed_4(&w, &pairs, both, even);
-    int8_t *const to = next;
-    next = to + 2;
     int32_t multiplier, offset, shift;
     ft_next_two(&w, &multiplier, &offset);
     shift = ft_next(&w);
+    int8_t *to = first + (shift >> 8);
+    FT_OPAQUE(to);
     to[0] = (int8_t)ft_scale_away(even[0] * 2, multiplier, offset, shift);
     to[2] = (int8_t)ft_scale_away(even[1] * 2, multiplier, offset, shift);
     to[4] = (int8_t)ft_scale_away(even[2] * 2, multiplier, offset, shift);
     to[6] = (int8_t)ft_scale_away(even[3] * 2, multiplier, offset, shift);
     ft_next_two(&w, &multiplier, &offset);
     shift = ft_next(&w);
-    to[1] = (int8_t)ft_scale_away(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift);
-    to[3] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
-    to[5] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
-    to[7] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
+    to = first + (shift >> 8);
+    FT_OPAQUE(to);
+    to[0] = (int8_t)ft_scale_away(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift);
+    to[2] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
+    to[4] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
+    to[6] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
   } while (w != end_of_twos);
   return w;
 }

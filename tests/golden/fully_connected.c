@@ -18,7 +18,7 @@ FT_INLINE const ft_word *ft_gemm_packed_2px_once_max_r13_u16_p142_c14_w1050(cons
     const ft_word *column, int8_t *out) {
   /* volatile is in memory: the sums need the registers */
   const ft_word *const end = column + 284;
-  int8_t *volatile next = out;
+  int8_t *const first = out;
   const ft_word *const end_of_twos = w + 1050;
   do {
     int32_t both[2], even[2];
@@ -55,18 +55,20 @@ FT_INLINE const ft_word *ft_gemm_packed_2px_once_max_r13_u16_p142_c14_w1050(cons
       ft_packed_2(&w, &pairs, both, even);
       ft_packed_2(&w, &pairs, both, even);
     } while (pairs != end);
-    int8_t *const to = next;
-    next = to + 2;
     int32_t multiplier, offset, shift;
     ft_next_two(&w, &multiplier, &offset);
     shift = ft_next(&w);
+    int8_t *to = first + (shift >> 8);
+    FT_OPAQUE(to);
     to[0] = (int8_t)ft_min(ft_scale_once(even[0] * 2, multiplier, offset, shift), gemm->activation_max);
     to[14] = (int8_t)ft_min(ft_scale_once(even[1] * 2, multiplier, offset, shift), gemm->activation_max);
     ft_next_two(&w, &multiplier, &offset);
     shift = ft_next(&w);
-    to[1] = (int8_t)ft_min(ft_scale_once(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift),
+    to = first + (shift >> 8);
+    FT_OPAQUE(to);
+    to[0] = (int8_t)ft_min(ft_scale_once(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift),
         gemm->activation_max);
-    to[15] = (int8_t)ft_min(ft_scale_once(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift),
+    to[14] = (int8_t)ft_min(ft_scale_once(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift),
         gemm->activation_max);
   } while (w != end_of_twos);
   return w;

@@ -4,7 +4,7 @@
 
 /* Max pooling: the largest of a window's real positions.
  * Sizes: in_h 9, in_w 9, out_h 8, out_w 8, channels 7, row_bytes 63, fours 1, kernel_h 2, kernel_w 2, stride_h 1,
- * stride_w 1. */
+ * stride_w 1, row_step 63, column_step 7. */
 FT_KERNEL void net_max_pool_2d_c7(const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
   for (int32_t oy = 0; oy < 8; ++oy) {

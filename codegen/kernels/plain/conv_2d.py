@@ -64,6 +64,10 @@ class Conv2d(KernelParameters):
         return f"conv_{self.kernel_h}x{self.kernel_w}"
 
     @property
+    def stored(self) -> str:
+        return "int8"
+
+    @property
     def summary(self) -> str:
         groups = " in groups of channels" if self.is_grouped else ""
         return (

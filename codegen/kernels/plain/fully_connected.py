@@ -32,6 +32,10 @@ class FullyConnected(KernelParameters):
     outputs: Outputs = group()
 
     @property
+    def stored(self) -> str:
+        return "int8"
+
+    @property
     def summary(self) -> str:
         rows = "The row is" if self.is_single else f"{self.products.pixels} rows at a time are"
         return f"Fully connected: {rows} copied into scratch and multiplied with {self.products.lanes} outputs at a time."

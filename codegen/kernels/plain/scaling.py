@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...build import Isa
+from ..accumulators import accumulator_bounds
 from ..convolution import Convolution
-from ..requantization import Requantization, Rounding, accumulator_bounds, requantization
+from ..requantization import Requantization, Rounding, requantization
 from ..rescale import Rescale
 
 Int32 = npt.NDArray[np.int32]
@@ -78,7 +79,7 @@ def scaling(
     low, high = accumulator_bounds(weights, conv.bias, conv.input_zero_point)
     largest = np.maximum(np.abs(low), np.abs(high)).reshape(-1, heads).max(axis=1).repeat(heads)
     start = conv.bias - (conv.input_zero_point + input_shift) * weights.sum(axis=1)
-    requant = requantization(conv, largest, once)
+    requant = requantization(conv, largest, once, low)
     rounding, words = _WHOLE[requant.rounding], requant.constants.astype(np.int64)
     if not isa.long_multiply:
         rounding, words = next((found for cut in PIECES if (found := in_pieces(requant, largest, cut))), (rounding, words))

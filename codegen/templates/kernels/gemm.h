@@ -263,6 +263,42 @@ FT_INLINE void ft_single_1_first(const ft_word **w, const ft_word **x, int32_t *
   sum[0] = ft_mac2_from(w_sum, last, sum_start);
 }
 
+/* The same for one row that is read in place: four of its int8 values make two pairs. */
+FT_INLINE void ft_packed_pair(const ft_word **w, int32_t x, int32_t *both, int32_t *even) {
+  const int32_t w_both = ft_next(w);
+  ft_mac2(both, w_both, x);
+  ft_mac2(even, ft_sxtb16(w_both), x);
+}
+FT_INLINE void ft_packed_four(const ft_word **w, const int8_t **values, int32_t *both, int32_t *even) {
+  const int32_t bytes = ft_load_word(*values), x0 = ft_sxtb16(bytes), x1 = ft_sxtb16_ror8(bytes);
+  int32_t w0, w1;
+  ft_next_two(w, &w0, &w1);
+  ft_mac2(both, w0, x0);
+  ft_mac2(even, ft_sxtb16(w0), x0);
+  ft_mac2(both, w1, x1);
+  ft_mac2(even, ft_sxtb16(w1), x1);
+  *values += 4;
+}
+FT_INLINE void ft_wide_pair(const ft_word **w, int32_t x, int32_t *even, int32_t *odd) {
+  int32_t w_even, w_odd;
+  ft_next_two(w, &w_even, &w_odd);
+  ft_mac2(even, w_even, x);
+  ft_mac2(odd, w_odd, x);
+}
+FT_INLINE void ft_wide_four(const ft_word **w, const int8_t **values, int32_t *even, int32_t *odd) {
+  const int32_t bytes = ft_load_word(*values);
+  ft_wide_pair(w, ft_sxtb16(bytes), even, odd);
+  ft_wide_pair(w, ft_sxtb16_ror8(bytes), even, odd);
+  *values += 4;
+}
+FT_INLINE void ft_single_pair(const ft_word **w, int32_t x, int32_t *sum) { ft_mac2(sum, ft_next(w), x); }
+FT_INLINE void ft_single_four(const ft_word **w, const int8_t **values, int32_t *sum) {
+  const int32_t bytes = ft_load_word(*values);
+  ft_single_pair(w, ft_sxtb16(bytes), sum);
+  ft_single_pair(w, ft_sxtb16_ror8(bytes), sum);
+  *values += 4;
+}
+
 /* ft_packed_1 for two pairs at once */
 FT_INLINE void ft_packed_1_twice(const ft_word **w, const ft_word **x, int32_t *both, int32_t *even) {
   int32_t w0, w1, x0, x1;

@@ -33,6 +33,9 @@ FT_TERNARY(ft_smlatt, "smlatt")  /* acc + high(a) * high(b) */
 FT_TERNARY(ft_smmla, "smmla")    /* acc + floor(a * b / 2^32) */
 FT_TERNARY(ft_smmlar, "smmlar")  /* acc + floor((a * b + 2^31) / 2^32) */
 FT_BINARY(ft_sadd16, "sadd16")   /* lane sums */
+FT_BINARY(ft_asr, "asr")         /* a >> the low byte of b */
+FT_BINARY(ft_lsl, "lsl")         /* a << the low byte of b */
+FT_UNARY(ft_ssat8_asr_12, "ssat", "#8, %1, asr #12")  /* a >> 12, clamped to -128..127 */
 FT_UNARY(ft_sxtb16, "sxtb16", "%1")               /* int8 lanes 0 and 2 to int16 lanes */
 FT_UNARY(ft_sxtb16_ror8, "sxtb16", "%1, ror #8")  /* int8 lanes 1 and 3 to int16 lanes */
 
@@ -128,6 +131,9 @@ FT_INLINE int32_t ft_smmla(int32_t a, int32_t b, int32_t acc) {
 FT_INLINE int32_t ft_smmlar(int32_t a, int32_t b, int32_t acc) {
   return ft_wrap_add((int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32), acc);
 }
+FT_INLINE int32_t ft_asr(int32_t a, int32_t b) { return a >> (b & 31); }
+FT_INLINE int32_t ft_lsl(int32_t a, int32_t b) { return (int32_t)((uint32_t)a << (b & 31)); }
+FT_INLINE int32_t ft_ssat8_asr_12(int32_t a) { return ft_ssat8(a >> 12); }
 FT_INLINE int32_t ft_sadd16(int32_t a, int32_t b) { return ft_lanes(ft_low(a) + ft_low(b), ft_high(a) + ft_high(b)); }
 FT_INLINE int32_t ft_byte(int32_t a, int32_t lane) { return (int8_t)(uint8_t)(((uint32_t)a >> (8 * lane)) & 0xffu); }
 FT_INLINE int32_t ft_sxtb16(int32_t a) { return ft_lanes(ft_byte(a, 0), ft_byte(a, 2)); }
@@ -181,13 +187,19 @@ FT_FUNCTION void ft_fill_words(ft_word *to, int32_t value, int32_t count) {
 }
 
 /* ---- accumulator to int8, see the generator's kernels/requantization.py ----
- * acc2 is twice the accumulator; offset holds the zero point and half an output step, both shifted left by `right`. */
+ * acc2 is twice the accumulator; offset holds the zero point and half an output step, both shifted left by `right`, of
+ * which the low byte counts. */
 FT_INLINE int32_t ft_scale_away(int32_t acc2, int32_t multiplier, int32_t offset, int32_t right) {
-  return ft_ssat8((ft_smmlar(acc2, multiplier, offset) + (acc2 >> 31)) >> right);
+  return ft_ssat8(ft_asr(ft_smmlar(acc2, multiplier, offset) + (acc2 >> 31), right));
 }
 FT_INLINE int32_t ft_scale_up(int32_t acc2, int32_t multiplier, int32_t offset, int32_t right) {
-  return ft_ssat8(ft_smmlar(acc2, multiplier, offset) >> right);
+  return ft_ssat8(ft_asr(ft_smmlar(acc2, multiplier, offset), right));
 }
 FT_INLINE int32_t ft_scale_once(int32_t acc2, int32_t multiplier, int32_t offset, int32_t right) {
-  return ft_ssat8(ft_smmla(acc2, multiplier, offset) >> right);
+  return ft_ssat8(ft_asr(ft_smmla(acc2, multiplier, offset), right));
+}
+/* acc comes multiplied by a power of two of the channel: then the shift is one for all. */
+FT_INLINE int32_t ft_scale_fine(int32_t acc, int32_t multiplier, int32_t offset, int32_t unused) {
+  (void)unused;
+  return ft_ssat8_asr_12(ft_smmla(acc, multiplier, offset));
 }

@@ -102,6 +102,9 @@ NUMBERS = (
     Numbers(spread=1e6, activation=(-128, 50)),
     Numbers(output_zero_point=-20, activation=(-20, 127)),
     Numbers(output_steps=0.05, output_zero_point=5),
+    Numbers(weights="rarely lowest"),
+    Numbers(large_biases=True, tied_heads=False),
+    Numbers(large_biases=True, weights="rarely lowest", activation=(-50, 127), output_zero_point=-50),
 )
 
 
@@ -152,6 +155,9 @@ _SHAPES = {
         Layer(Kind.CONV_2D, 2, 3, 300, 3, square(3)),
         Layer(Kind.CONV_2D, 2, 3, 300, 4, Window(2, 3)),
         Layer(Kind.CONV_2D, 5, 5, 1100, 3),
+        Layer(Kind.CONV_2D, 19, 1, 6, 5, Window(4, 1, 2, 1, pad_top=1, pad_bottom=2)),
+        Layer(Kind.CONV_2D, 12, 1, 5, 6, square(3)),
+        Layer(Kind.CONV_2D, 12, 1, 4, 3, Window(3, 3, 1, 1, 2, 2, 2, 2, 2, 2), groups=2),
         Layer(Kind.CONV_2D, 1, 1, 2, 1, groups=2),
         Layer(Kind.CONV_2D, 7, 7, 4, 12, groups=5),
         Layer(Kind.CONV_2D, 5, 3, 8, 3, groups=4),
@@ -193,6 +199,17 @@ _SHAPES = {
         Layer(Kind.DEPTHWISE, 80, 61, 2, 2, square(3, stride=1)),
         Layer(Kind.DEPTHWISE, 90, 65, 1, 1, square(2, stride=3, pad=2)),
         Layer(Kind.DEPTHWISE, 5, 540, 1, 1, square(5)),
+        Layer(Kind.DEPTHWISE, 24, 1, 6, 1, Window(5, 1)),
+        Layer(Kind.DEPTHWISE, 15, 1, 8, 1, Window(15, 1)),
+        Layer(Kind.DEPTHWISE, 2, 4, 12, 1, Window(2, 4)),
+        Layer(Kind.DEPTHWISE, 3, 3, 4, 1, Window(3, 3), Numbers(weights="lowest"), OpKind.HARD_SWISH),
+        Layer(Kind.DEPTHWISE, 5, 1, 16, 1, Window(5, 1), Numbers(output_steps=300000.0)),
+        Layer(Kind.DEPTHWISE, 5, 1, 16, 1, Window(5, 1), Numbers(output_steps=0.05, activation=(-3, 60))),
+        Layer(Kind.DEPTHWISE, 25, 1, 3, 2, Window(10, 1, 2, 1, pad_top=4, pad_bottom=5)),
+        Layer(Kind.DEPTHWISE, 17, 1, 4, 1, square(3)),
+        Layer(Kind.DEPTHWISE, 17, 1, 4, 1, _DILATED),
+        Layer(Kind.DEPTHWISE, 17, 1, 4, 1, Window(3, 3, 1, 3, pad_top=1, pad_bottom=1, pad_left=3, pad_right=1)),
+        Layer(Kind.DEPTHWISE, 3000, 1, 1, 1, Window(5, 1)),
     ),
     Kind.MDW_MAX: (
         Layer(Kind.MDW_MAX, 8, 8, 8, 3, square(3)),
@@ -242,7 +259,7 @@ def numbers(draw: st.DrawFn) -> Numbers:
     """Any numbers: extremes of zero points and multipliers, multipliers above 1, clamps, ties."""
     return Numbers(
         output_steps=draw(st.sampled_from((40.0, 40.0, 0.3, 8.0, 300.0, 10000.0, 400000.0))),
-        weights=draw(st.sampled_from(("random", "random", "random", "extreme", "lowest", "zero"))),
+        weights=draw(st.sampled_from(("random", "random", "rarely lowest", "extreme", "lowest", "zero"))),
         spread=draw(st.sampled_from((8.0, 1.5, 200.0))),
         per_channel=draw(st.booleans()),
         has_bias=draw(st.booleans()),
@@ -251,6 +268,7 @@ def numbers(draw: st.DrawFn) -> Numbers:
         activation=draw(st.sampled_from(((-128, 127), (-128, 127), (-128, 40), (-50, 127), (3, 90)))),
         power_of_two=draw(st.booleans()),
         tied_heads=draw(st.booleans()),
+        large_biases=draw(st.sampled_from((False, False, False, True))),
     )
 
 

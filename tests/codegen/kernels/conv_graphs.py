@@ -32,8 +32,9 @@ class Numbers:
 
     output_steps  so many steps of the output are one standard deviation of the accumulator; a large
               value saturates everything and gives multipliers above 1
-    weights   "random", "extreme" (all -127 or 127), "lowest" (-128 occurs) or "zero"
+    weights   "random", "extreme" (all -127 or 127), "lowest" (-128 is frequent), "rarely lowest" (one in 64 is -128) or "zero"
     spread    per-channel weight scales lie within this factor
+    large_biases  every third channel has a tiny weight scale and a bias of up to 2^30 near the border of two outputs
     """
 
     output_steps: float = 40.0
@@ -46,6 +47,7 @@ class Numbers:
     activation: tuple[int, int] = (-128, 127)
     power_of_two: bool = False
     tied_heads: bool = True
+    large_biases: bool = False
 
 
 def conv_2d(
@@ -101,6 +103,9 @@ def _layer(
         output_scale, input_scale = 2.0 ** round(np.log2(output_scale)), 2.0**-5
     input_zp = int(rng.integers(-128, 128)) if numbers.input_zero_point is None else numbers.input_zero_point
     output_zp = int(rng.integers(-100, 100)) if numbers.output_zero_point is None else numbers.output_zero_point
+    large = np.arange(1, c_out if numbers.large_biases and len(scales) == c_out else 0, 3)
+    factors = np.exp2(rng.uniform(-27, -22, large.size))
+    scales = _replaced(scales, large, factors * output_scale / input_scale)
     tensors = [
         Tensor("x", in_shape, DType.INT8, _per_tensor(input_scale, input_zp)),
         Tensor(
@@ -112,11 +117,24 @@ def _layer(
     if numbers.has_bias:
         largest = int(74 * 74 * np.sqrt(depth))
         bias = rng.integers(-largest, largest + 1, c_out).astype(np.int32)
+        borders = (rng.integers(-7, 7, large.size) + 0.5) / factors
+        bias[large] = (bias[large] // 4 + borders).clip(-(1 << 30), 1 << 30).astype(np.int32)
         bias_quant = Quantization((1.0,) * len(scales), (0,) * len(scales), 0 if len(scales) > 1 else None)
         tensors.append(Tensor("b", (c_out,), DType.INT32, bias_quant, bias))
         inputs = ("x", "w", "b")
     op = Op(kind, inputs, ("y",), attrs, 0)
     return Graph("layer", {t.name: t for t in tensors}, (op,), ("x",), ("y",))
+
+
+def with_weights(graph: Graph, weights: np.ndarray) -> Graph:
+    """The layer with other weights of the same shape."""
+    return replace(graph, tensors={**graph.tensors, "w": replace(graph.tensor("w"), data=weights)})
+
+
+def _replaced(scales: tuple[float, ...], places: np.ndarray, values: np.ndarray) -> tuple[float, ...]:
+    changed = np.float32(scales)
+    changed[places] = values
+    return tuple(float(s) for s in changed)
 
 
 def _per_tensor(scale: float, zero_point: int) -> Quantization:
@@ -128,6 +146,8 @@ def _weights(rng: Rng, shape: tuple[int, ...], kind: str) -> np.ndarray:
         return np.full(shape, rng.choice([-127, 127]), np.int8)
     if kind == "lowest":
         return rng.choice(np.array([-128, -128, -127, -1, 0, 127], np.int8), shape)
+    if kind == "rarely lowest":
+        return np.where(rng.random(shape) < 1 / 64, -128, rng.integers(-127, 128, shape)).astype(np.int8)
     if kind == "zero":
         return np.zeros(shape, np.int8)
     return rng.integers(-127, 128, shape).astype(np.int8)

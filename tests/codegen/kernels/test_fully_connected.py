@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.build import DEFAULT_BUILD
+from flynet_tiny.codegen.build import BALANCED, DEFAULT_BUILD, SIZE, Level
 from flynet_tiny.codegen.kernels import convolution, select
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import UnsupportedOperators
@@ -46,6 +47,32 @@ def test_many_drawn_layers_equal_the_reference_on_both_machines(tmp_path: Path, 
     cases = [layer.case() for layer in drawn]
     run_on_host(cases, tmp_path / "host")
     run_on_arm(cases, tmp_path / "arm")
+
+
+IN_PLACE = replace(DEFAULT_BUILD, in_place=True)
+
+
+def rows_in_place() -> list[Layer]:
+    rest = [Layer(Kind.FULLY_CONNECTED, 1, 1, c, outputs) for c in (1, 2, 3, 4, 5, 7, 10, 33, 131) for outputs in (1, 2, 5)]
+    numbers = [replace(layer, h=1, c=37) for layer in listed(Kind.FULLY_CONNECTED)]
+    return [replace(layer, seed=i) for i, layer in enumerate((*rest, *numbers))]
+
+
+@pytest.mark.parametrize("level", [BALANCED, SIZE], ids=lambda level: level.name)
+def test_rows_read_in_place_need_no_scratch_and_equal_the_reference(tmp_path: Path, level: Level) -> None:
+    cases = [layer.case(replace(IN_PLACE, level=level)) for layer in rows_in_place()]
+    assert all(case.call.scratch_bytes == 0 for case in cases)
+    run_on_host(cases, tmp_path / "host", sanitize=True, level=level)
+    run_on_arm(cases, tmp_path / "arm", level=level)
+
+
+def test_a_row_read_in_place_costs_a_fifth_more(tmp_path: Path) -> None:
+    layer = Layer(Kind.FULLY_CONNECTED, 1, 1, 232, 40)
+    counts = [
+        run_on_arm([case], tmp_path / str(i))[case.name].instructions
+        for i, case in enumerate((layer.case(), layer.case(IN_PLACE)))
+    ]
+    assert counts[0] < counts[1] < 1.25 * counts[0]
 
 
 def test_a_factor_wider_than_the_kernels_words_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from flynet_tiny.codegen.ir import Window, macs
 
 from .conv_cases import Kind, Layer, square
+from .conv_graphs import Numbers
 from .kernel_runner import run_on_arm
 
 MARGIN = 1.02
@@ -28,6 +29,41 @@ LAYERS = {
     "FC1": (Layer(Kind.FULLY_CONNECTED, 1, 1, 232, 408), 106_363, 1.4),
     "FC2": (Layer(Kind.FULLY_CONNECTED, 1, 1, 408, 1000), 447_339, 1.4),
 }
+
+
+RELU = Numbers(output_zero_point=-128)
+# with a shift of its own for each channel 475,691 and 137,689
+FINE = {
+    "conv": (Layer(Kind.CONV_2D, 12, 12, 64, 64, numbers=RELU), 467_626),
+    "depthwise": (Layer(Kind.DEPTHWISE, 24, 24, 16, 1, square(3), RELU), 126_935),
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_layers_with_a_relu_shift_all_channels_alike(tmp_path: Path, name: str) -> None:
+    layer, reached = FINE[name]
+    case = layer.case()
+    assert run_on_arm([case], tmp_path)[case.name].instructions <= reached * 1.01
+
+
+def test_a_depthwise_window_that_is_the_map_needs_few_instructions(tmp_path: Path) -> None:
+    """Four for each product, with its share of the output; channel by channel it were eight."""
+    case = Layer(Kind.DEPTHWISE, 15, 1, 64, 1, Window(15, 1)).case()
+    assert run_on_arm([case], tmp_path)[case.name].instructions <= 4 * 15 * 64
+
+
+# a layer over a map of width 1, and the same over a map of height 1
+LYING = {
+    "depthwise": (Layer(Kind.DEPTHWISE, 24, 1, 32, 1, Window(5, 1)), Layer(Kind.DEPTHWISE, 1, 24, 32, 1, Window(1, 5))),
+    "conv": (Layer(Kind.CONV_2D, 24, 1, 16, 8, Window(5, 1)), Layer(Kind.CONV_2D, 1, 24, 16, 8, Window(1, 5))),
+}
+
+
+@pytest.mark.parametrize("name", LYING)
+def test_a_map_of_width_1_costs_what_one_of_height_1_costs(tmp_path: Path, name: str) -> None:
+    cases = [layer.case() for layer in LYING[name]]
+    standing, lying = (run_on_arm([case], tmp_path)[case.name].instructions for case in cases)
+    assert standing <= lying * MARGIN
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -12,7 +12,7 @@ from flynet_tiny.codegen.ir import Graph, OpKind, PoolAttrs, Window
 
 from .elementwise_cases import cases_of, check_on_both_machines, drawn
 from .elementwise_graphs import Rng, unary_graph
-from .kernel_runner import run_on_host
+from .kernel_runner import run_on_arm, run_on_host
 
 KINDS = (OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D)
 
@@ -28,6 +28,11 @@ def listed() -> list[Graph]:
     for kind in KINDS:
         graphs += [
             pool_graph(kind, 6, 5, 8, Window(2, 2, 2, 2)),
+            pool_graph(kind, 6, 6, 5, Window(2, 2, 2, 2)),
+            pool_graph(kind, 5, 6, 11, Window(2, 2, 1, 1)),
+            pool_graph(kind, 7, 6, 4, Window(2, 1, 3, 2)),
+            pool_graph(kind, 8, 9, 7, Window(2, 4, 2, 1)),
+            pool_graph(kind, 7, 9, 6, Window(3, 3, 2, 2)),
             pool_graph(kind, 7, 6, 5, Window(3, 3, 2, 2, 1, 1, 1, 1, 1, 1)),
             pool_graph(kind, 3, 3, 3, Window(3, 3, 1, 1, 1, 1, 2, 2, 2, 2)),
             pool_graph(kind, 5, 9, 1, Window(2, 4, 3, 1, 1, 1, 0, 1, 3, 0)),
@@ -57,6 +62,13 @@ def make(kind: OpKind, map_and_window: tuple[int, int, Window], c: int, bounds: 
 
 all_bounds = st.sampled_from([(-128, 127), (-128, 127), (0, 127), (-30, 40)])
 pools = st.builds(make, st.sampled_from(KINDS), windows(), st.integers(1, 9), all_bounds)
+
+
+@pytest.mark.parametrize(("kind", "most"), [(OpKind.AVERAGE_POOL_2D, 7.6), (OpKind.MAX_POOL_2D, 4.2)])
+def test_windows_of_two_by_two_need_few_instructions(tmp_path: Path, kind: OpKind, most: float) -> None:
+    """For each output; with loops over the window 20 and 9.8."""
+    (case,) = cases_of([pool_graph(kind, 24, 24, 16, Window(2, 2, 2, 2))])
+    assert run_on_arm([case], tmp_path)[case.name].instructions <= most * 12 * 12 * 16
 
 
 def test_listed_pools_equal_the_reference(tmp_path: Path) -> None:

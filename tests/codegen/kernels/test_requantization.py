@@ -10,8 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flynet_tiny.codegen import fixed_point as fp
+from flynet_tiny.codegen.kernels.accumulators import MAX_SHIFT
 from flynet_tiny.codegen.kernels.convolution import Convolution, convolution
-from flynet_tiny.codegen.kernels.requantization import MAX_SHIFT, Rounding, accumulator_bounds, requantization
+from flynet_tiny.codegen.kernels.requantization import (
+    FINE_SHIFT,
+    MAX_FINE,
+    Rounding,
+    fine_requantization,
+    requantization,
+)
 
 from . import conv_graphs
 from .conv_cases import square
@@ -82,7 +89,7 @@ def test_a_clamp_near_the_zero_point_is_exact(multiplier: int, shift: int, zero_
     form = requantization(layer(multiplier, shift, zero_point, activation_min=low), np.array([largest]))
     acc = np.clip(accumulators(multiplier, shift, largest), -largest, largest)
     expected = np.clip(fp.requantize(acc, multiplier, shift) + zero_point, low, 127)
-    assert (form.rounding is Rounding.UP) == (beside >= 0)
+    assert (form.rounding is Rounding.UP) == (beside >= 0 or form.constants[0, 0] == 0)  # or it never leaves the zero point
     assert np.array_equal(np.maximum(scaled(form.rounding, form.constants[0], acc), low), expected)
 
 
@@ -108,13 +115,31 @@ def test_factors_above_one_half_and_huge_accumulators_take_64_bits(shift: int, l
     assert requantization(layer(1 << 30, shift, 0), np.array([largest]), once=True).rounding is Rounding.EXACT_ONCE
 
 
-def test_accumulator_bounds_are_reached_and_not_passed() -> None:
-    rng = np.random.default_rng(3)
-    weights, bias = rng.integers(-128, 128, (5, 9)), rng.integers(-9000, 9000, 5)
-    low, high = accumulator_bounds(weights, bias, 17)
-    worst = np.where(weights > 0, 127 - 17, -128 - 17)
-    assert np.array_equal((weights * worst).sum(axis=1) + bias, high)
-    inputs = rng.integers(-128, 128, (4000, 9)) - 17
-    sums = inputs @ weights.T + bias
-    assert (sums.min(axis=0) >= low).all()
-    assert (sums.max(axis=0) <= high).all()
+@given(MULTIPLIERS, st.integers(-14, -1), st.integers(-128, 127), st.booleans(), st.sampled_from((300, 1 << 15, 1 << 22)))
+@example(multiplier=1 << 30, shift=-11, zero_point=-128, once=False, reach=1 << 20)
+@example(multiplier=(1 << 31) - 1, shift=-5, zero_point=-128, once=True, reach=1 << 22)
+def test_one_shift_for_all_channels_is_the_same(multiplier: int, shift: int, zero_point: int, once: bool, reach: int) -> None:
+    coarse = requantization(layer(multiplier, shift, zero_point, activation_min=zero_point), np.array([reach]), once)
+    form = fine_requantization(coarse, np.array([reach]))
+    acc = np.clip(accumulators(multiplier, shift, reach), -reach, reach)
+    if form.rounding is not Rounding.FINE:
+        assert form is coarse
+        return
+    (factor,) = form.factors.tolist()
+    assert 2 <= factor <= 1 << MAX_FINE
+    factor_offset = form.constants[0].astype(np.int64)
+    product = acc * factor
+    assert np.abs(product).max() < 1 << 31
+    total = (product * factor_offset[0] >> 32) + factor_offset[1]
+    assert np.abs(total).max() < 1 << 31
+    fine = np.maximum(np.clip(total >> FINE_SHIFT, -128, 127), zero_point)
+    expected = np.maximum(scaled(coarse.rounding, coarse.constants[0], acc), zero_point)
+    assert np.array_equal(fine, expected)
+
+
+def test_shifts_of_usual_layers_are_fine() -> None:
+    for shift in range(-11, -4):
+        form = requantization(layer(3 << 29, shift, -128), np.array([1 << 20]))
+        assert fine_requantization(form, np.array([1 << 20])).rounding is Rounding.FINE
+    with_sign = requantization(layer(3 << 29, -7, 0), np.array([1 << 20]))
+    assert fine_requantization(with_sign, np.array([1 << 20])) is with_sign

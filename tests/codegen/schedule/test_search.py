@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.codegen.build import DEFAULT_BUILD, SPEED, build_for, build_named
+from flynet_tiny.codegen.build import BALANCED, DEFAULT_BUILD, MEMORY, SPEED, build_for, build_named
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.ir import Graph, OpKind
 from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule, SamePlace
@@ -198,3 +198,25 @@ def test_every_kind_of_operator_is_found_in_the_arranged_graph() -> None:
     spec = ModelSpec((*tensors, int8("y0", (2, 2))), (*ops, relu, last), ("x",), ("y",))
     made = schedule(read_tflite(write_tflite(spec)), DEFAULT_BUILD)
     assert [op.kind for op in made.graph.ops] == [OpKind.RESHAPE, OpKind.RESHAPE, OpKind.RELU, OpKind.RESHAPE]
+
+
+def dense_chain(*widths: int) -> Graph:
+    """FULLY_CONNECTED layers of one row, as an autoencoder has them."""
+    s = Sketch()
+    rng = np.random.default_rng(0)
+    s.act("x0", (1, widths[0]))
+    for i, (c_in, c_out) in enumerate(pairwise(widths)):
+        weights = rng.integers(-127, 128, (c_out, c_in)).astype(np.int8)
+        s.tensors[f"w{i}"] = TensorSpec(f"w{i}", weights.shape, "int8", (0.01,), (0,), None, weights)
+        s.act(f"x{i + 1}", (1, c_out))
+        s.op("FULLY_CONNECTED", (f"x{i}", f"w{i}"), f"x{i + 1}", fusedActivationFunction="NONE")
+    return run_passes(read_tflite(s.file(("x0",), (f"x{len(widths) - 1}",))))
+
+
+def test_rows_are_read_in_place_only_where_the_arena_is_smaller_for_it() -> None:
+    graph = dense_chain(640, 128, 16, 128, 640)
+    balanced, memory = (schedule(graph, build_for(None, level)) for level in (BALANCED, MEMORY))
+    assert balanced.plan.arena_bytes == 640 + 2 * 640
+    assert memory.plan.arena_bytes == 640 + 128
+    check_plan(memory.plan, memory.graph, memory.calls)
+    assert [call.scratch_bytes > 0 for call in memory.calls] == [False, True, True, False]
