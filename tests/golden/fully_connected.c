@@ -77,7 +77,7 @@ FT_INLINE const ft_word *ft_gemm_packed_2px_once_max_r13_u16_p142_c14_w1050(cons
 /* Fully connected. The channels of 2 rows are widened to int16 pairs in `column`, then multiplied with two output
  * channels at a time.
  * Sizes: input_channels 284, fours 71, tiles 1, tile_input 568, tile_output 28, rest_input 284, rest_output 14,
- * rests 0, gemm_words 1050, gemm_pairs 142, gemm_stride 14.
+ * gemm_words 1050, gemm_pairs 142, gemm_stride 14.
  * Accumulators lie in [-2968095, 3159612]. */
 FT_KERNEL void net_fully_connected_c284_to14(const net_fully_connected_c284_to14_layer *layer, const int8_t *input0,
     int8_t *output0, void *scratch) {
