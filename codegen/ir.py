@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,8 @@ class OpKind(Enum):
     TRANSPOSE = "TRANSPOSE"
     PAD = "PAD"
     RESHAPE = "RESHAPE"
+    READ_VARIABLE = "READ_VARIABLE"
+    ASSIGN_VARIABLE = "ASSIGN_VARIABLE"
     FUSED = "FUSED"
 
 
@@ -188,7 +191,7 @@ class Window:
 
 @dataclass(frozen=True)
 class NoAttrs:
-    """SQUARED_DIFFERENCE, MAXIMUM, RESHAPE and activations without parameters need none.
+    """SQUARED_DIFFERENCE, MAXIMUM, RESHAPE, READ_VARIABLE, ASSIGN_VARIABLE and activations without parameters need none.
 
     A RESHAPE's shape is its output's; RELU and RELU6 clamp by their output's quantization.
     """
@@ -362,9 +365,30 @@ class FileEnd:
     left_to_caller: tuple[str, ...] = ()
 
 
+Values = TypeVar("Values")
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """What a graph keeps from one inference to the next.
+
+    before  the tensor that shows its value when an inference begins
+    after   the tensor whose value it has when the inference ends: what an ASSIGN_VARIABLE makes, or `before` where it stays
+    start   its value after a reset
+    name    the file's own, for messages
+    """
+
+    before: str
+    after: str
+    start: npt.NDArray[np.generic]
+    name: ForeignText = NO_TEXT
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Operators in the order of execution, over named tensors. An output may be an input or a constant, and be named twice.
+
+    Every tensor has one value in an inference: a variable that is read, assigned and read again is three tensors.
 
     file_inputs, file_outputs  one for each input and output of a graph that comes from a file
     notes                      what reading changed of the file's form, each a sentence
@@ -378,17 +402,36 @@ class Graph:
     file_inputs: tuple[FileEnd, ...] = ()
     file_outputs: tuple[FileEnd, ...] = ()
     notes: tuple[str, ...] = ()
+    variables: tuple[Variable, ...] = ()
 
     def tensor(self, name: str) -> Tensor:
         return self.tensors[name]
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The tensors that are there before the first operator: inputs, and the variables' values."""
+        return (*self.inputs, *(variable.before for variable in self.variables))
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The tensors that are needed behind the last operator: outputs, and the variables' next values."""
+        return (*self.outputs, *(variable.after for variable in self.variables))
+
+    def start_state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The variables' values after a reset, by the tensor that shows them when an inference begins."""
+        return {variable.before: variable.start for variable in self.variables}
+
+    def next_state(self, values: Mapping[str, Values]) -> dict[str, Values]:
+        """From the tensors of one inference: the variables' values at the beginning of the next."""
+        return {variable.before: values[variable.after] for variable in self.variables}
+
     def producer(self, name: str) -> Op | None:
-        """The operator that writes a tensor; None for graph inputs and constants."""
+        """The operator that writes a tensor; None for graph inputs, variables' first values and constants."""
         return next((op for op in self.ops if name in op.outputs), None)
 
     def activations(self) -> Iterator[Tensor]:
-        """Tensors that exist at run time: the graph's inputs, then every operator's outputs, in order."""
-        for name in self.inputs:
+        """Tensors that exist at run time: the graph's inputs and variables, then every operator's outputs, in order."""
+        for name in self.given:
             yield self.tensors[name]
         for op in self.ops:
             for name in op.outputs:
@@ -402,7 +445,7 @@ class Graph:
     def with_ops(self, ops: tuple[Op, ...], new_tensors: Mapping[str, Tensor] | None = None) -> Graph:
         """The same graph with other operators (and more tensors); tensors that nothing mentions are dropped."""
         tensors = {**self.tensors, **(new_tensors or {})}
-        used = set(self.inputs) | set(self.outputs)
+        used = set(self.given) | set(self.results)
         for op in ops:
             used |= _mentioned(op)
         return replace(self, ops=ops, tensors={name: t for name, t in tensors.items() if name in used})

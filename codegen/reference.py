@@ -41,8 +41,11 @@ Values = dict[str, Int8]
 
 
 def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Int8]:
-    """Every activation tensor of one inference by name, those inside fused operators and constant outputs included."""
-    values: Values = {}
+    """Every activation tensor of one inference by name, those inside fused operators and constant outputs included.
+
+    inputs  the graph's inputs; of a variable that is not named among them the start value is taken
+    """
+    values: Values = {n: np.asarray(inputs.get(n, start), start.dtype) for n, start in graph.start_state().items()}
     for name in graph.inputs:
         values[name] = np.asarray(inputs[name])
         assert values[name].dtype == np.int8, f"input {name} is {values[name].dtype}"
@@ -341,5 +344,7 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.TRANSPOSE: _transpose,
     OpKind.PAD: _pad,
     OpKind.RESHAPE: _reshape,
+    OpKind.READ_VARIABLE: _reshape,
+    OpKind.ASSIGN_VARIABLE: _reshape,
     **dict.fromkeys(ACTIVATION_KINDS, _table),
 }

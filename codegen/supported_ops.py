@@ -191,6 +191,7 @@ _POOL = (*_CLAMPED, batch_of_one, same_scales)
 
 SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "ADD": (*_CLAMPED, output_scale_above_sum),
+    "ASSIGN_VARIABLE": (exactly_same_scales,),
     "AVERAGE_POOL_2D": _POOL,
     "CONCATENATION": (no_activation, exactly_same_scales),
     "CONV_2D": (*_CONV, whole_groups, no_wrap_of_sums),
@@ -214,7 +215,6 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
 }
 
 _NO_STATE = "recurrent layers are not compiled yet; convolutions over time (CONV_2D) are"
-_NO_VARIABLES = "variables between calls are not compiled yet; pass the state as an input and an output"
 _NO_FLOW = "control flow is not compiled; unroll it before conversion"
 
 NEAREST: Mapping[str, str] = {
@@ -242,10 +242,6 @@ NEAREST: Mapping[str, str] = {
     "LSTM": _NO_STATE,
     "RNN": _NO_STATE,
     "SVDF": _NO_STATE,
-    "CALL_ONCE": _NO_VARIABLES,
-    "VAR_HANDLE": _NO_VARIABLES,
-    "READ_VARIABLE": _NO_VARIABLES,
-    "ASSIGN_VARIABLE": _NO_VARIABLES,
     "WHILE": _NO_FLOW,
     "IF": _NO_FLOW,
     "CALL": _NO_FLOW,

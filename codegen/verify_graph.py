@@ -47,18 +47,20 @@ class GraphError(ValueError):
 def verify_graph(graph: Graph) -> Graph:
     """The same graph, when it holds every rule; `GraphError` with the first broken one otherwise.
 
-    Rules: tensors are well formed; every tensor is written once, before it is read; each operator has the attributes,
-    input counts, types, shapes and quantization of its kind. Of a fused operator each step keeps these rules, the whole keeps its
-    pattern's contract (`contracts.py`), and nobody else reads or writes what stays inside.
+    Rules: tensors are well formed; every tensor is written once, before it is read (inputs and the variables' values are there
+    from the start); each operator has the attributes, input counts, types, shapes and quantization of its kind. Of a fused
+    operator each step keeps these rules, the whole keeps its pattern's contract (`contracts.py`), and nobody else reads or writes
+    what stays inside.
     """
     for name, tensor in graph.tensors.items():
         if name != tensor.name:
             raise GraphError(f"tensor {tensor.name} is filed under {name}")
         _verify_tensor(tensor)
-    written = set(graph.inputs)
+    written = set(graph.given)
     inside: set[str] = set()
     for name in graph.inputs:
         _require(name in graph.tensors and not graph.tensor(name).is_constant, f"graph input {name} is not an activation")
+    _verify_variables(graph)
     for op in graph.ops:
         _verify_op(op, graph, written)
         for name in _written_inside(op):
@@ -70,6 +72,8 @@ def verify_graph(graph: Graph) -> Graph:
         is_constant = name in graph.tensors and graph.tensor(name).is_constant
         _require(name in written or is_constant, f"graph output {name} is never written")
         _require(graph.tensor(name).dtype is DType.INT8, f"graph output {name} is not int8")
+    for variable in graph.variables:
+        _require(variable.after in written, f"variable {variable.before}: its next value {variable.after} is never written")
     _require(bool(graph.outputs) and bool(graph.inputs), "a graph needs an input and an output")
     _require(bool(graph.ops), "a graph needs an operator")
     _require(len(set(graph.inputs)) == len(graph.inputs), "a graph input is named twice")
@@ -114,6 +118,24 @@ def _verify_tensor(tensor: Tensor) -> None:
         _require(0 <= q.axis < max(1, len(tensor.shape)), f"{where}: quantized axis {q.axis} of rank {len(tensor.shape)}")
         _require(len(q.scales) == tensor.shape[q.axis], f"{where}: {len(q.scales)} scales for {tensor.shape[q.axis]} channels")
         _require(tensor.is_constant, f"{where} is an activation with per-channel scales")
+
+
+def _verify_variables(graph: Graph) -> None:
+    """Each variable has tensors of its own for its first and its next value, both like its start."""
+    _require(len(set(graph.given)) == len(graph.given), "a variable's first value is another's, or a graph input")
+    after = [variable.after for variable in graph.variables]
+    _require(len(set(after)) == len(after), "two variables have one tensor as next value")
+    for variable in graph.variables:
+        where = f"variable {variable.before}"
+        for name in (variable.before, variable.after):
+            _require(name in graph.tensors and not graph.tensor(name).is_constant, f"{where}: {name} is not an activation")
+        before, next_value = graph.tensor(variable.before), graph.tensor(variable.after)
+        _require(before.shape == next_value.shape, f"{where}: shapes {list(before.shape)} and {list(next_value.shape)} differ")
+        _require(before.quantization == next_value.quantization, f"{where}: {variable.after} has another scale or zero point")
+        _require(before.dtype is next_value.dtype, f"{where}: {variable.after} is {next_value.dtype.value}")
+        start = variable.start
+        _require(start.shape == before.shape, f"{where}: it starts with {list(start.shape)} values for {list(before.shape)}")
+        _require(start.dtype.name == before.dtype.value, f"{where}: it starts with {start.dtype}, and is {before.dtype.value}")
 
 
 def _written_inside(op: Op) -> list[str]:
@@ -340,6 +362,8 @@ _SAME_QUANTIZATION = frozenset(
         OpKind.TRANSPOSE,
         OpKind.PAD,
         OpKind.RESHAPE,
+        OpKind.READ_VARIABLE,
+        OpKind.ASSIGN_VARIABLE,
     }
 )
 
@@ -365,5 +389,7 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.TRANSPOSE: (TransposeAttrs, 1, 1, _transpose_shape),
     OpKind.PAD: (PadAttrs, 1, 1, _pad_shape),
     OpKind.RESHAPE: (NoAttrs, 1, 1, _reshape_shape),
+    OpKind.READ_VARIABLE: (NoAttrs, 1, 1, _same_shape),
+    OpKind.ASSIGN_VARIABLE: (NoAttrs, 1, 1, _same_shape),
     **dict.fromkeys(ACTIVATION_KINDS, (NoAttrs | ActivationAttrs, 1, 1, _activation_shape)),
 }

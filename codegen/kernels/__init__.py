@@ -60,6 +60,8 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.TRANSPOSE: slice.select_transpose,
     OpKind.PAD: pad.select,
     OpKind.RESHAPE: reshape.select,
+    OpKind.READ_VARIABLE: reshape.select,
+    OpKind.ASSIGN_VARIABLE: reshape.select,
     **dict.fromkeys(ACTIVATION_KINDS, table.select),
     FusedPattern.MDW_MAX: mdw_max.select,
     FusedPattern.MUL_DEPTHWISE: mul_depthwise.select,

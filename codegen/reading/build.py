@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from ..activations import ACTIVATIONS, activation_bounds
 from ..ir import (
     ActivationAttrs,
@@ -27,6 +29,7 @@ from ..ir import (
     SoftmaxAttrs,
     Tensor,
     TransposeAttrs,
+    Variable,
     Window,
 )
 from ..verify_graph import GraphError, verify_graph
@@ -86,6 +89,7 @@ def build_graph(model: FileModel, name: str) -> Graph:
     """The verified graph of a model that breaks no rule of `supported_ops`; `GraphError` where it contradicts itself."""
     tensors = _Tensors()
     inputs = tuple(tensors.name(t) for t in model.inputs)
+    before = [tensors.name(variable.before) for variable in model.variables]
     outputs = tuple(tensors.name(t) for t in model.outputs)
     ops: list[Op] = []
     for file_op in model.ops:
@@ -105,6 +109,10 @@ def build_graph(model: FileModel, name: str) -> Graph:
         model.file_inputs or ends[0],
         model.file_outputs or ends[1],
         model.notes,
+        tuple(
+            Variable(shown, tensors.name(variable.after), variable.start.astype(np.int8), variable.name)
+            for shown, variable in zip(before, model.variables, strict=True)
+        ),
     )
     return verify_graph(graph.with_ops(graph.ops))
 
@@ -181,6 +189,10 @@ def _reshape(op: FileOp) -> _Built:
         if shape.count(-1) == 1 and known > 0 and elements % known == 0:
             shape = tuple(elements // known if d == -1 else d for d in shape)
         _require_shape(op, shape)
+    return NoAttrs(), [op.input(0)]
+
+
+def _copy(op: FileOp) -> _Built:
     return NoAttrs(), [op.input(0)]
 
 
@@ -287,6 +299,7 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "REDUCE_MAX": _reduce,
     "SOFTMAX": _softmax,
     "RESHAPE": _reshape,
+    "ASSIGN_VARIABLE": _copy,
     "CONCATENATION": _concat,
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice_attrs,

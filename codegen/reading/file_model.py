@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,7 @@ class FileOp:
     """An operator; an input that the file leaves out is None. `options` are those that `schema.OPTIONS` names.
 
     subgraph  0 is the main one, of which a `FileModel` consists
+    texts     its options that are texts, those that `schema.TEXT_OPTIONS` names
     """
 
     index: int
@@ -79,6 +80,7 @@ class FileOp:
     outputs: tuple[FileTensor, ...]
     options: Mapping[str, int | float]
     subgraph: int = 0
+    texts: tuple[ForeignText, ...] = ()
 
     @property
     def label(self) -> str:
@@ -107,9 +109,21 @@ class FileOp:
 
 
 @dataclass(frozen=True, eq=False)
+class FileVariable:
+    """What a model keeps from one inference to the next: tensors with its value before and after one, and its start value."""
+
+    name: ForeignText
+    before: FileTensor
+    after: FileTensor
+    start: npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, eq=False)
 class FileModel:
     """The main subgraph: operators in order, and the tensors that go in and come out.
 
+    called     the subgraphs that a CALL_ONCE runs, by their index in the file
+    variables  once the operators on them are resolved
     file_inputs, file_outputs  the ends as the file has them, where a rewriting moved them; else empty
     notes                      what the rewritings changed, each a sentence
     """
@@ -120,6 +134,8 @@ class FileModel:
     file_inputs: tuple[FileEnd, ...] = ()
     file_outputs: tuple[FileEnd, ...] = ()
     notes: tuple[str, ...] = ()
+    called: Mapping[int, FileModel] = field(default_factory=dict)
+    variables: tuple[FileVariable, ...] = ()
 
     def noted(self, sentence: str) -> FileModel:
         """The same model with one more note."""

@@ -29,7 +29,7 @@ def normalise(model: FileModel, file_bytes: int) -> FileModel:
 
 def _without_unread(model: FileModel) -> FileModel:
     """The model without operators that make nothing in int8 that is read, and tensors of a rewriting that nothing reads."""
-    read: set[FileTensor] = set(model.outputs)
+    read: set[FileTensor] = {*model.outputs, *(variable.after for variable in model.variables)}
     ops = []
     for op in reversed(model.ops):
         is_files_own = any(t.type is ElementType.INT8 and t.index is not None for t in op.outputs)

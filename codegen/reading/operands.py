@@ -91,6 +91,7 @@ _REDUCE = Signature((_DATA, _steering("axes", 4 * MAX_RANK, rank=None)), _OUTPUT
 
 SIGNATURES: Mapping[str, Signature] = {
     "ADD": _BINARY,
+    "ASSIGN_VARIABLE": _UNARY,  # of a variable that is resolved
     "AVERAGE_POOL_2D": _POOL,
     "CONCATENATION": Signature((_DATA,), _OUTPUT, repeats=MAX_CONCATENATED),
     "CONV_2D": Signature((_MAP, _weights(4, 0), _BIAS), _OUTPUT_MAP),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..ir import Graph
+from ..ir import Graph, Variable
 from ..kernels.base import KernelCall, RowSchedule
 from .lifetimes import is_free, scratch_name
 from .plan_memory import MemoryPlan
@@ -19,7 +19,8 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
 
     The program is replayed: the arena is a list of spans, each owned by the tensor last written there. Writing takes bytes
     away from their owners; reading demands that the owner still has all of them. Inside one call, an output may take bytes of
-    an input only in the way that the kernel promised, which is replayed step by step.
+    an input only in the way that the kernel promised, which is replayed step by step. A variable's bytes belong to its value
+    before the inference, then to that behind it, never to anything else.
     """
     owner: dict[str, tuple[int, int]] = {}
     roots: dict[str, str] = {}
@@ -30,17 +31,25 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
     def root(name: str) -> str:
         return roots.get(name, name)
 
+    variables: list[tuple[Variable, tuple[int, int]]] = []
+    for variable in graph.variables:
+        start = plan.tensor_offset(variable.before)
+        variables.append((variable, (start, start + graph.tensor(variable.before).size_bytes)))
+
     def write(name: str, size: int, offset: int, index: int) -> None:
         if offset < 0 or offset + size > plan.arena_bytes:
             raise PlanError(f"call {index}: {name} leaves the arena")
+        for variable, (start, end) in variables:
+            if start < offset + size and offset < end and name not in (variable.before, root(variable.after)):
+                raise PlanError(f"call {index}: {name} overwrites variable {variable.before}")
         for other in [o for o, (start, end) in owner.items() if start < offset + size and offset < end]:
             del owner[other]
         owner[name] = (offset, offset + size)
 
-    for name in graph.inputs:
+    for name in graph.given:
         write(name, graph.tensor(name).size_bytes, plan.tensor_offset(name), -1)
-    if len(owner) != len(graph.inputs):
-        raise PlanError("graph inputs overlap")
+    if len(owner) != len(graph.given):
+        raise PlanError("graph inputs and variables overlap")
     for index, call in enumerate(calls):
         inputs = {root(name): name for name in call.inputs}
         for name in inputs:
@@ -71,6 +80,11 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
     for name in graph.outputs:
         if root(name) not in owner and not graph.tensor(name).is_constant:
             raise PlanError(f"graph output {name} is overwritten before the end")
+    for variable, span in variables:
+        if owner.get(root(variable.after)) != span:
+            raise PlanError(f"variable {variable.before} does not have its next value {variable.after} at the end")
+        if span[1] > plan.state_bytes:
+            raise PlanError(f"variable {variable.before} lies beyond the {plan.state_bytes} bytes of the arena that are kept")
 
 
 def _require_apart(span: tuple[int, int], spans: dict[str, tuple[int, int]], what: str) -> None:
