@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TraceRecord:
-    """A tensor that the C materialises: where it lies in the arena right after kernel call `op_index` (-1: a graph input or variable).
+    """A tensor that the C materialises: where it lies in the arena right after kernel call `op_index`.
+
+    -1 is before the first: graph inputs and variables.
 
     element  NumPy's name of the element type
     """

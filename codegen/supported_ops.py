@@ -18,6 +18,7 @@ from .reading.float_ends import LEFT_TO_CALLER, MOVES
 from .reading.operands import SIGNATURES, unsupported_operands
 from .reading.reshape_kinds import MOVES_NOTHING
 from .reading.schema import FUSED_ACTIVATIONS, ElementType
+from .reading.variables import RESOLVED
 from .verify_graph import same_quantization
 
 Constraint = Callable[[FileOp], bool]
@@ -293,6 +294,8 @@ def as_markdown() -> str:
         "",
     ]
     for opcode, constraints in sorted(SUPPORTED.items()):
+        if opcode in RESOLVED:
+            continue
         lines += [f"## {opcode}", "", *(f"- {line}" for line in SIGNATURES[opcode].as_lines())]
         lines += [*(f"- {(c.__doc__ or '').strip()}" for c in constraints), ""]
     return "\n".join([*lines, *_rewritten_as_lines()])
@@ -307,6 +310,9 @@ def _rewritten_as_lines() -> list[str]:
     return [
         "## Rewritten before these rules",
         "",
+        f"- Resolved: {listed(RESOLVED)}. A variable is int8, and has one shape, scale and zero point at every READ_VARIABLE and "
+        "ASSIGN_VARIABLE; its start value is a constant that CALL_ONCE assigns before anything else uses it, and what the C has "
+        "behind `<name>_init` and `<name>_reset`.",
         f"- Computed, where every operand is constant (SHAPE and RANK of any tensor are): {listed(FOLDED)}.",
         f"- A RESHAPE, where it moves nothing: {listed(MOVES_NOTHING)}.",
         "- A dilated convolution: SPACE_TO_BATCH_ND, convolutions of stride 1 without padding, with elementwise operators "

@@ -1,8 +1,9 @@
 """The door for an int8 `.tflite` file: its bytes to a verified `Graph`.
 
-The file is untrusted. `reading.parse` checks offsets, indices and lengths; variables are resolved; then the operators are looked at before anything else
-is judged, since a list of what has no kernel helps more than the first odd shape; `reading.operands` checks every operand once,
-so that the rules of `supported_ops`, `reading.build` and `verify_graph` can rely on them.
+The file is untrusted. `reading.parse` checks offsets, indices and lengths, and variables are resolved; then the operators are
+looked at before anything else is judged, since a list of what has no kernel helps more than the first odd shape;
+`reading.operands` checks every operand once, so that the rules of `supported_ops`, `reading.build` and `verify_graph` can rely on
+them.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def _require_complete(model: FileModel) -> None:
             if tensor.is_constant:
                 raise BadModel(f"{op.label}: it writes {tensor.label}, which is a constant")
             if tensor in written:
-                raise BadModel(f"{op.label}: it writes {tensor.label}, which is an input of the model, a variable's value or was written before")
+                raise BadModel(
+                    f"{op.label}: it writes {tensor.label}, which is an input of the model, a variable or was written before"
+                )
             written.add(tensor)
 
 

@@ -52,6 +52,9 @@ OPTIONS_TABLES: Mapping[str, str] = {
     "PACK": "PackOptions",
     "UNPACK": "UnpackOptions",
     "SPLIT": "SplitOptions",
+    "SPLIT_V": "SplitVOptions",
+    "CALL_ONCE": "CallOnceOptions",
+    "VAR_HANDLE": "VarHandleOptions",
     "CAST": "CastOptions",
     "FILL": "FillOptions",
     "RANGE": "RangeOptions",
@@ -76,6 +79,7 @@ _OP_VERSIONS: Mapping[str, int] = {
     "FILL": 1,
     "RANGE": 1,
     "REDUCE_PROD": 1,
+    **dict.fromkeys(("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"), 1),
     **{name: activation.version for name, activation in ACTIVATIONS.items()},
 }
 _INT8_VERSION = 2  # the version in which every other operator learnt int8
@@ -86,6 +90,8 @@ _ENUMS: Mapping[str, type] = {
     "weightsFormat": schema.FullyConnectedOptionsWeightsFormat,
     "quantizedBiasType": schema.TensorType,
 }
+
+_TEXTS = frozenset({"container", "sharedName"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,12 +122,16 @@ class OpSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One subgraph: tensors in the order of their indices in the file, operators in the order of execution."""
+    """A subgraph: tensors in the order of their indices in the file, operators in the order of execution.
+
+    others  the subgraphs behind it, whose own `others` are ignored
+    """
 
     tensors: tuple[TensorSpec, ...]
     ops: tuple[OpSpec, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    others: tuple[ModelSpec, ...] = ()
 
 
 def write_tflite(model: ModelSpec) -> bytes:
@@ -129,12 +139,26 @@ def write_tflite(model: ModelSpec) -> bytes:
 
     Raises ValueError for names that the schema or the model does not know.
     """
+    pool = _Pool()
+    buffers = _Buffers()
+    graphs = (model, *model.others)
+    opcodes: list[str] = list(dict.fromkeys(op.opcode for graph in graphs for op in graph.ops))
+    file = schema.ModelT(
+        version=3,
+        operatorCodes=[_operator_code(name) for name in opcodes],
+        subgraphs=[_subgraph(graph, opcodes, buffers, pool) for graph in graphs],
+        description="",
+        buffers=buffers.tables,
+    )
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(file.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _subgraph(model: ModelSpec, opcodes: list[str], buffers: _Buffers, pool: _Pool) -> Any:
     index_of = {tensor.name: index for index, tensor in enumerate(model.tensors)}
     if len(index_of) != len(model.tensors):
         raise ValueError("tensor names must be unique")
-    pool = _Pool()
-    buffers = _Buffers()
-    opcodes: list[str] = list(dict.fromkeys(op.opcode for op in model.ops))
 
     def indices(names: tuple[str, ...]) -> npt.NDArray[np.int32]:
         unknown = [name for name in names if name and name not in index_of]
@@ -142,7 +166,7 @@ def write_tflite(model: ModelSpec) -> bytes:
             raise ValueError(f"no tensor is named {unknown[0]!r}")
         return np.array([index_of[name] if name else -1 for name in names], np.int32)
 
-    subgraph = schema.SubGraphT(
+    return schema.SubGraphT(
         tensors=[_Tensor(tensor, buffers.index_of(tensor), pool) for tensor in model.tensors],
         inputs=indices(model.inputs),
         outputs=indices(model.outputs),
@@ -150,16 +174,6 @@ def write_tflite(model: ModelSpec) -> bytes:
             _Operator(opcodes.index(op.opcode), indices(op.inputs), indices(op.outputs), _options(op), pool) for op in model.ops
         ],
     )
-    file = schema.ModelT(
-        version=3,
-        operatorCodes=[_operator_code(name) for name in opcodes],
-        subgraphs=[subgraph],
-        description="",
-        buffers=buffers.tables,
-    )
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(file.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
 
 
 def _operator_code(name: str) -> Any:
@@ -183,7 +197,7 @@ def _options(op: OpSpec) -> Any:
     for name, value in op.options.items():
         if name not in vars(table):
             raise ValueError(f"{table_name} has no field {name!r}")
-        if isinstance(value, str):
+        if isinstance(value, str) and name not in _TEXTS:
             if name not in _ENUMS or value not in vars(_ENUMS[name]):
                 raise ValueError(f"{value!r} is not a value of {name}")
             value = vars(_ENUMS[name])[value]

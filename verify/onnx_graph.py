@@ -122,8 +122,8 @@ class OnnxGraph:
     # --- the model --------------------------------------------------------------------------------------------------
 
     def model(self, outputs: Sequence[Tensor]) -> onnx.ModelProto:
-        """The checked model whose inputs are the IR graph's and whose outputs are the given tensors, int8 all."""
-        inputs = [self.source.tensor(name) for name in self.source.inputs]
+        """The checked model whose inputs are the IR graph's inputs and variables, and whose outputs are the given tensors."""
+        inputs = [self.source.tensor(name) for name in self.source.given]
         graph = helper.make_graph(
             self.nodes, self.source.name or "model", [_value(t) for t in inputs], [_value(t) for t in outputs], self.initializers
         )

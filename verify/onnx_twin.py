@@ -1,7 +1,8 @@
 """The golden twin: a graph as a plain integer ONNX model, run by onnxruntime.
 
-Every activation is an output under its IR name, int8 in the IR's own layout. Only standard operators on integers are used, so any
-ONNX runtime that keeps to the standard computes these very bytes. Formulas: design section 2.
+Every activation is an output under its IR name, int8 in the IR's own layout. A variable is an input, its value when an inference
+begins, and an output, its value behind it: whoever runs the model feeds the one with the other. Only standard operators on
+integers are used, so any ONNX runtime that keeps to the standard computes these very bytes. Formulas: design section 2.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class OnnxTwin:
     name = "onnxruntime"
 
     def __init__(self, graph: Graph, model: bytes | None = None) -> None:
-        self._inputs = graph.inputs
+        self._graph = graph
+        self.reset()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # the nodes as written
@@ -68,11 +70,18 @@ class OnnxTwin:
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]
 
+    def reset(self) -> None:
+        """Give the variables their start values."""
+        self._state: Mapping[str, npt.NDArray[np.generic]] = self._graph.start_state()
+
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
-        """Every activation of one inference by name, the graph's inputs included."""
-        feeds = {name: np.asarray(inputs[name], np.int8) for name in self._inputs}
+        """Every activation of one inference by name, the graph's inputs and variables included."""
+        feeds = {name: np.asarray(inputs[name], np.int8) for name in self._graph.inputs}
+        feeds |= {name: np.asarray(value, np.int8) for name, value in self._state.items()}
         results = self._session.run(self._outputs, feeds)
-        return feeds | dict(zip(self._outputs, results, strict=True))
+        values: dict[str, Int8] = feeds | dict(zip(self._outputs, results, strict=True))
+        self._state = self._graph.next_state(values)
+        return values
 
 
 def convolution_geometry(window: Window) -> dict[str, Any]:
@@ -332,6 +341,10 @@ def _reshape(op: Op, out: OnnxGraph) -> None:
     out.node("Reshape", out.activation(op.inputs[0]), out.int64(out.source.tensor(op.output).shape), output=op.output)
 
 
+def _copy(op: Op, out: OnnxGraph) -> None:
+    out.node("Identity", out.activation(op.inputs[0]), output=op.output)
+
+
 EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.CONV_2D: _convolution,
     OpKind.DEPTHWISE_CONV_2D: _convolution,
@@ -353,5 +366,6 @@ EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.TRANSPOSE: _transpose,
     OpKind.PAD: _pad,
     OpKind.RESHAPE: _reshape,
+    OpKind.ASSIGN_VARIABLE: _copy,
     **dict.fromkeys(ACTIVATION_KINDS, _table),
 }

@@ -243,7 +243,9 @@ def _operators(number: int, subgraph: Table, codes: _Codes, tensors: _Tensors, b
                 tuple(tensors.at(i, where) for i in outputs),
                 options,
                 number,
-                tuple(ForeignText("" if options_table is None else options_table.string(s)) for s in TEXT_OPTIONS.get(opcode, ())),
+                tuple(
+                    ForeignText("" if options_table is None else options_table.string(s)) for s in TEXT_OPTIONS.get(opcode, ())
+                ),
             )
         )
     return tuple(ops)

@@ -162,8 +162,8 @@ class _Resolution:
         ):
             if found != first:
                 raise BadModel(
-                    f"{op.label}: {value.label} has {what} {found}, another value of its variable, {state.like.label}, has {first}; "
-                    "LiteRT copies the bytes as they are"
+                    f"{op.label}: {value.label} has {what} {found}, and another value of its variable, {state.like.label}, "
+                    f"{first}; LiteRT copies the bytes as they are"
                 )
         return state
 

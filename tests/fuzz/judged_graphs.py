@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flynet_tiny.codegen import reference
 from flynet_tiny.codegen.build import LEVELS, build_for
 from flynet_tiny.codegen.compiler import Compiled, compile_tflite
 from flynet_tiny.errors import BadModel, EmulationFailed, UnsupportedOperators
@@ -15,6 +14,7 @@ from flynet_tiny.verify.inputs import extreme_inputs
 from flynet_tiny.verify.litert import LiteRt, LiteRtProcess
 from flynet_tiny.verify.onnx_twin import OnnxTwin
 
+from ..reference_judge import ReferenceJudge
 from .drawn_graphs import draw
 
 NUM_NOISE = 2
@@ -29,16 +29,6 @@ class Judged:
     finding: str = ""
 
 
-class _Reference:
-    name = "reference"
-
-    def __init__(self, compiled: Compiled) -> None:
-        self._graph = compiled.source_graph
-
-    def run(self, inputs, /):  # type: ignore[no-untyped-def]
-        return reference.run(self._graph, inputs)
-
-
 class _Recorded:
     def __init__(self, compiled: Compiled, results: tuple[SetResult, ...], name: str) -> None:
         self.name = name
@@ -46,6 +36,9 @@ class _Recorded:
         self._runs = iter(
             {n: values.reshape(known[n].shape) for n, values in result.tensors.items() if n in known} for result in results
         )
+
+    def reset(self) -> None:
+        """The runs were made with their resets."""
 
     def run(self, inputs, /):  # type: ignore[no-untyped-def]
         return next(self._runs)
@@ -76,8 +69,10 @@ def judge(compiled: Compiled, data: bytes, process: LiteRtProcess, seed: int) ->
                 others.append(LiteRt(graph, data, process=process))
             except BadModel as error:
                 return Judged(finding=f"LiteRT refuses what we accept: {error}")
-            others.append(_Recorded(compiled, host.run_many([named.values for named in inputs]), host.name))
-            results = compare_judges(graph, _Reference(compiled), others, inputs)
+            others.append(
+                _Recorded(compiled, host.run_many([n.values for n in inputs], begins=[n.begins for n in inputs]), host.name)
+            )
+            results = compare_judges(graph, ReferenceJudge(compiled.source_graph), others, inputs)
     except EmulationFailed as error:
         return Judged(finding=str(error))
     except BadModel as error:
