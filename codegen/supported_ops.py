@@ -291,6 +291,7 @@ def as_markdown() -> str:
         "# Supported operators",
         "",
         "Made by `make docs` from `codegen/supported_ops.py`; `flynet-tiny compile` checks these rules.",
+        "They are asked of a file whose int4 weights are int8 already: the C keeps a byte for each.",
         "",
     ]
     for opcode, constraints in sorted(SUPPORTED.items()):

@@ -247,11 +247,19 @@ class _Buffers:
     def index_of(self, tensor: TensorSpec) -> int:
         if tensor.data is None:
             return 0
-        payload = np.ascontiguousarray(tensor.data, np.dtype(tensor.dtype).newbyteorder("<")).tobytes()
+        payload = _payload(tensor.data, tensor.dtype)
         if payload not in self._index_of:
             self._index_of[payload] = len(self.tables)
             self.tables.append(_Buffer(data=np.frombuffer(payload, np.uint8)))
         return self._index_of[payload]
+
+
+def _payload(data: npt.NDArray[Any], dtype: str) -> bytes:
+    """A constant's bytes; two int4 elements in each, the first in the low nibble, over the whole tensor."""
+    if dtype != "int4":
+        return np.ascontiguousarray(data, np.dtype(dtype).newbyteorder("<")).tobytes()
+    nibbles = np.append(data, [0] * (data.size % 2)).astype(np.uint8) & 15
+    return (nibbles[0::2] | nibbles[1::2] << 4).tobytes()
 
 
 class _Quantization(schema.QuantizationParametersT):  # type: ignore[misc]

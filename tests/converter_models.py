@@ -6,6 +6,7 @@ Each builder takes a seed, draws what it can, and returns the file's bytes. `KIN
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -346,11 +347,27 @@ def only_moves(seed: int) -> bytes:
     return s.file(("x",), ("y", "x") if seed % 2 else ("y",))
 
 
+def int4_weights(seed: int) -> bytes:
+    """Weights of four bits in all three operators that have weights; an odd count of them where the seed is odd."""
+    s = Forms(seed)
+    h, w = (int(v) for v in s.rng.integers(2, 6, 2))
+    c = 3 if seed % 2 else 4
+    s.act("x", (1, h, w, c))
+    s.conv("x", s.act("a", (1, h, w, 5), 0.3), 5)
+    s.depthwise("a", s.act("d", (1, h, w, 5), 0.3))
+    s.op("MEAN", ("d", s.whole("axes", [1, 2])), s.act("m", (1, 5), 0.2), keepDims=False)
+    s.fully_connected("m", s.act("y", (1, c), 0.2), c)
+    for name in ("a_w", "d_w", "y_w"):
+        spec = s.tensors[name]
+        s.tensors[name] = replace(spec, dtype="int4", data=s.rng.integers(-8, 8, spec.shape).astype(np.int8))
+    return s.file(("x",), ("y",))
+
+
 KINDS: Mapping[str, Callable[[int], bytes]] = {
     made.__name__: made
     for made in (
         float_ends, float_ends_moved, float_ends_many, uint8_ends, shape_arithmetic, reshape_kinds, folded_weights,
-        int64_operands, dilation_by_batches, dilated_conv_1d, odd_biases, odd_ends, only_moves,
+        int64_operands, dilation_by_batches, dilated_conv_1d, odd_biases, odd_ends, only_moves, int4_weights,
     )
 }  # fmt: skip
 """Each kind: a seed to a file."""

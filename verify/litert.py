@@ -38,9 +38,13 @@ class Resolver(Enum):
 
 
 class LiteRtProcess:
-    """The child process. It holds one loaded model at a time, and dies with the model that makes LiteRT abort."""
+    """The child process. It holds one loaded model at a time, and dies with the model that makes LiteRT abort.
 
-    def __init__(self) -> None:
+    timeout_s  what loading or one inference may take; then the child ends as if LiteRT had ended it
+    """
+
+    def __init__(self, timeout_s: float = 300) -> None:
+        self._timeout_s = timeout_s
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
         from ..processes.interruption import shielded  # not at the top: the child runs this file alone, outside the package
 
@@ -92,7 +96,7 @@ class LiteRtProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            for payload in (json.dumps(request).encode(), *payloads):
+            for payload in (json.dumps({**request, "timeout_s": self._timeout_s}).encode(), *payloads):
                 _write_frame(self._process.stdin, payload)
             self._process.stdin.flush()
             refusal = _read_frame(self._process.stdout).decode()
@@ -106,14 +110,15 @@ class LiteRtProcess:
     def _fail(self) -> NoReturn:
         """Raise what ended the child, with LiteRT's own last words."""
         code = self._process.wait()
+        if code == -signal.SIGALRM:
+            self.close()
+            raise _ended(f"LiteRT did not end within {self._timeout_s:g} s on this model")
         self._stderr.seek(0)
         lines = [line.strip() for line in self._stderr.read().decode(errors="replace").splitlines() if line.strip()]
         self.close()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         told = [line for line in lines if not line.startswith("INFO")]
-        from ..errors import LiteRtEnded  # as in _bad_model
-
-        raise LiteRtEnded(f"LiteRT ended its process ({how}) on this model: {told[-1][:300] if told else 'no message'}")
+        raise _ended(f"LiteRT ended its process ({how}) on this model: {told[-1][:300] if told else 'no message'}")
 
 
 @dataclass(frozen=True)
@@ -254,6 +259,12 @@ def _bad_model(message: str) -> Exception:
     return BadModel(message)
 
 
+def _ended(message: str) -> Exception:
+    from ..errors import LiteRtEnded  # as in _bad_model
+
+    return LiteRtEnded(message)
+
+
 def _write_frame(stream: IO[bytes], payload: bytes) -> None:
     stream.write(struct.pack("<q", len(payload)))
     stream.write(payload)
@@ -284,6 +295,7 @@ def _serve() -> None:
         except EOFError:
             return
         refusal, answer = "", b""
+        signal.setitimer(signal.ITIMER_REAL, request["timeout_s"])  # its default action ends the process, whatever LiteRT does
         try:
             if "resolver" in request:
                 loaded = (request, payloads[0])
@@ -293,6 +305,7 @@ def _serve() -> None:
                 answer = _invoke(interpreter, request, payloads)
         except (RuntimeError, ValueError) as error:
             refusal = " ".join(str(error).split())[:300] or type(error).__name__
+        signal.setitimer(signal.ITIMER_REAL, 0)
         _write_frame(answers, refusal.encode())
         _write_frame(answers, answer)
         answers.flush()

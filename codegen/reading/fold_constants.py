@@ -66,7 +66,7 @@ def _with_values(op: FileOp) -> Evaluation:
     present = [t for t in op.inputs if t is not None]
     if op.opcode not in NEEDS_NO_VALUES and any(t.data is None for t in present):
         raise NotFoldable
-    return Evaluation(op, tuple(None if t is None else t.data for t in op.inputs))
+    return Evaluation(op, tuple(None if t is None or t.type.numpy is None else t.data for t in op.inputs))
 
 
 def narrow_indices(model: FileModel) -> FileModel:

@@ -18,7 +18,7 @@ def _narrow(constants: _Types, activations: _Types) -> str | None:
     if not narrow:
         return None
     names = " and ".join(sorted(t.name for t in narrow))
-    return f"its tensors of type {names} are not supported yet; convert the network with int8 weights"
+    return f"its tensors of type {names} are not supported there; convert the network with int8 weights and activations"
 
 
 def _wide(constants: _Types, activations: _Types) -> str | None:

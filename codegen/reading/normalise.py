@@ -11,6 +11,7 @@ from .channel_axes import channel_axes
 from .file_model import FileModel, FileTensor
 from .float_ends import float_ends
 from .fold_constants import fold_constants, narrow_indices
+from .int4_weights import int4_weights
 from .reshape_kinds import reshape_kinds
 from .schema import ElementType
 from .space_to_batch import space_to_batch
@@ -18,6 +19,7 @@ from .space_to_batch import space_to_batch
 
 def normalise(model: FileModel, file_bytes: int) -> FileModel:
     """All rewritings in order; what none of them knows stays, for the rules to name."""
+    model = int4_weights(model)  # unpacked, where LiteRT's kernels unpack them
     model = fold_constants(model, file_bytes)  # shape arithmetic of a dynamic batch, moved and dequantized weights
     model = narrow_indices(model)  # int64 axes and paddings, which PyTorch's converters write
     model = channel_axes(model)  # weights and biases whose quantized axis or shape is odd

@@ -18,6 +18,7 @@ from ..verify_graph import MAX_ELEMENTS, MAX_RANK
 from .file_model import FileModel, FileOp, FileTensor
 from .flatbuffer import TFLITE_IDENTIFIER, Table, TableList
 from .foreign_formats import describe
+from .int4_weights import unpacked_int4
 from .operator_names import operator_name
 from .schema import OPCODES, OPTIONS, TEXT_OPTIONS, ElementType
 
@@ -176,17 +177,18 @@ class _Tensors:
         element = ElementType.of(table.integer(1, "b"))
         quantization = self._quantization(table, where)
         raw = buffer.array(0, "u1")
-        if not raw.size or element.numpy is None:
+        name, count = element.numpy, math.prod(shape)
+        if not raw.size or (name is None and element is not ElementType.INT4):
             return FileTensor(index, source_name, shape, element, quantization)
-        item = np.dtype(element.numpy)
-        if raw.size != math.prod(shape) * item.itemsize:
+        if raw.size != (-(-count // 2) if name is None else count * np.dtype(name).itemsize):
             raise BadModel(f"{where} has {raw.size} bytes of data for shape {list(shape)} of {element.name.lower()}")
-        self._budget.constant_bytes += raw.size
+        self._budget.constant_bytes += max(raw.size, count)
         if self._budget.constant_bytes > MAX_CONSTANT_BYTES:
             raise BadModel(
                 f"the constants up to {where} have more than {MAX_CONSTANT_BYTES} bytes together, more than any microcontroller"
             )
-        return FileTensor(index, source_name, shape, element, quantization, raw.view(item).reshape(shape))
+        data = unpacked_int4(raw, count) if name is None else raw.view(name)
+        return FileTensor(index, source_name, shape, element, quantization, data.reshape(shape))
 
     def _quantization(self, table: Table, where: str) -> Quantization | None:
         q = table.table(4, f"quantization of {where}")

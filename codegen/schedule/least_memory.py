@@ -2,7 +2,8 @@
 
 The bound is safe, not sharp. An output may lie wholly on the inputs that die with it, so an operator needs the larger of the two
 sides; the graph's inputs are there together at the start, its outputs at the end. Tensors that a fused kernel never stores do
-not count for the chip, but the judges make them: they have a limit of their own, as has everything that a judge keeps to compare.
+not count for the chip, but the judges make them: they have a limit of their own, as has everything that a judge keeps to compare,
+and the work of one inference.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...errors import OverBudget
-from ..ir import ConvAttrs, Graph, Op, OpKind, PoolAttrs
+from ..ir import ConvAttrs, Graph, Op, OpKind, PoolAttrs, macs
 from ..targets import Target, get_target, list_targets
 from .lifetimes import is_free, views
 
 JUDGED_BYTES = 1 << 24  # of one tensor: the golden model holds it several times, as int64
 JUDGED_TOTAL_BYTES = 1 << 27  # of all tensors: the judges keep them for each input, to compare them
+JUDGED_STEPS = 1 << 32  # of one inference: the judges do them some twenty times, at about 10^9 in a second
 HOST_BYTES = 1 << 30  # of all tensors of a network that is only evaluated
 _WEIGHTED = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED)
 
@@ -87,7 +89,22 @@ def _beyond_proof(source: Graph) -> str | None:
             f"its {len(source.ops)} operators make {total_bytes:,} B, all of which the proof compares; at most "
             f"{JUDGED_TOTAL_BYTES:,} B can be proven"
         )
+    steps = sum(_steps(op, source) for op in source.ops)
+    if steps > JUDGED_STEPS:
+        longest = max(source.ops, key=lambda op: _steps(op, source))
+        return (
+            f"one inference takes {steps:,} multiplications, additions and comparisons, {_steps(longest, source):,} of them in "
+            f"{longest.label}; at most {JUDGED_STEPS:,} can be proven"
+        )
     return None
+
+
+def _steps(op: Op, graph: Graph) -> int:
+    """What an operator does once for each weight or element that it meets, at most."""
+    outputs = sum(graph.tensor(name).num_elements for name in op.outputs)
+    if isinstance(op.attrs, PoolAttrs):
+        return outputs * op.attrs.window.kernel_h * op.attrs.window.kernel_w
+    return macs(op, graph) or max(outputs, graph.tensor(op.inputs[0]).num_elements)
 
 
 def _padded_bytes(op: Op, graph: Graph) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from flynet_tiny.codegen import reference
 from flynet_tiny.codegen.tflite_reader import read_tflite
-from flynet_tiny.errors import BadModel
+from flynet_tiny.errors import BadModel, LiteRtEnded
 from flynet_tiny.verify.inputs import extreme_inputs
 from flynet_tiny.verify.litert import LiteRt, LiteRtProcess, Resolver
 
@@ -61,6 +61,17 @@ def test_a_model_that_makes_litert_abort_is_an_error_of_ours() -> None:
         judge = LiteRt(graph, model, process=process)
         with pytest.raises(BadModel, match=r"LiteRT ended its process \(SIGABRT\) on this model"):
             judge.run({"x": np.zeros((1, 1000), np.int8)})
+        assert not process.is_alive
+
+
+def test_litert_has_its_time() -> None:
+    """Several seconds of work in half a second: the child ends, the caller learns why."""
+    model = conv_2d(0, (128, 128, 32), 64, (9, 9))
+    graph = read_tflite(model)
+    with LiteRtProcess(timeout_s=0.5) as process:
+        judge = LiteRt(graph, model, process=process)
+        with pytest.raises(LiteRtEnded, match=r"did not end within 0.5 s"):
+            judge.run({"x": np.zeros((1, 128, 128, 32), np.int8)})
         assert not process.is_alive
 
 

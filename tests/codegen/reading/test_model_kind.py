@@ -27,7 +27,7 @@ def _typed(data: bytes, **types: str) -> bytes:
     ("data", "message"),
     [
         (_typed(conv_2d(), input0="INT16", output="INT16"), r"int16 activations \(16x8\), which are not supported yet"),
-        (_typed(fully_connected(), input1="INT4"), r"INT4 are not supported yet.*\(tensors 'w' \(INT4\)\)"),
+        (_typed(fully_connected(), input0="INT4"), r"INT4 are not supported there.*\(tensors 'x' \(INT4\)\)"),
         (_typed(conv_2d(), input0="FLOAT32", output="FLOAT32"), r"only its weights are int8 \(dynamic-range quantization\)"),
         (_typed(conv_2d(bias=False), input0="FLOAT32", output="FLOAT32", input1="FLOAT32"), "it is a float model"),
         (_typed(conv_2d(), input0="UINT8", input1="UINT8", output="UINT8"), "quantized to uint8, as older converters did"),

@@ -38,6 +38,7 @@ def opcodes(model: FileModel) -> list[str]:
         ("reshape_kinds", ["RESHAPE"] * 10 + ["CONV_2D"]),
         ("folded_weights", ["FULLY_CONNECTED", "FULLY_CONNECTED", "ADD"]),
         ("int64_operands", ["PAD", "SLICE", "GATHER", "TRANSPOSE", "RESHAPE", "MEAN"]),
+        ("int4_weights", ["CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "FULLY_CONNECTED"]),
         ("odd_biases", ["CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "FULLY_CONNECTED"]),
     ],
 )

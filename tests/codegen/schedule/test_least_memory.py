@@ -25,7 +25,7 @@ from flynet_tiny.learn.classifiers import open_classifier
 
 from ... import one_op_models
 from ...large_graphs import KINDS
-from ...one_op_models import binary, concatenation, conv_2d, depthwise_conv_2d, pad, reduce, reshape, transpose
+from ...one_op_models import binary, concatenation, conv_2d, depthwise_conv_2d, pad, pool_2d, reduce, reshape, transpose
 from ...small_models import Sketch, attention_block, mdw_max_out
 
 LARGEST = max(region.size_bytes for chip in list_targets() for region in chip.regions)
@@ -111,6 +111,8 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "many maps that fit": (many_maps_that_fit, "its 1000 operators make 262,406,144 B"),
     "a dilation": (lambda: conv_2d(0, dilation=(2**31 - 1, 2**31 - 1)), "op 0 CONV_2D -> y pads its map to"),
     "a pool's window": (lambda: far_pool(1 << 20), "op 0 AVERAGE_POOL_2D -> y pads its map to"),
+    "work of a pool": (lambda: pool_2d("MAX_POOL_2D", 0, (700, 700, 1), (700, 700), padding="SAME"), "op 0 MAX_POOL_2D"),
+    "work of a convolution": (lambda: conv_2d(0, (128, 128, 16), 32, (24, 24)), "of them in op 0 CONV_2D"),
     "inside a fused operator": (padded_out_of_sight, "op 0 PAD"),
 }
 
