@@ -8,13 +8,12 @@ from flynet_tiny.codegen.build import LEVELS, build_for
 from flynet_tiny.codegen.compiler import Compiled, compile_tflite
 from flynet_tiny.errors import BadModel, EmulationFailed, UnsupportedOperators
 from flynet_tiny.verify.compare import Judge, compare_judges
-from flynet_tiny.verify.harness import SetResult
 from flynet_tiny.verify.host_c import HostLibrary
 from flynet_tiny.verify.inputs import extreme_inputs
 from flynet_tiny.verify.litert import LiteRt, LiteRtProcess
 from flynet_tiny.verify.onnx_twin import OnnxTwin
 
-from ..reference_judge import ReferenceJudge
+from ..judges import Recorded, ReferenceJudge
 from .drawn_graphs import draw
 
 NUM_NOISE = 2
@@ -27,21 +26,6 @@ class Judged:
     refused: str = ""
     compared_bytes: int = 0
     finding: str = ""
-
-
-class _Recorded:
-    def __init__(self, compiled: Compiled, results: tuple[SetResult, ...], name: str) -> None:
-        self.name = name
-        known = compiled.source_graph.tensors
-        self._runs = iter(
-            {n: values.reshape(known[n].shape) for n, values in result.tensors.items() if n in known} for result in results
-        )
-
-    def reset(self) -> None:
-        """The runs were made with their resets."""
-
-    def run(self, inputs, /):  # type: ignore[no-untyped-def]
-        return next(self._runs)
 
 
 def judge_drawn(seed: int, process: LiteRtProcess) -> Judged:
@@ -69,10 +53,9 @@ def judge(compiled: Compiled, data: bytes, process: LiteRtProcess, seed: int) ->
                 others.append(LiteRt(graph, data, process=process))
             except BadModel as error:
                 return Judged(finding=f"LiteRT refuses what we accept: {error}")
-            others.append(
-                _Recorded(compiled, host.run_many([n.values for n in inputs], begins=[n.begins for n in inputs]), host.name)
-            )
-            results = compare_judges(graph, ReferenceJudge(compiled.source_graph), others, inputs)
+            recorded = host.run_many([n.values for n in inputs], begins=[n.begins for n in inputs])
+            others.append(Recorded(graph, recorded, host.name))
+            results = compare_judges(graph, ReferenceJudge(graph), others, inputs)
     except EmulationFailed as error:
         return Judged(finding=str(error))
     except BadModel as error:

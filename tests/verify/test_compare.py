@@ -20,7 +20,7 @@ from flynet_tiny.verify.litert import LiteRt, Resolver
 from flynet_tiny.verify.onnx_qdq import QdqOnnxRuntime
 from flynet_tiny.verify.onnx_twin import OnnxTwin, build_twin
 
-from ..reference_judge import ReferenceJudge
+from ..judges import ReferenceJudge
 from ..small_network import small_network
 
 
