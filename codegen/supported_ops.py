@@ -18,6 +18,7 @@ from .reading.float_ends import LEFT_TO_CALLER, MOVES
 from .reading.operands import SIGNATURES, unsupported_operands
 from .reading.reshape_kinds import MOVES_NOTHING
 from .reading.schema import FUSED_ACTIVATIONS, ElementType
+from .reading.splits import SPLITS
 from .reading.variables import RESOLVED
 from .verify_graph import same_quantization
 
@@ -316,10 +317,13 @@ def _rewritten_as_lines() -> list[str]:
         "behind `<name>_init` and `<name>_reset`.",
         f"- Computed, where every operand is constant (SHAPE and RANK of any tensor are): {listed(FOLDED)}.",
         f"- A RESHAPE, where it moves nothing: {listed(MOVES_NOTHING)}.",
+        f"- A SLICE for each output, where axis and sizes are constant int32: {listed(SPLITS)}.",
         "- A dilated convolution: SPACE_TO_BATCH_ND, convolutions of stride 1 without padding, with elementwise operators "
         "and axes of size 1 between, BATCH_TO_SPACE_ND.",
         "- Scale and zero point in the header: the QUANTIZE behind a float32 input, the DEQUANTIZE before a float32 output, "
-        f"and the moves between the end and them ({listed(MOVES)}); the same for uint8 ends with the scale of the int8 tensor.",
+        f"and the moves between the end and them ({listed(MOVES)}).",
+        "- A uint8 tensor at an end, or between QUANTIZEs and such moves, is int8 with a zero point 128 below: QUANTIZE between int8 "
+        "and uint8 is a QUANTIZE of int8, or nothing where the scales are equal.",
         f"- Left to the caller, where it computes no int8 output: {listed(LEFT_TO_CALLER)} at the end.",
         "- Constant int64 indices, axes, shapes and paddings are int32; biases of any shape are flat; weights have their scales "
         "along the output channels, whatever axis the file names.",
