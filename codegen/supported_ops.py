@@ -322,8 +322,8 @@ def _rewritten_as_lines() -> list[str]:
         "and axes of size 1 between, BATCH_TO_SPACE_ND.",
         "- Scale and zero point in the header: the QUANTIZE behind a float32 input, the DEQUANTIZE before a float32 output, "
         f"and the moves between the end and them ({listed(MOVES)}).",
-        "- A uint8 tensor at an end, or between QUANTIZEs and such moves, is int8 with a zero point 128 below: QUANTIZE between int8 "
-        "and uint8 is a QUANTIZE of int8, or nothing where the scales are equal.",
+        "- A uint8 tensor at an end, or between QUANTIZEs and such moves, is int8 with a zero point 128 below: QUANTIZE between "
+        "int8 and uint8 is a QUANTIZE of int8, or nothing where the scales are equal.",
         f"- Left to the caller, where it computes no int8 output: {listed(LEFT_TO_CALLER)} at the end.",
         "- Constant int64 indices, axes, shapes and paddings are int32; biases of any shape are flat; weights have their scales "
         "along the output channels, whatever axis the file names.",

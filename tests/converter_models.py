@@ -410,8 +410,8 @@ def int4_weights(seed: int) -> bytes:
 KINDS: Mapping[str, Callable[[int], bytes]] = {
     made.__name__: made
     for made in (
-        float_ends, float_ends_moved, float_ends_many, uint8_ends, uint8_scales, splits, shape_arithmetic, reshape_kinds, folded_weights,
-        int64_operands, dilation_by_batches, dilated_conv_1d, odd_biases, odd_ends, only_moves, int4_weights,
+        float_ends, float_ends_moved, float_ends_many, uint8_ends, uint8_scales, splits, shape_arithmetic, reshape_kinds,
+        folded_weights, int64_operands, dilation_by_batches, dilated_conv_1d, odd_biases, odd_ends, only_moves, int4_weights,
     )
 }  # fmt: skip
 """Each kind: a seed to a file."""

@@ -64,5 +64,5 @@ def test_a_part_along_an_axis_that_is_not_known_has_no_kernel() -> None:
     s.plain("axis", (), "int32")
     s.ops.append(OpSpec("SPLIT", ("axis", "x"), (s.like("a", "x", (1, 3)), s.like("b", "x", (1, 3))), {"numSplits": 2}))
     s.op("ADD", ("a", "b"), s.act("y", (1, 3)), fusedActivationFunction="NONE")
-    with pytest.raises(UnsupportedOperators, match="SPLIT .* has no kernel"):
+    with pytest.raises(UnsupportedOperators, match=r"SPLIT .* has no kernel"):
         read_tflite(s.file(("x", "axis"), ("y",)))
