@@ -61,7 +61,8 @@ def deploy_model(model: QuantizedModel, plan: DeploymentPlan, folder: Path, repo
         write_library(compiled.library, folder)
         step.say(
             f"{len(compiled.source_graph.ops)} operators -> {len(compiled.calls)} kernel calls, arena "
-            f"{compiled.plan.arena_bytes:,} B (most live at one time {compiled.plan.lower_bound_bytes:,} B)",
+            f"{compiled.plan.arena_bytes:,} B (most live at one time {compiled.plan.lower_bound_bytes:,} B)"
+            + (f", {compiled.plan.state_bytes:,} B of it state" if compiled.plan.state_bytes else ""),
             *compiled.source_graph.notes,
         )
     with HostLibrary(compiled.library) as host:
