@@ -68,6 +68,7 @@ class OpKind(Enum):
     RESHAPE = "RESHAPE"
     READ_VARIABLE = "READ_VARIABLE"
     ASSIGN_VARIABLE = "ASSIGN_VARIABLE"
+    UNIDIRECTIONAL_SEQUENCE_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
     FUSED = "FUSED"
 
 
@@ -288,6 +289,22 @@ class PadAttrs:
 
 
 @dataclass(frozen=True)
+class LstmAttrs:
+    """UNIDIRECTIONAL_SEQUENCE_LSTM of a batch of 1.
+
+    Inputs: data [1, time, c_in] or [time, 1, c_in], hidden state int8 [1, cells], cell state int16 [1, cells]; then weights of
+    the data, weights of the hidden state and biases, each of four gates in the order input, forget, cell, output.
+    Outputs: the hidden state behind each step, and the two states behind the last.
+
+    cell_clip  the largest |cell state|, 0: none
+    hidden     scale and zero point of the product of output gate and cell
+    """
+
+    cell_clip: int
+    hidden: Quantization
+
+
+@dataclass(frozen=True)
 class FusedAttrs:
     """A chain computed by one kernel. `body` runs in order and defines the meaning; inner tensors stay in the graph."""
 
@@ -308,6 +325,7 @@ Attrs = (
     | GatherAttrs
     | TransposeAttrs
     | PadAttrs
+    | LstmAttrs
     | FusedAttrs
 )
 
@@ -482,6 +500,9 @@ def macs(op: Op, graph: Graph) -> int:
     """Multiply-accumulates of the convolutions and fully connected layers in an operator; 0 for all others."""
     if isinstance(op.attrs, FusedAttrs):
         return sum(macs(step, graph) for step in op.attrs.body)
+    if op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM:
+        steps = graph.tensor(op.output).num_elements // graph.tensor(op.outputs[1]).num_elements
+        return steps * sum(graph.tensor(name).num_elements for name in op.inputs[3:11])
     if op.kind not in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED):
         return 0
     weights = graph.tensor(op.inputs[1]).shape

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import fixed_point
 from .activations import ACTIVATIONS, ALTERNATIVES, FUSED_CLAMPS, INT32, Rule, largest_value, unit_output
+from .lstm import cell_exponent
 from .reading.constant_arithmetic import FOLDED
 from .reading.file_model import FileOp, FileTensor
 from .reading.float_ends import LEFT_TO_CALLER, MOVES
@@ -21,6 +22,8 @@ from .reading.schema import FUSED_ACTIVATIONS, ElementType
 from .reading.splits import SPLITS
 from .reading.variables import RESOLVED
 from .verify_graph import same_quantization
+
+TANH = 4  # the schema's code of the fused activation
 
 Constraint = Callable[[FileOp], bool]
 
@@ -143,6 +146,48 @@ def no_ellipsis(op: FileOp) -> bool:
     return not (op.options["ellipsis_mask"] or op.options["new_axis_mask"] or op.options["offset"])
 
 
+def one_sequence(op: FileOp) -> bool:
+    """The data are [1, time, channels], or [time, 1, channels] where time comes first."""
+    return op.input(0).shape[1 if op.options["time_major"] else 0] == 1
+
+
+def plain_lstm(op: FileOp) -> bool:
+    """The fused activation is TANH, no weights are diagonal, and the cell clip is not negative; LiteRT ignores the first two."""
+    return op.options["fused_activation"] == TANH and not op.options["diagonal"] and 0 <= op.options["cell_clip"] < np.inf
+
+
+def symmetric_gates(op: FileOp) -> bool:
+    """The weights' zero points are 0; LiteRT ignores others."""
+    return all(tensor is not None and tensor.zero_point == 0 for tensor in op.inputs[3:11])
+
+
+def cell_scale(op: FileOp) -> bool:
+    """The cell state's scale is a power of two, 2^-15 to 2^-9, its zero point 0; with others LiteRT computes something else."""
+    return cell_exponent(op.input(2).scale) is not None and op.input(2).zero_point == 0
+
+
+def hidden_scales(op: FileOp) -> bool:
+    """The output has the hidden state's scale and zero point; the last intermediate a zero point of int8, a scale over 2^-30."""
+    state = op.input(1)
+    same = (op.output.scale, op.output.zero_point) == (state.scale, state.zero_point)
+    return same and op.options["hidden_scale"] > 2.0**-30 and -128 <= op.options["hidden_zero_point"] <= 127
+
+
+def no_wrap_of_gates(op: FileOp) -> bool:
+    """Each gate's sums of 256 |weight| and |bias|, shifted left where their multiplier is 1 or more, stay inside int32."""
+    return all(_gate_reach(op, gate) < INT32 for gate in range(4))
+
+
+def _gate_reach(op: FileOp, gate: int) -> int:
+    reach = 0
+    bias = int(np.abs(op.input(11 + gate).constant().astype(np.int64)).max())
+    for operand, weights, added in ((op.input(0), op.input(3 + gate), bias), (op.input(1), op.input(7 + gate), 0)):
+        sums = int(np.abs(weights.constant().astype(np.int64)).sum(axis=1).max()) * 256 + added
+        shift = fixed_point.lstm_gate_multiplier(operand.scale, weights.scale).shift
+        reach = max(reach, sums << max(shift, 0))
+    return reach
+
+
 def _between_ends(rule: Rule) -> Constraint:
     """The rule of an activation, for its operator in a file."""
 
@@ -213,6 +258,14 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "STRIDED_SLICE": (same_scales, no_ellipsis),
     "SUB": (*_CLAMPED, output_scale_above_sum),
     "TRANSPOSE": (same_scales,),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (
+        one_sequence,
+        plain_lstm,
+        symmetric_gates,
+        cell_scale,
+        hidden_scales,
+        no_wrap_of_gates,
+    ),
     **{name: tuple(map(_between_ends, activation.rules)) for name, activation in ACTIVATIONS.items()},
 }
 
@@ -237,7 +290,6 @@ NEAREST: Mapping[str, str] = {
     "MIRROR_PAD": "use PAD",
     "REDUCE_MIN": "use REDUCE_MAX of the negated values",
     "SQUARE": "use MUL of the tensor with itself",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": _NO_STATE,
     "BIDIRECTIONAL_SEQUENCE_LSTM": _NO_STATE,
     "UNIDIRECTIONAL_SEQUENCE_RNN": _NO_STATE,
     "BIDIRECTIONAL_SEQUENCE_RNN": _NO_STATE,

@@ -12,6 +12,7 @@ from ..errors import BadModel, UnsupportedOperators
 from .ir import Graph
 from .reading.build import build_graph
 from .reading.file_model import FileModel, FileOp
+from .reading.lstm import resolve_lstm
 from .reading.model_kind import kind_of, not_int8
 from .reading.normalise import normalise
 from .reading.operands import broken_quantization, incomplete, malformed
@@ -30,7 +31,7 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     """
     unknown = unknown_operators(data)
     try:
-        given = resolve_variables(parse(data))
+        given = resolve_lstm(resolve_variables(parse(data)))
         _require_complete(given)
         model = normalise(given, len(data))
     except BadModel as error:

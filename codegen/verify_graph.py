@@ -20,6 +20,7 @@ from .ir import (
     FusedAttrs,
     GatherAttrs,
     Graph,
+    LstmAttrs,
     NoAttrs,
     Op,
     OpKind,
@@ -32,6 +33,7 @@ from .ir import (
     Tensor,
     TransposeAttrs,
 )
+from .lstm import cell_exponent
 
 Shape = tuple[int, ...]
 
@@ -168,8 +170,9 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
         _require(isinstance(op.attrs, attrs_type), f"{op.label}: attributes are {type(op.attrs).__name__}")
         count = len(op.inputs)
         _require(min_inputs <= count <= max_inputs, f"{op.label}: {count} inputs, {min_inputs} to {max_inputs} are allowed")
-        _require(len(op.outputs) == 1, f"{op.label}: {len(op.outputs)} outputs, 1 is allowed")
-        for name in (op.inputs[0], *op.outputs):
+        outputs = 3 if op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM else 1
+        _require(len(op.outputs) == outputs, f"{op.label}: {len(op.outputs)} outputs, {outputs} are allowed")
+        for name in (op.inputs[0], op.output):
             _require(graph.tensor(name).dtype is DType.INT8, f"{op.label}: {name} is not int8")
         if isinstance(op.attrs, ClampAttrs | ConvAttrs | PoolAttrs):
             low, high = op.attrs.activation_min, op.attrs.activation_max
@@ -344,6 +347,29 @@ def _reshape_shape(op: Op, graph: Graph) -> Shape:
     return found.shape
 
 
+def _lstm_shape(op: Op, graph: Graph) -> Shape:
+    assert isinstance(op.attrs, LstmAttrs)
+    data, hidden, cell, *constants = (graph.tensor(name) for name in op.inputs)
+    _require(
+        len(data.shape) == 3 and 1 in data.shape[:2], f"{op.label}: data of shape {list(data.shape)}, a batch of 1 is needed"
+    )
+    c_in, cells = data.shape[2], hidden.num_elements
+    types = (hidden.dtype, cell.dtype) == (DType.INT8, DType.INT16) and hidden.shape == cell.shape == (1, cells)
+    _require(types, f"{op.label}: states are int8 and int16 [1, cells]")
+    _require(cell_exponent(cell.scale) is not None and cell.zero_point == 0, f"{op.label}: cell scale {cell.scale:g}")
+    for tensor, shape in zip(constants, [(cells, c_in)] * 4 + [(cells, cells)] * 4 + [(cells,)] * 4, strict=True):
+        is_bias = len(shape) == 1
+        good = tensor.is_constant and tensor.dtype is (DType.INT32 if is_bias else DType.INT8) and tensor.shape == shape
+        _require(good, f"{op.label}: {tensor.name} must be constant {list(shape)}")
+        _require(is_bias or tensor.zero_point == 0, f"{op.label}: weights must have zero point 0")
+    for state, name in ((hidden, op.outputs[1]), (cell, op.outputs[2])):
+        behind = graph.tensor(name)
+        same = (state.shape, state.dtype, state.quantization) == (behind.shape, behind.dtype, behind.quantization)
+        _require(same, f"{op.label}: {name} is not like the state before")
+    _require(graph.tensor(op.output).quantization == hidden.quantization, f"{op.label}: the output's scale is not the state's")
+    return (*data.shape[:2], cells)
+
+
 def _activation_shape(op: Op, graph: Graph) -> Shape:
     needed, found = len(ACTIVATIONS[op.kind.value].parameters), len(op.parameters)
     _require(found == needed, f"{op.label}: {found} parameters, {needed} are needed")
@@ -389,6 +415,7 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.TRANSPOSE: (TransposeAttrs, 1, 1, _transpose_shape),
     OpKind.PAD: (PadAttrs, 1, 1, _pad_shape),
     OpKind.RESHAPE: (NoAttrs, 1, 1, _reshape_shape),
+    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: (LstmAttrs, 15, 15, _lstm_shape),
     OpKind.READ_VARIABLE: (NoAttrs, 1, 1, _same_shape),
     OpKind.ASSIGN_VARIABLE: (NoAttrs, 1, 1, _same_shape),
     **dict.fromkeys(ACTIVATION_KINDS, (NoAttrs | ActivationAttrs, 1, 1, _activation_shape)),

@@ -53,6 +53,7 @@ OPTIONS_TABLES: Mapping[str, str] = {
     "UNPACK": "UnpackOptions",
     "SPLIT": "SplitOptions",
     "SPLIT_V": "SplitVOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
     "CALL_ONCE": "CallOnceOptions",
     "VAR_HANDLE": "VarHandleOptions",
     "CAST": "CastOptions",
@@ -96,7 +97,10 @@ _TEXTS = frozenset({"container", "sharedName"})
 
 @dataclass(frozen=True, eq=False)
 class TensorSpec:
-    """A tensor; a constant when `data` is given. No scales: no quantization. `axis`: the quantized dimension, if per channel."""
+    """A tensor; a constant when `data` is given. No scales: no quantization. `axis`: the quantized dimension, if per channel.
+
+    is_variable  it keeps its value from one inference to the next
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -105,6 +109,7 @@ class TensorSpec:
     zero_points: tuple[int, ...] = ()
     axis: int | None = None
     data: npt.NDArray[Any] | None = None
+    is_variable: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ class OpSpec:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     options: Mapping[str, object] = field(default_factory=dict)
+    intermediates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,15 @@ def _subgraph(model: ModelSpec, opcodes: list[str], buffers: _Buffers, pool: _Po
         inputs=indices(model.inputs),
         outputs=indices(model.outputs),
         operators=[
-            _Operator(opcodes.index(op.opcode), indices(op.inputs), indices(op.outputs), _options(op), pool) for op in model.ops
+            _Operator(
+                opcodes.index(op.opcode),
+                indices(op.inputs),
+                indices(op.outputs),
+                _options(op),
+                indices(op.intermediates) if op.intermediates else None,
+                pool,
+            )
+            for op in model.ops
         ],
     )
 
@@ -296,6 +310,7 @@ class _Tensor(schema.TensorT):  # type: ignore[misc]
             buffer=buffer,
             name=tensor.name,
             quantization=_Quantization(tensor, pool) if tensor.scales or tensor.zero_points else None,
+            isVariable=tensor.is_variable,
         )
         self._pool = pool
 
@@ -310,14 +325,24 @@ class _Tensor(schema.TensorT):  # type: ignore[misc]
         schema.TensorAddName(builder, name)
         if quantization is not None:
             schema.TensorAddQuantization(builder, quantization)
+        if self.isVariable:
+            schema.TensorAddIsVariable(builder, True)
         return int(schema.TensorEnd(builder))
 
 
 class _Operator(schema.OperatorT):  # type: ignore[misc]
     def __init__(
-        self, opcode_index: int, inputs: npt.NDArray[np.int32], outputs: npt.NDArray[np.int32], options: Any, pool: _Pool
+        self,
+        opcode_index: int,
+        inputs: npt.NDArray[np.int32],
+        outputs: npt.NDArray[np.int32],
+        options: Any,
+        intermediates: npt.NDArray[np.int32] | None,
+        pool: _Pool,
     ):
-        super().__init__(opcodeIndex=opcode_index, inputs=inputs, outputs=outputs, builtinOptions=options)
+        super().__init__(
+            opcodeIndex=opcode_index, inputs=inputs, outputs=outputs, builtinOptions=options, intermediates=intermediates
+        )
         if options is not None:
             self.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
         self._pool = pool
@@ -325,6 +350,7 @@ class _Operator(schema.OperatorT):  # type: ignore[misc]
     def Pack(self, builder: Any) -> int:  # noqa: N802
         inputs, outputs = self._pool.vector(builder, self.inputs), self._pool.vector(builder, self.outputs)
         options = self._pack_options(builder) if self.builtinOptions is not None else None
+        intermediates = self._pool.vector(builder, self.intermediates) if self.intermediates is not None else None
         schema.OperatorStart(builder)
         schema.OperatorAddOpcodeIndex(builder, self.opcodeIndex)
         schema.OperatorAddInputs(builder, inputs)
@@ -332,6 +358,8 @@ class _Operator(schema.OperatorT):  # type: ignore[misc]
         if options is not None:
             schema.OperatorAddBuiltinOptionsType(builder, self.builtinOptionsType)
             schema.OperatorAddBuiltinOptions(builder, options)
+        if intermediates is not None:
+            schema.OperatorAddIntermediates(builder, intermediates)
         return int(schema.OperatorEnd(builder))
 
     def _pack_options(self, builder: Any) -> int:

@@ -190,6 +190,64 @@ def drawn(seed: int) -> bytes:
     return s.file(outputs=tuple(dict.fromkeys(outputs)))
 
 
+GATES = "ifco"
+
+
+def lstm_sketch(
+    seed: int = 0, steps: int = 5, c_in: int = 6, cells: int = 7, exponent: int = -12, time_major: bool = False
+) -> Sketch:
+    """One LSTM on x, which gives y; scales and weights are drawn so that its gates see all of their range."""
+    s = Sketch(seed)
+    rng = s.rng
+
+    def scale(low: float, high: float) -> float:
+        drawn = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        return float(np.float32(2.0 ** round(np.log2(drawn)) if rng.random() < 0.25 else drawn))
+
+    def put(name: str, shape: tuple[int, ...], dtype: str, of: float, zero: int = 0, **more: object) -> str:
+        s.tensors[name] = TensorSpec(name, shape, dtype, (of,), (zero,), **more)  # type: ignore[arg-type]
+        return name
+
+    lead = (steps, 1) if time_major else (1, steps)
+    x_scale, h_scale, h_zero = scale(3e-3, 0.1), scale(4e-3, 2e-2), int(rng.integers(-128, 128))
+    put("x", (*lead, c_in), "int8", x_scale, int(rng.integers(-128, 128)))
+    put("h", (1, cells), "int8", h_scale, h_zero, is_variable=True)
+    put("c", (1, cells), "int16", 2.0**exponent, is_variable=True)
+    put("y", (*lead, cells), "int8", h_scale, h_zero)
+    gain = 8 * np.exp(rng.uniform(-1, 1))
+    weights, recurrent, biases = [], [], []
+    for gate in GATES:
+        of_x = float(np.float32(gain / (x_scale * 12800 * np.sqrt(c_in)) * np.exp(rng.uniform(-0.5, 0.5))))
+        of_h = float(np.float32(gain / (h_scale * 12800 * np.sqrt(cells)) * np.exp(rng.uniform(-0.5, 0.5))))
+        limit = int(2 / (x_scale * of_x)) + 1
+        drawn = [rng.integers(-127, 128, (cells, n)).astype(np.int8) for n in (c_in, cells)]
+        weights.append(put(f"w{gate}", (cells, c_in), "int8", of_x, data=drawn[0]))
+        recurrent.append(put(f"r{gate}", (cells, cells), "int8", of_h, data=drawn[1]))
+        bias = rng.integers(-limit, limit + 1, cells).astype(np.int32)
+        biases.append(put(f"b{gate}", (cells,), "int32", float(np.float32(x_scale * of_x)), data=bias))
+    inner = [f"inner{i}" for i in range(4)]
+    for name in inner:
+        s.tensors[name] = TensorSpec(name, (0,), "float32")
+    put("inner4", (0,), "int8", scale(4e-3, 1e-2), int(rng.integers(-50, 50)))
+    options = {"fusedActivationFunction": "TANH", "cellClip": float(rng.choice([0.0, 10.0, 1.5])), "timeMajor": time_major}
+    inputs = ("x", *weights, *recurrent, "", "", "", *biases, "", "", "h", "c", "", "", "", "")
+    s.ops.append(OpSpec("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, ("y",), options, (*inner, "inner4")))
+    return s
+
+
+def lstm(seed: int = 0, **sizes: object) -> bytes:
+    """One LSTM, of drawn sizes and cell scale where none are given."""
+    rng = np.random.default_rng([seed, 78])
+    drawn = {
+        "steps": int(rng.integers(1, 6)),
+        "c_in": int(rng.integers(1, 14)),
+        "cells": int(rng.integers(1, 14)),
+        "exponent": int(rng.integers(-15, -8)),
+        "time_major": bool(rng.random() < 0.3),
+    }
+    return lstm_sketch(seed, **{**drawn, **sizes}).file(("x",), ("y",))  # type: ignore[arg-type]
+
+
 MODELS = {
     "ring": ring,
     "accumulator": accumulator,
@@ -197,4 +255,5 @@ MODELS = {
     "swap": swap,
     "read_again": read_again,
     "constant_variable": constant_variable,
+    "lstm": lstm,
 }

@@ -123,7 +123,7 @@ class LiteRtProcess:
 
 @dataclass(frozen=True)
 class _Stored:
-    """How the file's tensor `index` holds the values of an int8 tensor of `shape`: in int8, or in float32 or uint8 at an end."""
+    """How the file's tensor `index` holds the values of one of `shape`: in its own type, or in float32 or uint8 at an end."""
 
     index: int
     element: str
@@ -134,7 +134,7 @@ class _Stored:
     @staticmethod
     def own(tensor: Tensor) -> _Stored:
         assert tensor.source_index is not None
-        return _Stored(tensor.source_index, "int8", tensor.shape, tensor.scale, tensor.zero_point)
+        return _Stored(tensor.source_index, tensor.dtype.value, tensor.shape, tensor.scale, tensor.zero_point)
 
     @staticmethod
     def of(end: FileEnd, tensor: Tensor) -> _Stored:
@@ -156,7 +156,7 @@ class _Stored:
         if self.element == "float32":
             stored = np.rint(values.astype(np.float64) / self.scale) + self.zero_point
             values = np.clip(stored, -128, 127).astype(np.int8)
-        decoded: Int8 = (values ^ np.uint8(128)).view(np.int8) if self.element == "uint8" else values.astype(np.int8, copy=False)
+        decoded: Int8 = (values ^ np.uint8(128)).view(np.int8) if self.element == "uint8" else values
         return decoded
 
 

@@ -10,10 +10,12 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..codegen.ir import Graph, Tensor
+from ..codegen.ir import DType, Graph, Tensor
 
 OPSET = 18
 IR_VERSION = 10
+
+_ELEMENTS = {DType.INT8: TensorProto.INT8, DType.INT16: TensorProto.INT16}
 
 Array = npt.NDArray[np.generic]
 
@@ -135,4 +137,4 @@ class OnnxGraph:
 
 
 def _value(tensor: Tensor) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(tensor.name, TensorProto.INT8, list(tensor.shape))
+    return helper.make_tensor_value_info(tensor.name, _ELEMENTS[tensor.dtype], list(tensor.shape))

@@ -84,7 +84,7 @@ class QdqOnnxRuntime:
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
         """The outputs of one inference by name."""
         feeds = {name: np.asarray(inputs[name], np.int8) for name in self._graph.inputs}
-        feeds |= {name: np.asarray(value, np.int8) for name, value in self._state.items()}
+        feeds |= {name: np.asarray(value) for name, value in self._state.items()}
         values: dict[str, Int8] = feeds | dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
         self._state = self._graph.next_state(values)
         return values

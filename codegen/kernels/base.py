@@ -66,6 +66,7 @@ class KernelCall:
     accumulator  the least and the largest int32 sum that any input can produce, where the kernel has one
     is_banded    whether the work is cut into row bands as `build.bands` wished
     alone        parameters of the same work to be taken where no other call needs the helpers of `parameters`; None: the same
+    in_place     output behind the first -> the input whose bytes it may take, at the very same place
     """
 
     parameters: KernelParameters
@@ -76,6 +77,7 @@ class KernelCall:
     accumulator: tuple[int, int] | None = None
     is_banded: bool = False
     alone: KernelParameters | None = None
+    in_place: Mapping[str, str] = field(default_factory=dict)
 
 
 def elementwise_schedule(num_bytes: int) -> RowSchedule:

@@ -19,11 +19,13 @@ from ..ir import (
     DType,
     GatherAttrs,
     Graph,
+    LstmAttrs,
     NoAttrs,
     Op,
     OpKind,
     PadAttrs,
     PoolAttrs,
+    Quantization,
     ReduceAttrs,
     SliceAttrs,
     SoftmaxAttrs,
@@ -36,7 +38,7 @@ from ..verify_graph import GraphError, verify_graph
 from .file_model import FileModel, FileOp, FileTensor, as_it_is
 from .schema import FUSED_ACTIVATIONS, ElementType
 
-_DTYPES = {ElementType.INT8: DType.INT8, ElementType.INT32: DType.INT32}
+_DTYPES = {ElementType.INT8: DType.INT8, ElementType.INT16: DType.INT16, ElementType.INT32: DType.INT32}
 
 
 class _Tensors:
@@ -97,7 +99,7 @@ def build_graph(model: FileModel, name: str) -> Graph:
         if all(t.is_constant for t in operands):
             raise GraphError(f"{file_op.label} computes a constant; fold it before conversion")
         operand_names = tuple(tensors.name(t) for t in operands)
-        op = Op(OpKind(file_op.opcode), operand_names, (tensors.name(file_op.output),), attrs, file_op.index)
+        op = Op(OpKind(file_op.opcode), operand_names, tuple(map(tensors.name, file_op.outputs)), attrs, file_op.index)
         ops.extend(_with_shrunk_axes(op, file_op, tensors))
     ends = (tuple(map(as_it_is, model.inputs)), tuple(map(as_it_is, model.outputs)))
     graph = Graph(
@@ -110,7 +112,7 @@ def build_graph(model: FileModel, name: str) -> Graph:
         model.file_outputs or ends[1],
         model.notes,
         tuple(
-            Variable(shown, tensors.name(variable.after), variable.start.astype(np.int8), variable.name)
+            Variable(shown, tensors.name(variable.after), variable.start.astype(variable.before.type.name.lower()), variable.name)
             for shown, variable in zip(before, model.variables, strict=True)
         ),
     )
@@ -194,6 +196,13 @@ def _reshape(op: FileOp) -> _Built:
 
 def _copy(op: FileOp) -> _Built:
     return NoAttrs(), [op.input(0)]
+
+
+def _lstm(op: FileOp) -> _Built:
+    clip, scale = np.float32(op.options["cell_clip"]), np.float32(op.input(2).scale)
+    limit = int(min(clip / scale, np.float32(32767))) if clip > 0 else 0
+    hidden = Quantization((float(op.options["hidden_scale"]),), (int(op.options["hidden_zero_point"]),))
+    return LstmAttrs(limit, hidden), [op.input(i) for i in range(len(op.inputs))]
 
 
 def _integers(tensor: FileTensor) -> tuple[int, ...]:
@@ -300,6 +309,7 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "SOFTMAX": _softmax,
     "RESHAPE": _reshape,
     "ASSIGN_VARIABLE": _copy,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
     "CONCATENATION": _concat,
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice_attrs,

@@ -19,7 +19,8 @@ from .schema import ElementType
 class FileTensor:
     """A tensor of any element type; `data` is a read-only view of the file's bytes, None for what is computed at run time.
 
-    index  in the file; None for a tensor that a rewriting made
+    index        in the file; None for a tensor that a rewriting made
+    is_variable  the file says that it keeps its value from one inference to the next
     """
 
     index: int | None
@@ -28,6 +29,7 @@ class FileTensor:
     type: ElementType
     quantization: Quantization | None = None
     data: npt.NDArray[np.generic] | None = None
+    is_variable: bool = False
 
     @property
     def label(self) -> str:
@@ -72,6 +74,7 @@ class FileOp:
 
     subgraph  0 is the main one, of which a `FileModel` consists
     texts     its options that are texts, those that `schema.TEXT_OPTIONS` names
+    inner     types and quantizations of its intermediates, tensors of which the file says nothing else
     """
 
     index: int
@@ -81,6 +84,7 @@ class FileOp:
     options: Mapping[str, int | float]
     subgraph: int = 0
     texts: tuple[ForeignText, ...] = ()
+    inner: tuple[tuple[ElementType, Quantization | None], ...] = ()
 
     @property
     def label(self) -> str:

@@ -26,6 +26,7 @@ MAX_FILE_BYTES = 1 << 28
 MAX_SUBGRAPHS = 1000
 MAX_OPERATORS = 4000
 MAX_LISTED = 2048  # inputs or outputs of one operator or of the model
+MAX_INNER = 32  # intermediates of one operator
 MAX_OPERANDS = 50_000  # of all operators together
 MAX_SCALES = 1 << 20  # of all tensors together
 MAX_CONSTANT_BYTES = 1 << 28  # of all tensors together: a buffer counts for each tensor that shows it
@@ -151,6 +152,13 @@ class _Tensors:
             self._read[index] = self._tensor(index)
         return self._read[index]
 
+    def inner(self, index: int, where: str) -> tuple[ElementType, Quantization | None]:
+        """Type and quantization of a tensor that has no elements."""
+        if not 0 <= index < len(self._tables):
+            raise BadModel(f"{where} refers to tensor {index} of {len(self._tables)}")
+        table = self._tables[index]
+        return ElementType.of(table.integer(1, "b")), self._quantization(table, f"tensor {index}")
+
     def open_sizes(self, tensor: FileTensor) -> str | None:
         """What is said of an input that has size 1 where the file leaves the size to the caller; the batch is 1 for everybody."""
         if tensor.index is None:
@@ -179,7 +187,7 @@ class _Tensors:
         raw = buffer.array(0, "u1")
         name, count = element.numpy, math.prod(shape)
         if not raw.size or (name is None and element is not ElementType.INT4):
-            return FileTensor(index, source_name, shape, element, quantization)
+            return FileTensor(index, source_name, shape, element, quantization, is_variable=bool(table.number(5, "?")))
         if raw.size != (-(-count // 2) if name is None else count * np.dtype(name).itemsize):
             raise BadModel(f"{where} has {raw.size} bytes of data for shape {list(shape)} of {element.name.lower()}")
         self._budget.constant_bytes += max(raw.size, count)
@@ -248,6 +256,7 @@ def _operators(number: int, subgraph: Table, codes: _Codes, tensors: _Tensors, b
                 tuple(
                     ForeignText("" if options_table is None else options_table.string(s)) for s in TEXT_OPTIONS.get(opcode, ())
                 ),
+                tuple(tensors.inner(i, where) for i in table.integers(8, limit=MAX_INNER)),
             )
         )
     return tuple(ops)

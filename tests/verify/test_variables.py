@@ -22,7 +22,7 @@ from flynet_tiny.verify.onnx_twin import OnnxTwin
 from flynet_tiny.verify.qemu import run_emulated, run_self_test
 
 from ..judges import Recorded, ReferenceJudge
-from ..stateful_models import MODELS, accumulator, drawn, ring
+from ..stateful_models import MODELS, accumulator, drawn, lstm, ring
 
 
 def judged(data: bytes, process: LiteRtProcess, seed: int = 0) -> tuple[PairResult, ...]:
@@ -48,6 +48,13 @@ def test_every_judge_keeps_the_same_state_in_drawn_models() -> None:
     with LiteRtProcess() as process:
         for seed in range(12):
             require_equal(judged(drawn(seed), process, seed))
+
+
+def test_every_judge_keeps_the_same_state_in_drawn_lstms() -> None:
+    with LiteRtProcess() as process:
+        for exponent in range(-15, -8):
+            seed = exponent + 115
+            require_equal(judged(lstm(seed, exponent=exponent), process, seed))
 
 
 def test_a_sequence_is_not_its_steps_each_from_the_start() -> None:

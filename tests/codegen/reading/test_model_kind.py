@@ -86,13 +86,13 @@ def test_operators_without_a_kernel_come_before_types_and_shapes() -> None:
     """A recurrent float network with a tensor that has no elements: the operators say more than its types and shapes do."""
     tensors = (TensorSpec("x", (1, 4), "float32"), TensorSpec("h", (0,), "float32"), TensorSpec("y", (1, 4), "float32"))
     ops = (
-        OpSpec("UNIDIRECTIONAL_SEQUENCE_LSTM", ("x", "h"), ("y",), {}),
+        OpSpec("UNIDIRECTIONAL_SEQUENCE_RNN", ("x", "h"), ("y",), {}),
         OpSpec("RELU", ("x",), ("h",), {}),
         OpSpec("GELU", ("x",), ("h",), {}),
     )
     with pytest.raises(UnsupportedOperators) as caught:
         read_tflite(write_tflite(ModelSpec(tensors, ops, ("x",), ("y",))))
-    assert [text.split(" ")[2] for text in caught.value.found] == ["UNIDIRECTIONAL_SEQUENCE_LSTM", "GELU"]
+    assert [text.split(" ")[2] for text in caught.value.found] == ["UNIDIRECTIONAL_SEQUENCE_RNN", "GELU"]
     assert "recurrent layers are not compiled yet" in caught.value.found[0]
 
 
