@@ -112,7 +112,12 @@ def build_graph(model: FileModel, name: str) -> Graph:
         model.file_outputs or ends[1],
         model.notes,
         tuple(
-            Variable(shown, tensors.name(variable.after), variable.start.astype(variable.before.type.name.lower()), variable.name)
+            Variable(
+                shown,
+                tensors.name(variable.after),
+                variable.start.astype(variable.before.type.name.lower(), copy=False),
+                variable.name,
+            )
             for shown, variable in zip(before, model.variables, strict=True)
         ),
     )

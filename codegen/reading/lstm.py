@@ -60,7 +60,9 @@ def _resolved(op: FileOp, variables: list[FileVariable]) -> FileOp:
                 f"{op.label}: its state {state.label} is {state.type.name}; {element.name} is what LiteRT takes it for"
             )
         before = replace(state, index=None, is_variable=False)
-        start = np.full(state.shape, state.zero_point, element.numpy)
+        if not -128 <= state.zero_point <= 127:
+            raise BadModel(f"{op.label}: state {state.label} has a zero point outside -128..127")
+        start = np.broadcast_to(np.array(state.zero_point, element.numpy), state.shape)
         variables.append(FileVariable(state.source_name, before, state, start))
         behind.append((before, state))
     inputs: list[FileTensor | None] = [operands[0], *(before for before, _ in behind), *operands[1:13]]

@@ -81,6 +81,8 @@ def test_its_states_are_variables_that_it_changes_in_their_place() -> None:
         (op(outputs=("y", "x")), "1 are needed"),
         (tensor("wi", shape=(7, 5), data=np.zeros((7, 5), np.int8)), r"must be constant \[7, 6\]"),
         (tensor("h", shape=(1, 6)), "states are int8 and int16"),
+        (tensor("h", shape=(1, 1 << 27)), "states are int8 and int16"),
+        (tensor("h", zero_points=(1 << 40,)), "zero point outside"),
     ],
 )
 def test_what_means_nothing_is_refused(change: Callable[[Sketch], None], message: str) -> None:
