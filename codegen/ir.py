@@ -252,9 +252,13 @@ class SoftmaxAttrs:
 
 @dataclass(frozen=True)
 class ConcatAttrs:
-    """CONCATENATION along a non-negative axis."""
+    """CONCATENATION along a non-negative axis.
+
+    first_stays  the first input lies where the output begins: it is not moved
+    """
 
     axis: int
+    first_stays: bool = False
 
 
 @dataclass(frozen=True)
@@ -394,12 +398,15 @@ class Variable:
     after   the tensor whose value it has when the inference ends: what an ASSIGN_VARIABLE makes, or `before` where it stays
     start   its value after a reset
     name    the file's own, for messages
+    around  a CONCATENATION of `before`, which stays where it lies, and new values, out of which `after` is taken: both are moved
+            within its memory
     """
 
     before: str
     after: str
     start: npt.NDArray[np.generic]
     name: ForeignText = NO_TEXT
+    around: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,6 +135,9 @@ def _verify_variables(graph: Graph) -> None:
         _require(before.shape == next_value.shape, f"{where}: shapes {list(before.shape)} and {list(next_value.shape)} differ")
         _require(before.quantization == next_value.quantization, f"{where}: {variable.after} has another scale or zero point")
         _require(before.dtype is next_value.dtype, f"{where}: {variable.after} is {next_value.dtype.value}")
+        maker = graph.producer(variable.around) if variable.around is not None else None
+        stays = maker is not None and isinstance(maker.attrs, ConcatAttrs) and maker.attrs.first_stays
+        _require(variable.around is None or stays, f"{where}: {variable.around} is no CONCATENATION whose first input stays")
         start = variable.start
         _require(start.shape == before.shape, f"{where}: it starts with {list(start.shape)} values for {list(before.shape)}")
         _require(start.dtype.name == before.dtype.value, f"{where}: it starts with {start.dtype}, and is {before.dtype.value}")

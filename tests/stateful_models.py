@@ -70,8 +70,11 @@ class StatefulSketch(Sketch):
         return write_tflite(self.spec(inputs, outputs))
 
 
-def ring(steps: int = 4, width: int = 3, channels: int = 8, new: int = 1, seed: int = 0) -> bytes:
-    """A streaming convolution: the last `steps` rows, `new` more, a depthwise convolution over all, and the last rows kept."""
+def ring(steps: int = 4, width: int = 3, channels: int = 8, new: int = 1, seed: int = 0, is_mean: bool = False) -> bytes:
+    """A streaming convolution: the last `steps` rows, `new` more, a depthwise convolution over all, and the last rows kept.
+
+    is_mean  a mean over all instead of the convolution
+    """
     s = StatefulSketch(seed)
     s.act("x", (1, new, width, channels))
     rows = steps + new
@@ -84,8 +87,36 @@ def ring(steps: int = 4, width: int = 3, channels: int = 8, new: int = 1, seed: 
     limits = (s.const("begin", [0, new, 0, 0]), s.const("end", [0, rows, 0, 0]), s.const("strides", [1, 1, 1, 1]))
     s.op("STRIDED_SLICE", ("all", *limits), "kept", beginMask=13, endMask=13)
     s.assign("rows", "kept")
-    s.act("y", (1, rows, width, channels))
-    s.depthwise("all", "y", kernel=3)
+    if is_mean:
+        s.op("MEAN", ("all", s.const("axes", [1, 2])), s.act("y", (1, channels)), keepDims=False)
+    else:
+        s.depthwise("all", s.act("y", (1, rows, width, channels)), kernel=3)
+    return s.file()
+
+
+def rings(seed: int = 0) -> bytes:
+    """Streaming convolutions over time one behind the other, each with its last rows as state; sizes are drawn."""
+    rng = np.random.default_rng([seed, 79])
+    s = StatefulSketch(seed)
+    source, channels, new = "x", int(rng.integers(1, 9)), int(rng.integers(1, 4))
+    s.act("x", (1, new, 1, channels))
+    for i in range(int(rng.integers(1, 4))):
+        steps = int(rng.integers(1, 12))
+        rows, begin = steps + new, int(rng.integers(0, new + 1)) if rng.random() < 0.2 else new
+        old, whole, kept = (s.like(f"{name}{i}", source, (1, n, 1, channels)) for name, n in
+                            (("old", steps), ("all", rows), ("kept", steps)))  # fmt: skip
+        s.begins(f"rows{i}", old)
+        s.read(f"rows{i}", old)
+        s.op("CONCATENATION", (old, source), whole, axis=1, fusedActivationFunction="NONE")
+        limits = (s.const(f"b{i}", [0, begin, 0, 0]), s.const(f"n{i}", [1, steps, 1, channels]))
+        s.op("SLICE", (whole, *limits), kept)
+        s.assign(f"rows{i}", kept)
+        s.act(f"sums{i}", (1, rows, 1, channels))
+        s.depthwise(whole, f"sums{i}", kernel=3)
+        channels, before = int(rng.integers(1, 9)), f"sums{i}"
+        new = rows
+        source = s.conv(before, s.act(f"out{i}", (1, rows, 1, channels)), channels)
+    s.op("ADD", (source, source), s.act("y", s.tensors[source].shape), fusedActivationFunction="NONE")
     return s.file()
 
 
@@ -250,6 +281,7 @@ def lstm(seed: int = 0, **sizes: object) -> bytes:
 
 MODELS = {
     "ring": ring,
+    "rings": rings,
     "accumulator": accumulator,
     "delay": delay,
     "swap": swap,

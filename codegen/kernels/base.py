@@ -67,6 +67,7 @@ class KernelCall:
     is_banded    whether the work is cut into row bands as `build.bands` wished
     alone        parameters of the same work to be taken where no other call needs the helpers of `parameters`; None: the same
     in_place     output behind the first -> the input whose bytes it may take, at the very same place
+    stays        an input that must lie where output 0 begins: the kernel does not move it
     """
 
     parameters: KernelParameters
@@ -78,6 +79,7 @@ class KernelCall:
     is_banded: bool = False
     alone: KernelParameters | None = None
     in_place: Mapping[str, str] = field(default_factory=dict)
+    stays: str | None = None
 
 
 def elementwise_schedule(num_bytes: int) -> RowSchedule:

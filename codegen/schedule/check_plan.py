@@ -31,16 +31,18 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
     def root(name: str) -> str:
         return roots.get(name, name)
 
-    variables: list[tuple[Variable, tuple[int, int]]] = []
+    variables: list[tuple[Variable, tuple[int, int], int]] = []
     for variable in graph.variables:
-        start = plan.tensor_offset(variable.before)
-        variables.append((variable, (start, start + graph.tensor(variable.before).size_bytes)))
+        start, size_bytes = plan.tensor_offset(variable.before), graph.tensor(variable.before).size_bytes
+        whole = start + graph.tensor(variable.around or variable.before).size_bytes
+        variables.append((variable, (start, start + size_bytes), whole))
 
     def write(name: str, size: int, offset: int, index: int) -> None:
         if offset < 0 or offset + size > plan.arena_bytes:
             raise PlanError(f"call {index}: {name} leaves the arena")
-        for variable, (start, end) in variables:
-            if start < offset + size and offset < end and name not in (variable.before, root(variable.after)):
+        for variable, (start, _), end in variables:
+            own = (variable.before, root(variable.after), variable.around)
+            if start < offset + size and offset < end and name not in own:
                 raise PlanError(f"call {index}: {name} overwrites variable {variable.before}")
         for other in [o for o, (start, end) in owner.items() if start < offset + size and offset < end]:
             del owner[other]
@@ -56,6 +58,8 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
             if name not in owner:
                 raise PlanError(f"call {index} reads {name}, whose bytes were overwritten")
         spans = {name: owner[name] for name in inputs}
+        if call.stays is not None and spans[root(call.stays)][0] != plan.tensor_offset(call.outputs[0]):
+            raise PlanError(f"call {index}: {call.stays} must lie where {call.outputs[0]} begins")
         if call.scratch_bytes:
             offset = plan.offsets[scratch_name(index)]
             _require_apart((offset, offset + call.scratch_bytes), spans, f"scratch of call {index}")
@@ -80,10 +84,10 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
     for name in graph.outputs:
         if root(name) not in owner and not graph.tensor(name).is_constant:
             raise PlanError(f"graph output {name} is overwritten before the end")
-    for variable, span in variables:
+    for variable, span, end in variables:
         if owner.get(root(variable.after)) != span:
             raise PlanError(f"variable {variable.before} does not have its next value {variable.after} at the end")
-        if span[1] > plan.state_bytes:
+        if end > plan.state_bytes:
             raise PlanError(f"variable {variable.before} lies beyond the {plan.state_bytes} bytes of the arena that are kept")
 
 

@@ -87,6 +87,8 @@ def lifetimes(graph: Graph, calls: Sequence[KernelCall]) -> Lifetimes:
     """The buffers of a graph whose operators, free ones left out, are computed by `calls` in order."""
     shown = views(graph)
     variable_of = {shown.get(variable.after, variable.after): variable.before for variable in graph.variables}
+    around = {variable.around: variable.before for variable in graph.variables if variable.around is not None}
+    variable_of |= around
     buffer_of: dict[str, str] = {name: name for name in graph.given}
     for call in calls:
         buffer_of.update({name: variable_of.get(name, name) for name in call.outputs})
@@ -104,7 +106,9 @@ def lifetimes(graph: Graph, calls: Sequence[KernelCall]) -> Lifetimes:
         if name in buffer_of:  # a constant lies in flash
             last[buffer_of[name]] = len(calls)
 
-    buffers = [Buffer(name, graph.tensor(name).size_bytes, first[name], last[name]) for name in first]
+    size_bytes = {name: graph.tensor(name).size_bytes for name in first}
+    size_bytes |= {before: graph.tensor(name).size_bytes for name, before in around.items()}
+    buffers = [Buffer(name, size_bytes[name], first[name], last[name]) for name in first]
     buffers += [Buffer(scratch_name(i), call.scratch_bytes, i, i) for i, call in enumerate(calls) if call.scratch_bytes]
     kept = {variable.before for variable in graph.variables}
     sharable = tuple(

@@ -98,12 +98,15 @@ class _Problem:
         self._inputs = [tuple(dict.fromkeys(root.get(name, name) for name in call.inputs)) for call in self._calls]
         self._sharing = [{root.get(name, name): sharing for name, sharing in call.sharing.items()} for call in self._calls]
         before_of = {root.get(variable.after, variable.after): variable.before for variable in graph.variables}
+        around = {variable.before: variable.around for variable in graph.variables if variable.around is not None}
         self._size = {name: graph.tensor(name).size_bytes for name in graph.given}
         producer: dict[str, int] = {}
         for index, call in enumerate(self._calls):
             for name in call.outputs:
                 producer[name] = index
-                self._size[name] = 0 if name in before_of else graph.tensor(name).size_bytes  # it lies in its variable
+                in_variable = name in before_of or name in around.values()
+                self._size[name] = 0 if in_variable else graph.tensor(name).size_bytes
+        self._size |= {before: graph.tensor(name).size_bytes for before, name in around.items()}
         self._readers = dict.fromkeys(self._size, 0)
         for index, names in enumerate(self._inputs):
             for name in names:
@@ -115,7 +118,8 @@ class _Problem:
         for name, before in before_of.items():
             if name in producer:  # it overwrites the variable's value: whoever reads that comes first
                 writer = producer[name]
-                for reader in _bits(self._readers[before] & ~(1 << writer)):
+                readers = self._readers[before] | (self._readers[around[before]] if before in around else 0)
+                for reader in _bits(readers & ~(1 << writer)):
                     self._needs[writer] |= 1 << reader
                     self._followers[reader] |= 1 << writer
         self._given_bytes = sum(self._size[name] for name in graph.given)

@@ -40,7 +40,11 @@ class Schedule:
 
 def schedule(graph: Graph, build: Build) -> Schedule:
     """The schedule with the smallest arena that was found; the same for the same input."""
-    graph = settle_variables(graph, build)
+    found = [_scheduled(settled, build) for settled in settle_variables(graph, build)]
+    return min(reversed(found), key=lambda made: made.plan.arena_bytes)
+
+
+def _scheduled(graph: Graph, build: Build) -> Schedule:
     calls = _Calls.of(graph, build)
     best = _planned(graph, calls)
     order = best_order(graph, calls.by_output)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..build import Build
-from ..ir import ACTIVATION_KINDS, Graph, Op, OpKind
+from ..ir import ACTIVATION_KINDS, ConcatAttrs, Graph, Op, OpKind, SliceAttrs, Variable
 from ..kernels import select
 from ..kernels.base import RowSchedule, SamePlace
 from ..verify_graph import verify_graph
@@ -21,11 +21,57 @@ _ONE_PLACE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, *ACT
 """Kernels that promise the same place whatever row bands the search gives them."""
 
 
-def settle_variables(graph: Graph, build: Build) -> Graph:
-    """The graph with a READ_VARIABLE, which copies, where one is needed, and a free RESHAPE for each needless ASSIGN_VARIABLE."""
+def settle_variables(graph: Graph, build: Build) -> tuple[Graph, ...]:
+    """The graph with a READ_VARIABLE, which copies, where one is needed, and a free RESHAPE for each needless ASSIGN_VARIABLE.
+
+    A second one where variables are the begin of a CONCATENATION and the next values its end: there these grow in place, which
+    moves fewer bytes and mostly takes less memory.
+    """
     if not graph.variables:
-        return graph
-    return verify_graph(_assign_in_place(_keep_first_values(graph), build))
+        return (graph,)
+    settled = verify_graph(_assign_in_place(_keep_first_values(graph), build))
+    rings = _rings(settled)
+    return (settled,) if rings is settled else (settled, verify_graph(rings))
+
+
+def _rings(graph: Graph) -> Graph:
+    for variable in graph.variables:
+        found = _ring(graph, variable)
+        if found is None:
+            continue
+        joined, taken = found
+        root = views(graph)
+        last = [op for op in graph.ops if root.get(op.output, op.output) == taken.output]
+        assert isinstance(joined.attrs, ConcatAttrs)
+        stays = replace(joined, attrs=replace(joined.attrs, first_stays=True))
+        ops = (*(stays if op is joined else op for op in graph.ops if op not in last), *last)
+        variables = (replace(v, around=joined.output) if v is variable else v for v in graph.variables)
+        graph = replace(graph, ops=ops, variables=tuple(variables))
+    return graph
+
+
+def _ring(graph: Graph, variable: Variable) -> tuple[Op, Op] | None:
+    """The CONCATENATION that begins with a variable's value and has one reader that makes the next one, and this reader."""
+    root = views(graph)
+    taken = graph.producer(root.get(variable.after, variable.after))
+    if taken is None or not isinstance(taken.attrs, SliceAttrs) or any(stride != 1 for stride in taken.attrs.strides):
+        return None
+    whole = root.get(taken.inputs[0], taken.inputs[0])
+    joined = graph.producer(whole)
+    if joined is None or not isinstance(joined.attrs, ConcatAttrs) or whole != joined.output:
+        return None
+    begins = root.get(joined.inputs[0], joined.inputs[0]) == variable.before
+    if not begins or any(size != 1 for size in graph.tensor(whole).shape[: joined.attrs.axis]):
+        return None
+    ends = {root.get(v.after, v.after) for v in graph.variables}
+
+    def readers(name: str) -> list[Op]:
+        return [op for op in graph.ops if not is_free(op.kind) for given in op.inputs if root.get(given, given) == name]
+
+    others = [op for op in readers(whole) if op is not taken]
+    alone = readers(variable.before) == [joined] and not readers(taken.output)
+    shown = {root.get(name, name) for name in graph.outputs} & {whole, taken.output, variable.before}
+    return (joined, taken) if alone and not shown and not any(op.output in ends for op in others) else None
 
 
 def _keep_first_values(graph: Graph) -> Graph:

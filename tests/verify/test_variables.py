@@ -22,7 +22,7 @@ from flynet_tiny.verify.onnx_twin import OnnxTwin
 from flynet_tiny.verify.qemu import run_emulated, run_self_test
 
 from ..judges import Recorded, ReferenceJudge
-from ..stateful_models import MODELS, accumulator, drawn, lstm, ring
+from ..stateful_models import MODELS, accumulator, drawn, lstm, ring, rings
 
 
 def judged(data: bytes, process: LiteRtProcess, seed: int = 0) -> tuple[PairResult, ...]:
@@ -48,6 +48,13 @@ def test_every_judge_keeps_the_same_state_in_drawn_models() -> None:
     with LiteRtProcess() as process:
         for seed in range(12):
             require_equal(judged(drawn(seed), process, seed))
+
+
+def test_every_judge_keeps_the_same_state_in_drawn_rings() -> None:
+    with LiteRtProcess() as process:
+        for seed in range(6):
+            require_equal(judged(rings(seed), process, seed))
+            require_equal(judged(ring(2 + 5 * seed, 1, 8, 1 + seed % 2, seed, is_mean=True), process, seed))
 
 
 def test_every_judge_keeps_the_same_state_in_drawn_lstms() -> None:
