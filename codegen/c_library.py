@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TraceRecord:
-    """A tensor that the C materialises: where it lies in the arena right after kernel call `op_index` (-1: a graph input).
+    """A tensor that the C materialises: where it lies in the arena right after kernel call `op_index`.
+
+    -1 is before the first: graph inputs and variables.
 
     element  NumPy's name of the element type
     """
@@ -42,7 +44,10 @@ class EmittedOp:
 
 @dataclass(frozen=True)
 class CLibrary:
-    """A generated C library: `files` maps file names to texts; sizes in bytes; `optimize` names its level."""
+    """A generated C library: `files` maps file names to texts; sizes in bytes; `optimize` names its level.
+
+    state_bytes  of the arena's begin, which the library keeps from one inference to the next; with any, it has `<name>_reset`
+    """
 
     name: str
     files: Mapping[str, str]
@@ -52,6 +57,7 @@ class CLibrary:
     inputs: tuple[LibraryPort, ...]
     outputs: tuple[LibraryPort, ...]
     optimize: str = "balanced"
+    state_bytes: int = 0
 
     @property
     def input_bytes(self) -> tuple[int, ...]:

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import __version__
-from ..quoting import c_comment, c_string, code_finalize
+from ..quoting import ForeignText, c_comment, c_string, code_finalize
 from . import c_format
 from .build import DEFAULT_BUILD, Build
 from .c_library import CLibrary, EmittedOp, LibraryPort, TraceRecord
 from .functions import LayerCall, OperandTypes, layer_calls, with_helpers
 from .intrinsics import intrinsics
-from .ir import FileEnd, Graph, Op, Tensor, file_inputs, file_outputs, macs
+from .ir import FileEnd, Graph, Op, Tensor, Variable, file_inputs, file_outputs, macs
 from .kernels.base import C_TYPES, KernelCall
 from .schedule.lifetimes import scratch_name, views_of
 from .schedule.plan_memory import ARENA_ALIGN_BYTES, MemoryPlan
@@ -62,6 +62,18 @@ class Port:
     offset_bytes: int
     scale: str
     shape: str
+    constant: str = ""
+
+
+@dataclass(frozen=True)
+class StartValue:
+    """The bytes of a variable after a reset: `constant` names their array in flash, empty where all of them are `fill`."""
+
+    name: ForeignText
+    shape: str
+    offset_bytes: int
+    size_bytes: int
+    fill: int
     constant: str = ""
 
 
@@ -109,6 +121,7 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
     given, results = zip(graph.inputs, file_inputs(graph), strict=True), zip(graph.outputs, file_outputs(graph), strict=True)
     inputs = [_port(f"{macro}_INPUT{i}", graph.tensor(n), end, plan, constants) for i, (n, end) in enumerate(given)]
     outputs = [_port(f"{macro}_OUTPUT{i}", graph.tensor(n), end, plan, constants) for i, (n, end) in enumerate(results)]
+    start_values = [_start_value(i, variable, graph, plan, constants) for i, variable in enumerate(graph.variables)]
     trace = _trace(graph, made.calls, plan)
     view = {
         "name": graph.name,
@@ -121,6 +134,8 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         "command": f"Made by{_command(graph.name, build)}",
         "arena_bytes": plan.arena_bytes,
         "arena_align": ARENA_ALIGN_BYTES,
+        "state_bytes": plan.state_bytes,
+        "start_values": start_values,
         "inputs": inputs,
         "outputs": outputs,
         "input_type": _common_type(inputs),
@@ -149,6 +164,7 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         tuple(LibraryPort(p.tensor.name, p.tensor.size_bytes, p.tensor.dtype.value) for p in inputs),
         tuple(LibraryPort(p.tensor.name, p.tensor.size_bytes, p.tensor.dtype.value) for p in outputs),
         build.level.name,
+        plan.state_bytes,
     )
 
 
@@ -188,6 +204,15 @@ def _port(macro: str, tensor: Tensor, end: FileEnd, plan: MemoryPlan, constants:
         values = tensor.data.astype(tensor.dtype.value).reshape(-1)
         return Port(macro, tensor, end, 0, scale, shape, constants.name(values, macro.lower()))
     return Port(macro, tensor, end, plan.tensor_offset(tensor.name), scale, shape)
+
+
+def _start_value(index: int, variable: Variable, graph: Graph, plan: MemoryPlan, constants: _Constants) -> StartValue:
+    values = np.ascontiguousarray(variable.start)
+    stored, offset = values.view(np.uint8).reshape(-1), plan.tensor_offset(variable.before)
+    about = (variable.name or ForeignText(variable.before), c_format.shape_text(values.shape), offset, stored.size)
+    if (stored == stored[0]).all():
+        return StartValue(*about, int(stored[0]))
+    return StartValue(*about, 0, constants.name(values.reshape(-1), f"{graph.name}_start{index}"))
 
 
 def _layer(index: int, made: Schedule, bound: LayerCall, constants: _Constants) -> Layer:
@@ -237,10 +262,13 @@ def _comment(index: int, op: Op, call: KernelCall, graph: Graph, spans: Mapping[
 
 
 def _trace(graph: Graph, calls: Sequence[KernelCall], plan: MemoryPlan) -> tuple[TraceRecord, ...]:
-    """Every tensor that exists in the arena, by the call after which it is complete; free RESHAPEs beside their source."""
+    """Every tensor that exists in the arena, by the call after which it is complete; free RESHAPEs beside their source.
+
+    Variables are shown as an inference finds them, beside the inputs.
+    """
     shown = views_of(graph)
     trace = []
-    for index, names in ((-1, graph.inputs), *((index, call.outputs) for index, call in enumerate(calls))):
+    for index, names in ((-1, graph.given), *((index, call.outputs) for index, call in enumerate(calls))):
         for name in names:
             for there in (name, *(op.output for op in shown.get(name, ()))):
                 tensor = graph.tensor(there)

@@ -133,6 +133,17 @@ def mul_multiplier(scale1: float, scale2: float, output_scale: float) -> Multipl
     return quantize_multiplier(float(np.float32(np.float32(np.float32(scale1) * np.float32(scale2)) / np.float32(output_scale))))
 
 
+def lstm_gate_multiplier(operand_scale: float, weight_scale: float) -> Multiplier:
+    """The factor that takes a sum of products to a gate's int16 with 12 bits behind the point; LiteRT computes it in float32."""
+    product = np.float32(np.float32(weight_scale) * np.float32(operand_scale))
+    return quantize_multiplier(float(np.float32(product / np.float32(2.0**-12))))
+
+
+def lstm_hidden_multiplier(hidden_scale: float) -> Multiplier:
+    """The factor that takes a product of two Q0.15 numbers to the hidden state's scale."""
+    return quantize_multiplier(float(np.float32(2.0**-15 / float(np.float32(hidden_scale)) * 2.0**-15)))
+
+
 def mean_multiplier(input_scale: float, output_scale: float, num_elements: int) -> Multiplier:
     """The factor of MEAN with the division by the element count folded in.
 

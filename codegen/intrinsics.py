@@ -13,6 +13,7 @@ SECTIONS = (
     "kernels/im2col.h",
     "kernels/elementwise.h.j2",
     "kernels/channel_statistics.h",
+    "kernels/fixed_point_16.h",
     "kernels/plain/scale.h",
     "kernels/plain/products.h",
     "kernels/plain/depthwise.h",

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,9 @@ class OpKind(Enum):
     TRANSPOSE = "TRANSPOSE"
     PAD = "PAD"
     RESHAPE = "RESHAPE"
+    READ_VARIABLE = "READ_VARIABLE"
+    ASSIGN_VARIABLE = "ASSIGN_VARIABLE"
+    UNIDIRECTIONAL_SEQUENCE_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
     FUSED = "FUSED"
 
 
@@ -188,7 +192,7 @@ class Window:
 
 @dataclass(frozen=True)
 class NoAttrs:
-    """SQUARED_DIFFERENCE, MAXIMUM, RESHAPE and activations without parameters need none.
+    """SQUARED_DIFFERENCE, MAXIMUM, RESHAPE, READ_VARIABLE, ASSIGN_VARIABLE and activations without parameters need none.
 
     A RESHAPE's shape is its output's; RELU and RELU6 clamp by their output's quantization.
     """
@@ -248,9 +252,13 @@ class SoftmaxAttrs:
 
 @dataclass(frozen=True)
 class ConcatAttrs:
-    """CONCATENATION along a non-negative axis."""
+    """CONCATENATION along a non-negative axis.
+
+    first_stays  the first input lies where the output begins: it is not moved
+    """
 
     axis: int
+    first_stays: bool = False
 
 
 @dataclass(frozen=True)
@@ -285,6 +293,22 @@ class PadAttrs:
 
 
 @dataclass(frozen=True)
+class LstmAttrs:
+    """UNIDIRECTIONAL_SEQUENCE_LSTM of a batch of 1.
+
+    Inputs: data [1, time, c_in] or [time, 1, c_in], hidden state int8 [1, cells], cell state int16 [1, cells]; then weights of
+    the data, weights of the hidden state and biases, each of four gates in the order input, forget, cell, output.
+    Outputs: the hidden state behind each step, and the two states behind the last.
+
+    cell_clip  the largest |cell state|, 0: none
+    hidden     scale and zero point of the product of output gate and cell
+    """
+
+    cell_clip: int
+    hidden: Quantization
+
+
+@dataclass(frozen=True)
 class FusedAttrs:
     """A chain computed by one kernel. `body` runs in order and defines the meaning; inner tensors stay in the graph."""
 
@@ -305,6 +329,7 @@ Attrs = (
     | GatherAttrs
     | TransposeAttrs
     | PadAttrs
+    | LstmAttrs
     | FusedAttrs
 )
 
@@ -362,9 +387,33 @@ class FileEnd:
     left_to_caller: tuple[str, ...] = ()
 
 
+Values = TypeVar("Values")
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """What a graph keeps from one inference to the next.
+
+    before  the tensor that shows its value when an inference begins
+    after   the tensor whose value it has when the inference ends: what an ASSIGN_VARIABLE makes, or `before` where it stays
+    start   its value after a reset
+    name    the file's own, for messages
+    around  a CONCATENATION of `before`, which stays where it lies, and new values, out of which `after` is taken: both are moved
+            within its memory
+    """
+
+    before: str
+    after: str
+    start: npt.NDArray[np.generic]
+    name: ForeignText = NO_TEXT
+    around: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Operators in the order of execution, over named tensors. An output may be an input or a constant, and be named twice.
+
+    Every tensor has one value in an inference: a variable that is read, assigned and read again is three tensors.
 
     file_inputs, file_outputs  one for each input and output of a graph that comes from a file
     notes                      what reading changed of the file's form, each a sentence
@@ -378,17 +427,36 @@ class Graph:
     file_inputs: tuple[FileEnd, ...] = ()
     file_outputs: tuple[FileEnd, ...] = ()
     notes: tuple[str, ...] = ()
+    variables: tuple[Variable, ...] = ()
 
     def tensor(self, name: str) -> Tensor:
         return self.tensors[name]
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The tensors that are there before the first operator: inputs, and the variables' values."""
+        return (*self.inputs, *(variable.before for variable in self.variables))
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The tensors that are needed behind the last operator: outputs, and the variables' next values."""
+        return (*self.outputs, *(variable.after for variable in self.variables))
+
+    def start_state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The variables' values after a reset, by the tensor that shows them when an inference begins."""
+        return {variable.before: variable.start for variable in self.variables}
+
+    def next_state(self, values: Mapping[str, Values]) -> dict[str, Values]:
+        """From the tensors of one inference: the variables' values at the beginning of the next."""
+        return {variable.before: values[variable.after] for variable in self.variables}
+
     def producer(self, name: str) -> Op | None:
-        """The operator that writes a tensor; None for graph inputs and constants."""
+        """The operator that writes a tensor; None for graph inputs, variables' first values and constants."""
         return next((op for op in self.ops if name in op.outputs), None)
 
     def activations(self) -> Iterator[Tensor]:
-        """Tensors that exist at run time: the graph's inputs, then every operator's outputs, in order."""
-        for name in self.inputs:
+        """Tensors that exist at run time: the graph's inputs and variables, then every operator's outputs, in order."""
+        for name in self.given:
             yield self.tensors[name]
         for op in self.ops:
             for name in op.outputs:
@@ -402,7 +470,7 @@ class Graph:
     def with_ops(self, ops: tuple[Op, ...], new_tensors: Mapping[str, Tensor] | None = None) -> Graph:
         """The same graph with other operators (and more tensors); tensors that nothing mentions are dropped."""
         tensors = {**self.tensors, **(new_tensors or {})}
-        used = set(self.inputs) | set(self.outputs)
+        used = set(self.given) | set(self.results)
         for op in ops:
             used |= _mentioned(op)
         return replace(self, ops=ops, tensors={name: t for name, t in tensors.items() if name in used})
@@ -439,6 +507,9 @@ def macs(op: Op, graph: Graph) -> int:
     """Multiply-accumulates of the convolutions and fully connected layers in an operator; 0 for all others."""
     if isinstance(op.attrs, FusedAttrs):
         return sum(macs(step, graph) for step in op.attrs.body)
+    if op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM:
+        steps = graph.tensor(op.output).num_elements // graph.tensor(op.outputs[1]).num_elements
+        return steps * sum(graph.tensor(name).num_elements for name in op.inputs[3:11])
     if op.kind not in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED):
         return 0
     weights = graph.tensor(op.inputs[1]).shape

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from . import fixed_point as fp
 from .activations import activation_table
+from .fixed_point_16 import sigmoid_16, tanh_16
 from .ir import (
     ACTIVATION_KINDS,
     ClampAttrs,
@@ -33,6 +34,7 @@ from .ir import (
     Window,
     conv_groups,
 )
+from .lstm import GATE_BITS, Sums, lstm_of
 
 Array = npt.NDArray[np.generic]
 Int8 = npt.NDArray[np.int8]
@@ -41,8 +43,11 @@ Values = dict[str, Int8]
 
 
 def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Int8]:
-    """Every activation tensor of one inference by name, those inside fused operators and constant outputs included."""
-    values: Values = {}
+    """Every activation tensor of one inference by name, those inside fused operators and constant outputs included.
+
+    inputs  the graph's inputs; of a variable that is not named among them the start value is taken
+    """
+    values: Values = {n: np.asarray(inputs.get(n, start), start.dtype) for n, start in graph.start_state().items()}
     for name in graph.inputs:
         values[name] = np.asarray(inputs[name])
         assert values[name].dtype == np.int8, f"input {name} is {values[name].dtype}"
@@ -73,6 +78,11 @@ def _run_op(op: Op, graph: Graph, values: Values) -> None:
             _run_op(step, graph, values)
         return
     operands = [_value(name, graph, values) for name in op.inputs]
+    if op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM:
+        for name, value in zip(op.outputs, _lstm(op, graph, operands), strict=True):
+            tensor = graph.tensor(name)
+            values[name] = value.reshape(tensor.shape).astype(tensor.dtype.value)
+        return
     result = computed(op, graph, operands)
     output = graph.tensor(op.output)
     assert result.size == output.num_elements, f"{op.label}: computed {result.shape}, declared {output.shape}"
@@ -90,6 +100,37 @@ def _clamp(values: Int64, low: int, high: int) -> Int64:
 
 def _centred(values: Array, tensor: Tensor) -> Int64:
     return values.astype(np.int64) - tensor.zero_point
+
+
+# --- recurrent ------------------------------------------------------------------------------------------------------
+
+
+def _lstm(op: Op, graph: Graph, operands: list[Array]) -> tuple[Int64, Int64, Int64]:
+    """The hidden state behind each step, and hidden and cell state behind the last."""
+    numbers = lstm_of(op, graph)
+    hidden, cell = (state.astype(np.int64).reshape(-1) for state in operands[1:3])
+    out = []
+
+    def summed(sums: Sums, operand: Int64) -> Int64:
+        acc = sums.weights.astype(np.int64) @ operand + sums.bias
+        return fp.requantize(acc, sums.multiplier.multiplier, sums.multiplier.shift)
+
+    for step in operands[0].astype(np.int64).reshape(numbers.steps, numbers.c_in):
+        gates = [_int16(summed(gate.hidden, hidden) + _int16(summed(gate.data, step))) for gate in numbers.gates]
+        given, forget, output = (sigmoid_16(gates[i], GATE_BITS) for i in (0, 1, 3))
+        kept = fp.rounding_divide_by_pot(forget * cell, 15)
+        cell = _int16(kept + fp.rounding_divide_by_pot(given * tanh_16(gates[2], GATE_BITS), 15 + numbers.cell_bits))
+        if numbers.cell_clip:
+            cell = np.clip(cell, -numbers.cell_clip, numbers.cell_clip)
+        product = output * tanh_16(cell, numbers.cell_bits)
+        scaled = fp.requantize(product, numbers.output.multiplier, numbers.output.shift)
+        hidden = _clamp(scaled + numbers.output_zero_point, -128, 127)
+        out.append(hidden)
+    return np.stack(out), hidden, cell
+
+
+def _int16(values: Int64) -> Int64:
+    return _clamp(values, -(1 << 15), (1 << 15) - 1)
 
 
 # --- convolutions ---------------------------------------------------------------------------------------------------
@@ -349,5 +390,7 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.TRANSPOSE: _transpose,
     OpKind.PAD: _pad,
     OpKind.RESHAPE: _reshape,
+    OpKind.READ_VARIABLE: _reshape,
+    OpKind.ASSIGN_VARIABLE: _reshape,
     **dict.fromkeys(ACTIVATION_KINDS, _table),
 }

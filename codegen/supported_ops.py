@@ -12,13 +12,18 @@ import numpy as np
 
 from . import fixed_point
 from .activations import ACTIVATIONS, ALTERNATIVES, FUSED_CLAMPS, INT32, Rule, largest_value, unit_output
+from .lstm import cell_exponent
 from .reading.constant_arithmetic import FOLDED
 from .reading.file_model import FileOp, FileTensor
 from .reading.float_ends import LEFT_TO_CALLER, MOVES
 from .reading.operands import SIGNATURES, unsupported_operands
 from .reading.reshape_kinds import MOVES_NOTHING
 from .reading.schema import FUSED_ACTIVATIONS, ElementType
+from .reading.splits import SPLITS
+from .reading.variables import RESOLVED
 from .verify_graph import same_quantization
+
+TANH = 4  # the schema's code of the fused activation
 
 Constraint = Callable[[FileOp], bool]
 
@@ -141,6 +146,48 @@ def no_ellipsis(op: FileOp) -> bool:
     return not (op.options["ellipsis_mask"] or op.options["new_axis_mask"] or op.options["offset"])
 
 
+def one_sequence(op: FileOp) -> bool:
+    """The data are [1, time, channels], or [time, 1, channels] where time comes first."""
+    return op.input(0).shape[1 if op.options["time_major"] else 0] == 1
+
+
+def plain_lstm(op: FileOp) -> bool:
+    """The fused activation is TANH, no weights are diagonal, and the cell clip is not negative; LiteRT ignores the first two."""
+    return op.options["fused_activation"] == TANH and not op.options["diagonal"] and 0 <= op.options["cell_clip"] < np.inf
+
+
+def symmetric_gates(op: FileOp) -> bool:
+    """The weights' zero points are 0; LiteRT ignores others."""
+    return all(tensor is not None and tensor.zero_point == 0 for tensor in op.inputs[3:11])
+
+
+def cell_scale(op: FileOp) -> bool:
+    """The cell state's scale is a power of two, 2^-15 to 2^-9, its zero point 0; with others LiteRT computes something else."""
+    return cell_exponent(op.input(2).scale) is not None and op.input(2).zero_point == 0
+
+
+def hidden_scales(op: FileOp) -> bool:
+    """The output has the hidden state's scale and zero point; the last intermediate a zero point of int8, a scale over 2^-30."""
+    state = op.input(1)
+    same = (op.output.scale, op.output.zero_point) == (state.scale, state.zero_point)
+    return same and op.options["hidden_scale"] > 2.0**-30 and -128 <= op.options["hidden_zero_point"] <= 127
+
+
+def no_wrap_of_gates(op: FileOp) -> bool:
+    """Each gate's sums of 256 |weight| and |bias|, shifted left where their multiplier is 1 or more, stay inside int32."""
+    return all(_gate_reach(op, gate) < INT32 for gate in range(4))
+
+
+def _gate_reach(op: FileOp, gate: int) -> int:
+    reach = 0
+    bias = int(np.abs(op.input(11 + gate).constant().astype(np.int64)).max())
+    for operand, weights, added in ((op.input(0), op.input(3 + gate), bias), (op.input(1), op.input(7 + gate), 0)):
+        sums = int(np.abs(weights.constant().astype(np.int64)).sum(axis=1).max()) * 256 + added
+        shift = fixed_point.lstm_gate_multiplier(operand.scale, weights.scale).shift
+        reach = max(reach, sums << max(shift, 0))
+    return reach
+
+
 def _between_ends(rule: Rule) -> Constraint:
     """The rule of an activation, for its operator in a file."""
 
@@ -191,6 +238,7 @@ _POOL = (*_CLAMPED, batch_of_one, same_scales)
 
 SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "ADD": (*_CLAMPED, output_scale_above_sum),
+    "ASSIGN_VARIABLE": (exactly_same_scales,),
     "AVERAGE_POOL_2D": _POOL,
     "CONCATENATION": (no_activation, exactly_same_scales),
     "CONV_2D": (*_CONV, whole_groups, no_wrap_of_sums),
@@ -210,11 +258,18 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "STRIDED_SLICE": (same_scales, no_ellipsis),
     "SUB": (*_CLAMPED, output_scale_above_sum),
     "TRANSPOSE": (same_scales,),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (
+        one_sequence,
+        plain_lstm,
+        symmetric_gates,
+        cell_scale,
+        hidden_scales,
+        no_wrap_of_gates,
+    ),
     **{name: tuple(map(_between_ends, activation.rules)) for name, activation in ACTIVATIONS.items()},
 }
 
 _NO_STATE = "recurrent layers are not compiled yet; convolutions over time (CONV_2D) are"
-_NO_VARIABLES = "variables between calls are not compiled yet; pass the state as an input and an output"
 _NO_FLOW = "control flow is not compiled; unroll it before conversion"
 
 NEAREST: Mapping[str, str] = {
@@ -235,17 +290,12 @@ NEAREST: Mapping[str, str] = {
     "MIRROR_PAD": "use PAD",
     "REDUCE_MIN": "use REDUCE_MAX of the negated values",
     "SQUARE": "use MUL of the tensor with itself",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": _NO_STATE,
     "BIDIRECTIONAL_SEQUENCE_LSTM": _NO_STATE,
     "UNIDIRECTIONAL_SEQUENCE_RNN": _NO_STATE,
     "BIDIRECTIONAL_SEQUENCE_RNN": _NO_STATE,
     "LSTM": _NO_STATE,
     "RNN": _NO_STATE,
     "SVDF": _NO_STATE,
-    "CALL_ONCE": _NO_VARIABLES,
-    "VAR_HANDLE": _NO_VARIABLES,
-    "READ_VARIABLE": _NO_VARIABLES,
-    "ASSIGN_VARIABLE": _NO_VARIABLES,
     "WHILE": _NO_FLOW,
     "IF": _NO_FLOW,
     "CALL": _NO_FLOW,
@@ -298,6 +348,8 @@ def as_markdown() -> str:
         "",
     ]
     for opcode, constraints in sorted(SUPPORTED.items()):
+        if opcode in RESOLVED:
+            continue
         lines += [f"## {opcode}", "", *(f"- {line}" for line in SIGNATURES[opcode].as_lines())]
         lines += [*(f"- {(c.__doc__ or '').strip()}" for c in constraints), ""]
     return "\n".join([*lines, *_rewritten_as_lines()])
@@ -312,12 +364,18 @@ def _rewritten_as_lines() -> list[str]:
     return [
         "## Rewritten before these rules",
         "",
+        f"- Resolved: {listed(RESOLVED)}. A variable is int8, and has one shape, scale and zero point at every READ_VARIABLE and "
+        "ASSIGN_VARIABLE; its start value is a constant that CALL_ONCE assigns before anything else uses it, and what the C has "
+        "behind `<name>_init` and `<name>_reset`.",
         f"- Computed, where every operand is constant (SHAPE and RANK of any tensor are): {listed(FOLDED)}.",
         f"- A RESHAPE, where it moves nothing: {listed(MOVES_NOTHING)}.",
+        f"- A SLICE for each output, where axis and sizes are constant int32: {listed(SPLITS)}.",
         "- A dilated convolution: SPACE_TO_BATCH_ND, convolutions of stride 1 without padding, with elementwise operators "
         "and axes of size 1 between, BATCH_TO_SPACE_ND.",
         "- Scale and zero point in the header: the QUANTIZE behind a float32 input, the DEQUANTIZE before a float32 output, "
-        f"and the moves between the end and them ({listed(MOVES)}); the same for uint8 ends with the scale of the int8 tensor.",
+        f"and the moves between the end and them ({listed(MOVES)}).",
+        "- A uint8 tensor at an end, or between QUANTIZEs and such moves, is int8 with a zero point 128 below: QUANTIZE between "
+        "int8 and uint8 is a QUANTIZE of int8, or nothing where the scales are equal.",
         f"- Left to the caller, where it computes no int8 output: {listed(LEFT_TO_CALLER)} at the end.",
         "- Constant int64 indices, axes, shapes and paddings are int32; biases of any shape are flat; weights have their scales "
         "along the output channels, whatever axis the file names.",

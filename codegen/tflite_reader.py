@@ -1,8 +1,9 @@
 """The door for an int8 `.tflite` file: its bytes to a verified `Graph`.
 
-The file is untrusted. `reading.parse` checks offsets, indices and lengths; then the operators are looked at before anything else
-is judged, since a list of what has no kernel helps more than the first odd shape; `reading.operands` checks every operand once,
-so that the rules of `supported_ops`, `reading.build` and `verify_graph` can rely on them.
+The file is untrusted. `reading.parse` checks offsets, indices and lengths, and variables are resolved; then the operators are
+looked at before anything else is judged, since a list of what has no kernel helps more than the first odd shape;
+`reading.operands` checks every operand once, so that the rules of `supported_ops`, `reading.build` and `verify_graph` can rely on
+them.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from ..errors import BadModel, UnsupportedOperators
 from .ir import Graph
 from .reading.build import build_graph
 from .reading.file_model import FileModel, FileOp
+from .reading.lstm import resolve_lstm
 from .reading.model_kind import kind_of, not_int8
 from .reading.normalise import normalise
 from .reading.operands import broken_quantization, incomplete, malformed
 from .reading.parse import parse, unknown_operators
 from .reading.schema import ElementType
+from .reading.variables import resolve_variables
 from .supported_ops import has_kernel, problems
 from .verify_graph import GraphError
 
@@ -28,7 +31,7 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     """
     unknown = unknown_operators(data)
     try:
-        given = parse(data)
+        given = resolve_lstm(resolve_variables(parse(data)))
         _require_complete(given)
         model = normalise(given, len(data))
     except BadModel as error:
@@ -52,7 +55,7 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
 
 def _require_complete(model: FileModel) -> None:
     """Refuse operators with too few or too many operands and tensors that are not written once, before any rewriting."""
-    written = set(model.inputs)
+    written = {*model.inputs, *(variable.before for variable in model.variables)}
     for op in model.ops:
         gap = incomplete(op) if has_kernel(op) else None
         if gap is not None:
@@ -61,7 +64,9 @@ def _require_complete(model: FileModel) -> None:
             if tensor.is_constant:
                 raise BadModel(f"{op.label}: it writes {tensor.label}, which is a constant")
             if tensor in written:
-                raise BadModel(f"{op.label}: it writes {tensor.label}, which is an input of the model or was written before")
+                raise BadModel(
+                    f"{op.label}: it writes {tensor.label}, which is an input of the model, a variable or was written before"
+                )
             written.add(tensor)
 
 

@@ -20,6 +20,7 @@ from .ir import (
     FusedAttrs,
     GatherAttrs,
     Graph,
+    LstmAttrs,
     NoAttrs,
     Op,
     OpKind,
@@ -32,6 +33,7 @@ from .ir import (
     Tensor,
     TransposeAttrs,
 )
+from .lstm import cell_exponent
 
 Shape = tuple[int, ...]
 
@@ -47,18 +49,20 @@ class GraphError(ValueError):
 def verify_graph(graph: Graph) -> Graph:
     """The same graph, when it holds every rule; `GraphError` with the first broken one otherwise.
 
-    Rules: tensors are well formed; every tensor is written once, before it is read; each operator has the attributes,
-    input counts, types, shapes and quantization of its kind. Of a fused operator each step keeps these rules, the whole keeps its
-    pattern's contract (`contracts.py`), and nobody else reads or writes what stays inside.
+    Rules: tensors are well formed; every tensor is written once, before it is read (inputs and the variables' values are there
+    from the start); each operator has the attributes, input counts, types, shapes and quantization of its kind. Of a fused
+    operator each step keeps these rules, the whole keeps its pattern's contract (`contracts.py`), and nobody else reads or writes
+    what stays inside.
     """
     for name, tensor in graph.tensors.items():
         if name != tensor.name:
             raise GraphError(f"tensor {tensor.name} is filed under {name}")
         _verify_tensor(tensor)
-    written = set(graph.inputs)
+    written = set(graph.given)
     inside: set[str] = set()
     for name in graph.inputs:
         _require(name in graph.tensors and not graph.tensor(name).is_constant, f"graph input {name} is not an activation")
+    _verify_variables(graph)
     for op in graph.ops:
         _verify_op(op, graph, written)
         for name in _written_inside(op):
@@ -70,6 +74,8 @@ def verify_graph(graph: Graph) -> Graph:
         is_constant = name in graph.tensors and graph.tensor(name).is_constant
         _require(name in written or is_constant, f"graph output {name} is never written")
         _require(graph.tensor(name).dtype is DType.INT8, f"graph output {name} is not int8")
+    for variable in graph.variables:
+        _require(variable.after in written, f"variable {variable.before}: its next value {variable.after} is never written")
     _require(bool(graph.outputs) and bool(graph.inputs), "a graph needs an input and an output")
     _require(bool(graph.ops), "a graph needs an operator")
     _require(len(set(graph.inputs)) == len(graph.inputs), "a graph input is named twice")
@@ -116,6 +122,27 @@ def _verify_tensor(tensor: Tensor) -> None:
         _require(tensor.is_constant, f"{where} is an activation with per-channel scales")
 
 
+def _verify_variables(graph: Graph) -> None:
+    """Each variable has tensors of its own for its first and its next value, both like its start."""
+    _require(len(set(graph.given)) == len(graph.given), "a variable's first value is another's, or a graph input")
+    after = [variable.after for variable in graph.variables]
+    _require(len(set(after)) == len(after), "two variables have one tensor as next value")
+    for variable in graph.variables:
+        where = f"variable {variable.before}"
+        for name in (variable.before, variable.after):
+            _require(name in graph.tensors and not graph.tensor(name).is_constant, f"{where}: {name} is not an activation")
+        before, next_value = graph.tensor(variable.before), graph.tensor(variable.after)
+        _require(before.shape == next_value.shape, f"{where}: shapes {list(before.shape)} and {list(next_value.shape)} differ")
+        _require(before.quantization == next_value.quantization, f"{where}: {variable.after} has another scale or zero point")
+        _require(before.dtype is next_value.dtype, f"{where}: {variable.after} is {next_value.dtype.value}")
+        maker = graph.producer(variable.around) if variable.around is not None else None
+        stays = maker is not None and isinstance(maker.attrs, ConcatAttrs) and maker.attrs.first_stays
+        _require(variable.around is None or stays, f"{where}: {variable.around} is no CONCATENATION whose first input stays")
+        start = variable.start
+        _require(start.shape == before.shape, f"{where}: it starts with {list(start.shape)} values for {list(before.shape)}")
+        _require(start.dtype.name == before.dtype.value, f"{where}: it starts with {start.dtype}, and is {before.dtype.value}")
+
+
 def _written_inside(op: Op) -> list[str]:
     """What the body of a fused operator writes and nobody outside may see."""
     if not isinstance(op.attrs, FusedAttrs):
@@ -146,8 +173,9 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
         _require(isinstance(op.attrs, attrs_type), f"{op.label}: attributes are {type(op.attrs).__name__}")
         count = len(op.inputs)
         _require(min_inputs <= count <= max_inputs, f"{op.label}: {count} inputs, {min_inputs} to {max_inputs} are allowed")
-        _require(len(op.outputs) == 1, f"{op.label}: {len(op.outputs)} outputs, 1 is allowed")
-        for name in (op.inputs[0], *op.outputs):
+        outputs = 3 if op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM else 1
+        _require(len(op.outputs) == outputs, f"{op.label}: {len(op.outputs)} outputs, {outputs} are allowed")
+        for name in (op.inputs[0], op.output):
             _require(graph.tensor(name).dtype is DType.INT8, f"{op.label}: {name} is not int8")
         if isinstance(op.attrs, ClampAttrs | ConvAttrs | PoolAttrs):
             low, high = op.attrs.activation_min, op.attrs.activation_max
@@ -322,6 +350,29 @@ def _reshape_shape(op: Op, graph: Graph) -> Shape:
     return found.shape
 
 
+def _lstm_shape(op: Op, graph: Graph) -> Shape:
+    assert isinstance(op.attrs, LstmAttrs)
+    data, hidden, cell, *constants = (graph.tensor(name) for name in op.inputs)
+    _require(
+        len(data.shape) == 3 and 1 in data.shape[:2], f"{op.label}: data of shape {list(data.shape)}, a batch of 1 is needed"
+    )
+    c_in, cells = data.shape[2], hidden.num_elements
+    types = (hidden.dtype, cell.dtype) == (DType.INT8, DType.INT16) and hidden.shape == cell.shape == (1, cells)
+    _require(types, f"{op.label}: states are int8 and int16 [1, cells]")
+    _require(cell_exponent(cell.scale) is not None and cell.zero_point == 0, f"{op.label}: cell scale {cell.scale:g}")
+    for tensor, shape in zip(constants, [(cells, c_in)] * 4 + [(cells, cells)] * 4 + [(cells,)] * 4, strict=True):
+        is_bias = len(shape) == 1
+        good = tensor.is_constant and tensor.dtype is (DType.INT32 if is_bias else DType.INT8) and tensor.shape == shape
+        _require(good, f"{op.label}: {tensor.name} must be constant {list(shape)}")
+        _require(is_bias or tensor.zero_point == 0, f"{op.label}: weights must have zero point 0")
+    for state, name in ((hidden, op.outputs[1]), (cell, op.outputs[2])):
+        behind = graph.tensor(name)
+        same = (state.shape, state.dtype, state.quantization) == (behind.shape, behind.dtype, behind.quantization)
+        _require(same, f"{op.label}: {name} is not like the state before")
+    _require(graph.tensor(op.output).quantization == hidden.quantization, f"{op.label}: the output's scale is not the state's")
+    return (*data.shape[:2], cells)
+
+
 def _activation_shape(op: Op, graph: Graph) -> Shape:
     needed, found = len(ACTIVATIONS[op.kind.value].parameters), len(op.parameters)
     _require(found == needed, f"{op.label}: {found} parameters, {needed} are needed")
@@ -340,6 +391,8 @@ _SAME_QUANTIZATION = frozenset(
         OpKind.TRANSPOSE,
         OpKind.PAD,
         OpKind.RESHAPE,
+        OpKind.READ_VARIABLE,
+        OpKind.ASSIGN_VARIABLE,
     }
 )
 
@@ -365,5 +418,8 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.TRANSPOSE: (TransposeAttrs, 1, 1, _transpose_shape),
     OpKind.PAD: (PadAttrs, 1, 1, _pad_shape),
     OpKind.RESHAPE: (NoAttrs, 1, 1, _reshape_shape),
+    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: (LstmAttrs, 15, 15, _lstm_shape),
+    OpKind.READ_VARIABLE: (NoAttrs, 1, 1, _same_shape),
+    OpKind.ASSIGN_VARIABLE: (NoAttrs, 1, 1, _same_shape),
     **dict.fromkeys(ACTIVATION_KINDS, (NoAttrs | ActivationAttrs, 1, 1, _activation_shape)),
 }

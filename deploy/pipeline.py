@@ -63,7 +63,8 @@ def deploy_model(model: QuantizedModel, plan: DeploymentPlan, folder: Path, repo
         minimised = minimisation_of(compiled)
         step.say(
             f"{len(compiled.source_graph.ops)} operators -> {len(compiled.calls)} kernel calls, arena "
-            f"{compiled.plan.arena_bytes:,} B (most live at one time {compiled.plan.lower_bound_bytes:,} B)",
+            f"{compiled.plan.arena_bytes:,} B (most live at one time {compiled.plan.lower_bound_bytes:,} B)"
+            + (f", {compiled.plan.state_bytes:,} B of it state" if compiled.plan.state_bytes else ""),
             *([minimised.line] if plan.minimise and minimised.is_anything else []),
             *compiled.source_graph.notes,
         )

@@ -77,6 +77,9 @@ class _Replayed(Generic[_Found]):
         self.name = name
         self._runs: Iterator[Mapping[str, _Found]] = iter(runs)
 
+    def reset(self) -> None:
+        """Nothing: the runs were made with their resets."""
+
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, _Found]:
         return next(self._runs)
 
@@ -97,7 +100,10 @@ class _KeepsOutputs(OnnxTwin):
 
 
 def test_inputs(compiled: Compiled, real: Int8, count: int, seed: int) -> tuple[NamedInputs, ...]:
-    """`count` real inputs, then the extremes; further inputs of a model with several get seeded noise."""
+    """`count` real inputs, then the extremes; further inputs of a model with several get seeded noise.
+
+    Of a model with variables the real inputs are one sequence, and the extremes begin others.
+    """
     graph = compiled.source_graph
     first, *others = graph.inputs
     rng = np.random.default_rng(seed)
@@ -105,7 +111,7 @@ def test_inputs(compiled: Compiled, real: Int8, count: int, seed: int) -> tuple[
     for i in range(min(count, len(real))):
         values = {first: real[i].reshape(graph.tensor(first).shape)}
         values |= {name: rng.integers(-128, 128, graph.tensor(name).shape, np.int8) for name in others}
-        named.append(NamedInputs(f"real {i}", values))
+        named.append(NamedInputs(f"real {i}", values, begins=i == 0 or not graph.variables))
     return (*named, *extreme_inputs(graph, seed=seed))
 
 
@@ -129,17 +135,17 @@ def prove(runtimes: Runtimes, inputs: Sequence[NamedInputs], progress: Progress)
     progress  called with (steps done, steps in all): one step an input on the emulated board, one an input in the other judges
     """
     compiled, host, firmware = runtimes.compiled, runtimes.host, runtimes.firmware
-    values = [named.values for named in inputs]
+    values, begins = [named.values for named in inputs], [named.begins for named in inputs]
     steps = len(inputs) * (2 if firmware is not None else 1)
     emulated = None
     if firmware is not None:
-        emulated = run_emulated(firmware, compiled.library, values, progress=lambda done, _: progress(done, steps))
+        emulated = run_emulated(firmware, compiled.library, values, begins=begins, progress=lambda done, _: progress(done, steps))
     graph = compiled.source_graph
 
     def replayed(name: str, sets: Iterable[SetResult]) -> Judge:
         return _Replayed(name, (tensors_as_read(graph, compiled.certificate, result) for result in sets))
 
-    recorded = [replayed(host.name, host.run_many(values))]
+    recorded = [replayed(host.name, host.run_many(values, begins=begins))]
     if emulated is not None:
         recorded.append(replayed(EMULATED_JUDGE, emulated.sets))
     done = steps - len(inputs)

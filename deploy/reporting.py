@@ -87,6 +87,7 @@ def _unlinked(compiled: Compiled, target: Target) -> tuple[Flash, Ram]:
         stack_bound_bytes=None,
         static_bytes=None,
         banks=tuple(BankUse(b.name, f"0x{b.base:08X}", b.size_bytes, 0) for b in target.data_banks),
+        state_bytes=compiled.plan.state_bytes,
     )
     return Flash(None, target.flash_bytes, _constant_bytes(compiled.source_graph), None), ram
 
@@ -103,6 +104,7 @@ def _linked(compiled: Compiled, target: Target, linked: FittedFirmware) -> tuple
         stack_bound_bytes=linked.stack_bound_bytes,
         static_bytes=elf.static_bytes,
         banks=tuple(BankUse(u.bank.name, f"0x{u.bank.base:08X}", u.bank.size_bytes, u.used_bytes) for u in placement.banks),
+        state_bytes=compiled.plan.state_bytes,
     )
     return Flash(elf.flash_bytes, target.flash_bytes, elf.weights_bytes, elf.code_bytes), ram
 

@@ -52,6 +52,10 @@ OPTIONS_TABLES: Mapping[str, str] = {
     "PACK": "PackOptions",
     "UNPACK": "UnpackOptions",
     "SPLIT": "SplitOptions",
+    "SPLIT_V": "SplitVOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
+    "CALL_ONCE": "CallOnceOptions",
+    "VAR_HANDLE": "VarHandleOptions",
     "CAST": "CastOptions",
     "FILL": "FillOptions",
     "RANGE": "RangeOptions",
@@ -76,6 +80,7 @@ _OP_VERSIONS: Mapping[str, int] = {
     "FILL": 1,
     "RANGE": 1,
     "REDUCE_PROD": 1,
+    **dict.fromkeys(("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"), 1),
     **{name: activation.version for name, activation in ACTIVATIONS.items()},
 }
 _INT8_VERSION = 2  # the version in which every other operator learnt int8
@@ -87,10 +92,15 @@ _ENUMS: Mapping[str, type] = {
     "quantizedBiasType": schema.TensorType,
 }
 
+_TEXTS = frozenset({"container", "sharedName"})
+
 
 @dataclass(frozen=True, eq=False)
 class TensorSpec:
-    """A tensor; a constant when `data` is given. No scales: no quantization. `axis`: the quantized dimension, if per channel."""
+    """A tensor; a constant when `data` is given. No scales: no quantization. `axis`: the quantized dimension, if per channel.
+
+    is_variable  it keeps its value from one inference to the next
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -99,6 +109,7 @@ class TensorSpec:
     zero_points: tuple[int, ...] = ()
     axis: int | None = None
     data: npt.NDArray[Any] | None = None
+    is_variable: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,16 +123,21 @@ class OpSpec:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     options: Mapping[str, object] = field(default_factory=dict)
+    intermediates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One subgraph: tensors in the order of their indices in the file, operators in the order of execution."""
+    """A subgraph: tensors in the order of their indices in the file, operators in the order of execution.
+
+    others  the subgraphs behind it, whose own `others` are ignored
+    """
 
     tensors: tuple[TensorSpec, ...]
     ops: tuple[OpSpec, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    others: tuple[ModelSpec, ...] = ()
 
 
 def write_tflite(model: ModelSpec) -> bytes:
@@ -129,12 +145,26 @@ def write_tflite(model: ModelSpec) -> bytes:
 
     Raises ValueError for names that the schema or the model does not know.
     """
+    pool = _Pool()
+    buffers = _Buffers()
+    graphs = (model, *model.others)
+    opcodes: list[str] = list(dict.fromkeys(op.opcode for graph in graphs for op in graph.ops))
+    file = schema.ModelT(
+        version=3,
+        operatorCodes=[_operator_code(name) for name in opcodes],
+        subgraphs=[_subgraph(graph, opcodes, buffers, pool) for graph in graphs],
+        description="",
+        buffers=buffers.tables,
+    )
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(file.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _subgraph(model: ModelSpec, opcodes: list[str], buffers: _Buffers, pool: _Pool) -> Any:
     index_of = {tensor.name: index for index, tensor in enumerate(model.tensors)}
     if len(index_of) != len(model.tensors):
         raise ValueError("tensor names must be unique")
-    pool = _Pool()
-    buffers = _Buffers()
-    opcodes: list[str] = list(dict.fromkeys(op.opcode for op in model.ops))
 
     def indices(names: tuple[str, ...]) -> npt.NDArray[np.int32]:
         unknown = [name for name in names if name and name not in index_of]
@@ -142,24 +172,22 @@ def write_tflite(model: ModelSpec) -> bytes:
             raise ValueError(f"no tensor is named {unknown[0]!r}")
         return np.array([index_of[name] if name else -1 for name in names], np.int32)
 
-    subgraph = schema.SubGraphT(
+    return schema.SubGraphT(
         tensors=[_Tensor(tensor, buffers.index_of(tensor), pool) for tensor in model.tensors],
         inputs=indices(model.inputs),
         outputs=indices(model.outputs),
         operators=[
-            _Operator(opcodes.index(op.opcode), indices(op.inputs), indices(op.outputs), _options(op), pool) for op in model.ops
+            _Operator(
+                opcodes.index(op.opcode),
+                indices(op.inputs),
+                indices(op.outputs),
+                _options(op),
+                indices(op.intermediates) if op.intermediates else None,
+                pool,
+            )
+            for op in model.ops
         ],
     )
-    file = schema.ModelT(
-        version=3,
-        operatorCodes=[_operator_code(name) for name in opcodes],
-        subgraphs=[subgraph],
-        description="",
-        buffers=buffers.tables,
-    )
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(file.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
 
 
 def _operator_code(name: str) -> Any:
@@ -183,7 +211,7 @@ def _options(op: OpSpec) -> Any:
     for name, value in op.options.items():
         if name not in vars(table):
             raise ValueError(f"{table_name} has no field {name!r}")
-        if isinstance(value, str):
+        if isinstance(value, str) and name not in _TEXTS:
             if name not in _ENUMS or value not in vars(_ENUMS[name]):
                 raise ValueError(f"{value!r} is not a value of {name}")
             value = vars(_ENUMS[name])[value]
@@ -282,6 +310,7 @@ class _Tensor(schema.TensorT):  # type: ignore[misc]
             buffer=buffer,
             name=tensor.name,
             quantization=_Quantization(tensor, pool) if tensor.scales or tensor.zero_points else None,
+            isVariable=tensor.is_variable,
         )
         self._pool = pool
 
@@ -296,14 +325,24 @@ class _Tensor(schema.TensorT):  # type: ignore[misc]
         schema.TensorAddName(builder, name)
         if quantization is not None:
             schema.TensorAddQuantization(builder, quantization)
+        if self.isVariable:
+            schema.TensorAddIsVariable(builder, True)
         return int(schema.TensorEnd(builder))
 
 
 class _Operator(schema.OperatorT):  # type: ignore[misc]
     def __init__(
-        self, opcode_index: int, inputs: npt.NDArray[np.int32], outputs: npt.NDArray[np.int32], options: Any, pool: _Pool
+        self,
+        opcode_index: int,
+        inputs: npt.NDArray[np.int32],
+        outputs: npt.NDArray[np.int32],
+        options: Any,
+        intermediates: npt.NDArray[np.int32] | None,
+        pool: _Pool,
     ):
-        super().__init__(opcodeIndex=opcode_index, inputs=inputs, outputs=outputs, builtinOptions=options)
+        super().__init__(
+            opcodeIndex=opcode_index, inputs=inputs, outputs=outputs, builtinOptions=options, intermediates=intermediates
+        )
         if options is not None:
             self.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
         self._pool = pool
@@ -311,6 +350,7 @@ class _Operator(schema.OperatorT):  # type: ignore[misc]
     def Pack(self, builder: Any) -> int:  # noqa: N802
         inputs, outputs = self._pool.vector(builder, self.inputs), self._pool.vector(builder, self.outputs)
         options = self._pack_options(builder) if self.builtinOptions is not None else None
+        intermediates = self._pool.vector(builder, self.intermediates) if self.intermediates is not None else None
         schema.OperatorStart(builder)
         schema.OperatorAddOpcodeIndex(builder, self.opcodeIndex)
         schema.OperatorAddInputs(builder, inputs)
@@ -318,6 +358,8 @@ class _Operator(schema.OperatorT):  # type: ignore[misc]
         if options is not None:
             schema.OperatorAddBuiltinOptionsType(builder, self.builtinOptionsType)
             schema.OperatorAddBuiltinOptions(builder, options)
+        if intermediates is not None:
+            schema.OperatorAddIntermediates(builder, intermediates)
         return int(schema.OperatorEnd(builder))
 
     def _pack_options(self, builder: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from .toolchain import Tool, ToolFailedError, find_tool, require_tools, run_tool
 
 OPTIMIZATION = BALANCED.compiler_flag
 SELF_TEST_SEED = 1
+SELF_TEST_SEQUENCE = 8  # steps of a library with state
 _HARNESS_STACK_BYTES = 16 * 1024
 _DRAFT_STACK_BYTES = 64
 _LINKER_NAMES = ("RAM", "RAM_ARENA")
@@ -75,25 +76,36 @@ class FittedFirmware:
         return self.firmware.placement
 
 
-def self_test_inputs(library: CLibrary, seed: int = SELF_TEST_SEED) -> dict[str, Values]:
-    """The inputs that the firmware's self-test generates for itself, flat: the twin of `fill_inputs` in `main.c.j2`."""
+def self_test_inputs(library: CLibrary, seed: int = SELF_TEST_SEED) -> tuple[Mapping[str, Values], ...]:
+    """The inputs that the firmware's self-test generates for itself, flat, step by step: twin of `fill_inputs` in `main.c.j2`.
+
+    The steps of a library with state are one sequence; without state there is one step.
+    """
     state = seed
-    inputs = {}
-    for port in library.inputs:
-        samples = np.empty(port.size_bytes, np.uint8)
-        for i in range(port.size_bytes):
-            state = (state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
-            samples[i] = state >> 56
-        inputs[port.name] = samples.view(port.element)
-    return inputs
+    steps = []
+    for _ in range(_self_test_steps(library)):
+        inputs = {}
+        for port in library.inputs:
+            samples = np.empty(port.size_bytes, np.uint8)
+            for i in range(port.size_bytes):
+                state = (state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
+                samples[i] = state >> 56
+            inputs[port.name] = samples.view(port.element)
+        steps.append(inputs)
+    return tuple(steps)
 
 
-def output_hash(library: CLibrary, outputs: Mapping[str, Values]) -> int:
-    """FNV-1a, 32 bits, over all outputs in order: the twin of `hash_outputs` in `main.c.j2`."""
+def _self_test_steps(library: CLibrary) -> int:
+    return SELF_TEST_SEQUENCE if library.state_bytes else 1
+
+
+def output_hash(library: CLibrary, steps: Sequence[Mapping[str, Values]]) -> int:
+    """FNV-1a, 32 bits, over all outputs of all steps in order: the twin of `hash_outputs` in `main.c.j2`."""
     value = 2166136261
-    for port in library.outputs:
-        for byte in np.ascontiguousarray(outputs[port.name]).tobytes():
-            value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    for outputs in steps:
+        for port in library.outputs:
+            for byte in np.ascontiguousarray(outputs[port.name]).tobytes():
+                value = (value ^ byte) * 16777619 & 0xFFFFFFFF
     return value
 
 
@@ -160,7 +172,9 @@ def _values(
         "arena_memory": ram[-1]["linker_name"],
         "input_bytes": library.input_bytes,
         "output_bytes": library.output_bytes,
+        "state_bytes": library.state_bytes,
         "self_test_seed": SELF_TEST_SEED,
+        "self_test_steps": _self_test_steps(library),
         "expected_hash": expected_hash,
         "library_dir": library_folder,
         "optimization": optimization,

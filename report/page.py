@@ -40,9 +40,10 @@ def render_page(report: Report, compiled: Compiled) -> str:
 
 
 def _buffer_titles(compiled: Compiled) -> Mapping[str, str]:
-    """What each buffer of the arena holds: the layer that writes it, an input, or a kernel's scratch."""
+    """What each buffer of the arena holds: the layer that writes it, an input, a variable, or a kernel's scratch."""
     graph, buffer_of = compiled.graph, compiled.plan.lifetimes.buffer_of
     titles = {buffer_of[name]: f"input {graph.tensor(name).source_name}" for name in graph.inputs}
+    titles |= {buffer_of[variable.before]: f"variable {variable.name}" for variable in graph.variables}
     for index, op in enumerate(compiled.ops):
         title = layer_title(graph.tensor(op.output).source_name, op.kind_name)
         for name in op.outputs:

@@ -100,6 +100,7 @@ class Ram:
     """Bytes of RAM; the stack is the larger of the static bound and what the emulator measured.
 
     Stack, its bound and the statics are None when nothing was linked; `used_bytes` is the arena then.
+    state_bytes  of the arena, kept from one inference to the next
     """
 
     used_bytes: int
@@ -111,9 +112,11 @@ class Ram:
     stack_bound_bytes: int | None
     static_bytes: int | None
     banks: tuple[BankUse, ...]
+    state_bytes: int = 0
 
     def __post_init__(self) -> None:
         _require(self.budget_bytes > 0, "there is no budget")
+        _require(0 <= self.state_bytes <= self.arena_bytes, "the state lies in the arena")
         linked = (self.stack_bytes, self.stack_bound_bytes, self.static_bytes)
         _require(_known_together(*linked), "the stack, its bound and the statics are known together")
 

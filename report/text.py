@@ -67,7 +67,8 @@ def _flash(flash: Flash) -> str:
 
 
 def _ram(ram: Ram) -> list[str]:
-    parts = f"arena {ram.arena_bytes:,}"
+    state = f" ({ram.state_bytes:,} of state)" if ram.state_bytes else ""
+    parts = f"arena {ram.arena_bytes:,}{state}"
     if ram.stack_bytes is not None:
         measured = "" if ram.stack_measured_bytes is None else f" (measured {ram.stack_measured_bytes:,})"
         parts += f", stack {ram.stack_bytes:,}{measured}, statics {ram.static_bytes:,}"

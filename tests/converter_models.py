@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from flynet_tiny.export.tflite_writer import TensorSpec
+from flynet_tiny.export.tflite_writer import OpSpec, TensorSpec
 
 from .small_models import Sketch
 
@@ -45,6 +45,10 @@ class Forms(Sketch):
     def reshape(self, source: str, output: str) -> str:
         """A RESHAPE whose shape is an option, as old converters wrote it."""
         return self.op("RESHAPE", (source,), output, newShape=self.tensors[output].shape)
+
+    def split(self, opcode: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+        """A SPLIT or SPLIT_V."""
+        self.ops.append(OpSpec(opcode, inputs, outputs, {"numSplits": len(outputs)}))
 
     def ints(self, *shape: int) -> np.ndarray:
         return self.rng.integers(-127, 128, shape).astype(np.int8)
@@ -128,6 +132,46 @@ def uint8_ends(seed: int) -> bytes:
     s.conv("x", "y", 4)
     s.op("QUANTIZE", ("y",), s.bytes8("out", (1, h, w, 4), "y"))
     return s.file(("in",), ("out",))
+
+
+def uint8_scales(seed: int) -> bytes:
+    """uint8 ends whose scales are not those of the int8 tensors behind them, and uint8 in the middle: every pair of QUANTIZE."""
+    s = Forms(seed)
+    h, w = (int(v) for v in s.rng.integers(2, 7, 2))
+
+    def unsigned(name: str) -> str:
+        scale, zero = float(np.float32(s.rng.choice([0.03, 2.0**-4, 0.07]))), int(s.rng.choice([0, 128, 255, 97]))
+        s.tensors[name] = TensorSpec(name, (1, h, w, 3), "uint8", (scale,), (zero,))
+        return name
+
+    s.op("QUANTIZE", (unsigned("in"),), s.act("x", (1, h, w, 3)))
+    first = "in"
+    if seed % 3:
+        first = s.op("QUANTIZE", ("in",), unsigned("in_again"))
+    s.op("QUANTIZE", (first,), s.act("z", (1, h, w, 3)))
+    s.op("ADD", ("x", "z"), s.act("a", (1, h, w, 3)), fusedActivationFunction="NONE")
+    s.op("QUANTIZE", ("a",), unsigned("middle"))
+    s.op("QUANTIZE", ("middle",), s.act("b", (1, h, w, 3)))
+    s.conv("b", s.act("y", (1, h, w, 3), 0.9), 3)
+    s.op("QUANTIZE", ("y",), unsigned("out"))
+    return s.file(("in",), ("out", "middle") if seed % 2 else ("out",))
+
+
+def splits(seed: int) -> bytes:
+    """SPLIT into equal parts and SPLIT_V into others, one of them left to be found, with negative axes."""
+    s = Forms(seed)
+    h, w, c = (int(v) for v in s.rng.integers(1, 5, 3))
+    shape, sizes = (1, 2 * h, w, c + 3), [int(v) for v in s.rng.multinomial(c, [1 / 3] * 3) + 1]
+    s.act("x", shape)
+    for name in ("upper", "lower"):
+        s.like(name, "x", (1, h, w, c + 3))
+    s.split("SPLIT", (s.whole("axis", [1 - 4 * (seed % 2)] if seed % 3 else 1), "x"), ("upper", "lower"))
+    s.op("ADD", ("lower", "upper"), s.act("sum", (1, h, w, c + 3)), fusedActivationFunction="NONE")
+    parts = tuple(s.like(f"part{i}", "sum", (1, h, w, size)) for i, size in enumerate(sizes))
+    wanted = [-1 if seed % 2 and i == seed % 3 else size for i, size in enumerate(sizes)]
+    s.split("SPLIT_V", ("sum", s.whole("sizes", wanted), s.whole("last", -1)), parts)
+    s.conv(parts[1], s.act("y", (1, h, w, 4), 0.9), 4)
+    return s.file(("x",), ("y", parts[0], parts[2]))
 
 
 def shape_arithmetic(seed: int) -> bytes:
@@ -366,8 +410,8 @@ def int4_weights(seed: int) -> bytes:
 KINDS: Mapping[str, Callable[[int], bytes]] = {
     made.__name__: made
     for made in (
-        float_ends, float_ends_moved, float_ends_many, uint8_ends, shape_arithmetic, reshape_kinds, folded_weights,
-        int64_operands, dilation_by_batches, dilated_conv_1d, odd_biases, odd_ends, only_moves, int4_weights,
+        float_ends, float_ends_moved, float_ends_many, uint8_ends, uint8_scales, splits, shape_arithmetic, reshape_kinds,
+        folded_weights, int64_operands, dilation_by_batches, dilated_conv_1d, odd_biases, odd_ends, only_moves, int4_weights,
     )
 }  # fmt: skip
 """Each kind: a seed to a file."""

@@ -35,8 +35,8 @@ SHARED = {"export": {("codegen", "fixed_point"), ("codegen", "activations")}}
 
 CODEGEN_FLOORS = [
     {"fixed_point", "activations", "targets"},
-    {"ir", "build"},
-    {"contracts"},
+    {"fixed_point_16", "ir", "build"},
+    {"contracts", "lstm"},
     {"verify_graph"},
     {"reading", "supported_ops"},
     {"tflite_reader", "reference", "passes", "kernels"},

@@ -45,10 +45,14 @@ class Judge(Protocol):
 
     One that is compared with the golden one may know only some channels of a tensor: those of a narrowed graph, and the
     constants that its certificate has for channels that went.
+
+    It keeps the model's variables from one run to the next, until `reset` gives them their start values.
     """
 
     @property
     def name(self) -> str: ...
+
+    def reset(self) -> None: ...
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Values | SomeChannels]: ...
 
@@ -58,6 +62,8 @@ class GoldenJudge(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def reset(self) -> None: ...
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]], /) -> Mapping[str, Values]: ...
 
@@ -118,7 +124,9 @@ class Comparison:
         changed = {name for name, end in ends if end.element != "int8"}  # by the file's QUANTIZE: it must give our values
         given = [name for name in graph.inputs if name in changed or name in graph.outputs]
         self._places |= dict.fromkeys(given, "graph input") | dict.fromkeys(graph.constant_outputs(), "constant")
-        self._order = [*given, *graph.constant_outputs(), *(name for op in graph.ops for name in _written(op))]
+        state = graph.start_state()
+        self._places |= dict.fromkeys(state, "variable")
+        self._order = [*given, *state, *graph.constant_outputs(), *(name for op in graph.ops for name in _written(op))]
         self._inputs = self._tensors = self._bytes = self._differing = 0
         self._first: TensorDifference | None = None
         self._left_out: list[str] = []
@@ -187,6 +195,9 @@ def compare_judges(
     """
     comparisons = [Comparison(graph, golden.name, other.name) for other in others]
     for named in inputs:
+        if named.begins:
+            for judge in (golden, *others):
+                judge.reset()
         expected = golden.run(named.values)
         for comparison, other in zip(comparisons, others, strict=True):
             try:
@@ -241,6 +252,9 @@ def rounding_statistics(
     """The outputs of another judge beside the golden ones. argmax is that of the graph's first output."""
     count = elements = differing = max_lsb = agreeing = 0
     for named in inputs:
+        if named.begins:
+            golden.reset()
+            other.reset()
         exact, near = golden.run(named.values), other.run(named.values)
         for name in graph.outputs:
             distance = np.abs(exact[name].astype(np.int64) - near[name])

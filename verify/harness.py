@@ -51,11 +51,18 @@ class Request:
         return _FLAG_TRACE * self.trace | _FLAG_COUNT * self.count
 
 
-def write_request(folder: Path, library: CLibrary, inputs: Sequence[InputSet], request: Request) -> None:
-    """Write the request file: every input of every set must be of the library's type and size."""
+def write_request(
+    folder: Path, library: CLibrary, inputs: Sequence[InputSet], request: Request, begins: Sequence[bool] = ()
+) -> None:
+    """Write the request file: every input of every set must be of the library's type and size.
+
+    begins  of each set, whether a library with state is reset before it; empty: before every one
+    """
     with (folder / REQUEST).open("wb") as file:
         file.write(struct.pack("<3I", _MAGIC, request.flags, len(inputs)))
-        for values in inputs:
+        for index, values in enumerate(inputs):
+            if library.state_bytes:
+                file.write(struct.pack("<I", begins[index] if begins else 1))
             for port in library.inputs:
                 array = np.ascontiguousarray(values[port.name])
                 if array.dtype != port.element or array.nbytes != port.size_bytes:

@@ -39,6 +39,7 @@ class HostLibrary:
             "macro": library.name.upper(),
             "input_bytes": library.input_bytes,
             "output_bytes": library.output_bytes,
+            "state_bytes": library.state_bytes,
         }
         for name in ("verify.c.j2", "verify_port.h", "verify_port_host.c"):
             write_rendered(f"verify/{name}", folder, values)
@@ -62,12 +63,17 @@ class HostLibrary:
         """Every tensor that the C materialises from one set of inputs."""
         return self.run_many([inputs])[0]
 
-    def run_many(self, inputs: Sequence[InputSet], trace: bool = True, timeout_s: float = 300) -> tuple[SetResult, ...]:
-        """One result for each set of inputs, all from one process; without `trace` only the outputs."""
+    def run_many(
+        self, inputs: Sequence[InputSet], trace: bool = True, timeout_s: float = 300, begins: Sequence[bool] = ()
+    ) -> tuple[SetResult, ...]:
+        """One result for each set of inputs, all from one process; without `trace` only the outputs.
+
+        begins  of each set, whether a library with state is reset before it; empty: before every one
+        """
         self._compiler.wait()
         request = Request(trace=trace)
         with self._run_folder() as folder:
-            write_request(folder, self.library, inputs, request)
+            write_request(folder, self.library, inputs, request, begins)
             with child_process(
                 [self._program], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 text=True, errors="replace",

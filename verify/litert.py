@@ -61,6 +61,10 @@ class LiteRtProcess:
         """Load a model and allocate its tensors. Raises BadModel with LiteRT's reason when it cannot."""
         self._ask({"resolver": resolver.value, "preserve": preserve_all_tensors}, model)
 
+    def start_again(self) -> None:
+        """Load the same model into a new interpreter: nothing else gives its variables their start values."""
+        self._ask({"again": True, "inputs": []})
+
     def run(self, inputs: Mapping[int, npt.NDArray[np.generic]], tensors: list[int]) -> bytes:
         """The bytes of the wanted tensors, one after the other, for one set of inputs by tensor index."""
         types = [str(values.dtype) for values in inputs.values()]
@@ -119,7 +123,7 @@ class LiteRtProcess:
 
 @dataclass(frozen=True)
 class _Stored:
-    """How the file's tensor `index` holds the values of an int8 tensor of `shape`: in int8, or in float32 or uint8 at an end."""
+    """How the file's tensor `index` holds the values of one of `shape`: in its own type, or in float32 or uint8 at an end."""
 
     index: int
     element: str
@@ -130,7 +134,7 @@ class _Stored:
     @staticmethod
     def own(tensor: Tensor) -> _Stored:
         assert tensor.source_index is not None
-        return _Stored(tensor.source_index, "int8", tensor.shape, tensor.scale, tensor.zero_point)
+        return _Stored(tensor.source_index, tensor.dtype.value, tensor.shape, tensor.scale, tensor.zero_point)
 
     @staticmethod
     def of(end: FileEnd, tensor: Tensor) -> _Stored:
@@ -152,7 +156,7 @@ class _Stored:
         if self.element == "float32":
             stored = np.rint(values.astype(np.float64) / self.scale) + self.zero_point
             values = np.clip(stored, -128, 127).astype(np.int8)
-        decoded: Int8 = (values ^ np.uint8(128)).view(np.int8) if self.element == "uint8" else values.astype(np.int8, copy=False)
+        decoded: Int8 = (values ^ np.uint8(128)).view(np.int8) if self.element == "uint8" else values
         return decoded
 
 
@@ -190,6 +194,7 @@ class LiteRt:
                 all_tensors = all_tensors or bool(end.left_to_caller)
                 self._read[name] = _Stored.of(end, graph.tensor(name))
         self._given = {name: _Stored.of(e, graph.tensor(name)) for name, e in zip(graph.inputs, file_inputs(graph), strict=True)}
+        self._has_variables, self._is_new = bool(graph.variables), True
         self._is_owner = process is None
         self._process = process or LiteRtProcess()
         try:
@@ -215,8 +220,15 @@ class LiteRt:
                 model, change = found
                 changes.append(change)
 
+    def reset(self) -> None:
+        """Give the variables their start values."""
+        if self._has_variables and not self._is_new:
+            self._process.start_again()
+            self._is_new = True
+
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
         """Every wanted tensor of one inference, by its name in the graph."""
+        self._is_new = False
         by_index = {stored.index: stored.encoded(np.asarray(inputs[name], np.int8)) for name, stored in self._given.items()}
         payload = self._process.run(by_index, [stored.index for stored in self._read.values()])
         values: dict[str, Int8] = {}
@@ -275,6 +287,7 @@ def _serve() -> None:
     os.dup2(2, 1)  # whatever LiteRT prints must not mix with the answers
     questions = sys.stdin.buffer
     interpreter: Any = None
+    loaded: Any = None
     while True:
         try:
             request = json.loads(_read_frame(questions))
@@ -285,7 +298,9 @@ def _serve() -> None:
         signal.setitimer(signal.ITIMER_REAL, request["timeout_s"])  # its default action ends the process, whatever LiteRT does
         try:
             if "resolver" in request:
-                interpreter = _load(request, payloads[0])
+                loaded = (request, payloads[0])
+            if "resolver" in request or "again" in request:
+                interpreter = _load(*loaded)
             else:
                 answer = _invoke(interpreter, request, payloads)
         except (RuntimeError, ValueError) as error:

@@ -30,7 +30,8 @@ def for_litert(model: bytes, refusal: str) -> tuple[bytes, str] | None:
             return None
         copy = schema.ModelT.InitFromObj(tables)
         graph = copy.subgraphs[0]
-        if len(copy.subgraphs) > 1:  # nothing calls them, or the rules would have refused the model
+        calls = any(_opcode(copy, op) == "CALL_ONCE" for op in graph.operators)
+        if len(copy.subgraphs) > 1 and not calls:
             copy.subgraphs, copy.signatureDefs = [graph], None
             used = sorted({op.opcodeIndex for op in graph.operators})
             copy.operatorCodes = [copy.operatorCodes[i] for i in used]

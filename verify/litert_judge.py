@@ -61,6 +61,7 @@ class LiteRtJudge:
     ) -> None:
         self._graph, self._model, self._exact, self._all_tensors = graph, model, exact, all_tensors
         self._deaths = self._answers = 0
+        self._has_lost_state = False
         self._why = ""
         self._litert: LiteRt | None = self._start()
         self.note = self._litert.note
@@ -68,8 +69,23 @@ class LiteRtJudge:
     def _start(self) -> LiteRt:
         return LiteRt(self._graph, self._model, all_tensors=self._all_tensors)
 
+    def reset(self) -> None:
+        """Give the variables their start values."""
+        self._has_lost_state = False
+        if self._litert is not None:
+            self._litert.reset()
+
     def run(self, inputs: Tensors, /) -> Mapping[str, Int8]:
         """Every wanted tensor of one inference, by its name in the graph."""
+        try:
+            return self._run(inputs)
+        except CannotJudge:
+            self._has_lost_state = bool(self._graph.variables)
+            raise
+
+    def _run(self, inputs: Tensors) -> Mapping[str, Int8]:
+        if self._has_lost_state:
+            raise CannotJudge("LiteRT left out an input before it in the same sequence")
         reason = foreseen_abort(self._graph, {**inputs, **self._exact(inputs)}) if self._exact is not None else None
         if reason is not None:
             raise CannotJudge(reason)
@@ -105,7 +121,7 @@ class LiteRtJudge:
 
 
 class LiteRtOrTwin:
-    """LiteRT's reference kernels for whoever needs an answer to every input; use it as a context manager.
+    """LiteRT's reference kernels for whoever needs an answer to every input by itself; use it as a context manager.
 
     An input at which LiteRT ends is computed by the golden twin in onnxruntime, equal in every byte wherever both compute.
     `replaced` counts these inputs.
@@ -122,6 +138,7 @@ class LiteRtOrTwin:
     def run(self, inputs: Tensors) -> Mapping[str, Int8]:
         """The graph's outputs, and all activations where they were asked for."""
         self._latest = {}
+        self._judge.reset()
         try:
             return self._judge.run(inputs)
         except CannotJudge as limit:
@@ -132,6 +149,7 @@ class LiteRtOrTwin:
     def _exact(self, inputs: Tensors) -> Mapping[str, Int8]:
         if self._twin is None:
             self._twin = OnnxTwin(self._graph)
+        self._twin.reset()
         self._latest = self._twin.run(inputs)
         return self._latest
 

@@ -10,10 +10,12 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..codegen.ir import Graph, Tensor
+from ..codegen.ir import DType, Graph, Tensor
 
 OPSET = 18
 IR_VERSION = 10
+
+_ELEMENTS = {DType.INT8: TensorProto.INT8, DType.INT16: TensorProto.INT16}
 
 Array = npt.NDArray[np.generic]
 
@@ -122,8 +124,8 @@ class OnnxGraph:
     # --- the model --------------------------------------------------------------------------------------------------
 
     def model(self, outputs: Sequence[Tensor]) -> onnx.ModelProto:
-        """The checked model whose inputs are the IR graph's and whose outputs are the given tensors, int8 all."""
-        inputs = [self.source.tensor(name) for name in self.source.inputs]
+        """The checked model whose inputs are the IR graph's inputs and variables, and whose outputs are the given tensors."""
+        inputs = [self.source.tensor(name) for name in self.source.given]
         graph = helper.make_graph(
             self.nodes, self.source.name or "model", [_value(t) for t in inputs], [_value(t) for t in outputs], self.initializers
         )
@@ -135,4 +137,4 @@ class OnnxGraph:
 
 
 def _value(tensor: Tensor) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(tensor.name, TensorProto.INT8, list(tensor.shape))
+    return helper.make_tensor_value_info(tensor.name, _ELEMENTS[tensor.dtype], list(tensor.shape))

@@ -59,8 +59,8 @@ def build_qdq(graph: Graph) -> onnx.ModelProto:
 
 
 def _made(graph: Graph) -> list[str]:
-    """The outputs that the model computes, each once; an input that is an output is known."""
-    return [name for name in dict.fromkeys(graph.outputs) if name not in graph.inputs]
+    """The outputs and next values of variables that the model computes, each once; an input that is an output is known."""
+    return [name for name in dict.fromkeys(graph.results) if name not in graph.given]
 
 
 class QdqOnnxRuntime:
@@ -69,17 +69,25 @@ class QdqOnnxRuntime:
     name = "qdq_onnxruntime"
 
     def __init__(self, graph: Graph) -> None:
-        self._inputs = graph.inputs
+        self._graph = graph
+        self.reset()
         self._outputs = _made(graph)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         model = build_qdq(graph).SerializeToString(deterministic=True)
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
+    def reset(self) -> None:
+        """Give the variables their start values."""
+        self._state: Mapping[str, npt.NDArray[np.generic]] = self._graph.start_state()
+
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
         """The outputs of one inference by name."""
-        feeds = {name: np.asarray(inputs[name], np.int8) for name in self._inputs}
-        return feeds | dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        feeds = {name: np.asarray(inputs[name], np.int8) for name in self._graph.inputs}
+        feeds |= {name: np.asarray(value) for name, value in self._state.items()}
+        values: dict[str, Int8] = feeds | dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        self._state = self._graph.next_state(values)
+        return values
 
 
 def _dequantized(out: OnnxGraph, value: str, tensor: Tensor) -> str:

@@ -1,12 +1,13 @@
 """The golden twin: a graph as a plain integer ONNX model, run by onnxruntime.
 
-Every activation is an output under its IR name, int8 in the IR's own layout. Only standard operators on integers are used, so any
-ONNX runtime that keeps to the standard computes these very bytes. Formulas: design section 2.
+Every activation is an output under its IR name, int8 in the IR's own layout. A variable is an input, its value when an inference
+begins, and an output, its value behind it: whoever runs the model feeds the one with the other. Only standard operators on
+integers are used, so any ONNX runtime that keeps to the standard computes these very bytes. Formulas: design section 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from onnx import TensorProto
 
 from ..codegen import fixed_point as fp
 from ..codegen.activations import activation_table
+from ..codegen.fixed_point_16 import sigmoid_16, tanh_16
 from ..codegen.ir import (
     ACTIVATION_KINDS,
     ClampAttrs,
@@ -35,6 +37,7 @@ from ..codegen.ir import (
     Window,
     conv_groups,
 )
+from ..codegen.lstm import GATE_BITS, Sums, lstm_of
 from ..codegen.reference import channel_multipliers
 from .onnx_graph import OnnxGraph
 
@@ -60,7 +63,8 @@ class OnnxTwin:
     name = "onnxruntime"
 
     def __init__(self, graph: Graph, model: bytes | None = None) -> None:
-        self._inputs = graph.inputs
+        self._graph = graph
+        self.reset()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # the nodes as written
@@ -68,11 +72,18 @@ class OnnxTwin:
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]
 
+    def reset(self) -> None:
+        """Give the variables their start values."""
+        self._state: Mapping[str, npt.NDArray[np.generic]] = self._graph.start_state()
+
     def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
-        """Every activation of one inference by name, the graph's inputs included."""
-        feeds = {name: np.asarray(inputs[name], np.int8) for name in self._inputs}
+        """Every activation of one inference by name, the graph's inputs and variables included."""
+        feeds = {name: np.asarray(inputs[name], np.int8) for name in self._graph.inputs}
+        feeds |= {name: np.asarray(value) for name, value in self._state.items()}
         results = self._session.run(self._outputs, feeds)
-        return feeds | dict(zip(self._outputs, results, strict=True))
+        values: dict[str, Int8] = feeds | dict(zip(self._outputs, results, strict=True))
+        self._state = self._graph.next_state(values)
+        return values
 
 
 def convolution_geometry(window: Window) -> dict[str, Any]:
@@ -211,6 +222,61 @@ def _table(op: Op, out: OnnxGraph) -> None:
     out.node("Gather", out.constant(np.roll(table, 128), np.int8), out.cast(op.inputs[0], TensorProto.INT32), output=op.output)
 
 
+# --- recurrent ------------------------------------------------------------------------------------------------------
+
+
+def _lstm(op: Op, out: OnnxGraph) -> None:
+    """Steps one after the other; sigmoid and tanh of an int16 are tables."""
+    numbers = lstm_of(op, out.source)
+    cells, every = numbers.cells, np.arange(-(1 << 15), 1 << 15)
+    tables = [
+        out.constant(values, np.int32)
+        for values in (sigmoid_16(every, GATE_BITS), tanh_16(every, GATE_BITS), tanh_16(every, numbers.cell_bits))
+    ]
+
+    def int16(value: str) -> str:
+        return out.node("Clip", value, out.int64(-(1 << 15)), out.int64((1 << 15) - 1))
+
+    def function(table: str, value: str) -> str:
+        found = out.node("Gather", table, out.node("Add", value, out.int64(1 << 15)))
+        return out.node("Cast", found, to=TensorProto.INT64)
+
+    def summed(parts: Sequence[Sums], operand: str) -> str:
+        """[rows, 4 cells] of [rows, c_in], rescaled."""
+        weights = np.concatenate([part.weights for part in parts]).T
+        product = out.node("MatMul", operand, out.int64(weights))
+        acc = out.node("Add", product, out.int64(np.concatenate([part.bias for part in parts])))
+        multipliers = np.repeat(np.array([part.multiplier.multiplier for part in parts], np.int64), cells)
+        shifts = np.repeat(np.array([part.multiplier.shift for part in parts], np.int64), cells)
+        return out.requantize(acc, multipliers, shifts)
+
+    def part_of(value: str, axis: int, begin: int, count: int) -> str:
+        return out.node("Slice", value, out.int64([begin]), out.int64([begin + count]), out.int64([axis]))
+
+    data = out.node("Reshape", out.cast(op.inputs[0], TensorProto.INT64), out.int64([numbers.steps, numbers.c_in]))
+    given = int16(summed([gate.data for gate in numbers.gates], data))
+    hidden, cell = (out.cast(name, TensorProto.INT64) for name in op.inputs[1:3])
+    steps = []
+    for step in range(numbers.steps):
+        fed_back = summed([gate.hidden for gate in numbers.gates], hidden)
+        gates = int16(out.node("Add", fed_back, part_of(given, 0, step, 1)))
+        values = [function(tables[int(i == 2)], part_of(gates, 1, i * cells, cells)) for i in range(4)]
+        kept = out.divide_by_pot(out.node("Mul", values[1], cell), 15)
+        added = out.divide_by_pot(out.node("Mul", values[0], values[2]), 15 + numbers.cell_bits)
+        cell = int16(out.node("Add", kept, added))
+        if numbers.cell_clip:
+            cell = out.node("Clip", cell, out.int64(-numbers.cell_clip), out.int64(numbers.cell_clip))
+        product = out.node("Mul", values[3], function(tables[2], cell))
+        scaled = out.requantize(product, numbers.output.multiplier, numbers.output.shift)
+        shifted = out.node("Add", scaled, out.int64(numbers.output_zero_point))
+        hidden = out.node("Clip", shifted, out.int64(-128), out.int64(127))
+        steps.append(hidden)
+    result, shape = out.node("Concat", *steps, axis=0), out.int64(out.source.tensor(op.output).shape)
+    out.node("Reshape", out.node("Cast", result, to=TensorProto.INT8), shape, output=op.output)
+    out.node("Cast", hidden, to=TensorProto.INT8, output=op.outputs[1])
+    out.node("Cast", cell, to=TensorProto.INT16, output=op.outputs[2])
+
+
 # --- reductions and pools -------------------------------------------------------------------------------------------
 
 
@@ -332,6 +398,10 @@ def _reshape(op: Op, out: OnnxGraph) -> None:
     out.node("Reshape", out.activation(op.inputs[0]), out.int64(out.source.tensor(op.output).shape), output=op.output)
 
 
+def _copy(op: Op, out: OnnxGraph) -> None:
+    out.node("Identity", out.activation(op.inputs[0]), output=op.output)
+
+
 EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.CONV_2D: _convolution,
     OpKind.DEPTHWISE_CONV_2D: _convolution,
@@ -353,5 +423,7 @@ EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.TRANSPOSE: _transpose,
     OpKind.PAD: _pad,
     OpKind.RESHAPE: _reshape,
+    OpKind.ASSIGN_VARIABLE: _copy,
+    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: _lstm,
     **dict.fromkeys(ACTIVATION_KINDS, _table),
 }

@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..codegen.c_library import CLibrary
@@ -64,6 +64,7 @@ def run_emulated(
     *,
     trace: bool = True,
     count: bool = True,
+    begins: Sequence[bool] = (),
     timeout_s: float = 120,
     progress: Progress | None = None,
 ) -> EmulatedRun:
@@ -71,6 +72,7 @@ def run_emulated(
 
     trace      bring home every tensor that the C materialises, not only the outputs
     count      count the instructions of every operator for the FIRST set of inputs (QEMU counts slower than it runs)
+    begins     of each set, whether a library with state is reset before it; empty: before every one
     progress   called with (sets done, sets in all)
     Raises `EmulationFailed` with the decoded fault, or when a run takes more than timeout_s.
     """
@@ -82,13 +84,17 @@ def run_emulated(
             progress(done, len(inputs))
 
     report(0)
-    results: list[SetResult] = []
+    counted: tuple[SetResult, ...] = ()
     if count and inputs:
-        results += _run_batch(firmware, library, inputs[:1], Request(trace, count=True), timeout_s, report)
-    if len(inputs) > len(results):
-        done = len(results)
-        results += _run_batch(firmware, library, inputs[done:], Request(trace), timeout_s, lambda more: report(done + more))
-    return EmulatedRun(tuple(results))
+        counted = _run_batch(firmware, library, inputs[:1], (), Request(trace, count=True), timeout_s, report)
+    done = 0 if library.state_bytes else len(counted)  # what keeps state must run all sets in one piece
+    results = counted[:done]
+    if len(inputs) > len(counted):
+        results += _run_batch(
+            firmware, library, inputs[done:], begins[done:], Request(trace), timeout_s, lambda more: report(done + more)
+        )
+        results = (replace(results[0], op_instructions=counted[0].op_instructions), *results[1:]) if counted else results
+    return EmulatedRun(results or counted)
 
 
 def run_self_test(firmware: BuiltFirmware, *, count: bool = True, timeout_s: float = 60) -> SelfTest:
@@ -107,13 +113,14 @@ def _run_batch(
     firmware: BuiltFirmware,
     library: CLibrary,
     inputs: Sequence[InputSet],
+    begins: Sequence[bool],
     request: Request,
     timeout_s: float,
     report: Callable[[int], None],
 ) -> tuple[SetResult, ...]:
     assert firmware.verify_elf is not None
     with ScratchFolder() as folder:
-        write_request(folder, library, inputs, request)
+        write_request(folder, library, inputs, request, begins)
         result, each = folder / RESULT, set_bytes(library, request)
 
         def poll() -> None:

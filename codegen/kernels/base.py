@@ -84,6 +84,8 @@ class KernelCall:
     is_banded    whether the work is cut into row bands as `build.bands` wished
     own          another form, of which `own_functions.py` decides; None: there is none, or it was taken
     is_own       whether all sizes are literals in the function, whatever the level merges
+    in_place     output behind the first -> the input whose bytes it may take, at the very same place
+    stays        an input that must lie where output 0 begins: the kernel does not move it
     """
 
     parameters: KernelParameters
@@ -95,6 +97,8 @@ class KernelCall:
     is_banded: bool = False
     own: OwnFunction | None = None
     is_own: bool = False
+    in_place: Mapping[str, str] = field(default_factory=dict)
+    stays: str | None = None
 
 
 def elementwise_schedule(num_bytes: int) -> RowSchedule:

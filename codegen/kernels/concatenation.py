@@ -17,7 +17,7 @@ from .parameters import KernelParameters, array, code, size
 
 @dataclass(frozen=True, eq=False)
 class Concatenation(KernelParameters):
-    """`count` times a block of each source: an input by its number, or constants (-1) from `starts`."""
+    """`count` times a block of each source: an input by its number, constants (-1) from `starts`, or what is there (-2)."""
 
     template: ClassVar[str] = "concatenation"
     count: int = size()
@@ -51,9 +51,13 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     joined = [t.constant().reshape(-1).astype(np.int8) for t in constants]
     first_stays = count == 1 and not tensors[0].is_constant and op.inputs.count(op.inputs[0]) == 1
     blocks = tuple(math.prod(t.shape[axis:]) for t in tensors)
+    if op.attrs.first_stays:
+        assert first_stays, f"{op.label}: the first of {count} blocks cannot stay"
+        sources[0] = -2
     return KernelCall(
         Concatenation(count, blocks, tuple(sources), tuple(starts), np.concatenate(joined) if joined else None),
         activations,
         (op.output,),
         sharing={op.inputs[0]: SamePlace()} if first_stays else {},
+        stays=op.inputs[0] if op.attrs.first_stays else None,
     )

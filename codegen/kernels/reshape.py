@@ -1,4 +1,4 @@
-"""RESHAPE that moves bytes: only where the planner could not make it free."""
+"""A copy: RESHAPE where the planner could not make it free, READ_VARIABLE and ASSIGN_VARIABLE where bytes must move."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ class Copy(KernelParameters):
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
-    """The kernel call of a RESHAPE: a copy."""
+    """The kernel call of a RESHAPE, a READ_VARIABLE or an ASSIGN_VARIABLE: a copy."""
     count = graph.tensor(op.output).num_elements
     return KernelCall(Copy(count), (op.inputs[0],), (op.output,), sharing={op.inputs[0]: elementwise_schedule(count)})

@@ -73,7 +73,7 @@ def is_analysable(graph: Graph) -> bool:
     """Whether a graph is small enough to be worth its analysis, which takes room for each channel and time for each element."""
     tensors = list(graph.activations())
     largest = max(tensor.num_elements for tensor in tensors)
-    return largest <= MOST_ELEMENTS and sum(channels_of(tensor) for tensor in tensors) <= MOST_CHANNELS
+    return not graph.variables and largest <= MOST_ELEMENTS and sum(channels_of(tensor) for tensor in tensors) <= MOST_CHANNELS
 
 
 def anything(tensor: Tensor) -> Bounds:

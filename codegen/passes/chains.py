@@ -12,10 +12,10 @@ Chain = tuple[Op, ...]
 
 
 class Readers:
-    """Who reads each tensor of a graph; graph outputs count as read from outside."""
+    """Who reads each tensor of a graph; what is needed behind the last operator counts as read from outside."""
 
     def __init__(self, graph: Graph):
-        self._outputs = frozenset(graph.outputs)
+        self._outputs = frozenset(graph.results)
         self._readers: dict[str, list[Op]] = {}
         for op in graph.ops:
             for name in set(op.inputs):
@@ -89,5 +89,5 @@ def _fused_op(pattern: FusedPattern, chain: Chain, graph: Graph, readers: Reader
     inside = {step.output for step in chain}
     read = dict.fromkeys(name for step in chain for name in step.inputs)
     inputs = tuple(name for name in read if name not in produced)
-    outputs = tuple(name for name in produced if name in graph.outputs or any(r.output not in inside for r in readers.all(name)))
+    outputs = tuple(name for name in produced if name in graph.results or any(r.output not in inside for r in readers.all(name)))
     return Op(OpKind.FUSED, inputs, outputs, FusedAttrs(pattern, chain), chain[0].source_index)

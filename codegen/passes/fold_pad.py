@@ -14,7 +14,7 @@ def fold_pad(graph: Graph) -> Graph:
     readers = Readers(graph)
     pads: dict[str, Op] = {}
     for op in graph.ops:
-        if isinstance(op.attrs, PadAttrs) and op.output not in graph.outputs:
+        if isinstance(op.attrs, PadAttrs) and op.output not in graph.results:
             following = readers.all(op.output)
             if following and all(broken_fold(op, reader, graph) is None for reader in following):
                 pads[op.output] = op

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from ..activations import ACTIVATIONS, activation_bounds
 from ..ir import (
     ActivationAttrs,
@@ -17,23 +19,26 @@ from ..ir import (
     DType,
     GatherAttrs,
     Graph,
+    LstmAttrs,
     NoAttrs,
     Op,
     OpKind,
     PadAttrs,
     PoolAttrs,
+    Quantization,
     ReduceAttrs,
     SliceAttrs,
     SoftmaxAttrs,
     Tensor,
     TransposeAttrs,
+    Variable,
     Window,
 )
 from ..verify_graph import GraphError, verify_graph
 from .file_model import FileModel, FileOp, FileTensor, as_it_is
 from .schema import FUSED_ACTIVATIONS, ElementType
 
-_DTYPES = {ElementType.INT8: DType.INT8, ElementType.INT32: DType.INT32}
+_DTYPES = {ElementType.INT8: DType.INT8, ElementType.INT16: DType.INT16, ElementType.INT32: DType.INT32}
 
 
 class _Tensors:
@@ -90,6 +95,7 @@ def build_graph(model: FileModel, name: str) -> Graph:
     """The verified graph of a model that breaks no rule of `supported_ops`; `GraphError` where it contradicts itself."""
     tensors = _Tensors()
     inputs = tuple(tensors.name(t) for t in model.inputs)
+    before = [tensors.name(variable.before) for variable in model.variables]
     outputs = tuple(tensors.name(t) for t in model.outputs)
     ops: list[Op] = []
     for file_op in model.ops:
@@ -97,7 +103,7 @@ def build_graph(model: FileModel, name: str) -> Graph:
         if all(t.is_constant for t in operands):
             raise GraphError(f"{file_op.label} computes a constant; fold it before conversion")
         operand_names = tuple(tensors.name(t) for t in operands)
-        op = Op(OpKind(file_op.opcode), operand_names, (tensors.name(file_op.output),), attrs, file_op.index)
+        op = Op(OpKind(file_op.opcode), operand_names, tuple(map(tensors.name, file_op.outputs)), attrs, file_op.index)
         ops.extend(_with_shrunk_axes(op, file_op, tensors))
     ends = (tuple(map(as_it_is, model.inputs)), tuple(map(as_it_is, model.outputs)))
     graph = Graph(
@@ -109,6 +115,15 @@ def build_graph(model: FileModel, name: str) -> Graph:
         model.file_inputs or ends[0],
         model.file_outputs or ends[1],
         model.notes,
+        tuple(
+            Variable(
+                shown,
+                tensors.name(variable.after),
+                variable.start.astype(variable.before.type.name.lower(), copy=False),
+                variable.name,
+            )
+            for shown, variable in zip(before, model.variables, strict=True)
+        ),
     )
     return verify_graph(graph.with_ops(graph.ops))
 
@@ -186,6 +201,17 @@ def _reshape(op: FileOp) -> _Built:
             shape = tuple(elements // known if d == -1 else d for d in shape)
         _require_shape(op, shape)
     return NoAttrs(), [op.input(0)]
+
+
+def _copy(op: FileOp) -> _Built:
+    return NoAttrs(), [op.input(0)]
+
+
+def _lstm(op: FileOp) -> _Built:
+    clip, scale = np.float32(op.options["cell_clip"]), np.float32(op.input(2).scale)
+    limit = int(min(clip / scale, np.float32(32767))) if clip > 0 else 0
+    hidden = Quantization((float(op.options["hidden_scale"]),), (int(op.options["hidden_zero_point"]),))
+    return LstmAttrs(limit, hidden), [op.input(i) for i in range(len(op.inputs))]
 
 
 def _integers(tensor: FileTensor) -> tuple[int, ...]:
@@ -291,6 +317,8 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "REDUCE_MAX": _reduce,
     "SOFTMAX": _softmax,
     "RESHAPE": _reshape,
+    "ASSIGN_VARIABLE": _copy,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
     "CONCATENATION": _concat,
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice_attrs,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from .schema import ElementType
 class FileTensor:
     """A tensor of any element type; `data` is a read-only view of the file's bytes, None for what is computed at run time.
 
-    index  in the file; None for a tensor that a rewriting made
+    index        in the file; None for a tensor that a rewriting made
+    is_variable  the file says that it keeps its value from one inference to the next
     """
 
     index: int | None
@@ -28,6 +29,7 @@ class FileTensor:
     type: ElementType
     quantization: Quantization | None = None
     data: npt.NDArray[np.generic] | None = None
+    is_variable: bool = False
 
     @property
     def label(self) -> str:
@@ -71,6 +73,8 @@ class FileOp:
     """An operator; an input that the file leaves out is None. `options` are those that `schema.OPTIONS` names.
 
     subgraph  0 is the main one, of which a `FileModel` consists
+    texts     its options that are texts, those that `schema.TEXT_OPTIONS` names
+    inner     types and quantizations of its intermediates, tensors of which the file says nothing else
     """
 
     index: int
@@ -79,6 +83,8 @@ class FileOp:
     outputs: tuple[FileTensor, ...]
     options: Mapping[str, int | float]
     subgraph: int = 0
+    texts: tuple[ForeignText, ...] = ()
+    inner: tuple[tuple[ElementType, Quantization | None], ...] = ()
 
     @property
     def label(self) -> str:
@@ -107,9 +113,21 @@ class FileOp:
 
 
 @dataclass(frozen=True, eq=False)
+class FileVariable:
+    """What a model keeps from one inference to the next: tensors with its value before and after one, and its start value."""
+
+    name: ForeignText
+    before: FileTensor
+    after: FileTensor
+    start: npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, eq=False)
 class FileModel:
     """The main subgraph: operators in order, and the tensors that go in and come out.
 
+    called     the subgraphs that a CALL_ONCE runs, by their index in the file
+    variables  once the operators on them are resolved
     file_inputs, file_outputs  the ends as the file has them, where a rewriting moved them; else empty
     notes                      what the rewritings changed, each a sentence
     """
@@ -120,6 +138,8 @@ class FileModel:
     file_inputs: tuple[FileEnd, ...] = ()
     file_outputs: tuple[FileEnd, ...] = ()
     notes: tuple[str, ...] = ()
+    called: Mapping[int, FileModel] = field(default_factory=dict)
+    variables: tuple[FileVariable, ...] = ()
 
     def noted(self, sentence: str) -> FileModel:
         """The same model with one more note."""

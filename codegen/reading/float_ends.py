@@ -2,7 +2,8 @@
 
 The first QUANTIZE and the last DEQUANTIZE are a scale and a zero point, which the header gives; what only moves values between
 such an end and them moves int8 as well. SOFTMAX, LOG_SOFTMAX, LOGISTIC and ARG_MAX behind the last int8 tensor are left to the
-caller. A uint8 tensor with the same scale and a zero point 128 above is the int8 tensor with the top bit flipped.
+caller. A uint8 tensor is the int8 tensor of its scale, and a zero point 128 below, with the top bit flipped: a QUANTIZE between
+the two is nothing, one between others is that of int8.
 
 Exact: quantizing commutes with moving, and round(fl(scale * (q - zero)) / scale) + zero is q.
 """
@@ -76,7 +77,7 @@ class _Ends:
             if source in inputs and op.opcode == "QUANTIZE" and wanted.get(source) is not None:
                 self.int8_of.setdefault(source, op.output)
         for tensor in self.model.inputs:
-            quantization = wanted.get(tensor)
+            quantization = wanted.get(tensor) or (_of_bytes(tensor) if tensor in wanted else None)
             if quantization is not None and tensor not in self.int8_of:
                 self.int8_of[tensor] = _int8(tensor, quantization)
 
@@ -87,8 +88,10 @@ class _Ends:
         source, output = op.inputs[0], op.output
         if op.opcode == "QUANTIZE" and source.type in _FOREIGN:
             found = self.int8_of.get(source)
+            if found is not None and source.type is ElementType.UINT8 and output.type is ElementType.UINT8:
+                return self._requantized(op, found)
             if found is None or found.quantization != output.quantization or not _fits(source, output):
-                return [op]
+                return [op if found is None or source.type is not ElementType.UINT8 else replace(op, inputs=(found,))]
             if found is output:
                 return []
             if found in self.moved_to and found.shape == output.shape and self.moved_to[found] is None:
@@ -98,6 +101,8 @@ class _Ends:
         if op.opcode in ("DEQUANTIZE", "QUANTIZE") and output.type in _FOREIGN and source.type is ElementType.INT8:
             if source.quantization is not None and _fits(output, source):
                 self.int8_of[output] = source
+            elif op.opcode == "QUANTIZE":
+                return self._requantized(op, source)
         elif op.opcode in LEFT_TO_CALLER and output.type is not ElementType.INT8:
             base, names = self.behind.get(source, (source, ()))
             if names or source in self.int8_of or source.type is ElementType.INT8:
@@ -109,6 +114,14 @@ class _Ends:
         elif op.opcode in MOVES and output.type in _FOREIGN:
             return [op, *self._on_int8(op, wanted.get(output))]
         return [op]
+
+    def _requantized(self, op: FileOp, source: FileTensor) -> list[FileOp]:
+        """A QUANTIZE to uint8, which stays where something needs it, and the one of int8 that computes the same."""
+        quantization = _of_bytes(op.output)
+        if quantization is None:
+            return [op]
+        made = self.int8_of[op.output] = _int8(op.output, quantization)
+        return [op, replace(op, inputs=(source,), outputs=(made,))]
 
     def _on_int8(self, op: FileOp, quantization: Quantization | None) -> list[FileOp]:
         data = op.inputs if op.opcode == "CONCATENATION" else op.inputs[:1]
@@ -147,6 +160,14 @@ class _Ends:
 
 def _int8(tensor: FileTensor, quantization: Quantization) -> FileTensor:
     return FileTensor(None, tensor.source_name, tensor.shape, ElementType.INT8, quantization)
+
+
+def _of_bytes(tensor: FileTensor) -> Quantization | None:
+    """The quantization of the int8 values that a uint8 tensor holds, each 128 below its byte; None for other tensors."""
+    q = tensor.quantization
+    if tensor.type is not ElementType.UINT8 or q is None or q.axis is not None:
+        return None
+    return Quantization(q.scales, (q.zero_points[0] - 128,))
 
 
 def _wanted_quantizations(model: FileModel) -> dict[FileTensor, Quantization | None]:

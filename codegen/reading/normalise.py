@@ -15,6 +15,7 @@ from .int4_weights import int4_weights
 from .reshape_kinds import reshape_kinds
 from .schema import ElementType
 from .space_to_batch import space_to_batch
+from .splits import split_slices
 
 
 def normalise(model: FileModel, file_bytes: int) -> FileModel:
@@ -23,6 +24,7 @@ def normalise(model: FileModel, file_bytes: int) -> FileModel:
     model = fold_constants(model, file_bytes)  # shape arithmetic of a dynamic batch, moved and dequantized weights
     model = narrow_indices(model)  # int64 axes and paddings, which PyTorch's converters write
     model = channel_axes(model)  # weights and biases whose quantized axis or shape is odd
+    model = split_slices(model)  # SPLIT and SPLIT_V
     model = reshape_kinds(model)  # EXPAND_DIMS, SQUEEZE and whatever moves nothing
     model = space_to_batch(model)  # dilated convolutions, as older converters write them
     model = float_ends(model)  # ends in float32, the converter's default, or in uint8
@@ -31,7 +33,7 @@ def normalise(model: FileModel, file_bytes: int) -> FileModel:
 
 def _without_unread(model: FileModel) -> FileModel:
     """The model without operators that make nothing in int8 that is read, and tensors of a rewriting that nothing reads."""
-    read: set[FileTensor] = set(model.outputs)
+    read: set[FileTensor] = {*model.outputs, *(variable.after for variable in model.variables)}
     ops = []
     for op in reversed(model.ops):
         is_files_own = any(t.type is ElementType.INT8 and t.index is not None for t in op.outputs)

@@ -8,7 +8,7 @@ axis that the signature allows).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..activations import ACTIVATIONS
 from ..verify_graph import MAX_RANK, MAX_SCALE, MIN_SCALE
@@ -49,11 +49,15 @@ class Operand:
 
 @dataclass(frozen=True)
 class Signature:
-    """The inputs in TFLite's order and the one output; with `repeats` there are as many of the one input as there are."""
+    """The inputs in TFLite's order and the one output; with `repeats` there are as many of the one input as there are.
+
+    states  outputs behind the first: what a recurrent layer hands on to the next inference
+    """
 
     inputs: tuple[Operand, ...]
     output: Operand
     repeats: int = 1
+    states: tuple[Operand, ...] = ()
 
     @property
     def counts(self) -> range:
@@ -64,7 +68,7 @@ class Signature:
     def as_lines(self) -> list[str]:
         """The lines of SUPPORTED_OPS.md."""
         many = f" (1 to {self.repeats} of them)" if self.repeats > 1 else ""
-        return [*(f"{o.text}{many}" for o in self.inputs), self.output.text]
+        return [*(f"{o.text}{many}" for o in self.inputs), self.output.text, *(f"{o.text}" for o in self.states)]
 
     def operand(self, i: int) -> Operand:
         """What input i must be."""
@@ -89,8 +93,24 @@ _BINARY = Signature((_DATA, _OTHER), _OUTPUT)
 _POOL = Signature((_MAP,), _OUTPUT_MAP)
 _REDUCE = Signature((_DATA, _steering("axes", 4 * MAX_RANK, rank=None)), _OUTPUT)
 
+_GATES = ("input", "forget", "cell", "output")
+_HIDDEN, _CELL = Operand("hidden state", rank=2), Operand("cell state", ElementType.INT16, rank=2)
+_LSTM = Signature(
+    (
+        Operand("data", rank=3),
+        _HIDDEN,
+        _CELL,
+        *(Operand(f"{gate} gate's weights of the data", is_constant=True, rank=2) for gate in _GATES),
+        *(Operand(f"{gate} gate's weights of the hidden state", is_constant=True, rank=2) for gate in _GATES),
+        *(Operand(f"{gate} gate's bias", ElementType.INT32, is_constant=True) for gate in _GATES),
+    ),
+    Operand("output", rank=3),
+    states=(replace(_HIDDEN, name="hidden state behind it"), replace(_CELL, name="cell state behind it")),
+)
+
 SIGNATURES: Mapping[str, Signature] = {
     "ADD": _BINARY,
+    "ASSIGN_VARIABLE": _UNARY,  # of a variable that is resolved
     "AVERAGE_POOL_2D": _POOL,
     "CONCATENATION": Signature((_DATA,), _OUTPUT, repeats=MAX_CONCATENATED),
     "CONV_2D": Signature((_MAP, _weights(4, 0), _BIAS), _OUTPUT_MAP),
@@ -109,6 +129,7 @@ SIGNATURES: Mapping[str, Signature] = {
     "SQUARED_DIFFERENCE": _BINARY,
     "STRIDED_SLICE": Signature((_DATA, _steering("begin"), _steering("end"), _steering("strides")), _OUTPUT),
     "SUB": _BINARY,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _LSTM,
     "TRANSPOSE": Signature((_DATA, _steering("permutation")), _OUTPUT),
     **dict.fromkeys(ACTIVATIONS, _UNARY),
 }
@@ -121,8 +142,8 @@ def incomplete(op: FileOp) -> str | None:
     if len(op.inputs) not in counts:
         needed = f"{counts[0]} to {counts[-1]} are" if len(counts) > 1 else f"{counts[0]} {'is' if counts[0] == 1 else 'are'}"
         return f"{op.label}: it has {len(op.inputs)} inputs, {needed} allowed"
-    if len(op.outputs) != 1:
-        return f"{op.label}: it has {len(op.outputs)} outputs, 1 is needed"
+    if len(op.outputs) != 1 + len(signature.states):
+        return f"{op.label}: it has {len(op.outputs)} outputs, {1 + len(signature.states)} is needed"
     for i, tensor in enumerate(op.inputs):
         if tensor is None and not signature.operand(i).may_be_missing:
             return f"{op.label}: input {i} ({signature.operand(i).name}) is missing"
@@ -185,5 +206,4 @@ def _operands(op: FileOp) -> Iterator[tuple[Operand, FileTensor]]:
     for i, tensor in enumerate(op.inputs):
         if tensor is not None:
             yield signature.operand(i), tensor
-    for tensor in op.outputs:
-        yield signature.output, tensor
+    yield from zip((signature.output, *signature.states), op.outputs, strict=True)

@@ -7,6 +7,7 @@ operands, scales, constants that share one buffer) has a limit: a file of some k
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,25 +20,50 @@ from .flatbuffer import TFLITE_IDENTIFIER, Table, TableList
 from .foreign_formats import describe
 from .int4_weights import unpacked_int4
 from .operator_names import operator_name
-from .schema import OPCODES, OPTIONS, ElementType
+from .schema import OPCODES, OPTIONS, TEXT_OPTIONS, ElementType
 
 MAX_FILE_BYTES = 1 << 28
 MAX_SUBGRAPHS = 1000
 MAX_OPERATORS = 4000
 MAX_LISTED = 2048  # inputs or outputs of one operator or of the model
+MAX_INNER = 32  # intermediates of one operator
 MAX_OPERANDS = 50_000  # of all operators together
 MAX_SCALES = 1 << 20  # of all tensors together
 MAX_CONSTANT_BYTES = 1 << 28  # of all tensors together: a buffer counts for each tensor that shows it
 
-_CALLERS = frozenset({"CALL", "CALL_ONCE", "IF", "WHILE", "STABLEHLO_COMPOSITE", "STABLEHLO_WHILE", "STABLEHLO_CASE"})
+_CALLERS = frozenset({"CALL", "IF", "WHILE", "STABLEHLO_COMPOSITE", "STABLEHLO_WHILE", "STABLEHLO_CASE"})
 
 
 def parse(data: bytes) -> FileModel:
-    """The main subgraph of a file; `BadModel` for one that is truncated, inconsistent or of another format."""
+    """The main subgraph of a file, and those that its CALL_ONCE run; others are reached by operators that the rules refuse.
+
+    `BadModel` for a file that is truncated, inconsistent or of another format.
+    """
     model, subgraphs = _open(data)
-    subgraph = subgraphs[0]  # others are reached through operators that call them, which the rules refuse
-    tensors = _Tensors(subgraph.tables(0, "tensor"), model.tables(4, "buffer"))
-    ops = _operators(subgraph, _Codes(model), tensors)
+    budget, codes = _Budget(), _Codes(model)
+    main = _subgraph(0, subgraphs, model, codes, budget)
+    called: dict[int, FileModel] = {}
+    for op in main.ops:
+        number = int(op.options["subgraph"]) if op.opcode == "CALL_ONCE" else 0
+        if number and number not in called:
+            called[number] = _subgraph(number, subgraphs, model, codes, budget)
+    return replace(main, called=called)
+
+
+@dataclass
+class _Budget:
+    """What the subgraphs read so far have of that which a file may repeat without end."""
+
+    operators: int = 0
+    operands: int = 0
+    scales: int = 0
+    constant_bytes: int = 0
+
+
+def _subgraph(number: int, subgraphs: TableList, model: Table, codes: _Codes, budget: _Budget) -> FileModel:
+    subgraph = subgraphs[number]
+    tensors = _Tensors(subgraph.tables(0, "tensor"), model.tables(4, "buffer"), budget)
+    ops = _operators(number, subgraph, codes, tensors, budget)
     inputs = tuple(tensors.at(i, "subgraph input") for i in subgraph.integers(1, limit=MAX_LISTED))
     outputs = tuple(tensors.at(i, "subgraph output") for i in subgraph.integers(2, limit=MAX_LISTED))
     return FileModel(ops, inputs, outputs, notes=tuple(note for t in inputs if (note := tensors.open_sizes(t))))
@@ -115,11 +141,9 @@ def _named_output(operator: Table, tensors: TableList) -> tuple[FileTensor, ...]
 class _Tensors:
     """The tensors by index, each read when it is first mentioned."""
 
-    def __init__(self, tables: TableList, buffers: TableList):
-        self._tables, self._buffers = tables, buffers
+    def __init__(self, tables: TableList, buffers: TableList, budget: _Budget):
+        self._tables, self._buffers, self._budget = tables, buffers, budget
         self._read: dict[int, FileTensor] = {}
-        self._num_scales = 0
-        self._constant_bytes = 0
 
     def at(self, index: int, where: str) -> FileTensor:
         if not 0 <= index < len(self._tables):
@@ -127,6 +151,13 @@ class _Tensors:
         if index not in self._read:
             self._read[index] = self._tensor(index)
         return self._read[index]
+
+    def inner(self, index: int, where: str) -> tuple[ElementType, Quantization | None]:
+        """Type and quantization of a tensor that has no elements."""
+        if not 0 <= index < len(self._tables):
+            raise BadModel(f"{where} refers to tensor {index} of {len(self._tables)}")
+        table = self._tables[index]
+        return ElementType.of(table.integer(1, "b")), self._quantization(table, f"tensor {index}")
 
     def open_sizes(self, tensor: FileTensor) -> str | None:
         """What is said of an input that has size 1 where the file leaves the size to the caller; the batch is 1 for everybody."""
@@ -156,11 +187,11 @@ class _Tensors:
         raw = buffer.array(0, "u1")
         name, count = element.numpy, math.prod(shape)
         if not raw.size or (name is None and element is not ElementType.INT4):
-            return FileTensor(index, source_name, shape, element, quantization)
+            return FileTensor(index, source_name, shape, element, quantization, is_variable=bool(table.number(5, "?")))
         if raw.size != (-(-count // 2) if name is None else count * np.dtype(name).itemsize):
             raise BadModel(f"{where} has {raw.size} bytes of data for shape {list(shape)} of {element.name.lower()}")
-        self._constant_bytes += max(raw.size, count)
-        if self._constant_bytes > MAX_CONSTANT_BYTES:
+        self._budget.constant_bytes += max(raw.size, count)
+        if self._budget.constant_bytes > MAX_CONSTANT_BYTES:
             raise BadModel(
                 f"the constants up to {where} have more than {MAX_CONSTANT_BYTES} bytes together, more than any microcontroller"
             )
@@ -172,8 +203,8 @@ class _Tensors:
         if q is None:
             return None
         stored = q.array(2, "f4").astype(np.float32, copy=False)
-        self._num_scales += stored.size
-        if self._num_scales > MAX_SCALES:
+        self._budget.scales += stored.size
+        if self._budget.scales > MAX_SCALES:
             raise BadModel(f"the tensors up to {where} have more than {MAX_SCALES} scales together")
         if not stored.size:
             return None
@@ -197,10 +228,13 @@ def _shape(table: Table, where: str) -> tuple[int, ...]:
     return shape
 
 
-def _operators(subgraph: Table, codes: _Codes, tensors: _Tensors) -> tuple[FileOp, ...]:
+def _operators(number: int, subgraph: Table, codes: _Codes, tensors: _Tensors, budget: _Budget) -> tuple[FileOp, ...]:
     ops = []
-    num_operands = 0
-    for index, table in enumerate(subgraph.tables(3, "operator", MAX_OPERATORS)):
+    tables = subgraph.tables(3, "operator", MAX_OPERATORS)
+    budget.operators += len(tables)
+    if budget.operators > MAX_OPERATORS:
+        raise BadModel(f"the subgraphs up to {number} have {budget.operators} operators; at most {MAX_OPERATORS} are read")
+    for index, table in enumerate(tables):
         opcode, _ = codes.of(table, index)
         options_table = table.table(4, f"options of operator {index}")
         options = {}
@@ -208,8 +242,8 @@ def _operators(subgraph: Table, codes: _Codes, tensors: _Tensors) -> tuple[FileO
             options[name] = default if options_table is None else options_table.number(slot, letter, default)
         where = f"operator {index} {opcode}"
         inputs, outputs = table.integers(1, limit=MAX_LISTED), table.integers(2, limit=MAX_LISTED)
-        num_operands += len(inputs) + len(outputs)
-        if num_operands > MAX_OPERANDS:
+        budget.operands += len(inputs) + len(outputs)
+        if budget.operands > MAX_OPERANDS:
             raise BadModel(f"the operators up to {where} have more than {MAX_OPERANDS} inputs and outputs together")
         ops.append(
             FileOp(
@@ -218,6 +252,11 @@ def _operators(subgraph: Table, codes: _Codes, tensors: _Tensors) -> tuple[FileO
                 tuple(None if i == -1 else tensors.at(i, where) for i in inputs),
                 tuple(tensors.at(i, where) for i in outputs),
                 options,
+                number,
+                tuple(
+                    ForeignText("" if options_table is None else options_table.string(s)) for s in TEXT_OPTIONS.get(opcode, ())
+                ),
+                tuple(tensors.inner(i, where) for i in table.integers(8, limit=MAX_INNER)),
             )
         )
     return tuple(ops)

@@ -70,6 +70,9 @@ OPCODES: Mapping[int, str] = {
     17: "MAX_POOL_2D", 18: "MUL", 22: "RESHAPE", 25: "SOFTMAX", 34: "PAD", 36: "GATHER", 39: "TRANSPOSE", 40: "MEAN",
     41: "SUB", 45: "STRIDED_SLICE", 55: "MAXIMUM", 65: "SLICE", 82: "REDUCE_MAX", 99: "SQUARED_DIFFERENCE",
     **{activation.code: name for name, activation in ACTIVATIONS.items()},
+    # resolved before anything else is asked
+    44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    129: "CALL_ONCE", 142: "VAR_HANDLE", 143: "READ_VARIABLE", 144: "ASSIGN_VARIABLE",
     # rewritten before the rules are asked
     6: "DEQUANTIZE", 37: "BATCH_TO_SPACE_ND", 38: "SPACE_TO_BATCH_ND", 42: "DIV", 43: "SQUEEZE", 49: "SPLIT",
     50: "LOG_SOFTMAX", 53: "CAST", 56: "ARG_MAX", 57: "MINIMUM", 58: "LESS", 59: "NEG", 60: "PADV2", 61: "GREATER",
@@ -78,6 +81,9 @@ OPCODES: Mapping[int, str] = {
     94: "FILL", 95: "FLOOR_MOD", 96: "RANGE", 102: "SPLIT_V", 110: "RANK", 123: "SELECT_V2",
     130: "BROADCAST_TO", 145: "BROADCAST_ARGS",
 }  # fmt: skip
+
+TEXT_OPTIONS: Mapping[str, tuple[int, ...]] = {"VAR_HANDLE": (0, 1)}  # container, shared name
+"""Slots of options that are texts."""
 
 OptionSlot = tuple[str, int, str, float]  # name, slot, struct's letter of its type, default
 _CONV: tuple[OptionSlot, ...] = (("padding", 0, "b", 0), ("stride_w", 1, "i", 0), ("stride_h", 2, "i", 0))
@@ -103,6 +109,15 @@ OPTIONS: Mapping[str, tuple[OptionSlot, ...]] = {
     "DIV": _ACTIVATION_ONLY,
     "PACK": (("values_count", 0, "i", 0), ("axis", 1, "i", 0)),
     "UNPACK": (("num", 0, "i", 0), ("axis", 1, "i", 0)),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (
+        ("fused_activation", 0, "b", 0),
+        ("cell_clip", 1, "f", 0.0),
+        ("proj_clip", 2, "f", 0.0),
+        ("time_major", 3, "?", 0),
+        ("asymmetric_inputs", 4, "?", 0),
+        ("diagonal", 5, "?", 0),
+    ),
+    "CALL_ONCE": (("subgraph", 0, "i", 0),),
     "SPLIT": (("num_splits", 0, "i", 0),),
     "SPLIT_V": (("num_splits", 0, "i", 0),),
     "STRIDED_SLICE": (

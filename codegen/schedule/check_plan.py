@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..ir import Graph
+from ..ir import Graph, Variable
 from ..kernels.base import KernelCall, RowSchedule
 from .lifetimes import is_free, scratch_name
 from .plan_memory import MemoryPlan
@@ -19,7 +19,8 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
 
     The program is replayed: the arena is a list of spans, each owned by the tensor last written there. Writing takes bytes
     away from their owners; reading demands that the owner still has all of them. Inside one call, an output may take bytes of
-    an input only in the way that the kernel promised, which is replayed step by step.
+    an input only in the way that the kernel promised, which is replayed step by step. A variable's bytes belong to its value
+    before the inference, then to that behind it, never to anything else.
     """
     owner: dict[str, tuple[int, int]] = {}
     roots: dict[str, str] = {}
@@ -30,23 +31,35 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
     def root(name: str) -> str:
         return roots.get(name, name)
 
+    variables: list[tuple[Variable, tuple[int, int], int]] = []
+    for variable in graph.variables:
+        start, size_bytes = plan.tensor_offset(variable.before), graph.tensor(variable.before).size_bytes
+        whole = start + graph.tensor(variable.around or variable.before).size_bytes
+        variables.append((variable, (start, start + size_bytes), whole))
+
     def write(name: str, size: int, offset: int, index: int) -> None:
         if offset < 0 or offset + size > plan.arena_bytes:
             raise PlanError(f"call {index}: {name} leaves the arena")
+        for variable, (start, _), end in variables:
+            own = (variable.before, root(variable.after), variable.around)
+            if start < offset + size and offset < end and name not in own:
+                raise PlanError(f"call {index}: {name} overwrites variable {variable.before}")
         for other in [o for o, (start, end) in owner.items() if start < offset + size and offset < end]:
             del owner[other]
         owner[name] = (offset, offset + size)
 
-    for name in graph.inputs:
+    for name in graph.given:
         write(name, graph.tensor(name).size_bytes, plan.tensor_offset(name), -1)
-    if len(owner) != len(graph.inputs):
-        raise PlanError("graph inputs overlap")
+    if len(owner) != len(graph.given):
+        raise PlanError("graph inputs and variables overlap")
     for index, call in enumerate(calls):
         inputs = {root(name): name for name in call.inputs}
         for name in inputs:
             if name not in owner:
                 raise PlanError(f"call {index} reads {name}, whose bytes were overwritten")
         spans = {name: owner[name] for name in inputs}
+        if call.stays is not None and spans[root(call.stays)][0] != plan.tensor_offset(call.outputs[0]):
+            raise PlanError(f"call {index}: {call.stays} must lie where {call.outputs[0]} begins")
         if call.scratch_bytes:
             offset = plan.offsets[scratch_name(index)]
             _require_apart((offset, offset + call.scratch_bytes), spans, f"scratch of call {index}")
@@ -71,6 +84,11 @@ def check_plan(plan: MemoryPlan, graph: Graph, calls: Sequence[KernelCall]) -> N
     for name in graph.outputs:
         if root(name) not in owner and not graph.tensor(name).is_constant:
             raise PlanError(f"graph output {name} is overwritten before the end")
+    for variable, span, end in variables:
+        if owner.get(root(variable.after)) != span:
+            raise PlanError(f"variable {variable.before} does not have its next value {variable.after} at the end")
+        if end > plan.state_bytes:
+            raise PlanError(f"variable {variable.before} lies beyond the {plan.state_bytes} bytes of the arena that are kept")
 
 
 def _require_apart(span: tuple[int, int], spans: dict[str, tuple[int, int]], what: str) -> None:
@@ -83,6 +101,8 @@ def _require_promised(
     call: KernelCall, place: int, source: str, span: tuple[int, int], source_span: tuple[int, int], index: int
 ) -> None:
     """An output that overlaps an input must do so as the kernel's promise allows, at every step."""
+    if call.in_place.get(call.outputs[place]) == source and span == source_span:
+        return
     promise = call.sharing.get(source) if place == 0 else None
     if promise is None:
         raise PlanError(f"call {index}: output {call.outputs[place]} overlaps input {source} without a promise")

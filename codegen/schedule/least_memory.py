@@ -41,7 +41,7 @@ def least_memory(graph: Graph) -> LeastMemory:
         return sum(graph.tensor(name).size_bytes for name in buffers)
 
     moments = [LeastMemory(max(together(op.inputs), together(op.outputs)), op.label) for op in graph.ops if not is_free(op.kind)]
-    moments.append(LeastMemory(together(graph.inputs), "the model's inputs"))
+    moments.append(LeastMemory(together(graph.given), "the model's inputs" + " and variables" * bool(graph.variables)))
     moments.append(LeastMemory(together(graph.outputs), "the model's outputs"))
     return max(moments, key=lambda moment: moment.size_bytes)
 

@@ -1,7 +1,8 @@
 """When each piece of arena memory must hold its bytes.
 
-A `Buffer` is one tensor with all its free RESHAPEs (they share its bytes), or the scratch of one kernel call. Times are
-indices of kernel calls: a graph input is live from -1, a graph output until the number of calls.
+A `Buffer` is one tensor with all its free RESHAPEs (they share its bytes), a variable (its value before and after an inference
+and all tensors that show one of the two), or the scratch of one kernel call. Times are indices of kernel calls: a graph input is
+live from -1, a graph output until the number of calls, a variable from -1 until the number of calls.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ class Sharable:
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """All buffers of a program, which tensor lies in which buffer, and who may share."""
+    """All buffers of a program, which tensor lies in which buffer, who may share, and which are variables, never shared."""
 
     buffers: tuple[Buffer, ...]
     buffer_of: Mapping[str, str]
     sharable: tuple[Sharable, ...]
+    variables: tuple[Buffer, ...] = ()
 
 
 def scratch_name(call_index: int) -> str:
@@ -83,31 +85,40 @@ def views_of(graph: Graph) -> Mapping[str, tuple[Op, ...]]:
 
 def lifetimes(graph: Graph, calls: Sequence[KernelCall]) -> Lifetimes:
     """The buffers of a graph whose operators, free ones left out, are computed by `calls` in order."""
-    buffer_of: dict[str, str] = {name: name for name in graph.inputs}
+    shown = views(graph)
+    variable_of = {shown.get(variable.after, variable.after): variable.before for variable in graph.variables}
+    around = {variable.around: variable.before for variable in graph.variables if variable.around is not None}
+    variable_of |= around
+    buffer_of: dict[str, str] = {name: name for name in graph.given}
     for call in calls:
-        buffer_of.update({name: name for name in call.outputs})
-    buffer_of.update(views(graph))
+        buffer_of.update({name: variable_of.get(name, name) for name in call.outputs})
+    buffer_of.update({name: variable_of.get(root, root) for name, root in shown.items()})
 
-    first = {buffer_of[name]: -1 for name in graph.inputs}
+    first = {buffer_of[name]: -1 for name in graph.given}
     last = dict(first)
     for index, call in enumerate(calls):
         for name in call.outputs:
-            first[name] = last[name] = index
+            first.setdefault(buffer_of[name], index)
+            last[buffer_of[name]] = index
         for name in call.inputs:
             last[buffer_of[name]] = index
-    for name in graph.outputs:
+    for name in graph.results:
         if name in buffer_of:  # a constant lies in flash
             last[buffer_of[name]] = len(calls)
 
-    buffers = [Buffer(name, graph.tensor(name).size_bytes, first[name], last[name]) for name in first]
+    size_bytes = {name: graph.tensor(name).size_bytes for name in first}
+    size_bytes |= {before: graph.tensor(name).size_bytes for name, before in around.items()}
+    buffers = [Buffer(name, size_bytes[name], first[name], last[name]) for name in first]
     buffers += [Buffer(scratch_name(i), call.scratch_bytes, i, i) for i, call in enumerate(calls) if call.scratch_bytes]
+    kept = {variable.before for variable in graph.variables}
     sharable = tuple(
         Sharable(call.outputs[0], buffer_of[name], sharing)
         for index, call in enumerate(calls)
+        if buffer_of[call.outputs[0]] not in kept
         for name, sharing in call.sharing.items()
         if last[buffer_of[name]] == index and last[call.outputs[0]] >= index and _read_once(call, buffer_of, name)
     )
-    return Lifetimes(tuple(buffers), buffer_of, sharable)
+    return Lifetimes(tuple(buffers), buffer_of, sharable, tuple(buffer for buffer in buffers if buffer.name in kept))
 
 
 def _read_once(call: KernelCall, buffer_of: Mapping[str, str], name: str) -> bool:

@@ -97,26 +97,37 @@ class _Problem:
         root = views(graph)
         self._inputs = [tuple(dict.fromkeys(root.get(name, name) for name in call.inputs)) for call in self._calls]
         self._sharing = [{root.get(name, name): sharing for name, sharing in call.sharing.items()} for call in self._calls]
-        self._size = {name: graph.tensor(name).size_bytes for name in graph.inputs}
+        before_of = {root.get(variable.after, variable.after): variable.before for variable in graph.variables}
+        around = {variable.before: variable.around for variable in graph.variables if variable.around is not None}
+        self._size = {name: graph.tensor(name).size_bytes for name in graph.given}
         producer: dict[str, int] = {}
         for index, call in enumerate(self._calls):
             for name in call.outputs:
                 producer[name] = index
-                self._size[name] = graph.tensor(name).size_bytes
+                in_variable = name in before_of or name in around.values()
+                self._size[name] = 0 if in_variable else graph.tensor(name).size_bytes
+        self._size |= {before: graph.tensor(name).size_bytes for before, name in around.items()}
         self._readers = dict.fromkeys(self._size, 0)
         for index, names in enumerate(self._inputs):
             for name in names:
                 self._readers[name] |= 1 << index
-        kept = {root.get(name, name) for name in graph.outputs}
+        kept = {root.get(name, name) for name in graph.results} | set(before_of.values())
         self._is_kept = {name: name in kept for name in self._size}
         self._needs = [sum({1 << producer[name] for name in names if name in producer}) for names in self._inputs]
         self._followers = [reduce(or_, (self._readers[name] for name in call.outputs), 0) for call in self._calls]
-        self._input_bytes = sum(self._size[name] for name in graph.inputs)
+        for name, before in before_of.items():
+            if name in producer:  # it overwrites the variable's value: whoever reads that comes first
+                writer = producer[name]
+                readers = self._readers[before] | (self._readers[around[before]] if before in around else 0)
+                for reader in _bits(readers & ~(1 << writer)):
+                    self._needs[writer] |= 1 << reader
+                    self._followers[reader] |= 1 << writer
+        self._given_bytes = sum(self._size[name] for name in graph.given)
 
     def start(self) -> _State:
-        """Nothing is done, the graph's inputs are live."""
+        """Nothing is done, the graph's inputs and variables are live."""
         ready = sum(1 << index for index, needs in enumerate(self._needs) if not needs)
-        return _State(0, ready, self._input_bytes, 0, -1, 0, None, -1)
+        return _State(0, ready, self._given_bytes, 0, -1, 0, None, -1)
 
     def candidates(self, state: _State, most: int) -> list[int]:
         """The operators that may come next, all of them or the `most` nearest, in the given order."""

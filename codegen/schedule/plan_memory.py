@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..kernels.base import RowSchedule, Sharing
 from .lifetimes import Buffer, Lifetimes, Sharable
@@ -27,12 +27,16 @@ BUFFER_WORK = 8  # a buffer's own part of a placement, in pairs
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Offsets of all buffers in an arena of `arena_bytes`; `lower_bound_bytes` is the most bytes live at one time."""
+    """Offsets of all buffers in an arena of `arena_bytes`; `lower_bound_bytes` is the most bytes live at one time.
+
+    state_bytes  of the arena's begin, where the variables lie and nothing else
+    """
 
     arena_bytes: int
     offsets: Mapping[str, int]
     lifetimes: Lifetimes
     lower_bound_bytes: int
+    state_bytes: int = 0
 
     def tensor_offset(self, tensor: str) -> int:
         """Where a tensor starts in the arena."""
@@ -40,13 +44,20 @@ class MemoryPlan:
 
 
 def plan_memory(lifetimes: Lifetimes) -> MemoryPlan:
-    """The smallest plan found; the same for the same input."""
-    bound = lower_bound_bytes(lifetimes)
-    large = [b for b in lifetimes.buffers if b.size_bytes * LARGE_SHARE >= bound]
-    small = sorted((b for b in lifetimes.buffers if b.size_bytes * LARGE_SHARE < bound), key=_NATURAL_ORDERS[0])
+    """The smallest plan found; the same for the same input. Variables, which live for ever, come first, one after the other."""
+    offsets: dict[str, int] = {}
+    state_bytes = 0
+    for variable in lifetimes.variables:
+        offsets[variable.name] = state_bytes
+        state_bytes += _aligned(variable.size_bytes)
+    others = [buffer for buffer in lifetimes.buffers if buffer not in lifetimes.variables]
+    bound = lower_bound_bytes(replace(lifetimes, buffers=tuple(others)))
+    large = [b for b in others if b.size_bytes * LARGE_SHARE >= bound]
+    small = sorted((b for b in others if b.size_bytes * LARGE_SHARE < bound), key=_NATURAL_ORDERS[0])
     of_large = _smallest(large, lifetimes.sharable, bound, LARGE_TRIES)
-    best = _smallest(lifetimes.buffers, lifetimes.sharable, bound, TRIES, [*of_large.order, *small])
-    return MemoryPlan(_aligned(best.size_bytes), best.offsets, lifetimes, bound)
+    best = _smallest(others, lifetimes.sharable, bound, TRIES, [*of_large.order, *small])
+    offsets |= {name: state_bytes + offset for name, offset in best.offsets.items()}
+    return MemoryPlan(state_bytes + _aligned(best.size_bytes), offsets, lifetimes, state_bytes + bound, state_bytes)
 
 
 @dataclass(frozen=True)

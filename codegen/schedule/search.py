@@ -20,6 +20,7 @@ from ..kernels.base import KernelCall
 from .lifetimes import Lifetimes, is_free, lifetimes, views_of
 from .order import Order, best_order
 from .plan_memory import ARENA_ALIGN_BYTES, MemoryPlan, lower_bound_bytes, plan_memory
+from .variables import settle_variables
 
 SEARCH_STEPS = 1_000_000  # of all searches of a schedule after the first two
 PLAN_STEPS = 64  # what the plan of each kernel call counts for
@@ -39,6 +40,11 @@ class Schedule:
 
 def schedule(graph: Graph, build: Build) -> Schedule:
     """The schedule with the smallest arena that was found; the same for the same input."""
+    found = [_scheduled(settled, build) for settled in settle_variables(graph, build)]
+    return min(reversed(found), key=lambda made: made.plan.arena_bytes)
+
+
+def _scheduled(graph: Graph, build: Build) -> Schedule:
     if not build.level.saves_memory:
         return _smallest(graph, build)
     return _without_needless(_smallest(graph, replace(build, in_place=True)), build)
@@ -150,7 +156,7 @@ def _with_bands_from_end(best: Schedule, calls: _Calls, budget: _Budget) -> tupl
 def _in_order(graph: Graph, order: Sequence[Op]) -> Graph:
     """The graph with its operators in this order; each free one follows its input at once."""
     shown = views_of(graph)
-    ops = [view for name in graph.inputs for view in shown.get(name, ())]
+    ops = [view for name in graph.given for view in shown.get(name, ())]
     for op in order:
         ops.append(op)
         ops += (view for name in op.outputs for view in shown.get(name, ()))

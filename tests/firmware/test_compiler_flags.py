@@ -36,11 +36,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     compiled = compile_tflite(attention_block(seed=3), "net", build_named("stm32f412"))
     library, graph = compiled.library, compiled.source_graph
     shapes = {name: graph.tensor(name).shape for name in graph.inputs}
-    flat = self_test_inputs(library)
+    (flat,) = self_test_inputs(library)
     expected = run(graph, {name: flat[name].reshape(shape) for name, shape in shapes.items()})
     folder = tmp_path_factory.mktemp("flags") / "firmware"
     outputs = {name: expected[name] for name in graph.outputs}
-    fitted = fit_firmware(library, get_target("stm32f412"), folder, output_hash(library, outputs), verify=False)
+    fitted = fit_firmware(library, get_target("stm32f412"), folder, output_hash(library, [outputs]), verify=False)
     shutil.rmtree(fitted.firmware.objects)
     return Made(compiled, fitted, folder, expected)
 
@@ -57,7 +57,7 @@ def test_a_firmware_links_and_runs_with_other_flags(tmp_path: Path, made: Made, 
     assert info.stack_bytes == STACK_BYTES
     assert info.weights_bytes == made.fitted.elf_info.weights_bytes, "constants stay where the linker script wants them"
     assert run_self_test(built).passed
-    inputs = {name: values.reshape(-1) for name, values in self_test_inputs(made.compiled.library).items()}
+    inputs = {name: values.reshape(-1) for name, values in self_test_inputs(made.compiled.library)[0].items()}
     found = run_emulated(built, made.compiled.library, [inputs]).sets[0]
     assert len(found.tensors) > 10
     for name, values in found.tensors.items():

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flynet_tiny.codegen import reference
 from flynet_tiny.codegen.build import LEVELS, build_for
 from flynet_tiny.codegen.compiler import Compiled, compile_tflite
 from flynet_tiny.errors import BadModel, EmulationFailed, UnsupportedOperators
 from flynet_tiny.verify.compare import Judge, compare_judges
-from flynet_tiny.verify.harness import SetResult
 from flynet_tiny.verify.host_c import HostLibrary
 from flynet_tiny.verify.inputs import extreme_inputs
 from flynet_tiny.verify.litert import LiteRt, LiteRtProcess
 from flynet_tiny.verify.onnx_twin import OnnxTwin
-from flynet_tiny.verify.tensors_as_read import tensors_as_read
 
+from ..judges import Recorded, ReferenceJudge
 from .drawn_graphs import draw
 
 NUM_NOISE = 2
@@ -28,25 +26,6 @@ class Judged:
     refused: str = ""
     compared_bytes: int = 0
     finding: str = ""
-
-
-class _Reference:
-    name = "reference"
-
-    def __init__(self, compiled: Compiled) -> None:
-        self._graph = compiled.source_graph
-
-    def run(self, inputs, /):  # type: ignore[no-untyped-def]
-        return reference.run(self._graph, inputs)
-
-
-class _Recorded:
-    def __init__(self, compiled: Compiled, results: tuple[SetResult, ...], name: str) -> None:
-        self.name = name
-        self._runs = iter(tensors_as_read(compiled.source_graph, compiled.certificate, result) for result in results)
-
-    def run(self, inputs, /):  # type: ignore[no-untyped-def]
-        return next(self._runs)
 
 
 def judge_drawn(seed: int, process: LiteRtProcess) -> Judged:
@@ -75,8 +54,9 @@ def judge(compiled: Compiled, data: bytes, process: LiteRtProcess, seed: int) ->
                 others.append(LiteRt(graph, data, process=process))
             except BadModel as error:
                 return Judged(finding=f"LiteRT refuses what we accept: {error}")
-            others.append(_Recorded(compiled, host.run_many([named.values for named in inputs]), host.name))
-            results = compare_judges(graph, _Reference(compiled), others, inputs)
+            recorded = host.run_many([n.values for n in inputs], begins=[n.begins for n in inputs])
+            others.append(Recorded(graph, recorded, host.name, compiled.certificate))
+            results = compare_judges(graph, ReferenceJudge(graph), others, inputs)
     except EmulationFailed as error:
         return Judged(finding=str(error))
     except BadModel as error:

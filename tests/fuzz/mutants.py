@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import FlynetError
 
-from .. import one_op_models, small_models
+from .. import one_op_models, small_models, stateful_models
 from .drawn_graphs import draw
 
 Rng = np.random.Generator
@@ -37,9 +37,10 @@ class Outcome(Enum):
 
 @cache
 def corpus() -> tuple[bytes, ...]:
-    """Good files: each operator twice, the blocks of FlyNet, drawn graphs."""
+    """Good files: each operator twice, the blocks of FlyNet, variables, drawn graphs."""
     files = [make(seed) for make in one_op_models.CASES.values() for seed in (0, 1)]
     files += [small_models.attention_block(4, 3, 4, 2), small_models.mdw_max_out(4, 3, 4, 2)]
+    files += [make() for make in stateful_models.MODELS.values()]
     return (*files, *(draw(seed) for seed in range(12)))
 
 

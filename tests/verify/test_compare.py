@@ -20,19 +20,8 @@ from flynet_tiny.verify.litert import LiteRt, Resolver
 from flynet_tiny.verify.onnx_qdq import QdqOnnxRuntime
 from flynet_tiny.verify.onnx_twin import OnnxTwin, build_twin
 
+from ..judges import ReferenceJudge
 from ..small_network import small_network
-
-
-class Interpreter:
-    """The NumPy interpreter as a judge."""
-
-    name = "reference"
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return reference.run(self.graph, inputs)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +47,7 @@ def first_difference(graph: Graph, model: bytes, twin: OnnxTwin) -> PairResult:
 def test_three_judges_agree_on_every_tensor_of_a_network(graph: Graph, model: bytes) -> None:
     seen: list[str] = []
     with LiteRt(graph, model) as judge:
-        results = compare_judges(graph, OnnxTwin(graph), [judge, Interpreter(graph)], extreme_inputs(graph, 3), seen.append)
+        results = compare_judges(graph, OnnxTwin(graph), [judge, ReferenceJudge(graph)], extreme_inputs(graph, 3), seen.append)
     per_inference = sum(graph.tensor(op.output).num_elements for op in graph.ops)
     assert results == (
         PairResult("onnxruntime = litert", 5, len(graph.ops), 5 * per_inference, 0),
@@ -169,6 +158,9 @@ class Shifted:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
+    def reset(self) -> None:
+        """No state."""
+
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         gate = reference.run(self.graph, inputs)["gate"].copy()
         gate[0, 0] += 2
@@ -179,7 +171,7 @@ class Shifted:
 def test_statistics_count_elements_distance_and_argmax(graph: Graph) -> None:
     rng = np.random.default_rng(3)
     inputs = [NamedInputs(str(i), {"image": rng.integers(-128, 128, (1, 8, 8, 3)).astype(np.int8)}) for i in range(10)]
-    exact, shifted = Interpreter(graph), Shifted(graph)
+    exact, shifted = ReferenceJudge(graph), Shifted(graph)
     found = rounding_statistics(graph, exact, shifted, inputs)
     assert (found.inputs, found.elements, found.differing, found.max_lsb) == (10, 60, 20, 2)
     agreeing = sum(np.argmax(exact.run(named.values)["gate"]) == np.argmax(shifted.run(named.values)["gate"]) for named in inputs)

@@ -14,9 +14,10 @@ from flynet_tiny.codegen.reading.parse import parse
 from flynet_tiny.codegen.reading.schema import ElementType
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import BadModel, FlynetError, UnsupportedOperators
+from flynet_tiny.export.tflite_writer import TensorSpec
 from flynet_tiny.quoting import NO_TEXT
 
-from ...converter_models import KINDS, Forms
+from ...converter_models import KINDS, Forms, uint8_scales
 
 
 def normalised(data: bytes) -> FileModel:
@@ -325,3 +326,23 @@ def test_damaged_files_end_in_one_of_our_errors(kind: str) -> None:
                 read_tflite(bytes(damaged))
             except (BadModel, UnsupportedOperators):
                 continue
+
+
+def test_a_byte_of_another_scale_is_requantized() -> None:
+    graph = read_tflite(uint8_scales(0))
+    quantized = [op for op in graph.ops if op.kind is OpKind.QUANTIZE]
+    assert len(quantized) == 5
+    assert [end.element for end in (*graph.file_inputs, *graph.file_outputs)] == ["uint8", "uint8"]
+    given = graph.tensor(graph.inputs[0])
+    assert given.source_index is None, "the file's tensor is uint8"
+    assert -128 <= given.zero_point <= 127
+
+
+def test_a_zero_point_that_no_byte_has_is_refused() -> None:
+    s = Forms(0)
+    s.act("x", (1, 4))
+    s.tensors["in"] = TensorSpec("in", (1, 4), "uint8", (0.25,), (300,))
+    s.op("QUANTIZE", ("in",), "x")
+    s.op("ADD", ("x", "x"), s.act("y", (1, 4)), fusedActivationFunction="NONE")
+    with pytest.raises(BadModel, match=r"zero point outside -128\.\.127"):
+        read_tflite(s.file(("in",), ("y",)))
