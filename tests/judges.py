@@ -13,6 +13,8 @@ from flynet_tiny.verify.compare import SomeChannels
 from flynet_tiny.verify.harness import SetResult
 from flynet_tiny.verify.tensors_as_read import tensors_as_read
 
+NOTHING_REMOVED = Certificate()
+
 
 class ReferenceJudge:
     name = "reference"
@@ -33,7 +35,9 @@ class ReferenceJudge:
 class Recorded:
     """What the C computed in one go, given out run by run as the graph that was read has it."""
 
-    def __init__(self, graph: Graph, results: tuple[SetResult, ...], name: str, certificate: Certificate = Certificate()) -> None:
+    def __init__(
+        self, graph: Graph, results: tuple[SetResult, ...], name: str, certificate: Certificate = NOTHING_REMOVED
+    ) -> None:
         self.name = name
         self._runs = iter([tensors_as_read(graph, certificate, result) for result in results])
 

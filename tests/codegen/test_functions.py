@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import ClassVar
 
 import jinja2
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen import kernels
 from flynet_tiny.codegen.build import BALANCED, LEVELS, SIZE, SPEED, Level
 from flynet_tiny.codegen.functions import LayerCall, OperandTypes, layer_calls
 from flynet_tiny.codegen.kernels.base import KernelCall
@@ -165,3 +168,20 @@ def test_every_layer_finds_its_own_numbers(drawn: list[tuple[int, int, int, int]
             c_type, name = declaration.split()
             limit = np.iinfo(c_type.removesuffix("_t"))
             assert limit.min <= layer.numbers[name] <= limit.max
+
+
+def _kernels(parent: type[KernelParameters] = KernelParameters) -> list[type[KernelParameters]]:
+    found = [parent, *(one for child in parent.__subclasses__() for one in _kernels(child))]
+    return [one for one in found if one.__module__.startswith("flynet_tiny.codegen.kernels.") and hasattr(one, "template")]
+
+
+def test_no_template_has_a_variable_with_the_name_of_a_size() -> None:
+    """Where layers share a function, a size is a variable of its name there."""
+    templates = Path(kernels.__file__).parents[1] / "templates" / "kernels"
+    found = _kernels()
+    assert len(found) > 20
+    for kernel in found:
+        text = (templates / f"{kernel.template}.c.j2").read_text()
+        for field in fields(kernel):
+            declared = re.search(rf"\b(?:u?int(?:8|16|32)_t|ft_word) (?:\*(?:const )?)?{field.name} =", text)
+            assert declared is None, f"{kernel.template}: {field.name}"

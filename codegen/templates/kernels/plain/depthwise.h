@@ -90,8 +90,10 @@ FT_INLINE void ft_plain_store(const int32_t *sums, const int32_t *channel, int8_
   }
 }
 
-/* The larger of the best so far and one more filter's: of the sums where all filters have one scale ("tied"), else of the outputs. */
-FT_INLINE void ft_plain_larger(int32_t *best, const int32_t *sums, const int32_t *channel, int32_t outputs, int32_t is_tied,
+/* The larger of the best so far and one more filter's: of the sums where all filters have one scale ("tied"), else
+ * of the outputs. */
+FT_INLINE void ft_plain_larger(int32_t *best, const int32_t *sums, const int32_t *channel, int32_t outputs,
+                               int32_t is_tied,
                                const ft_plain_output *output) {
   const ft_plain_channel scale = ft_plain_channel_at(channel);
   FT_UNROLLED
@@ -100,7 +102,8 @@ FT_INLINE void ft_plain_larger(int32_t *best, const int32_t *sums, const int32_t
   }
 }
 
-/* A row of one channel, `stride` bytes from a value to the next, to the plane; `flip` is 0x80 where it holds values + 128.
+/* A row of one channel, `stride` bytes from a value to the next, to the plane; `flip` is 0x80 where it holds values
+ * + 128.
  * They return where the next row begins in the plane. */
 FT_INLINE uint8_t *ft_plain_load_row(uint8_t *to, const int8_t *from, int32_t count, int32_t stride, int32_t flip) {
   int32_t left = count;

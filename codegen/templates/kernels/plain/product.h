@@ -36,7 +36,8 @@ FT_INLINE int8_t ft_plain_product_to_int8(int32_t product, const ft_plain_produc
 }
 
 /* The products of all int8 values with one factor: for the value x at table[x]. */
-FT_INLINE void ft_plain_product_table(uint8_t *table, int32_t offset, int32_t factor, int32_t flip, const ft_plain_product *p) {
+FT_INLINE void ft_plain_product_table(uint8_t *table, int32_t offset, int32_t factor, int32_t flip,
+                                      const ft_plain_product *p) {
   int32_t product = (offset - 128) * factor;
   FT_ROLLED
   for (int32_t x = -128; x < 128; ++x) {
@@ -47,7 +48,8 @@ FT_INLINE void ft_plain_product_table(uint8_t *table, int32_t offset, int32_t fa
 
 /* A row of one channel to a plane, each value as its product with the channel's factor. */
 FT_INLINE uint8_t *ft_plain_load_row_of_products(uint8_t *to, const int8_t *from, int32_t count, int32_t stride,
-                                                 int32_t factor, int32_t start, int32_t flip, const ft_plain_product *p) {
+                                                 int32_t factor, int32_t start, int32_t flip,
+                                                 const ft_plain_product *p) {
   FT_ROLLED
   for (int32_t left = count; left > 0; --left) {
     *to++ = (uint8_t)(ft_plain_product_to_int8(*from * factor + start, p) ^ flip);

@@ -60,7 +60,8 @@ FT_INLINE int32_t ft_plain_squares_sum(const int8_t *in, int32_t pixels, int32_t
 }
 
 /* .. or by a table of all values, from its entry for 0 on. */
-FT_INLINE int32_t ft_plain_squares_sum_by_table(int8_t *table, const int8_t *in, int32_t pixels, int32_t stride, int32_t centre,
+FT_INLINE int32_t ft_plain_squares_sum_by_table(int8_t *table, const int8_t *in, int32_t pixels, int32_t stride,
+                                                int32_t centre,
                                                 const ft_plain_square *s) {
   int32_t difference = -128 * 64 - centre;
   FT_ROLLED
