@@ -185,5 +185,5 @@ def test_no_template_has_a_variable_with_the_name_of_a_size() -> None:
         for field in fields(kernel):
             if field.metadata["role"] not in (Role.INNER_SIZE, Role.OUTER_SIZE):
                 continue
-            declared = re.search(rf"\b(?:u?int(?:8|16|32)_t|ft_word) (?:\*(?:const )?)?{field.name} =", text)
+            declared = re.search(rf"(?m)^(?:const )?(?:u?int(?:8|16|32)_t|ft_word) (?:\*(?:const )?)?{field.name} =", text)
             assert declared is None, f"{kernel.template}: {field.name}"
