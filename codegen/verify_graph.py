@@ -62,6 +62,7 @@ def verify_graph(graph: Graph) -> Graph:
     inside: set[str] = set()
     for name in graph.inputs:
         _require(name in graph.tensors and not graph.tensor(name).is_constant, f"graph input {name} is not an activation")
+    _require(len(set(graph.inputs)) == len(graph.inputs), "a graph input is named twice")
     _verify_variables(graph)
     for op in graph.ops:
         _verify_op(op, graph, written)
@@ -78,7 +79,6 @@ def verify_graph(graph: Graph) -> Graph:
         _require(variable.after in written, f"variable {variable.before}: its next value {variable.after} is never written")
     _require(bool(graph.outputs) and bool(graph.inputs), "a graph needs an input and an output")
     _require(bool(graph.ops), "a graph needs an operator")
-    _require(len(set(graph.inputs)) == len(graph.inputs), "a graph input is named twice")
     return graph
 
 

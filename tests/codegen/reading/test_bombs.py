@@ -73,6 +73,8 @@ def test_tensors_that_share_a_buffer_share_its_bytes() -> None:
     assert len({c.__array_interface__["data"][0] for c in constants}) == 1
 
 
-def test_twenty_problems_are_shown_and_the_rest_counted() -> None:
-    with pytest.raises(FlynetError, match=r"4000 unsupported operators: op 0 ELU.*op 19 ELU.*; and 3980 more$"):
+def test_operators_of_one_kind_are_one_line_with_their_number() -> None:
+    with pytest.raises(
+        FlynetError, match=r"4000 unsupported operators: 4000 ELU, the first: op 0 ELU -> 'y' has no kernel \(use .*\)$"
+    ):
         read_tflite(bombs.REFUSED["unknown operators within the limit"]())
