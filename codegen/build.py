@@ -17,8 +17,7 @@ from .targets import Core, Target, get_target
 class Costs:
     """Instructions that pieces of kernels take on a core, as counted in emulation; they decide between forms of one kernel.
 
-    A core that issues two instructions at a time (Cortex-M7) has costs of its own in cycles; emulation counts instructions, so
-    these are what decides for it too.
+    Instructions, not cycles: what a Cortex-M7 gains by issuing two at a time is not in them.
 
     product_table    a lookup table of all 256 products of a channel's scale, requantized, and ..
     product_lookup   .. one element by it
@@ -110,6 +109,8 @@ CORTEX_M4 = Costs(
     network_output=5.0,
 )
 
+# Counted on the AN385, code for the Cortex-M3 and for the Cortex-M0+: the plain kernels' tables and products; the other numbers
+# are of lanes, the Cortex-M4's.
 CORTEX_M3 = replace(CORTEX_M4, square_table=2300, square_lookup=3.1, square_lanes=9.5, product_table=2300, scale_product=6.0)
 CORTEX_M0PLUS = replace(
     CORTEX_M4, square_table=6200, square_lookup=6.0, square_lanes=27.0, product_table=4700, scale_product=14.0
@@ -248,7 +249,7 @@ class RowBands:
 class Build:
     """What one library is built for.
 
-    target  the chip's name, or "any": C for any core, measured for a Cortex-M4
+    target    the chip's name, or "any": C for any core, measured for a Cortex-M4
     bands     of the kernel that is being chosen; the schedule sets them operator by operator
     minimise  whether what is computed for nothing is removed from the graph first
     in_place  whether that kernel reads its input in place, for less memory and more work, if it can; set likewise

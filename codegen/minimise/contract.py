@@ -265,7 +265,8 @@ def _limits_of(op: Op, source: Graph, found: Mapping[str, Limits], certificate: 
         chosen = [intervals[pair] for pair in zip(low.tolist(), high.tolist(), strict=True)]
         return np.array([part.min() for part in chosen]), np.array([part.max() for part in chosen])
     if isinstance(op.attrs, PoolAttrs):
-        return tuple(np.clip(limit, op.attrs.activation_min, op.attrs.activation_max) for limit in (low, high))  # type: ignore[return-value]
+        least, most = op.attrs.activation_min, op.attrs.activation_max
+        return np.clip(low, least, most), np.clip(high, least, most)
     return _limits_of_maps(op, source, found) if op.kind in _REDUCTIONS else found[op.output]
 
 
