@@ -37,6 +37,7 @@ from flynet_tiny.quoting import ForeignText, UnquotedText, code_finalize
 from flynet_tiny.report.evaluation import Evaluation, confusion_svg, evaluation_json, evaluation_text
 
 from .small_models import attention_block, mdw_max_out
+from .stateful_models import accumulator
 
 RUN = "__attribute__((constructor)) static void pwned(void) { __builtin_trap(); }"
 HOSTILE = (
@@ -62,6 +63,9 @@ def hostile_model(data: bytes, texts: tuple[str | bytes, ...] = HOSTILE) -> byte
     graph = model.subgraphs[0]
     for index, tensor in enumerate((*(graph.tensors[i] for i in (*graph.outputs, *graph.inputs)), *graph.tensors)):
         tensor.name = text(index)
+    for op in (op for subgraph in model.subgraphs for op in subgraph.operators):
+        if isinstance(op.builtinOptions, schema.VarHandleOptionsT):
+            op.builtinOptions.sharedName = text(0)  # one for all handles: they are of one variable
     model.description, graph.name = text(1), text(2)
     model.metadata = [schema.MetadataT(name=text(3), buffer=0)]
     maps = [schema.TensorMapT(name=text(4 + i), tensorIndex=int(t)) for i, t in enumerate((*graph.inputs, *graph.outputs))]
@@ -121,6 +125,17 @@ def test_c_is_the_same_without_its_comments_whatever_the_names(emitted: Emitted)
     for name, text in plain.files.items():
         assert "pwned" not in preprocessed(emitted.out / name)
         assert strip_hash(code_of((emitted.out / name).read_text())) == strip_hash(code_of(text)), name
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_variable_of_any_name_is_the_same_c(text: str, tmp_path: Path) -> None:
+    """Its name, which the file shares between its subgraphs, stands beside its start values."""
+    hostile, plain = (compile_tflite(data, "net").library for data in (hostile_model(accumulator(), (text,)), accumulator()))
+    for name, code in hostile.files.items():
+        (tmp_path / name).write_text(code)
+        assert "pwned" not in preprocessed(tmp_path / name)
+        assert strip_hash(code_of(code)) == strip_hash(code_of(plain.files[name])), name
+        assert not CONTROLS.search(code), name
 
 
 def preprocessed(path: Path) -> str:

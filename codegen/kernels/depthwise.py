@@ -122,8 +122,38 @@ class OutputSteps:
     row: int = size()
 
 
+class DepthwiseForm(KernelParameters):
+    """How a function is called and described that computes a depthwise convolution, whatever it is written in."""
+
+    window: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    is_max: bool
+    has_second: bool
+    scaling: object | None
+
+    @property
+    def name(self) -> str:
+        kind = "scaled_" if self.scaling else ""
+        what = "depthwise_max" if self.is_max else "depthwise_pair" if self.has_second else "depthwise_conv_2d"
+        window, stride = ("x".join(map(str, sizes)) for sizes in (self.window, self.stride))
+        return f"{kind}{what}_{window}" + (f"_s{stride}" if self.stride != (1, 1) else "")
+
+    @property
+    def about(self) -> str:
+        """What it computes."""
+        text = f"{self.window[0]}x{self.window[1]} depthwise convolution, stride {self.stride[0]}x{self.stride[1]}"
+        if self.dilation != (1, 1):
+            text += f", dilation {self.dilation[0]}x{self.dilation[1]}"
+        if self.is_max:
+            text += ", the largest of a channel's filters"
+        if self.has_second:
+            text += ", of two layers over one map"
+        return text + ", of a map times a scale for each channel" if self.scaling else text
+
+
 @dataclass(frozen=True, eq=False)
-class DepthwiseConv(KernelParameters):
+class DepthwiseConv(DepthwiseForm):
     """A depthwise convolution. Sizes are in values of int8 or int16 where nothing else is said.
 
     keeps_loops   whether the C compiler is kept from unrolling loops whose counts it can see
@@ -185,30 +215,13 @@ class DepthwiseConv(KernelParameters):
     steps_of_second: OutputSteps | None = group()
 
     @property
-    def name(self) -> str:
-        kind = "scaled_" if self.scaling else ""
-        what = "depthwise_max" if self.is_max else "depthwise_pair" if self.has_second else "depthwise_conv_2d"
-        window, stride = ("x".join(map(str, sizes)) for sizes in (self.window, self.stride))
-        return f"{kind}{what}_{window}" + (f"_s{stride}" if self.stride != (1, 1) else "")
-
-    @property
     def stored(self) -> str:
         return "int8" if self.compact else "int16"
 
     @property
     def summary(self) -> str:
-        kh, kw = self.window
-        text = f"{kh}x{kw} depthwise convolution, stride {self.stride[0]}x{self.stride[1]}"
-        if self.dilation != (1, 1):
-            text += f", dilation {self.dilation[0]}x{self.dilation[1]}"
-        if self.is_max:
-            text += ", the largest of a channel's filters"
-        if self.has_second:
-            text += ", of two layers over one map"
-        if self.scaling:
-            text += ", of a map times a scale for each channel"
         bands = "In each band of rows one" if self.band_form == "banded" else "One"
-        return f"{text}. {bands} channel at a time, widened to int16 with its padding in `plane`."
+        return f"{self.about}. {bands} channel at a time, widened to int16 with its padding in `plane`."
 
 
 def depthwise_call(

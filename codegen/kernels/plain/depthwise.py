@@ -20,10 +20,10 @@ from ...ir import ClampAttrs, FusedAttrs, Graph, Op, Window
 from .. import depthwise_conv_2d, depthwise_pair, mdw_max, mul_depthwise
 from ..base import KernelCall
 from ..convolution import Convolution, convolution
-from ..depthwise import Bands, OutputSteps, bands_of, filters_of, map_sharing, output_steps, plane_of, plane_start
+from ..depthwise import Bands, DepthwiseForm, OutputSteps, bands_of, filters_of, map_sharing, output_steps, plane_of, plane_start
 from ..depthwise_pair import joined
 from ..mul import pair_products
-from ..parameters import Helper, KernelParameters, array, code, data, group, size
+from ..parameters import Helper, array, code, data, group, size
 from .product import Product, fit_product
 from .products import Outputs, outputs
 from .scaling import scaling
@@ -122,7 +122,7 @@ class ChannelProducts:
 
 
 @dataclass(frozen=True, eq=False)
-class Depthwise(KernelParameters):
+class Depthwise(DepthwiseForm):
     """A depthwise convolution; sizes are in values.
 
     taps        of a kernel row that are held in registers at a time
@@ -178,25 +178,10 @@ class Depthwise(KernelParameters):
         return tuple(helper for helper in (self.tile_sums, self.rest_sums) if helper)
 
     @property
-    def name(self) -> str:
-        kind = "scaled_" if self.scaling else ""
-        what = "depthwise_max" if self.is_max else "depthwise_pair" if self.has_second else "depthwise_conv_2d"
-        window, stride = ("x".join(map(str, sizes)) for sizes in (self.window, self.stride))
-        return f"{kind}{what}_{window}" + (f"_s{stride}" if self.stride != (1, 1) else "")
-
-    @property
     def summary(self) -> str:
-        text = f"{self.window[0]}x{self.window[1]} depthwise convolution, stride {self.stride[0]}x{self.stride[1]}"
-        if self.dilation != (1, 1):
-            text += f", dilation {self.dilation[0]}x{self.dilation[1]}"
-        if self.is_max:
-            text += ", the largest of a channel's filters"
-        if self.has_second:
-            text += ", of two layers over one map"
-        if self.scaling:
-            text += ", of a map times a scale for each channel"
         bands = "In each band of rows one" if self.band_form == "banded" else "One"
-        return f"{text}. {bands} channel at a time is copied with its padding to `plane`; {self.tile} outputs are made together."
+        text = f"{self.about}. {bands} channel at a time is copied with its padding to `plane`;"
+        return f"{text} {self.tile} outputs are made together."
 
 
 @dataclass(frozen=True)
