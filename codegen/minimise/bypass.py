@@ -23,7 +23,7 @@ from ..ir import (
 from .bypass_contract import require_bypass
 from .certificate import BypassedOperator
 from .channels import REMOVABLE
-from .intervals import graph_bounds
+from .intervals import graph_bounds, works_on_int8
 
 NEVER_BITES, TAKES_ALL, CANCEL = "it never bites", "it moves nothing", "it undoes the TRANSPOSE before it"
 
@@ -51,8 +51,9 @@ def bypass(graph: Graph) -> Bypass:
 
 def _may_be_idle(op: Op, graph: Graph) -> bool:
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
-    same = source.shape == output.shape and source.quantization == output.quantization and source.dtype is output.dtype
-    return not source.is_constant and op.output not in graph.outputs and (same or op.kind is OpKind.TRANSPOSE)
+    same = source.shape == output.shape and source.quantization == output.quantization
+    may_be = not source.is_constant and op.output not in graph.outputs and works_on_int8(op, graph)
+    return may_be and (same or op.kind is OpKind.TRANSPOSE)
 
 
 class _Bypassing:
