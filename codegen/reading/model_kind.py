@@ -60,7 +60,7 @@ def kind_of(model: FileModel, given: FileModel) -> str | None:
 
 
 def not_int8(model: FileModel, given: FileModel) -> str | None:
-    """Why a model is not one of int8 or int16, with the first tensors that are not; None where all are of types that kernels take.
+    """Why a model is not one of int8 or int16, with the first tensors that are not; None where kernels take all types.
 
     int64 are biases beside int16 activations alone.
     """
