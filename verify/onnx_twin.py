@@ -37,7 +37,7 @@ from ..codegen.ir import (
     works_on_int16,
 )
 from ..codegen.lstm import GATE_BITS, Sums, lstm_of
-from ..codegen.reference import channel_multipliers
+from ..codegen.reference import channel_multipliers, fully_connected_multipliers
 from . import onnx_twin_16
 from .onnx_geometry import convolution_geometry, dilations, groups_of, real_positions, shifted, uniform, weights_oihw
 from .onnx_graph import OnnxGraph
@@ -129,7 +129,7 @@ def _fully_connected(op: Op, out: OnnxGraph) -> None:
         out.constant(128, np.uint8),
     )
     acc = _accumulators(op, out, acc, (-1,))
-    multiplier, shift = channel_multipliers(op, out.source, max_bits=62)
+    multiplier, shift = fully_connected_multipliers(op, out.source)
     bits = 31 - shift
     product = out.node("Mul", acc, out.int64(uniform(multiplier, (-1,))))
     rounded = out.node("Add", product, out.int64(uniform(np.int64(1) << (bits - 1), (-1,))))
