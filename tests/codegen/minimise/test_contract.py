@@ -18,7 +18,7 @@ from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.codegen.verify_graph import GraphError
 
 from ...small_models import Sketch
-from .dead_channels import OUT_OF_REACH, residual, separable_file, set_channel
+from .dead_channels import OUT_OF_REACH, residual, separable, separable_file, set_channel, set_reads
 
 SOURCE = read_tflite(separable_file("VALID", zero_point=-20, dead=-OUT_OF_REACH))
 
@@ -52,6 +52,28 @@ def test_another_weight_or_bias_is_refused(name: str) -> None:
         require_contract(SOURCE, with_constant(found.graph, name, flip_bit), found.certificate)
 
 
+def test_another_bias_of_an_output_that_never_changes_is_refused() -> None:
+    """Its weights are 0: the bias alone makes the constant."""
+    s = Sketch()
+    s.act("x", (1, 2, 2, 3))
+    s.act("a", (1, 2, 2, 4))
+    s.conv("x", "a", 4)
+    for channel in range(4):
+        set_channel(s, "a", channel, 100 * channel)
+    s.act("y", (1, 2, 2, 2))
+    s.conv("a", "y", 2)
+    source = read_tflite(s.file(("x",), ("y",)))
+    found = minimise(source)
+    require_contract(source, found.graph, found.certificate)
+    assert not found.graph.tensor("y_w_of_y").constant().any()
+
+    def add(bias: np.ndarray) -> None:
+        bias[0] += 10_000
+
+    with pytest.raises(GraphError, match="y: channel"):
+        require_contract(source, with_constant(found.graph, "y_b_of_y", add), found.certificate)
+
+
 def test_another_constant_is_refused() -> None:
     found = good()
     entry = found.certificate.by_name["a"]
@@ -62,14 +84,15 @@ def test_another_constant_is_refused() -> None:
         require_contract(SOURCE, found.graph, with_entry(found.certificate, "a", wrong))
 
 
-def test_another_scale_is_refused() -> None:
+@pytest.mark.parametrize("name", ["a_w_of_a", "b_w_of_b", "y_w_of_y"])
+def test_another_scale_is_refused(name: str) -> None:
     found = good()
-    weights = found.graph.tensor("y_w_of_y")
+    weights = found.graph.tensor(name)
     quantization = weights.quantization
     assert quantization is not None
     scales = (2 * quantization.scales[0], *quantization.scales[1:])
     changed = replace(weights, quantization=replace(quantization, scales=scales))
-    graph = replace(found.graph, tensors={**found.graph.tensors, "y_w_of_y": changed})
+    graph = replace(found.graph, tensors={**found.graph.tensors, name: changed})
     with pytest.raises(GraphError, match="scales"):
         require_contract(SOURCE, graph, found.certificate)
 
@@ -81,6 +104,19 @@ def test_the_wrong_channel_is_refused() -> None:
     swapped = replace(entry, removed=(RemovedChannel(2, None), *entry.removed[1:]))
     with pytest.raises(GraphError):
         require_contract(SOURCE, found.graph, with_entry(found.certificate, "a", swapped))
+
+
+def test_a_channel_that_is_read_may_not_go() -> None:
+    """Its least value is the zero point, so that no bias would show that it is missing."""
+    s = separable()
+    read = read_tflite(s.file(("x",), ("y",)))
+    set_reads(s, "y", 3)
+    unread = read_tflite(s.file(("x",), ("y",)))
+    found = minimise(unread)
+    assert 3 not in found.certificate.by_name["b"].kept
+    require_contract(unread, found.graph, found.certificate)
+    with pytest.raises(GraphError, match="y: channel"):
+        require_contract(read, found.graph, found.certificate)
 
 
 @pytest.mark.parametrize("side", ["low", "high"])
