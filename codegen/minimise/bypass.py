@@ -42,7 +42,7 @@ def bypass(graph: Graph) -> Bypass:
 
     Two TRANSPOSEs of which nobody else reads the first become one, or none. An operator stays that makes an output of the graph.
     """
-    if not any(_may_be_idle(op, graph) for op in graph.ops):
+    if not any(_may_be_idle(op, graph) or op.kind is OpKind.TRANSPOSE for op in graph.ops):
         return Bypass(graph, ())
     bounds = graph_bounds(graph)
     found = _Bypassing(graph, bounds).found()
@@ -52,9 +52,10 @@ def bypass(graph: Graph) -> Bypass:
 
 
 def _may_be_idle(op: Op, graph: Graph) -> bool:
+    """Whether readers of an operator's output could read its input: also by its scale, which moves may change by one step."""
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
     same = source.shape == output.shape and source.quantization == output.quantization and source.dtype is output.dtype
-    return not source.is_constant and op.output not in graph.results and (same or op.kind is OpKind.TRANSPOSE)
+    return not source.is_constant and op.output not in graph.results and same
 
 
 class _Bypassing:

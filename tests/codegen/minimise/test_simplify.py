@@ -117,7 +117,13 @@ def two_tensors(s: Sketch) -> str:
     return pair(s, "MUL", "a", "k", s.act("d", SHAPE))
 
 
-@pytest.mark.parametrize("build", [broadcast, value_per_channel, two_tensors])
+def one_value_over_a_larger_map(s: Sketch) -> str:
+    """One vector becomes a map: the result has more elements than the vector."""
+    s.op("MEAN", ("a", s.const("axes", [1, 2])), s.act("m", (1, 1, 1, 6)), keepDims=True)
+    return pair(s, "ADD", "m", number(s, "k", SHAPE, 9), s.act("d", SHAPE))
+
+
+@pytest.mark.parametrize("build", [broadcast, value_per_channel, two_tensors, one_value_over_a_larger_map])
 def test_what_is_no_function_of_one_value_stays(build: Build) -> None:
     graph = read_tflite(between(build))
     assert with_tables(graph).graph is graph
