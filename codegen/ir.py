@@ -69,11 +69,15 @@ class OpKind(Enum):
     READ_VARIABLE = "READ_VARIABLE"
     ASSIGN_VARIABLE = "ASSIGN_VARIABLE"
     UNIDIRECTIONAL_SEQUENCE_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    TABLE = "TABLE"  # of no file: what minimisation makes of functions of one value
     FUSED = "FUSED"
 
 
 ACTIVATION_KINDS = tuple(OpKind(name) for name in ACTIVATIONS)
-"""The operators of one int8 value, in the order of their descriptions."""
+"""The activations, in the order of their descriptions."""
+
+TABLE_KINDS = (*ACTIVATION_KINDS, OpKind.TABLE)
+"""The operators of one int8 value."""
 
 
 class FusedPattern(Enum):
@@ -206,6 +210,13 @@ class ActivationAttrs:
 
 
 @dataclass(frozen=True)
+class TableAttrs:
+    """TABLE: entry `x + 128` of 256 int8 values belongs to the stored value x."""
+
+    entries: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ClampAttrs:
     """ADD, SUB, MUL, FULLY_CONNECTED, CONCATENATION's fused activation, as int8 bounds of the output."""
 
@@ -319,6 +330,7 @@ class FusedAttrs:
 Attrs = (
     NoAttrs
     | ActivationAttrs
+    | TableAttrs
     | ClampAttrs
     | ConvAttrs
     | PoolAttrs

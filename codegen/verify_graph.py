@@ -30,6 +30,7 @@ from .ir import (
     ReduceAttrs,
     SliceAttrs,
     SoftmaxAttrs,
+    TableAttrs,
     Tensor,
     TransposeAttrs,
 )
@@ -379,6 +380,13 @@ def _activation_shape(op: Op, graph: Graph) -> Shape:
     return _same_shape(op, graph)
 
 
+def _table_shape(op: Op, graph: Graph) -> Shape:
+    assert isinstance(op.attrs, TableAttrs)
+    entries = op.attrs.entries
+    _require(len(entries) == 256 and min(entries) >= -128 and max(entries) <= 127, f"{op.label}: 256 int8 entries are needed")
+    return _same_shape(op, graph)
+
+
 _SAME_QUANTIZATION = frozenset(
     {
         OpKind.REDUCE_MAX,
@@ -421,5 +429,6 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: (LstmAttrs, 15, 15, _lstm_shape),
     OpKind.READ_VARIABLE: (NoAttrs, 1, 1, _same_shape),
     OpKind.ASSIGN_VARIABLE: (NoAttrs, 1, 1, _same_shape),
+    OpKind.TABLE: (TableAttrs, 1, 1, _table_shape),
     **dict.fromkeys(ACTIVATION_KINDS, (NoAttrs | ActivationAttrs, 1, 1, _activation_shape)),
 }

@@ -14,7 +14,7 @@ from ..codegen.minimise.intervals import graph_bounds, is_analysable
 from ..codegen.minimise.minimise import all_macs, constant_bytes
 from .dead_channels import LAYERS
 from .layer_names import layer_title
-from .schema import Minimisation, RemovedChannels, RemovedOperator, StayingChannels, VariableInterval
+from .schema import CheaperOperator, Minimisation, RemovedChannels, RemovedOperator, StayingChannels, VariableInterval
 
 VARIABLE = "VARIABLE"  # in place of an operator: the tensor that shows a variable's value when an inference begins
 
@@ -37,6 +37,7 @@ def minimisation_of(compiled: Compiled) -> Minimisation:
         tensors=tuple(_removed(entry, source) for entry in certificate.tensors),
         staying=staying,
         operators=tuple(_operators(compiled)),
+        cheaper=tuple(_cheaper(compiled)),
         state=tuple(_variables(compiled)),
     )
 
@@ -51,14 +52,23 @@ def _variables(compiled: Compiled) -> Iterator[VariableInterval]:
 def _operators(compiled: Compiled) -> Iterator[RemovedOperator]:
     source, certificate = compiled.source_graph, compiled.certificate
     stay = {op.output for op in compiled.minimised.ops}
-    bypassed = {entry.name: entry.why for entry in certificate.bypassed}
+    known = {entry.name: entry.what for entry in certificate.simplified}
+    known |= {entry.name: entry.why for entry in certificate.bypassed}
     for op in source.ops:
         if op.output not in stay:
             entry = certificate.by_name.get(op.output)
             never_changes = entry is not None and len(entry.constants) == entry.channels
-            why = bypassed.get(op.output, "its result never changes" if never_changes else "nobody reads it")
+            why = known.get(op.output, "its result never changes" if never_changes else "nobody reads it")
             title = layer_title(source.tensor(op.output).source_name, op.kind_name)
             yield RemovedOperator(op.kind_name, op.output, title, why)
+
+
+def _cheaper(compiled: Compiled) -> Iterator[CheaperOperator]:
+    stay = {op.output for op in compiled.minimised.ops}
+    for entry in compiled.certificate.simplified:
+        if entry.name in stay:
+            title = layer_title(compiled.source_graph.tensor(entry.name).source_name, entry.kind)
+            yield CheaperOperator(entry.kind, entry.name, title, entry.what)
 
 
 def _staying(compiled: Compiled) -> Iterator[StayingChannels]:

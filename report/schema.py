@@ -226,6 +226,16 @@ class RemovedOperator:
 
 
 @dataclass(frozen=True)
+class CheaperOperator:
+    """An operator that another one computes, which gives the same bytes; `what` says which."""
+
+    op: str
+    name: str
+    title: str
+    what: str
+
+
+@dataclass(frozen=True)
 class VariableInterval:
     """What the removals rely on of a variable: it is between these values whenever an inference begins, reset or not."""
 
@@ -244,6 +254,7 @@ class Minimisation:
     tensors                     those that lost channels, of any operator, in the order of the graph
     staying                     those of convolutions and fully connected layers with channels that never change and stay
     operators                   those that went
+    cheaper                     those that stay and became cheaper
     state                       the variables, where anything relies on their values
     """
 
@@ -257,6 +268,7 @@ class Minimisation:
     tensors: tuple[RemovedChannels, ...] = ()
     staying: tuple[StayingChannels, ...] = ()
     operators: tuple[RemovedOperator, ...] = ()
+    cheaper: tuple[CheaperOperator, ...] = ()
     state: tuple[VariableInterval, ...] = ()
 
     def __post_init__(self) -> None:
@@ -267,7 +279,7 @@ class Minimisation:
     @property
     def is_anything(self) -> bool:
         """Whether there is something to tell."""
-        return bool(self.tensors or self.staying or self.operators)
+        return bool(self.tensors or self.staying or self.operators or self.cheaper)
 
     @property
     def line(self) -> str:
@@ -284,7 +296,8 @@ class Minimisation:
         shares = [f"{part / whole:.1%} of the {what}" for part, whole, what in stays if whole]
         kept = f"; {' and '.join(shares)} stay" if shares and self.tensors else ""
         idle = f"; operators that went: {len(self.operators)}" if self.operators else ""
-        return f"{self.constant:,} of {self.channels:,} channels never change{stay}{unread}{kept}{idle}"
+        cheaper = f"; that became cheaper: {len(self.cheaper)}" if self.cheaper else ""
+        return f"{self.constant:,} of {self.channels:,} channels never change{stay}{unread}{kept}{idle}{cheaper}"
 
 
 @dataclass(frozen=True)

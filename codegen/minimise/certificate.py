@@ -58,6 +58,15 @@ class BypassedOperator:
 
 
 @dataclass(frozen=True)
+class SimplifiedOperator:
+    """An operator that became a cheaper one, or part of one; `what` says how."""
+
+    name: str
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True)
 class StateInterval:
     """Between which values each channel of a variable lies whenever an inference begins, by the tensor that shows it."""
 
@@ -75,6 +84,7 @@ class Certificate:
 
     tensors: tuple[NarrowedTensor, ...] = ()
     bypassed: tuple[BypassedOperator, ...] = ()
+    simplified: tuple[SimplifiedOperator, ...] = ()
     state: tuple[StateInterval, ...] = ()
     by_name: Mapping[str, NarrowedTensor] = field(init=False, repr=False, compare=False)
 
@@ -82,7 +92,7 @@ class Certificate:
         object.__setattr__(self, "by_name", {tensor.name: tensor for tensor in self.tensors})
 
     def __bool__(self) -> bool:
-        return bool(self.tensors or self.bypassed)
+        return bool(self.tensors or self.bypassed or self.simplified)
 
     def known_channels(
         self, name: str, shape: tuple[int, ...], values: npt.NDArray[np.integer] | None

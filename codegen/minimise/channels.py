@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     ConcatAttrs,
     ConvAttrs,
     GatherAttrs,
@@ -35,7 +35,7 @@ Mask = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 
 _ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE})
-_CHANNEL_BY_CHANNEL = frozenset({OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D, *ACTIVATION_KINDS})
+_CHANNEL_BY_CHANNEL = frozenset({OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D, *TABLE_KINDS})
 REMOVABLE = frozenset({OpKind.CONV_2D, OpKind.FULLY_CONNECTED, OpKind.DEPTHWISE_CONV_2D, OpKind.SOFTMAX, OpKind.MEAN})
 REMOVABLE |= _ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE}
 REMOVABLE |= {OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE, OpKind.ASSIGN_VARIABLE}

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import fixed_point as fp
-from ..ir import ACTIVATION_KINDS, ClampAttrs, ConvAttrs, DType, Graph, Op, OpKind, PoolAttrs, ReduceAttrs, Tensor, Window
+from ..ir import TABLE_KINDS, ClampAttrs, ConvAttrs, DType, Graph, Op, OpKind, PoolAttrs, ReduceAttrs, Tensor, Window
 from ..reference import channel_factors, computed
 from ..verify_graph import GraphError
 from .certificate import Certificate
@@ -23,13 +23,14 @@ Array = npt.NDArray[np.generic]
 Int64 = npt.NDArray[np.int64]
 Limits = tuple[Int64, Int64]  # of each channel
 
-_ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE)
+ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE)
 _POOLS = (OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D)
 _REDUCTIONS = (OpKind.MEAN, OpKind.REDUCE_MAX)
 _DENSE = (OpKind.CONV_2D, OpKind.FULLY_CONNECTED)
 MOVES = (
     OpKind.RESHAPE, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE, OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD,
 )  # fmt: skip
+NOTHING = Certificate()
 MOVED_FROM = 1000  # numbers of elements, none of which is a zero point
 
 
@@ -104,11 +105,11 @@ class _Contract:
             self._require_moves(op, original)
         else:
             _hold(op.attrs == original.attrs, f"{op.label}: its attributes must stay")
-            if op.kind in _ELEMENTWISE:
+            if op.kind in ELEMENTWISE:
                 self._require_elementwise(op, original)
             else:
                 same = op.inputs == original.inputs and np.array_equal(self._kept(op.inputs[0]), self._kept(op.output))
-                apart = op.kind in (*ACTIVATION_KINDS, *_POOLS, OpKind.ASSIGN_VARIABLE) or self._keeps_channels_apart(op)
+                apart = op.kind in (*TABLE_KINDS, *_POOLS, OpKind.ASSIGN_VARIABLE) or self._keeps_channels_apart(op)
                 _hold(same and apart, f"{op.label}: a channel of its output must be of the same one of its input")
 
     def _keeps_channels_apart(self, op: Op) -> bool:
@@ -257,7 +258,7 @@ def limits(source: Graph, certificate: Certificate) -> dict[str, Limits]:
         for name in op.outputs:
             found[name] = _anything(name, source)
         if known:
-            low, high = _limits_of(op, source, found, certificate)
+            low, high = limits_of(op, source, found, certificate)
             found[op.output] = low.astype(np.int64), high.astype(np.int64)
     for variable in source.variables:
         low, high = found[variable.before]
@@ -275,19 +276,20 @@ def _anything(name: str, source: Graph) -> Limits:
     return np.full(channels, kind.min, np.int64), np.full(channels, kind.max, np.int64)
 
 
-def _limits_of(op: Op, source: Graph, found: Mapping[str, Limits], certificate: Certificate) -> Limits:
-    if op.inputs[0] not in found and op.kind not in _ELEMENTWISE:
+def limits_of(op: Op, source: Graph, found: Mapping[str, Limits], certificate: Certificate = NOTHING) -> Limits:
+    """Those of an operator that works on int8, from the limits of what it reads; as `limits` finds them."""
+    if op.inputs[0] not in found and op.kind not in ELEMENTWISE:
         return found[op.output]
     if op.kind in _DENSE or op.kind is OpKind.DEPTHWISE_CONV_2D:
         return _limits_of_sums(op, source, found[op.inputs[0]])
-    if op.kind in _ELEMENTWISE:
+    if op.kind in ELEMENTWISE:
         return _limits_of_pairs(op, source, found, certificate)
     if op.kind in MOVES:
         return _limits_of_maps(op, source, found)
     if op.kind is OpKind.ASSIGN_VARIABLE:
         return found[op.inputs[0]]
     low, high = found[op.inputs[0]]
-    if op.kind in ACTIVATION_KINDS:
+    if op.kind in TABLE_KINDS:
         stored = computed(op, source, [np.arange(-128, 128)])
         intervals = {pair: stored[pair[0] + 128 : pair[1] + 129] for pair in zip(low.tolist(), high.tolist(), strict=True)}
         chosen = [intervals[pair] for pair in zip(low.tolist(), high.tolist(), strict=True)]

@@ -15,6 +15,7 @@ from .channels import Mask, kept_channels
 from .contract import require_contract
 from .intervals import Bounds, channels_of, graph_bounds, is_analysable, state_intervals
 from .narrow import narrowed
+from .simplify import with_tables, without_clamps
 
 WORTH = 0.01  # of the multiply-accumulates or of the constants' bytes: for less, layers of odd sizes may cost what they save
 
@@ -28,16 +29,19 @@ class Minimised:
 
 
 def minimise(source: Graph) -> Minimised:
-    """The graph without channels that never change, what nothing live reads and operators that change nothing.
+    """The graph of cheaper operators, without channels that never change, what nothing live reads and what changes nothing.
 
-    Each removal is proven by a contract (`require_contract`, `require_bypass`). A graph whose size is no chip's stays as it came.
+    Each change is proven by a contract (`require_simplified`, `require_contract`, `require_bypass`). A graph whose size is no
+    chip's stays as it came.
     """
     if not is_analysable(source):
         return Minimised(source, Certificate())
-    narrow = remove_channels(source)
+    tabled = with_tables(source)
+    narrow = remove_channels(tabled.graph)
     found = bypass(narrow.graph)
-    graph = found.graph if found.graph is narrow.graph else verify_graph(found.graph)
-    return Minimised(graph, replace(narrow.certificate, bypassed=found.operators))
+    free = without_clamps(found.graph if found.graph is narrow.graph else verify_graph(found.graph))
+    simplified = (*tabled.operators, *free.operators)
+    return Minimised(free.graph, replace(narrow.certificate, bypassed=found.operators, simplified=simplified))
 
 
 def remove_channels(source: Graph) -> Minimised:
