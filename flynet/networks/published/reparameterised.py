@@ -20,7 +20,7 @@ _MOBILEONE_BRANCHES = 4
 
 
 class BranchedConv(nn.Module):
-    """relu(sum of branches): `count` k x k convolutions, a 1x1 where k > 1, the identity where the shapes agree, each normalised."""
+    """relu(sum of branches): `count` k x k convolutions, a 1x1 where k > 1, the identity where shapes agree, each normalised."""
 
     def __init__(self, channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1, count: int = 1):
         super().__init__()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -65,7 +67,7 @@ def test_it_runs_forward_and_backward_and_travels_as_plain_values(network: str) 
 def test_rexnets_channels_grow_by_the_rule_of_its_search() -> None:
     blocks = build_network(PublishedConfig("rexnet", 1.0, 32, 10), 0).blocks
     outs = [block.out for block in blocks if hasattr(block, "out")]
-    steps = {b - a for a, b in zip(outs, outs[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(outs)}
     assert (outs[0], outs[-1], len(outs)) == (16, 185, 16)
     assert steps == {11, 12}
 
