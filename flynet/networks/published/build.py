@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -42,5 +43,5 @@ def build_published(config: PublishedConfig, seed: int) -> nn.Module:
                 nn.init.normal_(module.weight, 0.0, 0.01)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-    model.config = config
+    cast(Any, model).config = config
     return model
