@@ -13,7 +13,7 @@ from ..build import Build
 from ..ir import Graph, Op
 from ..lstm import GATE_BITS, Sums, lstm_of
 from .base import KernelCall
-from .parameters import KernelParameters, array, code, data, size
+from .parameters import KernelParameters, code, data, packed_weights, size
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +39,14 @@ class UnidirectionalSequenceLstm(KernelParameters):
     output_multiplier: int = data()
     output_shift: int = data()
     output_zero_point: int = data()
-    weights: npt.NDArray[np.int8] = array()
-    recurrent_weights: npt.NDArray[np.int8] = array()
-    sums: npt.NDArray[np.int32] = array()
-    factors: npt.NDArray[np.int32] = array()
+    weights: npt.NDArray[np.int8] = packed_weights()
+    recurrent_weights: npt.NDArray[np.int8] = packed_weights()
+    sums: npt.NDArray[np.int32] = packed_weights()
+    factors: npt.NDArray[np.int32] = packed_weights()
+
+    @property
+    def stored(self) -> str:
+        return "int8"
 
     @property
     def summary(self) -> str:
