@@ -52,7 +52,7 @@ def wrapped(statement: str, indent: int, width: int = LINE_WIDTH) -> str:
 
     A part that is longer than a line is broken behind its first parenthesis too.
     """
-    parts = []
+    parts: list[str] = []
     for part in _breakable(statement):
         parts += re.split(r"(?<=\()", part, maxsplit=1) if len(part) > width - indent else [part]
     return _filled(parts, indent, width)
