@@ -14,6 +14,7 @@ SECTIONS = (
     "kernels/elementwise.h.j2",
     "kernels/channel_statistics.h",
     "kernels/fixed_point_16.h",
+    "kernels/inverse_sqrt.h",
     "kernels/plain/scale.h",
     "kernels/plain/products.h",
     "kernels/plain/depthwise.h",

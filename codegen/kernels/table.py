@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..activations import activation_table
 from ..build import Build
 from ..ir import Graph, Op
+from ..reference import division_table
 from .base import KernelCall, elementwise_schedule
 from .parameters import KernelParameters, array, data
 
@@ -41,6 +42,11 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
     table = activation_table(op.kind, source, output, op.parameters)
     return table_call(op.inputs[0], op.output, output.num_elements, table)
+
+
+def select_division(op: Op, graph: Graph, build: Build) -> KernelCall:
+    """The kernel call of a DIV by a constant."""
+    return table_call(op.inputs[0], op.output, graph.tensor(op.output).num_elements, division_table(op, graph))
 
 
 def table_call(source: str, output: str, num_elements: int, table: npt.NDArray[np.int8]) -> KernelCall:
