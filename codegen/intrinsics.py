@@ -15,6 +15,7 @@ SECTIONS = (
     "kernels/channel_statistics.h",
     "kernels/fixed_point_16.h",
     "kernels/lstm.h",
+    "kernels/inverse_sqrt.h",
     "kernels/plain/scale.h",
     "kernels/plain/products.h",
     "kernels/plain/rows.h",
