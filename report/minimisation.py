@@ -25,11 +25,13 @@ def minimisation_of(compiled: Compiled) -> Minimisation:
     layers = [op.output for op in source.ops if op.kind in LAYERS]
     lost = [certificate.by_name[name] for name in layers if name in certificate.by_name]
     folded = sum(len(entry.constants) for entry in lost)
+    copies = sum(len(entry.copies) for entry in lost)
     staying = tuple(_staying(compiled))
     return Minimisation(
         channels=sum(source.tensor(name).shape[-1] for name in layers),
         constant=folded + sum(len(layer.constant) for layer in staying),
-        unread=sum(len(entry.removed) for entry in lost) - folded,
+        unread=sum(len(entry.removed) for entry in lost) - folded - copies,
+        copies=copies,
         macs=all_macs(compiled.minimised),
         macs_as_read=all_macs(source),
         parameter_bytes=constant_bytes(compiled.minimised),
@@ -97,5 +99,7 @@ def _removed(entry: NarrowedTensor, source: Graph) -> RemovedChannels:
         constant=tuple(removed.channel for removed in constant),
         values=tuple(entry.constants.values()),
         sums=tuple(removed.accumulators for removed in constant if removed.accumulators is not None),
-        unread=tuple(removed.channel for removed in entry.removed if removed.value is None),
+        unread=tuple(removed.channel for removed in entry.removed if removed.value is None and removed.copy_of is None),
+        copies=tuple(entry.copies),
+        copied=tuple(entry.copies.values()),
     )

@@ -10,9 +10,10 @@ import numpy as np
 from ..ir import Graph, macs
 from ..verify_graph import verify_graph
 from .bypass import bypass
-from .certificate import Certificate, NarrowedTensor, RemovedChannel
-from .channels import Mask, kept_channels
+from .certificate import Certificate, EqualChannels, NarrowedTensor, RemovedChannel
+from .channels import Int64, Mask, kept_channels
 from .contract import require_contract
+from .equal_channels import equal_channels
 from .intervals import Bounds, channels_of, graph_bounds, is_analysable, state_intervals
 from .narrow import narrowed
 from .simplify import with_tables, without_clamps
@@ -45,18 +46,19 @@ def minimise(source: Graph) -> Minimised:
 
 
 def remove_channels(source: Graph) -> Minimised:
-    """The graph without channels that never change and without what nothing live reads.
+    """The graph without channels that never change, copies of others and what nothing live reads.
 
     Left as it came where that saves no operator and next to nothing else.
     """
     bounds = graph_bounds(source)
-    kept = kept_channels(source, bounds)
+    equal = equal_channels(source, bounds)
+    kept = kept_channels(source, bounds, equal)
     if all(mask.all() for mask in kept.values()) or not any(kept[op.output].any() for op in source.ops):
         return Minimised(source, Certificate())
-    graph = verify_graph(narrowed(source, bounds, kept))
+    graph = verify_graph(narrowed(source, bounds, kept, equal))
     if not _is_worth_it(source, graph):
         return Minimised(source, Certificate())
-    certificate = _certificate(source, bounds, kept)
+    certificate = _certificate(source, bounds, kept, equal)
     require_contract(source, graph, certificate)
     return Minimised(graph, certificate)
 
@@ -78,20 +80,27 @@ def constant_bytes(graph: Graph) -> int:
     return sum(tensor.size_bytes for tensor in graph.tensors.values() if tensor.is_constant)
 
 
-def _certificate(source: Graph, bounds: Mapping[str, Bounds], kept: Mapping[str, Mask]) -> Certificate:
+def _certificate(
+    source: Graph, bounds: Mapping[str, Bounds], kept: Mapping[str, Mask], equal: Mapping[str, Int64]
+) -> Certificate:
     tensors = []
     for tensor in source.activations():
         channels = np.flatnonzero(~kept[tensor.name])
         if channels.size and tensor.shape:
             low, high = bounds[tensor.name].of(channels_of(tensor))
-            sums = bounds[tensor.name].accumulators
+            sums, first = bounds[tensor.name].accumulators, equal[tensor.name]
+            stay = {int(first[c]): int(c) for c in np.flatnonzero(kept[tensor.name])[::-1]}  # one of each that are equal
             removed = tuple(
                 RemovedChannel(
                     int(c),
                     int(low[c]) if low[c] == high[c] else None,
                     None if sums is None else (int(sums[0][c]), int(sums[1][c])),
+                    stay.get(int(first[c])) if low[c] != high[c] else None,
                 )
                 for c in channels
             )
             tensors.append(NarrowedTensor(tensor.name, channels_of(tensor), removed))
-    return Certificate(tuple(tensors), state=state_intervals(source, bounds))
+    facts = (
+        EqualChannels(name, tuple(first.tolist())) for name, first in equal.items() if (first != np.arange(len(first))).any()
+    )
+    return Certificate(tuple(tensors), equal=tuple(facts), state=state_intervals(source, bounds))
