@@ -228,8 +228,9 @@ def _layer_text(index: int, case: KernelCase, layer: LayerCall) -> str:
         values = [f"case_{index}_{name}" for name in layer.arrays] + [c_format.c_integer(v) for v in layer.numbers.values()]
         lines.append(f"static const {function.struct.name} case_{index}_layer = {{ {', '.join(values)} }};")
     arguments = [f"&case_{index}_layer"] if function.struct else []
-    arguments += [f"(const void *)in[{i}]" for i in range(len(case.call.inputs))]
-    arguments += [f"(void *)out[{i}]" for i in range(len(case.call.outputs))]
+    types = _operand_types(case)
+    arguments += [f"{'(const void *)' * (name != 'int8')}in[{i}]" for i, name in enumerate(types.inputs)]
+    arguments += [f"{'(void *)' * (name != 'int8')}out[{i}]" for i, name in enumerate(types.outputs)]
     arguments += ["scratch"] if case.call.scratch_bytes else []
     unused = "" if case.call.scratch_bytes else "  (void)scratch;\n"
     lines.append(

@@ -11,7 +11,7 @@ FT_INLINE int32_t ft_ssat16(int32_t a) { /* clamp to -32768..32767 */
 }
 
 /* acc * multiplier / 2^right, rounded half up: a multiplier of 16 bits, LiteRT's arithmetic of int64 sums. */
-FT_INLINE int32_t ft_scale_wide(int64_t acc, int32_t multiplier, int32_t right) {
+FT_INLINE int32_t ft_scale_64(int64_t acc, int32_t multiplier, int32_t right) {
   return (int32_t)((acc * multiplier + ((int64_t)1 << (right - 1))) >> right);
 }
 
