@@ -3,7 +3,7 @@
 The set grows from the graph's inputs and outputs until nothing more is asked for, so it is the smallest that is closed. Where an
 operator makes channel j of its output of channel i of its input, j asks for i; and where it takes all channels of its input, as
 an ADD does, i brings j with it, so that a residual's maps lose a channel together or not at all. A variable has the same
-channels before and after an inference.
+channels before and after an inference, and the groups of a convolution have as many each, or none.
 """
 
 from __future__ import annotations
@@ -95,14 +95,20 @@ def links_of(op: Op, graph: Graph) -> tuple[Link, ...] | None:
 
 
 def weights_by_channel(op: Op, graph: Graph) -> npt.NDArray[np.generic] | None:
-    """[c_out, taps, c_in]: weights of an operator each of whose outputs reads all channels of its input; None of any other."""
+    """[c_out, taps, c_in]: weights of a CONV_2D or FULLY_CONNECTED, 0 outside of a channel's group; None of any other."""
     if op.kind not in (OpKind.CONV_2D, OpKind.FULLY_CONNECTED) or not works_on_int8(op, graph):
         return None
     if graph.tensor(op.inputs[0]).is_constant or not graph.tensor(op.output).shape:
         return None
     weights, channels = graph.tensor(op.inputs[1]).constant(), channels_of(graph.tensor(op.inputs[0]))
     if op.kind is OpKind.CONV_2D:
-        return weights.reshape(len(weights), -1, channels) if conv_groups(op, graph) == 1 else None
+        groups, share = conv_groups(op, graph), weights.shape[3]
+        if groups == 1:
+            return weights.reshape(len(weights), -1, channels)
+        full = np.zeros((groups, len(weights) // groups, weights.shape[1] * weights.shape[2], groups, share), weights.dtype)
+        for group, own in enumerate(np.split(weights, groups)):
+            full[group, :, :, group] = own.reshape(len(own), -1, share)
+        return full.reshape(len(weights), -1, channels)
     return weights.reshape(len(weights), -1, channels) if weights.shape[1] % channels == 0 else None
 
 
@@ -189,11 +195,31 @@ class _Demand:
 
     def _ask_weighted(self, op: Op, weights: npt.NDArray[np.generic]) -> None:
         source = op.inputs[0]
-        reading = reading_of(op, weights, self._graph, self._bounds, self._kept[op.output], self._equal.get(source))
-        wanted = reading.wanted
-        if not wanted.any() and not self._kept[source].any():
-            wanted[0] = True  # an operator needs an input
-        self._ask(source, wanted)
+        wanted = reading_of(op, weights, self._graph, self._bounds, self._kept[op.output], self._equal.get(source)).wanted
+        groups = groups_of(op, self._graph)
+        if groups == 1:
+            if not wanted.any() and not self._kept[source].any():
+                wanted[0] = True  # an operator needs an input
+            self._ask(source, wanted)
+            return
+        inputs = (self._kept[source] | wanted).reshape(groups, -1)
+        outputs = self._kept[op.output].reshape(groups, -1)
+        active: Mask = np.asarray(np.concatenate([inputs, outputs], axis=1).any(axis=1))
+        self._ask(source, _as_many(inputs, active).reshape(-1))
+        self._ask(op.output, _as_many(outputs, active).reshape(-1))
+
+
+def groups_of(op: Op, graph: Graph) -> int:
+    """The groups of a CONV_2D, 1 of any other operator."""
+    return conv_groups(op, graph) if op.kind is OpKind.CONV_2D else 1
+
+
+def _as_many(kept: Mask, active: Mask) -> Mask:
+    """Channels [groups, channels of each] that are kept, and the first others, until all active groups have as many."""
+    count = max(1, int(kept.sum(axis=1).max()))
+    spare = np.cumsum(~kept, axis=1)
+    more: Mask = kept | (~kept & (spare <= count - kept.sum(axis=1, keepdims=True)))
+    return more & active[:, np.newaxis]
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +264,9 @@ def reading_of(
         return wanted
 
     wanted = asked()
-    copies = [] if equal is None else np.flatnonzero(wanted & (equal != np.arange(len(equal)))).tolist()
+    copies = (
+        [] if equal is None or groups_of(op, graph) > 1 else np.flatnonzero(wanted & (equal != np.arange(len(equal)))).tolist()
+    )
     for copy in copies:
         assert equal is not None
         total = summed[:, :, equal[copy]] + summed[:, :, copy]
