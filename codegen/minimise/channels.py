@@ -34,11 +34,12 @@ from .intervals import Bounds, channels_of, data_operands, taps_on_map, works_on
 Mask = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 
-_ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE})
+_ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.MINIMUM, OpKind.SQUARED_DIFFERENCE})
 _CHANNEL_BY_CHANNEL = frozenset({OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D, *TABLE_KINDS})
 REMOVABLE = frozenset({OpKind.CONV_2D, OpKind.FULLY_CONNECTED, OpKind.DEPTHWISE_CONV_2D, OpKind.SOFTMAX, OpKind.MEAN})
-REMOVABLE |= _ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE}
-REMOVABLE |= {OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE, OpKind.ASSIGN_VARIABLE}
+REMOVABLE |= _ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.REDUCE_MIN, OpKind.CONCATENATION}
+REMOVABLE |= {OpKind.SLICE, OpKind.STRIDED_SLICE, OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE}
+REMOVABLE |= {OpKind.ASSIGN_VARIABLE}
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,9 +23,9 @@ Array = npt.NDArray[np.generic]
 Int64 = npt.NDArray[np.int64]
 Limits = tuple[Int64, Int64]  # of each channel
 
-ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE)
+ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.MINIMUM, OpKind.SQUARED_DIFFERENCE)
 _POOLS = (OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D)
-_REDUCTIONS = (OpKind.MEAN, OpKind.REDUCE_MAX)
+_REDUCTIONS = (OpKind.MEAN, OpKind.REDUCE_MAX, OpKind.REDUCE_MIN)
 _DENSE = (OpKind.CONV_2D, OpKind.FULLY_CONNECTED)
 MOVES = (
     OpKind.RESHAPE, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE, OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD,

@@ -17,7 +17,7 @@ from ..kernels.base import RowSchedule, SamePlace
 from ..verify_graph import verify_graph
 from .lifetimes import is_free, views
 
-_ONE_PLACE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, *TABLE_KINDS})
+_ONE_PLACE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.MINIMUM, *TABLE_KINDS})
 """Kernels that promise the same place whatever row bands the search gives them."""
 
 
