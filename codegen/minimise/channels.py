@@ -34,10 +34,10 @@ from .intervals import Bounds, channels_of, data_operands, taps_on_map, works_on
 Mask = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 
-_ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.MINIMUM, OpKind.SQUARED_DIFFERENCE})
+ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.MINIMUM, OpKind.SQUARED_DIFFERENCE})
 _CHANNEL_BY_CHANNEL = frozenset({OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D, *TABLE_KINDS})
 REMOVABLE = frozenset({OpKind.CONV_2D, OpKind.FULLY_CONNECTED, OpKind.DEPTHWISE_CONV_2D, OpKind.SOFTMAX, OpKind.MEAN})
-REMOVABLE |= _ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.REDUCE_MIN, OpKind.CONCATENATION}
+REMOVABLE |= ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.REDUCE_MIN, OpKind.CONCATENATION}
 REMOVABLE |= {OpKind.SLICE, OpKind.STRIDED_SLICE, OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE}
 REMOVABLE |= {OpKind.ASSIGN_VARIABLE}
 
@@ -63,9 +63,9 @@ def links_of(op: Op, graph: Graph) -> tuple[Link, ...] | None:
     own = np.arange(after)
     if not works_on_int8(op, graph) or not source.shape or not output.shape:
         return None
-    if op.kind not in _ELEMENTWISE and any(graph.tensor(name).is_constant for name in data_operands(op)):
+    if op.kind not in ELEMENTWISE and any(graph.tensor(name).is_constant for name in data_operands(op)):
         return None
-    if op.kind in _ELEMENTWISE:
+    if op.kind in ELEMENTWISE:
         operands = [graph.tensor(name) for name in op.inputs if not graph.tensor(name).is_constant]
         wide = [channels_of(operand) == after for operand in operands]
         return tuple(Link(t.name, own if w else 0 * own, own, w) for t, w in zip(operands, wide, strict=True))
