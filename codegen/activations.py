@@ -94,7 +94,8 @@ def _round_half_away(real: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _in_float32(function: Callable[[Float32], Float32], source: PerTensor, result: PerTensor) -> Int8:
     """A float function of every value, all steps in float32. Source: LUTPopulate."""
     real = np.float32(source.scale) * _centred(source).astype(np.float32)
-    scaled = (function(real) * (np.float32(1) / np.float32(result.scale))).astype(np.float64)
+    with np.errstate(over="ignore"):  # infinity saturates like any large value
+        scaled = (function(real) * (np.float32(1) / np.float32(result.scale))).astype(np.float64)
     return _int8(_round_half_away(np.clip(scaled, -1024, 1024)).astype(np.int64) + result.zero_point)
 
 

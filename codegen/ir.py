@@ -67,7 +67,6 @@ class OpKind(Enum):
     NEG = "NEG"
     GELU = "GELU"
     QUANTIZE = "QUANTIZE"
-    TABLE = "TABLE"
     PRELU = "PRELU"
     DIV = "DIV"
     BATCH_MATMUL = "BATCH_MATMUL"
@@ -83,11 +82,15 @@ class OpKind(Enum):
     READ_VARIABLE = "READ_VARIABLE"
     ASSIGN_VARIABLE = "ASSIGN_VARIABLE"
     UNIDIRECTIONAL_SEQUENCE_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    TABLE = "TABLE"  # of no file: a GATHER from 256 constants, and what minimisation makes of functions of one value
     FUSED = "FUSED"
 
 
-ACTIVATION_KINDS = (*(OpKind(name) for name in ACTIVATIONS), OpKind.TABLE)
-"""The operators of one int8 value, in the order of their descriptions; TABLE is whatever a file's own table says."""
+ACTIVATION_KINDS = tuple(OpKind(name) for name in ACTIVATIONS)
+"""The activations, in the order of their descriptions."""
+
+TABLE_KINDS = (*ACTIVATION_KINDS, OpKind.TABLE)
+"""The operators of one int8 value."""
 
 
 class FusedPattern(Enum):

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from ..errors import UnsupportedOperators
 from . import fixed_point as fp
-from .activations import activation_table
 from .fixed_point_16 import sigmoid_16, tanh_16
+from .int8_functions import function_table
 from .ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
@@ -301,8 +301,7 @@ def _minimum(op: Op, graph: Graph, operands: list[Array]) -> Int64:
 
 
 def _table(op: Op, graph: Graph, operands: list[Array]) -> Int64:
-    table = activation_table(op.kind, graph.tensor(op.inputs[0]), graph.tensor(op.output), op.parameters)
-    return table[operands[0].astype(np.int64) + 128].astype(np.int64)
+    return function_table(op, graph)[operands[0].astype(np.int64) + 128].astype(np.int64)
 
 
 def _prelu(op: Op, graph: Graph, operands: list[Array]) -> Int64:
@@ -479,5 +478,5 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.RESHAPE: _reshape,
     OpKind.READ_VARIABLE: _reshape,
     OpKind.ASSIGN_VARIABLE: _reshape,
-    **dict.fromkeys(ACTIVATION_KINDS, _table),
+    **dict.fromkeys(TABLE_KINDS, _table),
 }

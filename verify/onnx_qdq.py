@@ -213,6 +213,6 @@ _EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.MEAN: _mean,
     OpKind.AVERAGE_POOL_2D: _average_pool,
     OpKind.SOFTMAX: _softmax,
-    **{kind: _activation for kind in ACTIVATION_KINDS if kind is not OpKind.TABLE},
+    **dict.fromkeys(ACTIVATION_KINDS, _activation),
     OpKind.GELU: _gelu,
 }

@@ -20,7 +20,7 @@ from ..codegen import fixed_point as fp
 from ..codegen.activations import activation_table
 from ..codegen.fixed_point_16 import sigmoid_16, tanh_16
 from ..codegen.ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
@@ -509,5 +509,5 @@ EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.RESHAPE: _reshape,
     OpKind.ASSIGN_VARIABLE: _copy,
     OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: _lstm,
-    **dict.fromkeys(ACTIVATION_KINDS, _table),
+    **dict.fromkeys(TABLE_KINDS, _table),
 }

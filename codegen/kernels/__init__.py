@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ..build import ARMV6M, DSP, PLAIN, Build, Isa
 from ..contracts import broken_clause
-from ..ir import ACTIVATION_KINDS, FusedAttrs, FusedPattern, Graph, Op, OpKind
+from ..ir import TABLE_KINDS, FusedAttrs, FusedPattern, Graph, Op, OpKind
 from ..verify_graph import GraphError
 from . import (
     add,
@@ -75,7 +75,7 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.READ_VARIABLE: reshape.select,
     OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: lstm.select,
     OpKind.ASSIGN_VARIABLE: reshape.select,
-    **dict.fromkeys(ACTIVATION_KINDS, table.select),
+    **dict.fromkeys(TABLE_KINDS, table.select),
     FusedPattern.MDW_MAX: plain.depthwise.select_max,
     FusedPattern.MUL_DEPTHWISE: plain.depthwise.select_scaled,
     FusedPattern.DEPTHWISE_PAIR: plain.depthwise.select_pair,
