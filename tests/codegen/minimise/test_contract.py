@@ -205,7 +205,7 @@ def test_bounds_that_are_too_narrow_are_found(side: str, monkeypatch: pytest.Mon
 
     def too_narrow(graph: Graph) -> dict[str, Bounds]:
         bounds = graph_bounds(graph)
-        return bounds | {name: narrowed(bounds[name]) for name in ("a", "b")}
+        return dict(bounds) | {name: narrowed(bounds[name]) for name in ("a", "b")}
 
     def narrowed(bounds: Bounds) -> Bounds:
         low, high = bounds.low.copy(), bounds.high.copy()
