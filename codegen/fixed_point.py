@@ -144,6 +144,21 @@ def lstm_hidden_multiplier(hidden_scale: float) -> Multiplier:
     return quantize_multiplier(float(np.float32(2.0**-15 / float(np.float32(hidden_scale)) * 2.0**-15)))
 
 
+def lstm_peephole_multiplier(cell_scale: float, weight_scale: float) -> Multiplier:
+    """The factor that takes a product of cell state and peephole weight to a gate's int16."""
+    return quantize_multiplier(float(np.float32(float(np.float32(cell_scale)) * float(np.float32(weight_scale)) / 2.0**-12)))
+
+
+def svdf_newest_multiplier(data_scale: float, weight_scale: float, state_scale: float) -> Multiplier:
+    """The factor that takes a sum of products to the state's scale; LiteRT computes it in float32."""
+    return mul_multiplier(data_scale, weight_scale, state_scale)
+
+
+def svdf_output_multiplier(state_scale: float, tap_scale: float, output_scale: float) -> Multiplier:
+    """The factor that takes a sum over the memory to the output's scale, in float32 as well."""
+    return mul_multiplier(state_scale, tap_scale, output_scale)
+
+
 def mean_multiplier(input_scale: float, output_scale: float, num_elements: int) -> Multiplier:
     """The factor of MEAN with the division by the element count folded in.
 

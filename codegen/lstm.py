@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .fixed_point import Multiplier, lstm_gate_multiplier, lstm_hidden_multiplier
-from .ir import Graph, LstmAttrs, Op
+from .fixed_point import (
+    Multiplier,
+    lstm_gate_multiplier,
+    lstm_hidden_multiplier,
+    lstm_peephole_multiplier,
+    mul_multiplier,
+)
+from .ir import Graph, LstmAttrs, Op, Tensor
 
 Int64 = npt.NDArray[np.int64]
 
@@ -28,21 +34,48 @@ class Sums:
 
 
 @dataclass(frozen=True, eq=False)
+class Peephole:
+    """What a gate sees of each cell: its state times a weight, rescaled to the gate's int16."""
+
+    weights: Int64
+    multiplier: Multiplier
+
+
+@dataclass(frozen=True, eq=False)
 class Gate:
-    """Two sums, each rescaled and clamped to int16: that of the data, to which that of the hidden state is added."""
+    """Two sums, each rescaled and clamped to int16: that of the data, to which that of the hidden state is added.
+
+    peephole  what is added and clamped then, if anything: of the cell state before, for the output gate of that behind
+    """
 
     data: Sums
     hidden: Sums
+    peephole: Peephole | None
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """From cells to units: sums of what is stored of the cells, rescaled, and added to a zero point; clip 0: none."""
+
+    sums: Sums
+    zero_point: int
+    clip: int
 
 
 @dataclass(frozen=True, eq=False)
 class Lstm:
-    """Gates in the order input, forget, cell, output; `cell_bits` are the integer bits of the cell state."""
+    """Gates in the order input, forget, cell, output; without an input gate it is 32767 less the forget gate.
+
+    cell_bits          integer bits of the cell state
+    output_zero_point  what is added to each cell's product: a projection's cells have the zero point's negative, as in LiteRT
+    """
 
     steps: int
     c_in: int
     cells: int
-    gates: tuple[Gate, Gate, Gate, Gate]
+    units: int
+    gates: tuple[Gate | None, Gate, Gate, Gate]
+    projection: Projection | None
     cell_bits: int
     cell_clip: int
     output: Multiplier
@@ -58,26 +91,41 @@ def cell_exponent(scale: float) -> int | None:
 def lstm_of(op: Op, graph: Graph) -> Lstm:
     """The numbers of an operator that keeps the rules."""
     assert isinstance(op.attrs, LstmAttrs)
-    tensors = [graph.tensor(name) for name in op.inputs]
-    data, hidden, cell = tensors[:3]
+    found = {place: graph.tensor(name) for place, name in zip(op.attrs.operands, op.inputs, strict=True)}
+    data, hidden, cell = (found[i] for i in range(3))
     exponent = cell_exponent(cell.scale)
     assert exponent is not None
 
+    def peephole(tensor: Tensor) -> Peephole:
+        weights = tensor.constant().astype(np.int64).reshape(-1)
+        return Peephole(weights, lstm_peephole_multiplier(cell.scale, tensor.scale))
+
     def gate(i: int) -> Gate:
-        weights, recurrent, bias = tensors[3 + i], tensors[7 + i], tensors[11 + i].constant().astype(np.int64).reshape(-1)
+        weights, recurrent, bias = found[3 + i], found[7 + i], found[11 + i].constant().astype(np.int64).reshape(-1)
         w, r = weights.constant().astype(np.int64), recurrent.constant().astype(np.int64)
+        seen = found.get({0: 15, 1: 16, 3: 17}.get(i, -1))
         return Gate(
             Sums(w.astype(np.int8), bias - data.zero_point * w.sum(1), lstm_gate_multiplier(data.scale, weights.scale)),
             Sums(r.astype(np.int8), -hidden.zero_point * r.sum(1), lstm_gate_multiplier(hidden.scale, recurrent.scale)),
+            None if seen is None else peephole(seen),
         )
 
+    projection, zero_point = None, op.attrs.hidden.zero_point
+    if 18 in found:
+        weights = found[18].constant().astype(np.int64)
+        bias = found[19].constant().astype(np.int64).reshape(-1) if 19 in found else np.zeros(len(weights), np.int64)
+        factor = mul_multiplier(found[18].scale, op.attrs.hidden.scale, hidden.scale)
+        sums = Sums(weights.astype(np.int8), bias + zero_point * weights.sum(1), factor)
+        projection, zero_point = Projection(sums, hidden.zero_point, op.attrs.output_clip), -zero_point
     return Lstm(
-        graph.tensor(op.output).num_elements // cell.num_elements,
+        graph.tensor(op.output).num_elements // hidden.num_elements,
         data.shape[-1],
         cell.num_elements,
-        (gate(0), gate(1), gate(2), gate(3)),
+        hidden.num_elements,
+        (gate(0) if 3 in found else None, gate(1), gate(2), gate(3)),
+        projection,
         15 + exponent,
         op.attrs.cell_clip,
         lstm_hidden_multiplier(op.attrs.hidden.scale),
-        op.attrs.hidden.zero_point,
+        zero_point,
     )

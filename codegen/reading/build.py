@@ -29,6 +29,7 @@ from ..ir import (
     ReduceAttrs,
     SliceAttrs,
     SoftmaxAttrs,
+    SvdfAttrs,
     Tensor,
     TransposeAttrs,
     Variable,
@@ -212,7 +213,14 @@ def _lstm(op: FileOp) -> _Built:
     with np.errstate(over="ignore"):  # an infinite quotient is cut like any other
         limit = int(min(clip / scale, np.float32(32767))) if clip > 0 else 0
     hidden = Quantization((float(op.options["hidden_scale"]),), (int(op.options["hidden_zero_point"]),))
-    return LstmAttrs(limit, hidden), [op.input(i) for i in range(len(op.inputs))]
+    output_clip = np.float32(op.options["proj_clip"])
+    output_limit = int(min(output_clip / np.float32(op.output.scale), np.float32(127))) if output_clip > 0 else 0
+    there = [(i, t) for i, t in enumerate(op.inputs) if t is not None]
+    return LstmAttrs(tuple(i for i, _ in there), limit, output_limit, hidden), [t for _, t in there]
+
+
+def _svdf(op: FileOp) -> _Built:
+    return SvdfAttrs(int(op.options["rank"])), [t for t in op.inputs if t is not None]
 
 
 def _integers(tensor: FileTensor) -> tuple[int, ...]:
@@ -320,6 +328,7 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "RESHAPE": _reshape,
     "ASSIGN_VARIABLE": _copy,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
+    "SVDF": _svdf,
     "CONCATENATION": _concat,
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice_attrs,

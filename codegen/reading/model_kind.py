@@ -8,6 +8,7 @@ from .file_model import FileModel, FileTensor
 from .schema import ElementType
 
 _SHOWN = 4
+_RECURRENT = ("SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM")
 _FULLY = "convert the float network with full integer quantization (a representative_dataset, TFLITE_BUILTINS_INT8)"
 
 _Types = frozenset[ElementType]
@@ -68,7 +69,9 @@ def kind_of(model: FileModel, given: FileModel) -> str | None:
 
 def not_int8(model: FileModel, given: FileModel) -> str | None:
     """Why a model is not one of int8, with the first tensors that are not; None for one whose tensors are all int8 or int32."""
-    wide = {t for v in model.variables for t in (v.before, v.after) if t.type is ElementType.INT16}  # a cell's state
+    states = {t for v in model.variables for t in (v.before, v.after)}
+    constants = {t for op in model.ops if op.opcode in _RECURRENT for t in op.inputs if t is not None and t.is_constant}
+    wide = {t for t in states | constants if t.type is ElementType.INT16}
     wrong = [t for t in _used(model) if t.type not in (ElementType.INT8, ElementType.INT32) and t not in wide]
     if not wrong:
         return None

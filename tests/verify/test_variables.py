@@ -22,7 +22,7 @@ from flynet_tiny.verify.onnx_twin import OnnxTwin
 from flynet_tiny.verify.qemu import run_emulated, run_self_test
 
 from ..judges import Recorded, ReferenceJudge
-from ..stateful_models import MODELS, accumulator, drawn, lstm, ring, rings
+from ..stateful_models import LSTM_FORMS, MODELS, accumulator, drawn, lstm, lstm_form, ring, rings, svdf
 
 
 def judged(data: bytes, process: LiteRtProcess, seed: int = 0) -> tuple[PairResult, ...]:
@@ -62,6 +62,18 @@ def test_every_judge_keeps_the_same_state_in_drawn_lstms() -> None:
         for exponent in range(-15, -8):
             seed = exponent + 115
             require_equal(judged(lstm(seed, exponent=exponent), process, seed))
+
+
+def test_every_judge_keeps_the_same_state_in_every_form_of_lstm() -> None:
+    with LiteRtProcess() as process:
+        for seed in range(len(LSTM_FORMS)):
+            require_equal(judged(lstm_form(seed), process, seed))
+
+
+def test_every_judge_keeps_the_same_state_in_drawn_svdfs() -> None:
+    with LiteRtProcess() as process:
+        for seed in range(5):
+            require_equal(judged(svdf(seed), process, seed))
 
 
 def test_a_sequence_is_not_its_steps_each_from_the_start() -> None:

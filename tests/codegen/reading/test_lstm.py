@@ -12,6 +12,7 @@ from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.ir import DType, OpKind
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import BadModel, UnsupportedOperators
+from flynet_tiny.export.tflite_writer import TensorSpec
 
 from ...small_models import Sketch
 from ...stateful_models import lstm, lstm_sketch
@@ -52,6 +53,24 @@ def op(**fields: object) -> Callable[[Sketch], None]:
     return change
 
 
+def both(*changes: Callable[[Sketch], None]) -> Callable[[Sketch], None]:
+    def change(s: Sketch) -> None:
+        s.tensors["p"] = TensorSpec("p", (7,), "int16", (1e-4,), (0,), data=np.ones(7, np.int16))
+        for each in changes:
+            each(s)
+
+    return change
+
+
+def projected(units: int) -> Callable[[Sketch], None]:
+    def change(s: Sketch) -> None:
+        s.tensors["j"] = TensorSpec("j", (units, 7), "int8", (1e-2,), (0,), data=np.ones((units, 7), np.int8))
+        s.tensors["h"] = replace(s.tensors["h"], shape=(1, units))
+        operand(16, "j")(s)
+
+    return change
+
+
 def test_its_states_are_variables_that_it_changes_in_their_place() -> None:
     graph = read_tflite(lstm(3))
     (found,) = graph.ops
@@ -76,12 +95,18 @@ def test_its_states_are_variables_that_it_changes_in_their_place() -> None:
         (op(intermediates=("inner0", "inner1")), "it needs five intermediates"),
         (tensor("inner4", scales=(), zero_points=()), "it needs five intermediates"),
         (tensor("inner4", dtype="int16"), "it needs five intermediates"),
-        (operand(12, ""), "input 12 is missing"),
-        (operand(5, ""), "input 5 is missing"),
+        (operand(12, ""), "only some are there"),
+        (operand(5, ""), "only some are there"),
+        (operand(1, ""), "only some are there"),
+        (operand(13, ""), "input 13 is missing"),
+        (both(operand(10, "p")), "only some are there"),
+        (both(operand(10, "p"), operand(11, "p")), "has no peephole, and another gate differs"),
+        (both(operand(9, "p"), both(operand(10, "p"), operand(11, "p")), projected(4)), "LiteRT reads out of bounds"),
+        (operand(17, "bi"), "a projection's bias without its weights"),
         (op(outputs=("y", "x")), "1 are needed"),
-        (tensor("wi", shape=(7, 5), data=np.zeros((7, 5), np.int8)), r"must be constant \[7, 6\]"),
-        (tensor("h", shape=(1, 6)), "states are int8 and int16"),
-        (tensor("h", shape=(1, 1 << 27)), "states are int8 and int16"),
+        (tensor("wi", shape=(7, 5), data=np.zeros((7, 5), np.int8)), r"must be constant int8 \[7, 6\]"),
+        (tensor("h", shape=(1, 6)), "states are int8 \\[1, units\\]"),
+        (tensor("h", shape=(1, 1 << 27)), "states are int8 \\[1, units\\]"),
         (tensor("h", zero_points=(1 << 40,)), "zero point outside"),
     ],
 )
@@ -93,9 +118,6 @@ def test_what_means_nothing_is_refused(change: Callable[[Sketch], None], message
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (operand(1, ""), "CIFG"),
-        (operand(9, "bi"), "peepholes"),
-        (operand(16, "ri"), "a projection"),
         (operand(20, "bi"), "layer normalization"),
         (tensor("x", dtype="float32"), "its data are FLOAT32"),
         (tensor("c", scales=(2.0**-12 * 1.0005,)), "power of two"),
@@ -108,7 +130,8 @@ def test_what_means_nothing_is_refused(change: Callable[[Sketch], None], message
         (tensor("inner4", zero_points=(200,)), "a zero point of int8"),
         (option(fusedActivationFunction="NONE"), "fused activation is TANH"),
         (option(diagonalRecurrentTensors=True), "no weights are diagonal"),
-        (option(cellClip=-1.0), "cell clip is not negative"),
+        (option(cellClip=-1.0), "no clip is negative"),
+        (option(projClip=-1.0), "no clip is negative"),
         (tensor("bo", data=np.full(7, -(1 << 31), np.int32)), "stay inside int32"),
         (option(timeMajor=True), r"\[time, 1, channels\]"),
     ],
