@@ -316,7 +316,7 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     **{name: tuple(map(_between_ends, activation.rules)) for name, activation in ACTIVATIONS.items()},
 }
 
-_NO_STATE = "recurrent layers are not compiled yet; convolutions over time (CONV_2D) are"
+_NO_STATE = "of recurrent layers UNIDIRECTIONAL_SEQUENCE_LSTM and SVDF are compiled, and convolutions over time (CONV_2D)"
 _NO_FLOW = "control flow is not compiled; unroll it before conversion"
 
 NEAREST: Mapping[str, str] = {

@@ -37,6 +37,7 @@ CODEGEN_FLOORS = [
     {"fixed_point", "activations", "targets"},
     {"fixed_point_16", "ir", "build"},
     {"contracts", "lstm"},
+    {"svdf"},
     {"verify_graph"},
     {"reading", "supported_ops"},
     {"tflite_reader", "reference", "passes", "kernels"},

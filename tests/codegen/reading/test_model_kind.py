@@ -93,7 +93,7 @@ def test_operators_without_a_kernel_come_before_types_and_shapes() -> None:
     with pytest.raises(UnsupportedOperators) as caught:
         read_tflite(write_tflite(ModelSpec(tensors, ops, ("x",), ("y",))))
     assert [text.split(" ")[2] for text in caught.value.found] == ["UNIDIRECTIONAL_SEQUENCE_RNN", "GELU"]
-    assert "recurrent layers are not compiled yet" in caught.value.found[0]
+    assert "of recurrent layers UNIDIRECTIONAL_SEQUENCE_LSTM and SVDF" in caught.value.found[0]
 
 
 def test_a_float_model_with_operators_without_a_kernel_says_both() -> None:
