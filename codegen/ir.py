@@ -300,19 +300,22 @@ class LstmAttrs:
     Operands: data [1, time, c_in] or [time, 1, c_in], hidden state int8 [1, units], cell state int16 [1, cells]; then weights of
     the data, weights of the hidden state and biases, each of four gates in the order input, forget, cell, output; peepholes of
     input, forget and output gate (int16 [cells]); weights and bias of a projection. Those of the input gate may be missing all
-    together (then it is 1 - forget gate), the peepholes likewise, the projection (then units are cells), and its bias.
+    together (then it is 1 - forget gate), the peepholes likewise, the projection (then units are cells), and its bias; then
+    coefficients of layer normalization (int16 [cells]) of all gates that there are, or none.
     Outputs: the hidden state behind each step, and the two states behind the last.
 
     operands     which of them the inputs are, in order
     cell_clip    the largest |cell state|, 0: none
     output_clip  the largest |stored output| of a projection, 0: none
     hidden       scale and zero point of the product of output gate and cell
+    gate_scales  of the gates' int16 before they are normalised
     """
 
     operands: tuple[int, ...]
     cell_clip: int
     output_clip: int
     hidden: Quantization
+    gate_scales: tuple[float, float, float, float] = (2.0**-12,) * 4
 
 
 @dataclass(frozen=True)

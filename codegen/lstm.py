@@ -9,10 +9,14 @@ import numpy.typing as npt
 
 from .fixed_point import (
     Multiplier,
+    inverse_square_root,
     lstm_gate_multiplier,
     lstm_hidden_multiplier,
+    lstm_norm_multiplier,
     lstm_peephole_multiplier,
     mul_multiplier,
+    requantize,
+    rounding_divide_by_pot,
 )
 from .ir import Graph, LstmAttrs, Op, Tensor
 
@@ -42,15 +46,49 @@ class Peephole:
 
 
 @dataclass(frozen=True, eq=False)
+class Norm:
+    """Layer normalization of a gate: times weights, plus bias, 2^10 times too large, and that rescaled.
+
+    least_variance  taken where the cells' variance is below 1
+    """
+
+    weights: Int64
+    bias: Int64
+    multiplier: Multiplier
+    least_variance: int
+
+    @property
+    def share(self) -> int:
+        """1 / cells in Q20, rounded down."""
+        return (1 << 20) // len(self.weights)
+
+    def of(self, values: Int64) -> Int64:
+        """Normalised values of [cells], before they are clamped to int16."""
+        total, squares = int(values.sum()), int((values * values).sum())
+        mean = _truncated(1024 * total, len(values))
+        variance = _truncated(squares * self.share - mean * mean, 1 << 20)
+        factor = inverse_square_root(variance if variance >= 1 else self.least_variance)
+        scaled = requantize(1024 * values - mean, factor.multiplier, factor.shift)
+        wrapped = (scaled * self.weights + self.bias).astype(np.int32).astype(np.int64)
+        return requantize(rounding_divide_by_pot(wrapped, 10), self.multiplier.multiplier, self.multiplier.shift)
+
+
+def _truncated(value: int, divisor: int) -> int:
+    return value // divisor if value >= 0 else -(-value // divisor)
+
+
+@dataclass(frozen=True, eq=False)
 class Gate:
     """Two sums, each rescaled and clamped to int16: that of the data, to which that of the hidden state is added.
 
     peephole  what is added and clamped then, if anything: of the cell state before, for the output gate of that behind
+    norm      what all is normalised by then; the bias is in it and not in the sums
     """
 
     data: Sums
     hidden: Sums
     peephole: Peephole | None
+    norm: Norm | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,18 +134,30 @@ def lstm_of(op: Op, graph: Graph) -> Lstm:
     exponent = cell_exponent(cell.scale)
     assert exponent is not None
 
-    def peephole(tensor: Tensor) -> Peephole:
+    scales = op.attrs.gate_scales
+
+    def peephole(tensor: Tensor, gate_scale: float) -> Peephole:
         weights = tensor.constant().astype(np.int64).reshape(-1)
-        return Peephole(weights, lstm_peephole_multiplier(cell.scale, tensor.scale))
+        return Peephole(weights, lstm_peephole_multiplier(cell.scale, tensor.scale, gate_scale))
+
+    def norm(tensor: Tensor, bias: Int64) -> Norm:
+        least = max(1, int(np.float32(10000) * np.float32(tensor.scale)))
+        return Norm(tensor.constant().astype(np.int64).reshape(-1), bias, lstm_norm_multiplier(tensor.scale), least)
 
     def gate(i: int) -> Gate:
         weights, recurrent, bias = found[3 + i], found[7 + i], found[11 + i].constant().astype(np.int64).reshape(-1)
         w, r = weights.constant().astype(np.int64), recurrent.constant().astype(np.int64)
-        seen = found.get({0: 15, 1: 16, 3: 17}.get(i, -1))
+        seen, coefficients = found.get({0: 15, 1: 16, 3: 17}.get(i, -1)), found.get(20 + i)
+        start = (bias if coefficients is None else 0 * bias) - data.zero_point * w.sum(1)
         return Gate(
-            Sums(w.astype(np.int8), bias - data.zero_point * w.sum(1), lstm_gate_multiplier(data.scale, weights.scale)),
-            Sums(r.astype(np.int8), -hidden.zero_point * r.sum(1), lstm_gate_multiplier(hidden.scale, recurrent.scale)),
-            None if seen is None else peephole(seen),
+            Sums(w.astype(np.int8), start, lstm_gate_multiplier(data.scale, weights.scale, scales[i])),
+            Sums(
+                r.astype(np.int8),
+                -hidden.zero_point * r.sum(1),
+                lstm_gate_multiplier(hidden.scale, recurrent.scale, scales[i]),
+            ),
+            None if seen is None else peephole(seen, scales[i]),
+            None if coefficients is None else norm(coefficients, bias),
         )
 
     projection, zero_point = None, op.attrs.hidden.zero_point

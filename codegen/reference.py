@@ -122,10 +122,10 @@ def _lstm(op: Op, graph: Graph, operands: list[Array]) -> tuple[Int64, Int64, In
 
     def value(gate: Gate, step: Int64) -> Int64:
         found = _int16(summed(gate.hidden, hidden) + _int16(summed(gate.data, step)))
-        if gate.peephole is None:
-            return found
-        factor = gate.peephole.multiplier
-        return _int16(fp.requantize(gate.peephole.weights * cell, factor.multiplier, factor.shift) + found)
+        if gate.peephole is not None:
+            factor = gate.peephole.multiplier
+            found = _int16(fp.requantize(gate.peephole.weights * cell, factor.multiplier, factor.shift) + found)
+        return found if gate.norm is None else _int16(gate.norm.of(found))
 
     for step in operands[0].astype(np.int64).reshape(numbers.steps, numbers.c_in):
         given, forget, update, output = numbers.gates

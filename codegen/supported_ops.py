@@ -158,8 +158,8 @@ def plain_lstm(op: FileOp) -> bool:
 
 
 def symmetric_gates(op: FileOp) -> bool:
-    """The weights' zero points are 0, those of peepholes and projection too; LiteRT ignores others."""
-    return all(tensor is None or tensor.zero_point == 0 for tensor in (*op.inputs[3:11], *op.inputs[15:19]))
+    """The weights' zero points are 0, those of peepholes, projection and normalization too; LiteRT ignores others."""
+    return all(tensor is None or tensor.zero_point == 0 for tensor in (*op.inputs[3:11], *op.inputs[15:19], *op.inputs[20:24]))
 
 
 def cell_scale(op: FileOp) -> bool:
@@ -182,9 +182,9 @@ def no_wrap_of_gates(op: FileOp) -> bool:
 def no_wrap_of_cells(op: FileOp) -> bool:
     """The products of peepholes, and a projection's sums of 256 |weight| and |bias|, stay inside int32 likewise."""
     cell, weights, bias = op.input(2), op.optional(18), op.optional(19)
-    for peephole in op.inputs[15:18]:
+    for gate, peephole in zip((0, 1, 3), op.inputs[15:18], strict=True):
         if peephole is not None:
-            shift = fixed_point.lstm_peephole_multiplier(cell.scale, peephole.scale).shift
+            shift = fixed_point.lstm_peephole_multiplier(cell.scale, peephole.scale, float(op.options[f"gate_scale{gate}"])).shift
             if int(np.abs(peephole.constant().astype(np.int64)).max()) << 15 + max(shift, 0) >= INT32:
                 return False
     if weights is None:
@@ -195,12 +195,20 @@ def no_wrap_of_cells(op: FileOp) -> bool:
     return sums << max(shift, 0) < INT32
 
 
+def small_normalization(op: FileOp) -> bool:
+    """Scales of normalization are from 2^-30 to 2^-12, those of the gates before it from 2^-30 to 1, of fewer than 2^15 cells."""
+    gates = [i for i in range(4) if op.optional(20 + i) is not None]
+    scales = all(2.0**-30 < op.input(20 + i).scale < 2.0**-12 for i in gates)
+    before = all(2.0**-30 < op.options[f"gate_scale{i}"] < 1 for i in gates)
+    return scales and before and op.input(2).num_elements < 1 << 15
+
+
 def _gate_reach(op: FileOp, gate: int) -> int:
     reach = 0
     bias = int(np.abs(op.input(11 + gate).constant().astype(np.int64)).max())
     for operand, weights, added in ((op.input(0), op.input(3 + gate), bias), (op.input(1), op.input(7 + gate), 0)):
         sums = int(np.abs(weights.constant().astype(np.int64)).sum(axis=1).max()) * 256 + added
-        shift = fixed_point.lstm_gate_multiplier(operand.scale, weights.scale).shift
+        shift = fixed_point.lstm_gate_multiplier(operand.scale, weights.scale, float(op.options[f"gate_scale{gate}"])).shift
         reach = max(reach, sums << max(shift, 0))
     return reach
 
@@ -312,6 +320,7 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
         hidden_scales,
         no_wrap_of_gates,
         no_wrap_of_cells,
+        small_normalization,
     ),
     **{name: tuple(map(_between_ends, activation.rules)) for name, activation in ACTIVATIONS.items()},
 }

@@ -358,8 +358,10 @@ def _lstm_shape(op: Op, graph: Graph) -> Shape:
     found = {place: graph.tensor(name) for place, name in zip(places, op.inputs, strict=True)}
     gates = [i for i in range(4) if 3 + i in found]
     peepholes = [i for i, place in ((0, 15), (1, 16), (3, 17)) if place in found]
+    normalised = {20 + i for i in range(4) if 20 + i in found}
     needed = {place + i for i in gates for place in (3, 7, 11)}
-    good = gates in ([0, 1, 2, 3], [1, 2, 3]) and set(places) - {0, 1, 2, 15, 16, 17, 18, 19} == needed
+    good = gates in ([0, 1, 2, 3], [1, 2, 3]) and set(places) - {0, 1, 2, 15, 16, 17, 18, 19, *normalised} == needed
+    good = good and normalised in (set(), {20 + i for i in gates})
     good = good and peepholes in ([], [i for i in gates if i != 2]) and (19 not in found or 18 in found)
     _require(good, f"{op.label}: operands {list(places)} are no LSTM's")
     data, hidden, cell = (found[i] for i in range(3))
@@ -375,7 +377,7 @@ def _lstm_shape(op: Op, graph: Graph) -> Shape:
         **dict.fromkeys(range(3, 7), (DType.INT8, (cells, c_in))),
         **dict.fromkeys(range(7, 11), (DType.INT8, (cells, units))),
         **dict.fromkeys(range(11, 15), (DType.INT32, (cells,))),
-        **dict.fromkeys(range(15, 18), (DType.INT16, (cells,))),
+        **dict.fromkeys((15, 16, 17, 20, 21, 22, 23), (DType.INT16, (cells,))),
         18: (DType.INT8, (units, cells)),
         19: (DType.INT32, (units,)),
     }
@@ -461,7 +463,7 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.TRANSPOSE: (TransposeAttrs, 1, 1, _transpose_shape),
     OpKind.PAD: (PadAttrs, 1, 1, _pad_shape),
     OpKind.RESHAPE: (NoAttrs, 1, 1, _reshape_shape),
-    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: (LstmAttrs, 12, 20, _lstm_shape),
+    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: (LstmAttrs, 12, 24, _lstm_shape),
     OpKind.SVDF: (SvdfAttrs, 4, 5, _svdf_shape),
     OpKind.READ_VARIABLE: (NoAttrs, 1, 1, _same_shape),
     OpKind.ASSIGN_VARIABLE: (NoAttrs, 1, 1, _same_shape),

@@ -237,7 +237,7 @@ def lstm_sketch(
 ) -> Sketch:
     """One LSTM on x, which gives y; with this gain its gates see all of their range, whatever scales and weights are drawn.
 
-    form   letters: c without an input gate, p with peepholes, j with a projection, b and its bias
+    form   letters: c without an input gate, p with peepholes, j with a projection, b and its bias, n with normalization
     units  of a projection
     """
     s = Sketch(seed)
@@ -293,11 +293,19 @@ def lstm_sketch(
     if "b" in form:
         scale_of_sums = float(np.float32(of_projection * s.tensors["inner4"].scales[0]))
         projection[1] = put("jb", (units,), "int32", scale_of_sums, data=rng.integers(-3000, 3001, units).astype(np.int32))
+    norms = [""] * 4
+    if "n" in form:
+        for i, gate in enumerate(GATES):
+            data = rng.integers(-32767, 32768, cells).astype(np.int16)
+            norms[i] = put(f"n{gate}", (cells,), "int16", scale(1e-5, 1e-4), data=data)
+            put(inner[i], (0,), "int16", scale(1e-4, 5e-3))
+            bias = rng.integers(-(1 << 24), 1 << 24, cells).astype(np.int32)
+            s.tensors[f"b{gate}"] = replace(s.tensors[f"b{gate}"], data=bias)
     if "c" in form:
-        weights[0] = recurrent[0] = biases[0] = peepholes[0] = ""
-        for name in ("wi", "ri", "bi", "pi"):
+        weights[0] = recurrent[0] = biases[0] = peepholes[0] = norms[0] = ""
+        for name in ("wi", "ri", "bi", "pi", "ni"):
             s.tensors.pop(name, None)
-    inputs = ("x", *weights, *recurrent, *peepholes, *biases, *projection, "h", "c", "", "", "", "")
+    inputs = ("x", *weights, *recurrent, *peepholes, *biases, *projection, "h", "c", *norms)
     s.ops.append(OpSpec("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, ("y",), options, (*inner, "inner4")))
     return s
 
@@ -315,7 +323,7 @@ def lstm(seed: int = 0, **sizes: object) -> bytes:
     return lstm_sketch(seed, **{**drawn, **sizes}).file(("x",), ("y",))  # type: ignore[arg-type]
 
 
-LSTM_FORMS = ("c", "p", "cp", "j", "jb", "cjb", "cpjb")
+LSTM_FORMS = ("c", "p", "cp", "j", "jb", "cjb", "cpjb", "n", "cpn", "pjn")
 
 
 def lstm_form(seed: int) -> bytes:

@@ -37,7 +37,7 @@ from ..codegen.ir import (
     Window,
     conv_groups,
 )
-from ..codegen.lstm import GATE_BITS, Sums, lstm_of
+from ..codegen.lstm import GATE_BITS, Norm, Sums, lstm_of
 from ..codegen.reference import channel_multipliers, fully_connected_multipliers
 from ..codegen.svdf import svdf_of
 from .onnx_graph import OnnxGraph
@@ -273,6 +273,9 @@ def _lstm(op: Op, out: OnnxGraph) -> None:
                 seen = out.node("Mul", seen_cell, out.int64(peephole.weights))
                 seen = out.requantize(seen, peephole.multiplier.multiplier, peephole.multiplier.shift)
                 found = int16(out.node("Add", seen, found))
+            norm = gates[place].norm
+            if norm is not None:
+                found = int16(_normalised(found, norm, out))
             return function(tables[int(i == 2)], found)
 
         forget = value(1, cell)
@@ -296,6 +299,58 @@ def _lstm(op: Op, out: OnnxGraph) -> None:
     out.node("Reshape", out.node("Cast", result, to=TensorProto.INT8), shape, output=op.output)
     out.node("Cast", hidden, to=TensorProto.INT8, output=op.outputs[1])
     out.node("Cast", cell, to=TensorProto.INT16, output=op.outputs[2])
+
+
+def _normalised(values: str, norm: Norm, out: OnnxGraph) -> str:
+    """`Norm.of` of int64 [1, cells]. Div truncates, as LiteRT's divisions do."""
+    cells = len(norm.weights)
+    total = out.node("ReduceSum", values, out.int64([1]))
+    squares = out.node("ReduceSum", out.node("Mul", values, values), out.int64([1]))
+    mean = out.node("Div", out.node("Mul", total, out.int64(1024)), out.int64(cells))
+    spread = out.node("Sub", out.node("Mul", squares, out.int64(norm.share)), out.node("Mul", mean, mean))
+    variance = out.node("Div", spread, out.int64(1 << 20))
+    variance = out.node("Where", out.node("Less", variance, out.int64(1)), out.int64(norm.least_variance), variance)
+    factor, right = _inverse_square_root(variance, out)
+    centred = out.node("Sub", out.node("Mul", values, out.int64(1024)), mean)
+    high = out.high_mul(centred, factor)
+    power = out.node("Gather", out.int64(1 << np.arange(32, dtype=np.int64)), right)
+    nudge = out.node("Mul", out.node("Sign", high), out.node("Div", power, out.int64(2)))
+    scaled = out.node("Div", out.node("Add", high, nudge), power)
+    product = out.node("Add", out.node("Mul", scaled, out.int64(norm.weights)), out.int64(norm.bias + (1 << 31)))
+    wrapped = out.node("Sub", out.node("Mod", product, out.int64(1 << 32)), out.int64(1 << 31))
+    return out.requantize(out.divide_by_pot(wrapped, 10), norm.multiplier.multiplier, norm.multiplier.shift)
+
+
+def _inverse_square_root(value: str, out: OnnxGraph) -> tuple[str, str]:
+    """`fixed_point.inverse_square_root` of numbers above 0: the multiplier, and by how much to the right."""
+
+    def saturated(number: str) -> str:
+        return out.node("Clip", number, out.int64(-(1 << 31)), out.int64((1 << 31) - 1))
+
+    def counted(condition: str) -> str:
+        return out.node("Cast", condition, to=TensorProto.INT64)
+
+    is_large = out.node("GreaterOrEqual", value, out.int64(1 << 29))
+    reduced = out.node("Where", is_large, out.node("Div", value, out.int64(4)), value)
+    powers = out.int64(1 << np.arange(30, dtype=np.int64))
+    length = out.node("ReduceSum", counted(out.node("GreaterOrEqual", reduced, powers)), out.int64([1]))
+    twos = out.node("Sub", out.node("Div", out.node("Sub", out.int64(31), length), out.int64(2)), out.int64(1))
+    right = out.node("Sub", out.node("Add", out.int64(11), counted(is_large)), twos)
+    reduced = out.node("Mul", reduced, out.node("Gather", out.int64(1 << 2 * np.arange(16, dtype=np.int64)), twos))
+    half = out.divide_by_pot(out.floor_shift(reduced, 1), 1)
+    x = out.int64(np.full((1, 1), 1 << 28))
+    for _ in range(5):
+        cube = saturated(out.node("Mul", out.high_mul(out.high_mul(x, x), x), out.int64(1 << 6)))
+        step = out.node("Sub", out.high_mul(out.int64((1 << 28) + (1 << 27)), x), out.high_mul(half, cube))
+        x = saturated(out.node("Mul", step, out.int64(1 << 3)))
+    x = out.high_mul(x, out.int64(fp.INVERSE_ROOT_OF_2))
+    left = out.node("Max", out.node("Neg", right), out.int64(0))
+    x = out.node("Mul", x, out.node("Gather", out.int64(1 << np.arange(16, dtype=np.int64)), left))
+    is_one = out.node("LessOrEqual", value, out.int64(1))
+    return (
+        out.node("Where", is_one, out.int64((1 << 31) - 1), x),
+        out.node("Where", is_one, out.int64(0), out.node("Max", right, out.int64(0))),
+    )
 
 
 def _svdf(op: Op, out: OnnxGraph) -> None:

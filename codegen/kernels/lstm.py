@@ -73,6 +73,7 @@ class UnidirectionalSequenceLstm(KernelParameters):
     before_output  sigmoids before the output gate
     projected      int16 of a projection's sums, an even number
     exponentials   in [-1/4, 0), see lstm.h
+    norm_weights, norm_bias, norm_scale  of all gates in their order, see layer_norm.h
     peepholes      weights of input, forget and output gate, [cells] each, and multiplier and shift of each
     """
 
@@ -93,6 +94,7 @@ class UnidirectionalSequenceLstm(KernelParameters):
     has_input_gate: bool = code()
     has_peepholes: bool = code()
     has_projection: bool = code()
+    has_norm: bool = code()
     has_clip: bool = code()
     has_output_clip: bool = code()
     cells: int = size(inner=True)
@@ -111,11 +113,15 @@ class UnidirectionalSequenceLstm(KernelParameters):
     output_half: int = data()
     output_shift: int = data()
     output_zero_point: int = data()
+    norm_share: int | None = data()
     projection_zero_point: int | None = data()
     output_clip: int | None = data()
     exponentials: npt.NDArray[np.int16] | None = array()
     peepholes: npt.NDArray[np.int16] | None = array()
     peephole_scale: npt.NDArray[np.int32] | None = array()
+    norm_weights: npt.NDArray[np.int16] | None = array()
+    norm_bias: npt.NDArray[np.int32] | None = array()
+    norm_scale: npt.NDArray[np.int32] | None = array()
     given: GateRows = group()
     fed: GateRows = group()
     projection: GateRows | None = group()
@@ -179,6 +185,8 @@ def _parameters(numbers: Lstm, build: Build) -> UnidirectionalSequenceLstm:
     multiplier, half, shift = scale
     peepholes = [gate.peephole for gate in gates if gate.peephole is not None]
     factors = [number for each in peepholes for number in (each.multiplier.multiplier, each.multiplier.shift)]
+    norms = [gate.norm for gate in gates if gate.norm is not None]
+    norm_scale = [word for n in norms for word in (n.multiplier.multiplier, n.multiplier.shift, n.least_variance)]
     end = numbers.projection
     projected_rows = [] if projected is None else [projected]
     return UnidirectionalSequenceLstm(
@@ -196,6 +204,7 @@ def _parameters(numbers: Lstm, build: Build) -> UnidirectionalSequenceLstm:
         has_input_gate=numbers.gates[0] is not None,
         has_peepholes=bool(peepholes),
         has_projection=end is not None,
+        has_norm=bool(norms),
         has_clip=numbers.cell_clip > 0,
         has_output_clip=end is not None and end.clip > 0,
         cells=numbers.cells,
@@ -218,6 +227,10 @@ def _parameters(numbers: Lstm, build: Build) -> UnidirectionalSequenceLstm:
         output_clip=end.clip if end is not None and end.clip else None,
         peepholes=np.concatenate([each.weights for each in peepholes]).astype(np.int16) if peepholes else None,
         peephole_scale=np.array(factors, np.int32) if peepholes else None,
+        norm_share=norms[0].share if norms else None,
+        norm_weights=np.concatenate([each.weights for each in norms]).astype(np.int16) if norms else None,
+        norm_bias=np.concatenate([each.bias for each in norms]).astype(np.int32) if norms else None,
+        norm_scale=np.array(norm_scale, np.int32) if norms else None,
         projection=projected,
         exponentials=_exponentials() if any(function and function.has_table for function in functions) else None,
         given=rows[0],

@@ -215,8 +215,10 @@ def _lstm(op: FileOp) -> _Built:
     hidden = Quantization((float(op.options["hidden_scale"]),), (int(op.options["hidden_zero_point"]),))
     output_clip = np.float32(op.options["proj_clip"])
     output_limit = int(min(output_clip / np.float32(op.output.scale), np.float32(127))) if output_clip > 0 else 0
+    first, second, third, fourth = (float(op.options[f"gate_scale{i}"]) for i in range(4))
+    scales = (first, second, third, fourth)
     there = [(i, t) for i, t in enumerate(op.inputs) if t is not None]
-    return LstmAttrs(tuple(i for i, _ in there), limit, output_limit, hidden), [t for _, t in there]
+    return LstmAttrs(tuple(i for i, _ in there), limit, output_limit, hidden, scales), [t for _, t in there]
 
 
 def _svdf(op: FileOp) -> _Built:

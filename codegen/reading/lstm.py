@@ -15,7 +15,7 @@ from .states import taken_state
 
 LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _STATES = ((18, ElementType.INT8), (19, ElementType.INT16))
-_OPERANDS = (*range(9), *range(12, 16), 9, 10, 11, 16, 17)  # behind data and states, in the order of `LstmAttrs`
+_OPERANDS = (*range(9), *range(12, 16), 9, 10, 11, 16, 17, *range(20, 24))  # behind data and states, in the order of `LstmAttrs`
 _INPUT_GATE = (1, 5, 12)
 _NEEDED = (0, *range(2, 5), *range(6, 9), *range(13, 16), 18, 19)
 
@@ -38,11 +38,15 @@ def _resolved(op: FileOp, variables: list[FileVariable]) -> FileOp:
         raise BadModel(f"{op.label}: it has {len(op.inputs)} inputs and {len(op.outputs)} outputs, 20 or 24 and 1 are needed")
     if op.input(0).type is not ElementType.INT8:
         raise UnsupportedOperators([f"{op.label}: its data are {op.input(0).type.name}; a recurrent layer of INT8 is compiled"])
-    if any(op.optional(i) is not None for i in range(20, 24)):
-        raise UnsupportedOperators([f"{op.label}: an LSTM with layer normalization is not compiled"])
     for i in _NEEDED:
         op.input(i)
     has_input_gate = _all_or_none(op, "its input gate's", _INPUT_GATE)
+    gates = range(0 if has_input_gate else 1, 4)
+    scales = [2.0**-12] * 4
+    if _all_or_none(op, "its normalization's", tuple(20 + i for i in gates)):
+        scales = [_inner_scale(op, i) if i in gates else scale for i, scale in enumerate(scales)]
+    if not has_input_gate and op.optional(20) is not None:
+        raise BadModel(f"{op.label}: it normalises an input gate that it does not have")
     _all_or_none(op, "its peephole", (9, 10, 11) if has_input_gate and op.optional(9) is not None else (10, 11))
     peepholes = [op.optional(i) is not None for i in (9, 10)]
     if peepholes[0] != (peepholes[1] and has_input_gate):
@@ -57,7 +61,8 @@ def _resolved(op: FileOp, variables: list[FileVariable]) -> FileOp:
     states = [taken_state(op, place, element, variables) for place, element in _STATES]
     operands = (op.optional(i) for i in _OPERANDS)
     inputs = (op.input(0), *(before for before, _ in states), *list(operands)[1:])
-    options = {**op.options, "hidden_scale": hidden[1].scale, "hidden_zero_point": hidden[1].zero_point}
+    named = {f"gate_scale{i}": scale for i, scale in enumerate(scales)}
+    options = {**op.options, **named, "hidden_scale": hidden[1].scale, "hidden_zero_point": hidden[1].zero_point}
     return replace(op, inputs=inputs, outputs=(op.output, *(state for _, state in states)), options=options, inner=())
 
 
@@ -67,3 +72,11 @@ def _all_or_none(op: FileOp, what: str, places: tuple[int, ...]) -> bool:
     if any(there) and not all(there):
         raise BadModel(f"{op.label}: of {what} operands {list(places)} only some are there")
     return all(there)
+
+
+def _inner_scale(op: FileOp, gate: int) -> float:
+    """The scale of a gate before it is normalised."""
+    element, quantization = op.inner[gate] if gate < len(op.inner) else (ElementType.UNKNOWN, None)
+    if element is not ElementType.INT16 or quantization is None or quantization.axis is not None:
+        raise BadModel(f"{op.label}: with layer normalization its first four intermediates must be INT16 with one scale")
+    return quantization.scale

@@ -109,6 +109,7 @@ _LSTM = Signature(
         *(Operand(f"{gate} gate's peephole", ElementType.INT16, True, 1, None, True) for gate in ("input", "forget", "output")),
         Operand("weights of the projection", ElementType.INT8, True, 2, None, True),
         Operand("bias of the projection", ElementType.INT32, True, None, None, True),
+        *(Operand(f"{gate} gate's normalization", ElementType.INT16, True, 1, None, True) for gate in _GATES),
     ),
     Operand("output", rank=3),
     states=(replace(_HIDDEN, name="hidden state behind it"), replace(_CELL, name="cell state behind it")),

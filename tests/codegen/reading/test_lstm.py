@@ -71,6 +71,18 @@ def projected(units: int) -> Callable[[Sketch], None]:
     return change
 
 
+def normalised(s: Sketch) -> None:
+    for i, gate in enumerate("ifco"):
+        s.tensors[f"n{gate}"] = TensorSpec(f"n{gate}", (7,), "int16", (3e-5,), (0,), data=np.ones(7, np.int16))
+        s.tensors[f"inner{i}"] = TensorSpec(f"inner{i}", (0,), "int16", (1e-3,), (0,))
+        operand(20 + i, f"n{gate}")(s)
+
+
+def projected_steeply(s: Sketch) -> None:
+    projected(7)(s)
+    s.tensors["j"] = replace(s.tensors["j"], scales=(1e9,))
+
+
 def test_its_states_are_variables_that_it_changes_in_their_place() -> None:
     graph = read_tflite(lstm(3))
     (found,) = graph.ops
@@ -102,6 +114,8 @@ def test_its_states_are_variables_that_it_changes_in_their_place() -> None:
         (both(operand(10, "p")), "only some are there"),
         (both(operand(10, "p"), operand(11, "p")), "has no peephole, and another gate differs"),
         (both(operand(9, "p"), both(operand(10, "p"), operand(11, "p")), projected(4)), "LiteRT reads out of bounds"),
+        (operand(20, "bi"), "of its normalization's operands"),
+        (both(normalised, tensor("inner1", dtype="float32")), "first four intermediates must be INT16"),
         (operand(17, "bi"), "a projection's bias without its weights"),
         (op(outputs=("y", "x")), "1 are needed"),
         (tensor("wi", shape=(7, 5), data=np.zeros((7, 5), np.int8)), r"must be constant int8 \[7, 6\]"),
@@ -118,7 +132,11 @@ def test_what_means_nothing_is_refused(change: Callable[[Sketch], None], message
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (operand(20, "bi"), "layer normalization"),
+        (both(normalised, tensor("nf", scales=(2.0**-12,))), "Scales of normalization"),
+        (both(normalised, tensor("inner2", scales=(1.5,))), "Scales of normalization"),
+        (both(normalised, tensor("no", zero_points=(1,))), "zero points are 0"),
+        (both(normalised, tensor("nc", dtype="int32", data=np.ones(7, np.int32))), "is INT32"),
+        (projected_steeply, "stay inside int32 likewise"),
         (tensor("x", dtype="float32"), "its data are FLOAT32"),
         (tensor("c", scales=(2.0**-12 * 1.0005,)), "power of two"),
         (tensor("c", scales=(2.0**-16,)), "power of two"),
