@@ -16,6 +16,7 @@ SECTIONS = (
     "kernels/fixed_point_16.h",
     "kernels/layer_norm.h",
     "kernels/lstm.h",
+    "kernels/inverse_sqrt.h",
     "kernels/plain/scale.h",
     "kernels/plain/products.h",
     "kernels/plain/rows.h",

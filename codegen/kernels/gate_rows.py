@@ -17,7 +17,7 @@ from ..build import Isa
 from ..fixed_point import Multiplier
 from ..lstm import Sums
 from .gemm import pair_words
-from .parameters import array, code, size
+from .parameters import code, packed_weights, size
 from .plain.scaling import PIECES, in_pieces
 from .requantization import Requantization, Rounding
 
@@ -44,9 +44,9 @@ class GateRows:
     whole: int = size(inner=True)
     rest: int = size(inner=True)
     depth: int = size(inner=True)
-    weights: npt.NDArray[np.integer] = array()
-    starts: Int32 | None = array()
-    scale: Int32 = array()
+    weights: npt.NDArray[np.integer] = packed_weights()
+    starts: Int32 | None = packed_weights()
+    scale: Int32 = packed_weights()
 
 
 def even(rows: int) -> int:

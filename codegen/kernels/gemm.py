@@ -27,7 +27,7 @@ from .accumulators import accumulator_bounds
 from .base import OwnFunction
 from .channel_twos import ChannelOrder, channel_order, equal_orders, natural_order
 from .convolution import Convolution, clamped_table
-from .parameters import Helper, KernelParameters, array, code, data, size
+from .parameters import Helper, KernelParameters, array, code, data, packed_weights, size
 from .requantization import Rounding, fine_requantization, requantization
 
 Int8 = npt.NDArray[np.int8]
@@ -135,7 +135,7 @@ class Gemm:
 
     kernel: GemmKernel = code()
     rest: GemmKernel = code()
-    weights: Int32 = array()
+    weights: Int32 = packed_weights()
     table: Int8 | None = array()
     words: int = size()
     pairs: int = size()
