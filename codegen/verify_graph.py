@@ -205,8 +205,8 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
 def _verify_types(op: Op, graph: Graph) -> None:
     """Activations are int8 or, where the operator is computed on it, int16; only QUANTIZE goes from one to the other."""
     has_weights = op.kind in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED)
-    is_lstm = op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM
-    data = op.inputs[:1] if has_weights or is_lstm else op.inputs
+    is_recurrent = op.kind in (OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM, OpKind.SVDF)
+    data = op.inputs[:1] if has_weights or is_recurrent else op.inputs
     types = {graph.tensor(name).dtype for name in (*data, op.output)}
     allowed = ACTIVATION_TYPES if op.kind in INT16_KINDS else (DType.INT8,)
     _require(types.issubset(allowed), f"{op.label}: its data are not {' or '.join(t.value for t in allowed)}")
