@@ -90,9 +90,23 @@ class Builder:
         return self._tensors[tensor].shape
 
     def add_input(self, value: str) -> None:
-        layout = Layout.channels_last(self.shape(value))
-        shape = nhwc(layout.shape) if len(layout.shape) in (3, 4) else layout.shape
+        order = self._order_of_input(value)
+        layout = Layout.ordered(self.shape(value), order)
+        shape = tuple(layout.shape[axis] for axis in order)
+        if len(shape) == 3:
+            shape = (shape[0], 1, *shape[1:])
         self._placed[value] = Placed(self._new_tensor(value, shape, value, layout), layout)
+
+    def _order_of_input(self, value: str) -> tuple[int, ...]:
+        """How an input lies in memory: channels last, also where the model transposes its own channels-last input first."""
+        rank = len(self.shape(value))
+        order = channels_last_order(rank)
+        readers = [node for node in self.graph.nodes if value in node.inputs]
+        found = {tuple(node.attrs.get("perm", ())) for node in readers if node.op == "Transpose"}
+        if rank not in (3, 4) or len(found) != 1 or any(node.op != "Transpose" for node in readers):
+            return order
+        (permutation,) = found
+        return tuple(permutation[axis] for axis in order) if permutation and permutation[0] == 0 else order
 
     def add_constant(self, name: str, data: Array) -> str:
         return self._new_tensor(name, data.shape, None, None, data)
