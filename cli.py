@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
-from .errors import CANNOT_WRITE, NO_ROOM, FlynetError, Interrupted, OutputFailed
+from .errors import CANNOT_WRITE, NO_ROOM, FlynetError, Interrupted, OutputFailed, UnsupportedOperators
 from .quoting import for_terminal, shorten, visible
 
 if TYPE_CHECKING:
@@ -368,11 +368,43 @@ def compile_command(model: str, source: SourceRequest, deployment: DeploymentReq
 
     Code is run from FILE.py alone. A .pt is read as weights (weights_only), never as code, and an .onnx or .tflite holds none.
 
-    'flynet-tiny ops' lists the operators and their rules.
+    'flynet-tiny check MODEL' says in seconds whether a model compiles; 'flynet-tiny ops' lists the operators and their rules.
     """
     from .api.commands import compile_model
 
     _print(compile_model(model, deployment, source), nl=False)
+
+
+@cli.command(
+    cls=_Examples,
+    examples="""
+    flynet-tiny check model.onnx
+    flynet-tiny check model.onnx --input 1,3,96,96 --target stm32f412
+    flynet-tiny check nets.py:make_net --input 1,3,96,96
+    flynet-tiny check model.tflite --json
+    """,
+)
+@click.argument("model", type=_Model(), metavar="MODEL")
+@_SHAPES
+@_WEIGHTS
+@click.option("--target", metavar="CHIP", help="Also refuse what the chip's memories can never hold.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+@click.pass_context
+def check(
+    context: click.Context, model: str, shapes: tuple[str, ...], weights: Path | None, target: str | None, as_json: bool
+) -> None:
+    """Say in seconds what a model is, and everything that stops it, without data.
+
+    MODEL is as for 'compile'. Each operator that has no way into int8 is named with its place, the reason and, where there is
+    one, the nearest form that works. Ends with 0 when nothing stops it, else with 4.
+    """
+    from .api.checking import check_file
+    from .sources.shapes import parse_shapes
+
+    found = check_file(model, parse_shapes(shapes), weights, target)
+    _print(found.to_json() if as_json else str(found), nl=False)
+    if not found.compiles:
+        context.exit(UnsupportedOperators.exit_code)
 
 
 _TRAINED_NETWORK = _as_one(

@@ -49,6 +49,10 @@ class Model:
     held_out: MakeSamples | None = None
     how: Preprocessing = field(default_factory=Preprocessing)
 
+    def with_data(self, calibration: MakeSamples | None, held_out: MakeSamples | None) -> Model:
+        """With inputs that are given otherwise than by a path."""
+        return replace(self, calibration=calibration, held_out=held_out)
+
     @property
     def is_int8(self) -> bool:
         return self.tflite is not None
