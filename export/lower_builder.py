@@ -98,15 +98,13 @@ class Builder:
         self._placed[value] = Placed(self._new_tensor(value, shape, value, layout), layout)
 
     def _order_of_input(self, value: str) -> tuple[int, ...]:
-        """How an input lies in memory: channels last, also where the model transposes its own channels-last input first."""
+        """How an input lies in memory: channels last, also where the model takes them so and transposes them itself."""
         rank = len(self.shape(value))
         order = channels_last_order(rank)
+        to_channels_first = tuple(order.index(axis) for axis in range(rank))
         readers = [node for node in self.graph.nodes if value in node.inputs]
-        found = {tuple(node.attrs.get("perm", ())) for node in readers if node.op == "Transpose"}
-        if rank not in (3, 4) or len(found) != 1 or any(node.op != "Transpose" for node in readers):
-            return order
-        (permutation,) = found
-        return tuple(permutation[axis] for axis in order) if permutation and permutation[0] == 0 else order
+        is_last = all(node.op == "Transpose" and tuple(node.attrs.get("perm", ())) == to_channels_first for node in readers)
+        return tuple(range(rank)) if rank >= 3 and readers and is_last else order
 
     def add_constant(self, name: str, data: Array) -> str:
         return self._new_tensor(name, data.shape, None, None, data)
