@@ -156,42 +156,45 @@ def mean_multiplier(input_scale: float, output_scale: float, num_elements: int) 
 
 
 @lru_cache(maxsize=1 << 14)
-def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 62) -> Multiplier | None:
-    """An integer factor that reproduces `requantize_in_double` for every reachable accumulator, or None.
+def fully_connected_multiplier(factor: float, low: int, high: int, max_bits: int = 62) -> Multiplier | None:
+    """An integer factor that reproduces `requantize_in_double` for every accumulator of an interval, or None.
 
-    max_abs_acc  a bound of |accumulator|, above 0
-    max_bits     the widest multiplier wanted; 31 keeps it in an int32
-    For |acc| <= max_abs_acc, `requantize_single_rounding(acc, m, s)` equals it wherever the result is in -255..255; beyond, both
-    are beyond. Both grow with acc, so it suffices that they step from k - 1 to k at the same accumulator for every k; each step
-    bounds m from one side or both, and the narrowest multiplier within all bounds is taken (a tie needs one just above the
-    factor, since half up must become half away). The product stays below 2^62.
+    low, high  the least and the largest accumulator
+    max_bits   the widest multiplier wanted; 31 keeps it in an int32
+    For low <= acc <= high, `requantize_single_rounding(acc, m, s)` equals it wherever the result is in -255..255; beyond, both
+    are beyond. Both grow with acc, so it suffices that they step from k - 1 to k at the same accumulator for every k, and agree
+    at the ends; each step bounds m from one side or both, and the narrowest multiplier within all bounds is taken (a tie needs
+    one just above the factor, since half up must become half away). The product stays below 2^62. None where double precision
+    rounds ties of one factor to both sides, and where large accumulators leave no room for the bits that it takes.
     """
     exponent = math.frexp(factor)[1]
     if exponent < -61:  # an accumulator of 32 bits comes nowhere near one half
         return Multiplier(1, -31)
-    steps = _steps_in_double(factor, max_abs_acc)
-    for bits in range(max(min(31, 62 + exponent), exponent + 1), min(max_bits, 62 - max_abs_acc.bit_length(), 62 + exponent) + 1):
+    reached, missed = _steps_in_double(factor, low, high)
+    room = 62 - max(-low, high, 1).bit_length()
+    for bits in range(max(min(31, 62 + exponent), exponent + 1), min(max_bits, room, 62 + exponent) + 1):
         total = bits - exponent
-        low, high = 1, (1 << bits) - 1
-        for k, acc in steps:
-            threshold = (2 * k - 1) << (total - 1)
-            low, high = _at_least(threshold, acc, low, high)
-            low, high = _below(threshold, acc - 1, low, high)
-        if low <= high:
+        least, most = 1, (1 << bits) - 1
+        for k, acc in reached:
+            least, most = _at_least((2 * k - 1) << (total - 1), acc, least, most)
+        for k, acc in missed:
+            least, most = _below((2 * k - 1) << (total - 1), acc, least, most)
+        if least <= most:
             nearest = math.floor(math.ldexp(factor, total) + 0.5)
-            return Multiplier(min(max(nearest, low), high), 31 - total)
+            return Multiplier(min(max(nearest, least), most), 31 - total)
     return None
 
 
-def _steps_in_double(factor: float, max_abs_acc: int) -> list[tuple[int, int]]:
-    """(k, the smallest accumulator that `requantize_in_double` takes to k or more) for the reachable k in -255..256."""
-    levels = np.arange(-255, 257, dtype=np.int64)
-    guesses = np.ceil((levels - 0.5) / factor)
-    reachable = np.abs(guesses) <= max_abs_acc + 1
-    levels = levels[reachable]
-    near = guesses[reachable].astype(np.int64)[:, np.newaxis] + np.arange(-2, 3)
+def _steps_in_double(factor: float, low: int, high: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """(k, acc) for the k in -255..256 that matter between low and high: the smallest accumulator that `requantize_in_double`
+    takes to k or more, and the largest that it does not."""
+    first, last = (int(k) for k in np.clip(requantize_in_double(np.array([low, high]), factor), -256, 256))
+    levels = np.arange(first + 1, last + 1, dtype=np.int64)
+    near = np.ceil((levels - 0.5) / factor).astype(np.int64)[:, np.newaxis] + np.arange(-2, 3)
     steps = near[:, 0] + (requantize_in_double(near, factor) < levels[:, np.newaxis]).sum(axis=1)
-    return [(int(k), int(acc)) for k, acc in zip(levels, steps, strict=True)]
+    reached = [(int(k), int(acc)) for k, acc in zip(levels, steps, strict=True)]
+    missed = [(k, acc - 1) for k, acc in reached]
+    return [*([(first, low)] if first > -256 else []), *reached], [*missed, *([(last + 1, high)] if last < 256 else [])]
 
 
 def _at_least(threshold: int, acc: int, low: int, high: int) -> tuple[int, int]:

@@ -6,11 +6,12 @@ products, which are exact below 2^53.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import UnsupportedOperators
 from . import fixed_point as fp
 from .activations import activation_table
 from .fixed_point_16 import sigmoid_16, tanh_16
@@ -168,33 +169,45 @@ def channel_factors(op: Op, graph: Graph) -> npt.NDArray[np.float64]:
     return np.array(factors * num_channels if len(factors) == 1 else factors)
 
 
-def channel_multipliers(op: Op, graph: Graph, max_bits: int = 31) -> tuple[Int64, Int64]:
-    """Multipliers and shifts of a CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, one for each output channel.
+def channel_multipliers(op: Op, graph: Graph) -> tuple[Int64, Int64]:
+    """Multipliers and shifts of a CONV_2D or DEPTHWISE_CONV_2D, one for each output channel."""
+    return _as_arrays([fp.quantize_multiplier(float(f)) for f in channel_factors(op, graph)])
 
-    max_bits  FULLY_CONNECTED only: the width that the multipliers may take to be exact with LiteRT's double arithmetic. 31 bits
-              are exact for most channels; a channel for which they are not gets the nearest 31-bit multiplier, unless max_bits
-              allows a wider one.
+
+def fully_connected_multipliers(op: Op, graph: Graph) -> tuple[Int64, Int64]:
+    """The same of a FULLY_CONNECTED, for one rounding, exact with LiteRT's double arithmetic for every sum that can be.
+
+    Up to 62 bits wide; most channels need 31. Raises `UnsupportedOperators` where a channel has none.
     """
     factors = channel_factors(op, graph)
-    if op.kind is OpKind.FULLY_CONNECTED:
-        bounds = _accumulator_bounds(op, graph)
-        found = [
-            fp.fully_connected_multiplier(float(f), int(b), max_bits) or fp.quantize_multiplier(float(f))
-            for f, b in zip(factors, bounds, strict=True)
+    ends = zip(*_accumulator_bounds(op, graph), strict=True)
+    found = [fp.fully_connected_multiplier(float(f), int(low), int(high)) for f, (low, high) in zip(factors, ends, strict=True)]
+    if None in found:
+        raise no_multiplier(op, [i for i, each in enumerate(found) if each is None], len(found), "integer")
+    return _as_arrays([each for each in found if each is not None])
+
+
+def no_multiplier(op: Op, channels: Sequence[int], count: int, what: str) -> UnsupportedOperators:
+    """The error of a FULLY_CONNECTED of whose `count` channels some have no multiplier that rounds like LiteRT."""
+    return UnsupportedOperators(
+        [
+            f"{op.label}: in {len(channels)} of {count} channels (the first is {channels[0]}) no {what} multiplier rounds like "
+            "LiteRT (convert the layer as a 1x1 CONV_2D)"
         ]
-    else:
-        found = [fp.quantize_multiplier(float(f)) for f in factors]
+    )
+
+
+def _as_arrays(found: Sequence[fp.Multiplier]) -> tuple[Int64, Int64]:
     return np.array([m.multiplier for m in found], np.int64), np.array([m.shift for m in found], np.int64)
 
 
-def _accumulator_bounds(op: Op, graph: Graph) -> Int64:
-    """A bound of the |accumulator| of each output channel of a FULLY_CONNECTED, above 0."""
+def _accumulator_bounds(op: Op, graph: Graph) -> tuple[Int64, Int64]:
+    """The least and the largest accumulator of each output channel of a FULLY_CONNECTED."""
     weights = graph.tensor(op.inputs[1]).constant().astype(np.int64)
     bias = graph.tensor(op.inputs[2]).constant().astype(np.int64).reshape(-1) if len(op.inputs) > 2 else np.zeros(1, np.int64)
-    zero_point = graph.tensor(op.inputs[0]).zero_point
-    largest = max(128 + zero_point, 127 - zero_point)
-    bound: Int64 = np.abs(weights).sum(axis=1) * largest + np.abs(bias) + 1
-    return bound
+    low, high = (value - graph.tensor(op.inputs[0]).zero_point for value in (-128, 127))
+    up, down = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
+    return up * low + down * high + bias, up * high + down * low + bias
 
 
 def _conv_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:

@@ -14,7 +14,9 @@ from ..codegen.minimise.intervals import graph_bounds, is_analysable
 from ..codegen.minimise.minimise import all_macs, constant_bytes
 from .dead_channels import LAYERS
 from .layer_names import layer_title
-from .schema import Minimisation, RemovedChannels, RemovedOperator, StayingChannels
+from .schema import Minimisation, RemovedChannels, RemovedOperator, StayingChannels, VariableInterval
+
+VARIABLE = "VARIABLE"  # in place of an operator: the tensor that shows a variable's value when an inference begins
 
 
 def minimisation_of(compiled: Compiled) -> Minimisation:
@@ -35,7 +37,15 @@ def minimisation_of(compiled: Compiled) -> Minimisation:
         tensors=tuple(_removed(entry, source) for entry in certificate.tensors),
         staying=staying,
         operators=tuple(_operators(compiled)),
+        state=tuple(_variables(compiled)),
     )
+
+
+def _variables(compiled: Compiled) -> Iterator[VariableInterval]:
+    variables = {variable.before: variable.name for variable in compiled.source_graph.variables}
+    for interval in compiled.certificate.state:
+        title = layer_title(variables[interval.name], VARIABLE)
+        yield VariableInterval(interval.name, title, min(interval.low), max(interval.high))
 
 
 def _operators(compiled: Compiled) -> Iterator[RemovedOperator]:
@@ -67,12 +77,12 @@ def _staying(compiled: Compiled) -> Iterator[StayingChannels]:
 
 def _removed(entry: NarrowedTensor, source: Graph) -> RemovedChannels:
     op = source.producer(entry.name)
-    assert op is not None, f"{entry.name} is an input"
+    kind = VARIABLE if op is None else op.kind_name
     constant = [removed for removed in entry.removed if removed.value is not None]
     return RemovedChannels(
-        op=op.kind_name,
+        op=kind,
         name=entry.name,
-        title=layer_title(source.tensor(entry.name).source_name, op.kind_name),
+        title=layer_title(source.tensor(entry.name).source_name, kind),
         channels=entry.channels,
         constant=tuple(removed.channel for removed in constant),
         values=tuple(entry.constants.values()),

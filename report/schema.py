@@ -239,6 +239,16 @@ class RemovedOperator:
 
 
 @dataclass(frozen=True)
+class VariableInterval:
+    """What the removals rely on of a variable: it is between these values whenever an inference begins, reset or not."""
+
+    name: str
+    title: str
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True)
 class Minimisation:
     """What was removed from the graph because it is computed for nothing; the judges compare the constants.
 
@@ -247,6 +257,7 @@ class Minimisation:
     tensors                     those that lost channels, of any operator, in the order of the graph
     staying                     those of convolutions and fully connected layers with channels that never change and stay
     operators                   those that went
+    state                       the variables, where anything relies on their values
     """
 
     channels: int
@@ -259,6 +270,7 @@ class Minimisation:
     tensors: tuple[RemovedChannels, ...] = ()
     staying: tuple[StayingChannels, ...] = ()
     operators: tuple[RemovedOperator, ...] = ()
+    state: tuple[VariableInterval, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.constant + self.unread <= self.channels, "more channels are removed than there are")

@@ -38,7 +38,7 @@ from ..codegen.ir import (
     conv_groups,
 )
 from ..codegen.lstm import GATE_BITS, Sums, lstm_of
-from ..codegen.reference import channel_multipliers
+from ..codegen.reference import channel_multipliers, fully_connected_multipliers
 from .onnx_graph import OnnxGraph
 
 Int8 = npt.NDArray[np.int8]
@@ -163,7 +163,7 @@ def _fully_connected(op: Op, out: OnnxGraph) -> None:
         out.constant(128, np.uint8),
     )
     acc = _accumulators(op, out, acc, (-1,))
-    multiplier, shift = channel_multipliers(op, out.source, max_bits=62)
+    multiplier, shift = fully_connected_multipliers(op, out.source)
     bits = 31 - shift
     product = out.node("Mul", acc, out.int64(_uniform(multiplier, (-1,))))
     rounded = out.node("Add", product, out.int64(_uniform(np.int64(1) << (bits - 1), (-1,))))

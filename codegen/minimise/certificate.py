@@ -58,11 +58,24 @@ class BypassedOperator:
 
 
 @dataclass(frozen=True)
+class StateInterval:
+    """Between which values each channel of a variable lies whenever an inference begins, by the tensor that shows it."""
+
+    name: str
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Certificate:
-    """All that minimisation removed; empty where it found nothing or did not run. In the order of the graph."""
+    """All that minimisation removed; empty where it found nothing or did not run. In the order of the graph.
+
+    state  what the removals rely on of the variables: after a reset they are within, and an inference leaves them within
+    """
 
     tensors: tuple[NarrowedTensor, ...] = ()
     bypassed: tuple[BypassedOperator, ...] = ()
+    state: tuple[StateInterval, ...] = ()
     by_name: Mapping[str, NarrowedTensor] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

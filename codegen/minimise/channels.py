@@ -2,7 +2,8 @@
 
 The set grows from the graph's inputs and outputs until nothing more is asked for, so it is the smallest that is closed. Where an
 operator makes channel j of its output of channel i of its input, j asks for i; and where it takes all channels of its input, as
-an ADD does, i brings j with it, so that a residual's maps lose a channel together or not at all.
+an ADD does, i brings j with it, so that a residual's maps lose a channel together or not at all. A variable has the same
+channels before and after an inference.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, Op
 _CHANNEL_BY_CHANNEL = frozenset({OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D, *ACTIVATION_KINDS})
 REMOVABLE = frozenset({OpKind.CONV_2D, OpKind.FULLY_CONNECTED, OpKind.DEPTHWISE_CONV_2D, OpKind.SOFTMAX, OpKind.MEAN})
 REMOVABLE |= _ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE}
-REMOVABLE |= {OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE}
+REMOVABLE |= {OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE, OpKind.ASSIGN_VARIABLE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ def links_of(op: Op, graph: Graph) -> tuple[Link, ...] | None:
             return (Link(source.name, np.array(op.attrs.indices, np.int64), own, takes_all=False),)
         return (Link(source.name, own, own),)
     keeps_channels = (
-        op.kind in _CHANNEL_BY_CHANNEL
+        op.kind in (*_CHANNEL_BY_CHANNEL, OpKind.ASSIGN_VARIABLE)
         or (isinstance(op.attrs, PadAttrs) and not op.attrs.before[-1] and not op.attrs.after[-1])
         or (isinstance(op.attrs, ReduceAttrs) and last not in op.attrs.axes)
         or (isinstance(op.attrs, TransposeAttrs) and op.attrs.permutation[-1] == last)
@@ -123,6 +124,9 @@ class _Demand:
     def __init__(self, graph: Graph, bounds: Mapping[str, Bounds]):
         self._graph, self._bounds = graph, bounds
         self._kept = {t.name: np.zeros(channels_of(t), np.bool_) for t in graph.activations()}
+        self._same: dict[str, str] = {}  # a variable's value before an inference, and after it
+        for variable in graph.variables:
+            self._same |= {variable.before: variable.after, variable.after: variable.before}
         self._touching: dict[str, list[Op]] = {}
         for op in graph.ops:
             for name in {*op.inputs, *op.outputs}:
@@ -155,6 +159,8 @@ class _Demand:
                 if op.output not in self._is_waiting:
                     self._is_waiting.add(op.output)
                     self._waiting.append(op)
+            if name in self._same:
+                self._ask(self._same[name], channels)
 
     def _look_at(self, op: Op) -> None:
         """What an operator asks of its inputs for the channels asked of its output, and which of these come with them."""

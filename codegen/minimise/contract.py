@@ -65,10 +65,25 @@ class _Contract:
                 _hold(whole, f"{tensor.name} is an input or output and must be whole")
             else:
                 _hold(count == 0 or not tensor.shape, f"{tensor.name} keeps {count} channels and is not computed")
+        self._require_variables()
         originals = {op.output: op for op in source.ops}
         for op in graph.ops:
             _hold(op.output in originals, f"{op.label} was not read")
             self._require_op(op, originals[op.output])
+
+    def _require_variables(self) -> None:
+        """Those that stay have the same channels before and after an inference, and these channels' start values."""
+        found = {variable.before: variable for variable in self._graph.variables}
+        for variable in self._source.variables:
+            name, rows = variable.before, self._kept(variable.before)
+            _hold(
+                np.array_equal(rows, self._kept(variable.after)), f"variable {name}: its channels must be those of its next value"
+            )
+            if len(rows):
+                start = variable.start[..., rows] if variable.start.shape else variable.start
+                same = name in found and found[name].after == variable.after and np.array_equal(found[name].start, start)
+                _hold(same, f"variable {name}: its start and its next value must stay")
+        _hold(set(found) <= {variable.before for variable in self._source.variables}, "a variable was not read")
 
     def _kept(self, name: str) -> Int64:
         entry = self._certificate.by_name.get(name)
@@ -93,7 +108,7 @@ class _Contract:
                 self._require_elementwise(op, original)
             else:
                 same = op.inputs == original.inputs and np.array_equal(self._kept(op.inputs[0]), self._kept(op.output))
-                apart = op.kind in (*ACTIVATION_KINDS, *_POOLS) or self._keeps_channels_apart(op)
+                apart = op.kind in (*ACTIVATION_KINDS, *_POOLS, OpKind.ASSIGN_VARIABLE) or self._keeps_channels_apart(op)
                 _hold(same and apart, f"{op.label}: a channel of its output must be of the same one of its input")
 
     def _keeps_channels_apart(self, op: Op) -> bool:
@@ -229,10 +244,14 @@ def requantized(sums: Int64, op: Op, graph: Graph) -> Int64:
 
 
 def limits(source: Graph, certificate: Certificate) -> dict[str, Limits]:
-    """Between which values each channel of each activation lies; every pair of values is tried of channels that are certified."""
-    found: dict[str, Limits] = {}
-    for name in source.inputs:
-        found[name] = _anything(name, source)
+    """Between which values each channel of each activation lies; every pair of values is tried of channels that are certified.
+
+    Raises `GraphError` where the certified intervals of the variables do not hold their start values or what an inference leaves.
+    """
+    found: dict[str, Limits] = {name: _anything(name, source) for name in source.given}
+    for interval in certificate.state:
+        _hold(interval.name in {variable.before for variable in source.variables}, f"{interval.name} is no variable")
+        found[interval.name] = np.array(interval.low, np.int64), np.array(interval.high, np.int64)
     for op in source.ops:
         known = all(source.tensor(n).dtype is DType.INT8 for n in (op.inputs[0], *op.outputs))
         for name in op.outputs:
@@ -240,6 +259,13 @@ def limits(source: Graph, certificate: Certificate) -> dict[str, Limits]:
         if known:
             low, high = _limits_of(op, source, found, certificate)
             found[op.output] = low.astype(np.int64), high.astype(np.int64)
+    for variable in source.variables:
+        low, high = found[variable.before]
+        channels = _channels(source.tensor(variable.before))
+        reached = (variable.start.astype(np.int64).reshape(-1, channels), *found[variable.after])
+        holds = low.shape == high.shape == (channels,)
+        holds = holds and all((low <= values).all() and (values <= high).all() for values in reached)
+        _hold(holds, f"variable {variable.before} leaves the interval that is certified")
     return found
 
 
@@ -258,6 +284,8 @@ def _limits_of(op: Op, source: Graph, found: Mapping[str, Limits], certificate: 
         return _limits_of_pairs(op, source, found, certificate)
     if op.kind in MOVES:
         return _limits_of_maps(op, source, found)
+    if op.kind is OpKind.ASSIGN_VARIABLE:
+        return found[op.inputs[0]]
     low, high = found[op.inputs[0]]
     if op.kind in ACTIVATION_KINDS:
         stored = computed(op, source, [np.arange(-128, 128)])

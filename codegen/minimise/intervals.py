@@ -3,6 +3,8 @@
 A channel is an index of a tensor's last axis. Every operator is monotone in each of its operands (a product: in each of the two,
 so its bounds lie at corners), and so is every requantization: bounds of the operands give bounds of the result, rounded and
 clamped like any other value. Sound, not sharp: operands are taken as independent of each other.
+
+A variable's bounds hold what it has after a reset and what any inference assigns that began within them: a fixpoint.
 """
 
 from __future__ import annotations
@@ -36,12 +38,14 @@ from ..ir import (
     conv_groups,
 )
 from ..reference import channel_factors, channel_multipliers, computed
+from .certificate import StateInterval
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
 MOST_ELEMENTS = 1 << 22  # of an activation: a larger one fits no chip
 MOST_CHANNELS = 1 << 20  # of all activations together
+PLAIN_TURNS = 4  # over which a variable's bounds grow to what is assigned; then to what the type holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,7 @@ def is_analysable(graph: Graph) -> bool:
     """Whether a graph is small enough to be worth its analysis, which takes room for each channel and time for each element."""
     tensors = list(graph.activations())
     largest = max(tensor.num_elements for tensor in tensors)
-    return not graph.variables and largest <= MOST_ELEMENTS and sum(channels_of(tensor) for tensor in tensors) <= MOST_CHANNELS
+    return largest <= MOST_ELEMENTS and sum(channels_of(tensor) for tensor in tensors) <= MOST_CHANNELS
 
 
 def anything(tensor: Tensor) -> Bounds:
@@ -84,7 +88,32 @@ def anything(tensor: Tensor) -> Bounds:
 
 def graph_bounds(graph: Graph) -> dict[str, Bounds]:
     """The bounds of every activation of an analysable graph, for all inputs; of what this module does not know, anything."""
-    found = {name: anything(graph.tensor(name)) for name in graph.inputs}
+    state = {variable.before: _of_rows(variable.start, graph.tensor(variable.before)) for variable in graph.variables}
+    turn = 0
+    while True:
+        found = _bounds_within(state, graph)
+        grown = {v.before: _grown(state[v.before], found[v.after], graph.tensor(v.before), turn) for v in graph.variables}
+        if all(grown[name] is bounds for name, bounds in state.items()):
+            return found
+        state, turn = grown, turn + 1
+
+
+def _grown(bounds: Bounds, assigned: Bounds, tensor: Tensor, turn: int) -> Bounds:
+    """Bounds that hold what is assigned too: the same where they do."""
+    low, high = assigned.of(len(bounds.low))
+    below, above = low < bounds.low, high > bounds.high
+    if not below.any() and not above.any():
+        return bounds
+    most = anything(tensor)
+    lowest, highest = most.of(len(bounds.low)) if turn >= PLAIN_TURNS else (low, high)
+    if turn >= 2 * PLAIN_TURNS:
+        return Bounds(lowest, highest)
+    return Bounds(np.where(below, lowest, bounds.low), np.where(above, highest, bounds.high))
+
+
+def _bounds_within(state: Mapping[str, Bounds], graph: Graph) -> dict[str, Bounds]:
+    """The bounds of one inference that begins with variables within theirs."""
+    found = {name: anything(graph.tensor(name)) for name in graph.inputs} | dict(state)
     for op in graph.ops:
         if op.kind not in _RULES or not works_on_int8(op, graph):
             found |= {name: anything(graph.tensor(name)) for name in op.outputs}
@@ -92,6 +121,12 @@ def graph_bounds(graph: Graph) -> dict[str, Bounds]:
         operands = [found[n] if n in found else _of_constant(graph.tensor(n)) for n in data_operands(op)]
         found[op.output] = _RULES[op.kind](op, graph, operands)
     return found
+
+
+def state_intervals(graph: Graph, bounds: Mapping[str, Bounds]) -> tuple[StateInterval, ...]:
+    """The bounds of the variables, for a certificate."""
+    intervals = ((v.before, bounds[v.before].of(channels_of(graph.tensor(v.before)))) for v in graph.variables)
+    return tuple(StateInterval(name, tuple(low.tolist()), tuple(high.tolist())) for name, (low, high) in intervals)
 
 
 def works_on_int8(op: Op, graph: Graph) -> bool:
@@ -105,7 +140,11 @@ def data_operands(op: Op) -> tuple[str, ...]:
 
 
 def _of_constant(tensor: Tensor) -> Bounds:
-    rows = tensor.constant().astype(np.int64).reshape(-1, channels_of(tensor))
+    return _of_rows(tensor.constant(), tensor)
+
+
+def _of_rows(values: npt.NDArray[np.generic], tensor: Tensor) -> Bounds:
+    rows = values.astype(np.int64).reshape(-1, channels_of(tensor))
     return Bounds(rows.min(axis=0), rows.max(axis=0))
 
 
@@ -254,6 +293,10 @@ def _concatenation(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
     return Bounds(low, high)
 
 
+def _assign(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
+    return Bounds(operands[0].low, operands[0].high)
+
+
 def _slice(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
     assert isinstance(op.attrs, SliceAttrs)
     if len(operands[0].low) == 1:
@@ -313,6 +356,7 @@ _RULES: Mapping[OpKind, Callable[[Op, Graph, list[Bounds]], Bounds]] = {
     OpKind.REDUCE_MAX: _reduce_max,
     OpKind.AVERAGE_POOL_2D: _pool,
     OpKind.MAX_POOL_2D: _pool,
+    OpKind.ASSIGN_VARIABLE: _assign,
     OpKind.CONCATENATION: _concatenation,
     OpKind.SLICE: _slice,
     OpKind.STRIDED_SLICE: _slice,

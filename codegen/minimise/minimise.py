@@ -13,7 +13,7 @@ from .bypass import bypass
 from .certificate import Certificate, NarrowedTensor, RemovedChannel
 from .channels import Mask, kept_channels
 from .contract import require_contract
-from .intervals import Bounds, channels_of, graph_bounds, is_analysable
+from .intervals import Bounds, channels_of, graph_bounds, is_analysable, state_intervals
 from .narrow import narrowed
 
 WORTH = 0.01  # of the multiply-accumulates or of the constants' bytes: for less, layers of odd sizes may cost what they save
@@ -90,4 +90,4 @@ def _certificate(source: Graph, bounds: Mapping[str, Bounds], kept: Mapping[str,
                 for c in channels
             )
             tensors.append(NarrowedTensor(tensor.name, channels_of(tensor), removed))
-    return Certificate(tuple(tensors))
+    return Certificate(tuple(tensors), state=state_intervals(source, bounds))

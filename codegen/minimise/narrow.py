@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from ..ir import Attrs, DType, GatherAttrs, Graph, Op, OpKind, SliceAttrs, Tensor
+from ..ir import Attrs, DType, GatherAttrs, Graph, Op, OpKind, SliceAttrs, Tensor, Variable
 from .channels import Mask, constant_channels, weights_by_channel
 from .intervals import Bounds, bias_of, channels_of
 
@@ -36,7 +36,13 @@ class _Narrowing:
             count = int(self._kept[tensor.name].sum())
             if tensor.shape and count < channels_of(tensor):
                 self._made[tensor.name] = replace(tensor, shape=(*tensor.shape[:-1], count))
-        return self._source.with_ops(ops, self._made)
+        variables = (self._variable(v) for v in self._source.variables if self._kept[v.before].any())
+        return replace(self._source, variables=tuple(variables)).with_ops(ops, self._made)
+
+    def _variable(self, variable: Variable) -> Variable:
+        """A variable with the start values of its channels that stay."""
+        start = variable.start
+        return replace(variable, start=start[..., self._kept[variable.before]]) if start.shape else variable
 
     def _narrowed(self, op: Op) -> Op:
         kept = self._kept

@@ -209,7 +209,8 @@ def _copy(op: FileOp) -> _Built:
 
 def _lstm(op: FileOp) -> _Built:
     clip, scale = np.float32(op.options["cell_clip"]), np.float32(op.input(2).scale)
-    limit = int(min(clip / scale, np.float32(32767))) if clip > 0 else 0
+    with np.errstate(over="ignore"):  # an infinite quotient is cut like any other
+        limit = int(min(clip / scale, np.float32(32767))) if clip > 0 else 0
     hidden = Quantization((float(op.options["hidden_scale"]),), (int(op.options["hidden_zero_point"]),))
     return LstmAttrs(limit, hidden), [op.input(i) for i in range(len(op.inputs))]
 

@@ -110,6 +110,22 @@ def test_transposes_that_cancel_go_and_others_become_one() -> None:
     assert graph.ops[1].attrs == TransposeAttrs((0, 2, 1, 3))
 
 
+def test_transposes_that_cancel_but_for_a_step_of_the_scale_become_one() -> None:
+    """Readers take the scale of what they read: a source of another scale does not stand in."""
+
+    def build(s: Sketch) -> str:
+        s.op("TRANSPOSE", ("a", s.const("p", [0, 3, 1, 2])), s.like("b", "a", (1, 5, 4, 3)))
+        s.op("TRANSPOSE", ("b", s.const("q", [0, 2, 3, 1])), s.like("c", "a", SHAPE))
+        scale = float(np.nextafter(np.float32(s.tensors["a"].scales[0]), np.float32(1)))
+        s.tensors["c"] = replace(s.tensors["c"], scales=(scale,))
+        return "c"
+
+    graph, went = bypassed(ends(build))
+    assert went == []
+    assert graph.ops[1].attrs == TransposeAttrs((0, 1, 2, 3))
+    assert graph.tensor("c").quantization != graph.tensor("a").quantization
+
+
 def test_a_transpose_that_others_read_too_stays() -> None:
     def build(s: Sketch) -> str:
         s.op("TRANSPOSE", ("a", s.const("p", [0, 2, 1, 3])), s.like("b", "a", (1, 3, 4, 5)))
