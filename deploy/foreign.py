@@ -56,14 +56,14 @@ def quantize_source(
     with reporter.step("data") as step:
         calibrating = calibration(source.shapes)
         labelled = None if held_out is None else _with_labels(held_out(source.shapes), source.classes, how)
-        pictures = [shape for shape in source.shapes.values() if picture_shape(shape) is not None]
-        known = how.pixels is not None or not pictures
+        are_pictures = calibrating.are_pictures or (labelled is not None and labelled.are_pictures)
         step.say(
             f"{len(calibrating):,} calibration inputs" + ("" if labelled is None else f", {len(labelled):,} labelled ones"),
-            *([] if known else [_ASSUMED]),
+            *([_ASSUMED] if are_pictures and how.pixels is None else []),
             *dict.fromkeys(remark for samples in (calibrating, labelled) if samples and (remark := samples.remark)),
         )
-    channels = {picture[2] for shape in pictures if (picture := picture_shape(shape)) is not None}
+    channels = {picture[2] for shape in source.shapes.values() if (picture := picture_shape(shape)) is not None}
+    is_known = len(channels) == 1 and (are_pictures or how.pixels is not None)
     network = PreparedNetwork(
         name=source.title,
         onnx=source.network.onnx,
@@ -72,7 +72,7 @@ def quantize_source(
         calibration=calibrating,
         held_out=labelled,
         class_names=how.labels or (() if labelled is None else labelled.class_names),
-        pixels=how.pixels_for(channels.pop()) if len(channels) == 1 else None,
+        pixels=how.pixels_for(channels.pop()) if is_known else None,
     )
     return quantize_network(network, reporter)
 

@@ -20,7 +20,7 @@ from onnx.inliner import inline_local_functions
 
 from ..errors import BadModel, UnsupportedOperators
 from ..quoting import shorten, visible
-from .batch_norm import drop_zero_bias, fold_batch_norm
+from .batch_norm import drop_zero_bias, fold_batch_norm, replace_field
 from .module_paths import has_module_paths, node_labels
 from .onnx_file import onnx_file
 from .onnx_graph import Array, Node, OnnxGraph, Shape, check, fold_constants, graph_of, node_of, opset_of
@@ -70,8 +70,7 @@ def import_onnx(
         raise BadModel("the model does not say of which opset its operators are")
     _embed_external(model, read_external)
     if has_module_paths(model.graph):
-        for node, label in zip(model.graph.node, node_labels(model.graph), strict=True):
-            node.name = label
+        _name_by_modules(model.graph)
     _drop_constant_inputs(model.graph)
     given_batches = _fix_shapes(model.graph, shapes or {})
     check(model)
@@ -163,6 +162,24 @@ def _drop_constant_inputs(graph: onnx.GraphProto) -> None:
     kept = [value for value in graph.input if value.name not in constants]
     del graph.input[:]
     graph.input.extend(kept)
+
+
+def _name_by_modules(graph: onnx.GraphProto) -> None:
+    """Nodes by the path of their module, and values by their node."""
+    labels = node_labels(graph)
+    ends = {value.name for value in (*graph.input, *graph.output)}
+    taken = ends | {tensor.name for tensor in graph.initializer} | {name for node in graph.node for name in node.output}
+    values = {
+        node.output[0]: label
+        for node, label in zip(graph.node, labels, strict=True)
+        if node.output and node.output[0] not in ends and label not in taken
+    }
+    has_subgraphs = any(attribute.HasField("g") for node in graph.node for attribute in node.attribute)
+    for node, label in zip(graph.node, labels, strict=True):
+        node.name = label
+        if not has_subgraphs:  # which read values by the names that they have
+            for names in (node.input, node.output):
+                replace_field(names, [values.get(name, name) for name in names])
 
 
 def _fix_shapes(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> dict[str, int]:

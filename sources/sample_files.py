@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,7 +53,8 @@ def read_samples(
         (name, shape), *others = shapes.items()
         if others:
             raise BadData(f"{place} holds one array, the network has {len(shapes)} inputs; give a .npz with {_names(shapes)}")
-        return Samples({name: _values(_npy(place), shape, how, f"{place}")})
+        array = _npy(place)
+        return Samples({name: _values(array, shape, how, f"{place}")}, are_pictures=_are_bytes(array, shape))
     if not place.exists():
         raise BadData(f"{place} does not exist; give a folder of pictures, a .npz or a .npy")
     if not place.is_dir():
@@ -65,7 +67,9 @@ def of_arrays(given: Mapping[str, Array], shapes: Shapes, how: Preprocessing, la
     if set(given) != set(shapes):
         raise BadData(f"arrays {_names(given)} are given; the network's inputs are {_names(shapes)}")
     values = {name: _values(np.asarray(given[name]), shape, how, f"array {name!r}") for name, shape in shapes.items()}
-    return Samples(values, None if labels is None else _labels(np.asarray(labels), "labels"), how.labels)
+    are_pictures = any(_are_bytes(np.asarray(given[name]), shape) for name, shape in shapes.items())
+    found = None if labels is None else _labels(np.asarray(labels), "labels")
+    return Samples(values, found, how.labels, are_pictures=are_pictures)
 
 
 def with_class_names(samples: Samples, classes: int, how: Preprocessing, place: str) -> Samples:
@@ -83,7 +87,7 @@ def with_class_names(samples: Samples, classes: int, how: Preprocessing, place: 
         raise BadData(f"{place} has {len(names)} classes, the network {classes} scores; they must be the same ones")
     if labels.min() < 0 or labels.max() >= classes:
         raise BadData(f"{place} has labels {labels.min()} to {labels.max()}; the network has {classes} scores, from 0")
-    return Samples(samples.values, labels, how.labels or names, samples.remark)
+    return replace(samples, labels=labels, class_names=how.labels or names)
 
 
 def picture_shape(shape: Sequence[int]) -> tuple[int, int, int, bool] | None:
@@ -112,6 +116,7 @@ def _of_pictures(place: Path, shapes: Shapes, how: Preprocessing, split: str, mo
         pictures.labels,
         pictures.class_names,
         f"pictures: {remark}" if remark else "",
+        are_pictures=True,
     )
 
 
@@ -124,7 +129,9 @@ def _of_npz(place: Path, shapes: Shapes, how: Preprocessing) -> Samples:
     if missing:
         raise BadData(f"{place} holds {_names(arrays)}; the network's inputs are {_names(shapes)}")
     values = {name: _values(arrays[name], shape, how, f"{place}: {_shown(name)}") for name, shape in shapes.items()}
-    return Samples(values, None if labels is None else _labels(labels, f"{place}: {LABELS}"), how.labels)
+    are_pictures = any(_are_bytes(arrays[name], shape) for name, shape in shapes.items())
+    found = None if labels is None else _labels(labels, f"{place}: {LABELS}")
+    return Samples(values, found, how.labels, are_pictures=are_pictures)
 
 
 def _values(array: Array, shape: Shape, how: Preprocessing, place: str) -> Floats:
@@ -132,7 +139,7 @@ def _values(array: Array, shape: Shape, how: Preprocessing, place: str) -> Float
     if array.dtype.kind not in "fiub":
         raise BadData(f"{place} is {array.dtype}; give numbers")
     picture = picture_shape(shape)
-    if array.dtype == np.uint8 and picture is not None:
+    if picture is not None and _are_bytes(array, shape):
         array = _normalised(array, picture, how, place)
     if array.ndim != len(shape) or array.shape[1:] != shape[1:]:
         wanted = ", ".join(["N", *map(str, shape[1:])])
@@ -145,6 +152,11 @@ def _values(array: Array, shape: Shape, how: Preprocessing, place: str) -> Float
     if not np.isfinite(values).all():
         raise BadData(f"{place} holds NaN or infinity")
     return values
+
+
+def _are_bytes(array: Array, shape: Shape) -> bool:
+    """Whether an array holds pictures as files have them."""
+    return array.dtype == np.uint8 and picture_shape(shape) is not None
 
 
 def _normalised(array: Array, picture: tuple[int, int, int, bool], how: Preprocessing, place: str) -> Array:

@@ -19,6 +19,7 @@ Labels = npt.NDArray[np.int64]
 class Samples:
     """values  by the network's input [N, ...], float32, as the float network takes them
     labels  [N], index `class_names`; None where there are none
+    are_pictures  pixels of bytes, normalised here
     remark  what was done to pictures that are not plain, in one line; else empty
     """
 
@@ -26,6 +27,7 @@ class Samples:
     labels: Labels | None = None
     class_names: tuple[str, ...] = ()
     remark: str = ""
+    are_pictures: bool = False
 
     def __post_init__(self) -> None:
         lengths = {len(values) for values in self.values.values()}

@@ -110,6 +110,7 @@ def test_several_inputs_are_calibrated_and_measured_by_name(place: Path) -> None
     assert report["accuracy"]["images"] == 12
     assert abs(report["accuracy"]["float"] - report["accuracy"]["int8"]) < 0.2
     assert report["model"]["pixels"] is None
+    assert "MEAN" not in (place / "two" / "two.h").read_text()
 
 
 def test_an_int8_file_is_measured_too(tmp_path: Path) -> None:

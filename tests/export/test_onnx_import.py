@@ -166,6 +166,19 @@ def test_a_branch_that_is_known_is_taken(condition: bool) -> None:
     np.testing.assert_allclose(run(found.onnx, x=x), run(model.SerializeToString(), x=x))
 
 
+def test_nodes_and_values_are_named_by_the_modules_that_torch_tells_of() -> None:
+    def tell(model: onnx.ModelProto) -> None:
+        for index, node in enumerate(model.graph.node):
+            inner = f"['', 'body', 'body.{index}', 'node_{index}']" if index else "['__import__(\"os\")', print()]"
+            node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=inner)
+
+    found = import_onnx(edited(classifier(), tell).SerializeToString(), SHAPE)
+    by_op = {node.op: node for node in found.graph.nodes}
+    assert by_op["Clip"].name == by_op["Clip"].output == "body.2"
+    assert by_op["Softmax"].name == "body.10"
+    assert by_op["Softmax"].output == "y"
+
+
 def test_operators_of_other_domains_are_named_all_at_once() -> None:
     def strange(model: onnx.ModelProto) -> None:
         model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
