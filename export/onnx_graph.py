@@ -132,7 +132,7 @@ def graph_of(model: onnx.ModelProto) -> OnnxGraph:
     model = with_recent_opset(model)
     graph = OnnxGraph(
         nodes=tuple(node_of(node) for node in model.graph.node),
-        constants={tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer},
+        constants={tensor.name: array_of(tensor) for tensor in model.graph.initializer},
         shapes={},
         inputs=(),
         outputs=tuple(value.name for value in model.graph.output),
@@ -142,6 +142,14 @@ def graph_of(model: onnx.ModelProto) -> OnnxGraph:
     if not inputs:
         raise BadModel("the model has no input")
     return fold_constants(replace(graph, shapes=inputs, inputs=tuple(inputs)))
+
+
+def array_of(tensor: onnx.TensorProto) -> Array:
+    """A constant's values; BadModel where they are not as many as its shape says, or of no known type."""
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise BadModel(f"the constant {tensor.name!r} does not hold what it says: {str(error).splitlines()[0]}") from error
 
 
 def check(model: onnx.ModelProto) -> None:
@@ -191,7 +199,7 @@ def with_recent_opset(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     try:
         return version_converter.convert_version(model, _OPSET)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, version_converter.ConvertError) as error:
         raise BadModel(f"opset {version} cannot be converted ({str(error).splitlines()[0]}); export with opset 18") from error
 
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+import onnxruntime as ort
+from onnx import helper
 from onnx.inliner import inline_local_functions
 
 from ..errors import BadModel, UnsupportedOperators
@@ -23,7 +25,7 @@ from ..quoting import shorten, visible
 from .batch_norm import drop_zero_bias, fold_batch_norm, replace_field
 from .module_paths import has_module_paths, node_labels
 from .onnx_file import onnx_file
-from .onnx_graph import Array, Node, OnnxGraph, Shape, check, fold_constants, graph_of, node_of, opset_of
+from .onnx_graph import Array, Node, OnnxGraph, Shape, array_of, check, fold_constants, graph_of, node_of, opset_of
 
 ReadExternal = Callable[[str], bytes]  # the content of a file that the model names as the place of its weights
 
@@ -99,9 +101,22 @@ def _parsed(data: bytes) -> onnx.ModelProto:
         raise BadModel("not an ONNX model: it has no graph")
     if not model.graph.node:
         raise BadModel("the model has no operators")
+    if not _is_text(model):
+        raise BadModel("not an ONNX model: it holds names that are not text in UTF-8")
     if model.graph.sparse_initializer:
         raise BadModel("the model has sparse weights; save them as plain ones")
     return model
+
+
+def _is_text(message: Any) -> bool:
+    """Whether all texts of a protobuf message are texts: those that are not come as bytes."""
+    for field, value in message.ListFields():
+        values = [value] if isinstance(value, str | bytes) or hasattr(value, "ListFields") else value
+        if field.type == field.TYPE_STRING and not all(isinstance(text, str) for text in values):
+            return False
+        if field.type == field.TYPE_MESSAGE and not all(_is_text(inner) for inner in values):
+            return False
+    return True
 
 
 def _embed_external(model: onnx.ModelProto, read: ReadExternal | None) -> None:
@@ -303,7 +318,7 @@ def _without_branches(graph: OnnxGraph) -> OnnxGraph:
 
 def _branch(node: Node, condition: bool, constants: dict[str, Array]) -> list[Node]:
     branch: onnx.GraphProto = node.attrs[_BRANCHES[condition]]
-    constants.update({tensor.name: numpy_helper.to_array(tensor) for tensor in branch.initializer})
+    constants.update({tensor.name: array_of(tensor) for tensor in branch.initializer})
     given = [value.name for value in branch.output]
     ends = [Node("Identity", (inner,), (outer,)) for inner, outer in zip(given, node.outputs, strict=True)]
     return [*(node_of(inner) for inner in branch.node), *ends]
@@ -317,13 +332,16 @@ def _require_same_in_batches(
     _embed_external(model, read_external)
     random = np.random.default_rng(0)
     feeds = {name: random.normal(size=(batches[name], *graph.shapes[name][1:])).astype(np.float32) for name in graph.inputs}
-    import onnxruntime as ort
-
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_outputs()]
-    together = dict(zip(names, session.run(names, feeds), strict=True))
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        names = [value.name for value in session.get_outputs()]
+        together = dict(zip(names, session.run(names, feeds), strict=True))
+    except Exception as error:  # onnxruntime's exceptions share no base but Exception
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
+        raise BadModel(f"onnxruntime cannot run the model as it is: {visible(str(error).splitlines()[0])}") from error
     alone = graph.session(graph.outputs).run(list(graph.outputs), {name: value[:1] for name, value in feeds.items()})
     for name, one in zip(graph.outputs, alone, strict=True):
         expected = together[name][:1] if together[name].ndim else together[name]

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"errors", "quoting", "codegen"},
     "sources": {"errors", "quoting", "folders", "flynet", "export"},
     "deploy": {"errors", "quoting", "folders", "flynet", "sources", "export", "codegen", "firmware", "verify", "report"},
-    "api": {"errors", "quoting", "folders", "codegen", "verify", "report", "sources", "deploy"},
+    "api": {"errors", "quoting", "folders", "flynet", "export", "codegen", "verify", "report", "sources", "deploy"},
     "learn": {"errors", "quoting", "folders", "flynet", "sources", "codegen", "firmware", "verify", "report", "deploy"},
     "tables": {"errors", "folders", "flynet", "sources", "export", "codegen", "firmware", "deploy"},
     "bench": {"errors", "quoting", "folders", "sources", "codegen", "firmware", "verify", "deploy"},

@@ -227,6 +227,14 @@ BROKEN = {
         edited(classifier(), lambda m: m.graph.node[0].input.__setitem__(0, "nobody")).SerializeToString(),
         "nobody",
     ),
+    "a name that is no text": (
+        classifier().SerializeToString().replace(b"/relu6/Clip", b"/relu6/\xff\xfeip"),
+        "not text in UTF-8",
+    ),
+    "a shape that its values do not have": (
+        edited(classifier(), lambda m: m.graph.initializer[0].dims.__setitem__(0, 4)).SerializeToString(),
+        "does not hold|readable",
+    ),
     "weights of another shape": (
         edited(classifier(), lambda m: m.graph.initializer[0].dims.__setitem__(0, 9)).SerializeToString(),
         ".",
