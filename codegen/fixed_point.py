@@ -229,6 +229,88 @@ def _saturate32(value: Int64) -> Int64:
     return np.clip(value, -(1 << 31), (1 << 31) - 1)
 
 
+def inverse_sqrt(value: Int64) -> tuple[Int64, Int64]:
+    """1 / sqrt(value) of values from 1 to 2^29 - 1 as (Q31 multiplier, shift), five Newton steps in Q3.28.
+
+    Source: GetInvSqrtQuantizedMultiplierExp.
+    """
+    value = np.asarray(value, np.int64)
+    assert ((value >= 1) & (value < 1 << 29)).all()
+    twos = (31 - _bit_length(value)) // 2 - 1
+    half = rounding_divide_by_pot((value << (2 * twos)) >> 1, 1)
+    x = np.full_like(value, 1 << 28)
+    for _ in range(5):
+        cube = _saturate32(_high_mul(_high_mul(x, x), x) << 6)
+        x = _saturate32((_high_mul(3 << 27, x) - _high_mul(half, cube)) << 3)
+    x = _high_mul(x, SQRT_HALF)
+    shift = 11 - twos
+    x = np.where(shift < 0, x << np.maximum(-shift, 0), x)
+    is_one = value == 1
+    return np.where(is_one, (1 << 31) - 1, x), np.where(is_one, 0, -np.maximum(shift, 0))
+
+
+SQRT_HALF = 1518500250  # in Q31
+
+
+def _bit_length(value: Int64) -> Int64:
+    """The number of bits of values from 0 to 2^32 - 1."""
+    found: Int64 = (np.asarray(value)[..., np.newaxis] >= np.int64(1) << np.arange(32, dtype=np.int64)).sum(axis=-1)
+    return found
+
+
+def bilinear_places(size: int, wanted: int, align: bool, half: bool) -> tuple[Int64, Int64, Int64]:
+    """Of each of `wanted` elements made of `size`: the one below, the one above, and 1024ths of the one above.
+
+    The one below is not clamped at the end: where it is `size` or more, LiteRT reads past its input.
+    Source: ComputeInterpolationValuesInteger.
+    """
+    if align and wanted > 1:
+        factor = (((size - 1) << 10) + (wanted - 1) // 2) // (wanted - 1)
+    else:
+        factor = ((size << 10) + wanted // 2) // wanted
+    place = np.arange(wanted, dtype=np.int64) * factor + (factor // 2 - 512 if half else 0)
+    below = np.maximum(np.trunc(place / 1024).astype(np.int64), 0)
+    above = np.minimum(np.trunc((place + 1023) / 1024).astype(np.int64), size - 1)
+    return below, above, place - 1024 * below
+
+
+def prelu_multipliers(input_scale: float, alpha_scale: float, output_scale: float) -> tuple[Multiplier, Multiplier]:
+    """PRELU's factors of what is not below 0 and of a product with alpha; both in FLOAT32."""
+    above = np.float32(input_scale) / np.float32(output_scale)
+    below = np.float32(np.float32(input_scale) * np.float32(alpha_scale)) / np.float32(output_scale)
+    return quantize_multiplier(float(above)), quantize_multiplier(float(below))
+
+
+def matmul_multiplier(scale1: float, scale2: float, output_scale: float) -> Multiplier:
+    """BATCH_MATMUL's factor: a FLOAT32 product of the inputs' scales, divided in double."""
+    return quantize_multiplier(float(np.float32(scale1) * np.float32(scale2)) / float(np.float32(output_scale)))
+
+
+def division_multiplier(scale1: float, scale2: float, output_scale: float) -> Multiplier:
+    """DIV's factor, in FLOAT32; above all others where it is too large for a float."""
+    with np.errstate(over="ignore", divide="ignore"):
+        factor = float(np.float32(scale1) / np.float32(np.float32(scale2) * np.float32(output_scale)))
+    return quantize_multiplier(min(factor, 2.0**32))
+
+
+def quotients(dividends: Int64, divisor: int, factor: Multiplier) -> Int64:
+    """dividends / divisor on the output's scale, before the zero point: reciprocal by three Newton steps, two products.
+
+    Right where the factor's shift is floor(log2(|divisor|)) or more. Source: DivElementwise.
+    """
+    dividends = np.asarray(dividends, np.int64) * (1 if divisor > 0 else -1)
+    divisor = abs(divisor)
+    headroom = 32 - divisor.bit_length()
+    half = (divisor << headroom) >> 1
+    x = np.int64(PLUS_48_OVER_17) + _high_mul(half, MINUS_32_OVER_17)
+    for _ in range(3):
+        x = x + _saturate32(_high_mul(x, (1 << 29) - _high_mul(half, x)) << 2)
+    reciprocal = _saturate32(x << 1)
+    left = 31 - _bit_length(np.where(dividends >= 0, dividends, ~dividends))
+    quotient = _high_mul(dividends << left, reciprocal)
+    return rounding_divide_by_pot(_high_mul(quotient, factor.multiplier), 31 - headroom + left - factor.shift)
+
+
 # exp(-2^k) for k = -2 .. 4 in Q31: a negative Q5.26 number is the sum of a rest in [-1/4, 0) and these powers.
 _EXP_OF_MINUS_POWER = ((-2, 1672461947), (-1, 1302514674), (0, 790015084), (1, 290630308), (2, 39332535), (3, 720401), (4, 242))
 _EXP_OF_MINUS_EIGHTH = 1895147668

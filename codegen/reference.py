@@ -13,21 +13,23 @@ import numpy.typing as npt
 
 from ..errors import UnsupportedOperators
 from . import fixed_point as fp
-from .activations import activation_table
 from .fixed_point_16 import sigmoid_16, tanh_16
+from .int8_functions import function_table
 from .ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
     FusedAttrs,
     GatherAttrs,
     Graph,
+    MatMulAttrs,
     Op,
     OpKind,
     PadAttrs,
     PoolAttrs,
     ReduceAttrs,
+    ResizeAttrs,
     SliceAttrs,
     SoftmaxAttrs,
     Tensor,
@@ -294,9 +296,48 @@ def _maximum(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     return np.maximum(operands[0], operands[1]).astype(np.int64)
 
 
+def _minimum(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    return np.minimum(operands[0], operands[1]).astype(np.int64)
+
+
 def _table(op: Op, graph: Graph, operands: list[Array]) -> Int64:
-    table = activation_table(op.kind, graph.tensor(op.inputs[0]), graph.tensor(op.output), op.parameters)
-    return table[operands[0].astype(np.int64) + 128].astype(np.int64)
+    return function_table(op, graph)[operands[0].astype(np.int64) + 128].astype(np.int64)
+
+
+def _prelu(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    source, alpha, output = (graph.tensor(name) for name in (*op.inputs, op.output))
+    values, slopes = _centred(operands[0], source), _centred(operands[1], alpha)
+    above, below = fp.prelu_multipliers(source.scale, alpha.scale, output.scale)
+    scaled = np.where(
+        values >= 0,
+        fp.requantize(values, above.multiplier, above.shift),
+        fp.requantize(values * slopes, below.multiplier, below.shift),
+    )
+    return _clamp(scaled + output.zero_point, -128, 127)
+
+
+def division_table(op: Op, graph: Graph) -> Int8:
+    """int8[256]: what a DIV by a constant of one element makes of each stored value."""
+    assert isinstance(op.attrs, ClampAttrs)
+    source, divisor, output = (graph.tensor(name) for name in (*op.inputs, op.output))
+    factor = fp.division_multiplier(*_scales(op, graph))
+    by = int(divisor.constant().reshape(-1)[0]) - divisor.zero_point
+    scaled = fp.quotients(np.arange(-128, 128) - source.zero_point, by, factor) + output.zero_point
+    return _clamp(scaled, op.attrs.activation_min, op.attrs.activation_max).astype(np.int8)
+
+
+def _div(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    return division_table(op, graph)[operands[0].astype(np.int64) + 128].astype(np.int64)
+
+
+def _batch_matmul(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, MatMulAttrs)
+    left, right = (_centred(v, graph.tensor(n)).astype(np.float64) for v, n in zip(operands, op.inputs, strict=True))
+    left = left.swapaxes(-1, -2) if op.attrs.adj_x else left
+    right = right.swapaxes(-1, -2) if op.attrs.adj_y else right
+    factor = fp.matmul_multiplier(*_scales(op, graph))
+    scaled = fp.requantize((left @ right).astype(np.int64), factor.multiplier, factor.shift)
+    return _clamp(scaled + graph.tensor(op.output).zero_point, -128, 127)
 
 
 # --- reductions and pools -------------------------------------------------------------------------------------------
@@ -314,6 +355,12 @@ def _reduce_max(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     assert isinstance(op.attrs, ReduceAttrs)
     largest: Int64 = operands[0].astype(np.int64).max(axis=op.attrs.axes, keepdims=op.attrs.keep_dims)
     return largest
+
+
+def _reduce_min(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, ReduceAttrs)
+    least: Int64 = operands[0].astype(np.int64).min(axis=op.attrs.axes, keepdims=op.attrs.keep_dims)
+    return least
 
 
 def _pool_windows(data: Array, window: Window, fill: int) -> Int64:
@@ -344,6 +391,25 @@ def _softmax(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     exponential, total = fp.softmax_exponentials(operands[0].astype(np.int64), input_scale, op.attrs.beta)
     scale, shift = fp.softmax_reciprocal(total)
     return fp.softmax_output(exponential, scale, shift).astype(np.int64)
+
+
+def _l2_normalization(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    """x over the root of its row's sum of squares; the scales do not matter."""
+    values = _centred(operands[0], graph.tensor(op.inputs[0]))
+    multiplier, shift = fp.inverse_sqrt(np.maximum((values**2).sum(axis=-1, keepdims=True), 1))
+    return _clamp(fp.requantize(values, multiplier, shift + 7), -128, 127)
+
+
+def _resize_bilinear(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    """Two neighbours along each axis by 1024ths, rounded half away from zero once."""
+    assert isinstance(op.attrs, ResizeAttrs)
+    attrs, data = op.attrs, operands[0].astype(np.int64)
+    for axis in (1, 2):
+        size, wanted = data.shape[axis], graph.tensor(op.output).shape[axis]
+        below, above, share = fp.bilinear_places(size, wanted, attrs.align_corners, attrs.half_pixel_centers)
+        share = share.reshape((-1, 1, 1) if axis == 1 else (-1, 1))
+        data = np.take(data, below, axis) * (1024 - share) + np.take(data, above, axis) * share
+    return fp.rounding_divide_by_pot(data, 20)
 
 
 # --- moves ----------------------------------------------------------------------------------------------------------
@@ -390,9 +456,16 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.SUB: _add_or_sub,
     OpKind.MUL: _mul,
     OpKind.MAXIMUM: _maximum,
+    OpKind.MINIMUM: _minimum,
+    OpKind.PRELU: _prelu,
+    OpKind.DIV: _div,
+    OpKind.BATCH_MATMUL: _batch_matmul,
+    OpKind.L2_NORMALIZATION: _l2_normalization,
+    OpKind.RESIZE_BILINEAR: _resize_bilinear,
     OpKind.SQUARED_DIFFERENCE: _squared_difference,
     OpKind.MEAN: _mean,
     OpKind.REDUCE_MAX: _reduce_max,
+    OpKind.REDUCE_MIN: _reduce_min,
     OpKind.AVERAGE_POOL_2D: _average_pool_2d,
     OpKind.MAX_POOL_2D: _max_pool_2d,
     OpKind.SOFTMAX: _softmax,
@@ -405,5 +478,5 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.RESHAPE: _reshape,
     OpKind.READ_VARIABLE: _reshape,
     OpKind.ASSIGN_VARIABLE: _reshape,
-    **dict.fromkeys(ACTIVATION_KINDS, _table),
+    **dict.fromkeys(TABLE_KINDS, _table),
 }

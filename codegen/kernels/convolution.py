@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..activations import activation_table
+from ..int8_functions import function_table
 from ..ir import ClampAttrs, ConvAttrs, FusedAttrs, FusedPattern, Graph, Op, OpKind, Window
 from ..reference import channel_multipliers, fully_connected_multipliers, no_multiplier
 from .accumulators import accumulator_bounds, is_fast
@@ -81,9 +81,7 @@ def convolution(op: Op, graph: Graph) -> Convolution:
         step = op.attrs.body[1 if op.attrs.pattern is FusedPattern.MUL_DEPTHWISE else 0]
         is_max = op.attrs.pattern is FusedPattern.MDW_MAX
         if op.attrs.pattern is FusedPattern.PRODUCER_TABLE:
-            last = op.attrs.body[-1]
-            ends = graph.tensor(last.inputs[0]), graph.tensor(last.output)
-            table = activation_table(last.kind, *ends, last.parameters)
+            table = function_table(op.attrs.body[-1], graph)
     x, y = graph.tensor(step.inputs[0]), graph.tensor(step.output)
     weights = graph.tensor(step.inputs[1]).constant().astype(np.int8)
     multipliers_of = fully_connected_multipliers if step.kind is OpKind.FULLY_CONNECTED else channel_multipliers

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..activations import activation_table
+from ..int8_functions import function_table
 from ..ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     GatherAttrs,
     Graph,
     Op,
@@ -74,7 +74,7 @@ class _Bypassing:
             op = replace(original, inputs=tuple(self._same.get(name, name) for name in original.inputs))
             joined = self._joined(op)
             if _may_be_idle(joined, self._graph) and self._is_idle(joined):
-                why = CANCEL if joined is not op else NEVER_BITES if op.kind in ACTIVATION_KINDS else TAKES_ALL
+                why = CANCEL if joined is not op else NEVER_BITES if op.kind in TABLE_KINDS else TAKES_ALL
                 self._same[op.output] = joined.inputs[0]
                 self._operators.append(BypassedOperator(op.output, joined.inputs[0], op.kind.value, why))
             else:
@@ -97,8 +97,8 @@ class _Bypassing:
     def _is_idle(self, op: Op) -> bool:
         attrs, bounds = op.attrs, self._bounds[op.inputs[0]]
         low, high = int(bounds.low.min()), int(bounds.high.max())
-        if op.kind in ACTIVATION_KINDS:
-            table = activation_table(op.kind, self._graph.tensor(op.inputs[0]), self._graph.tensor(op.output), op.parameters)
+        if op.kind in TABLE_KINDS:
+            table = function_table(op, self._graph)
             return np.array_equal(table[low + 128 : high + 129], np.arange(low, high + 1))
         if isinstance(attrs, PoolAttrs):
             return attrs.window == Window(1, 1) and attrs.activation_min <= low and high <= attrs.activation_max

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..ir import ACTIVATION_KINDS, Graph, Op, OpKind, PoolAttrs, TransposeAttrs, Window
+from ..ir import TABLE_KINDS, Graph, Op, OpKind, PoolAttrs, TransposeAttrs, Window
 from ..reference import computed
 from ..verify_graph import GraphError
 from .certificate import BypassedOperator, Certificate, StateInterval
@@ -75,7 +75,7 @@ def _moved(
         values = np.arange(low, high + 1)
         if op.kind in MOVES:
             numbers = computed(op, graph, [numbers]).reshape(graph.tensor(op.output).shape)
-        elif op.kind in ACTIVATION_KINDS:
+        elif op.kind in TABLE_KINDS:
             if not np.array_equal(computed(op, graph, [values]), values):
                 raise GraphError(f"{op.label} changes values")
         elif not isinstance(op.attrs, PoolAttrs) or op.attrs.window != Window(1, 1) or _clamps(op.attrs, low, high):

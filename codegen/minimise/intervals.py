@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import fixed_point as fp
-from ..activations import activation_table
+from ..int8_functions import function_table
 from ..ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
@@ -117,10 +117,15 @@ def _bounds_within(state: Mapping[str, Bounds], graph: Graph) -> dict[str, Bound
     for op in graph.ops:
         if op.kind not in _RULES or not works_on_int8(op, graph):
             found |= {name: anything(graph.tensor(name)) for name in op.outputs}
-            continue
-        operands = [found[n] if n in found else _of_constant(graph.tensor(n)) for n in data_operands(op)]
-        found[op.output] = _RULES[op.kind](op, graph, operands)
+        else:
+            found[op.output] = bounds_of(op, graph, found)
     return found
+
+
+def bounds_of(op: Op, graph: Graph, found: Mapping[str, Bounds]) -> Bounds:
+    """The bounds of an operator's output from those of its inputs."""
+    operands = [found[n] if n in found else _of_constant(graph.tensor(n)) for n in data_operands(op)]
+    return _RULES[op.kind](op, graph, operands)
 
 
 def state_intervals(graph: Graph, bounds: Mapping[str, Bounds]) -> tuple[StateInterval, ...]:
@@ -241,7 +246,7 @@ def _squared_difference(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
 
 def _activation(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
     """The smallest and the largest entry of the table over the interval, whatever the function's shape."""
-    table = activation_table(op.kind, graph.tensor(op.inputs[0]), graph.tensor(op.output), op.parameters).astype(np.int64)
+    table = function_table(op, graph).astype(np.int64)
     intervals, which = np.unique(np.stack([operands[0].low, operands[0].high]), axis=1, return_inverse=True)
     entries = [table[low + 128 : high + 129] for low, high in intervals.T]
     low, high = np.array([part.min() for part in entries]), np.array([part.max() for part in entries])
@@ -351,9 +356,11 @@ _RULES: Mapping[OpKind, Callable[[Op, Graph, list[Bounds]], Bounds]] = {
     OpKind.SUB: _elementwise,
     OpKind.MUL: _elementwise,
     OpKind.MAXIMUM: _elementwise,
+    OpKind.MINIMUM: _elementwise,
     OpKind.SQUARED_DIFFERENCE: _squared_difference,
     OpKind.MEAN: _mean,
     OpKind.REDUCE_MAX: _reduce_max,
+    OpKind.REDUCE_MIN: _reduce_max,
     OpKind.AVERAGE_POOL_2D: _pool,
     OpKind.MAX_POOL_2D: _pool,
     OpKind.ASSIGN_VARIABLE: _assign,
@@ -364,5 +371,5 @@ _RULES: Mapping[OpKind, Callable[[Op, Graph, list[Bounds]], Bounds]] = {
     OpKind.TRANSPOSE: _transpose,
     OpKind.PAD: _pad,
     OpKind.RESHAPE: _reshape,
-    **dict.fromkeys(ACTIVATION_KINDS, _activation),
+    **dict.fromkeys(TABLE_KINDS, _activation),
 }

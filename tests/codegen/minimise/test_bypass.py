@@ -166,6 +166,18 @@ def test_the_contract_refuses_what_bites_and_what_moves() -> None:
             require_bypass(graph, after, (BypassedOperator("b", source, "RELU", NEVER_BITES),))
 
 
+def test_the_contract_refuses_an_output_that_nothing_makes() -> None:
+    s = Sketch()
+    s.act("x", SHAPE)
+    s.act("a", SHAPE, 0.03, -100)
+    s.conv("x", "a", 5)
+    clamp(s, "RELU")
+    s.op("RELU", ("a",), s.like("y", "a", SHAPE))
+    graph = read_tflite(s.file(("x",), ("y",)))
+    with pytest.raises(GraphError, match="y is not the same as a"):
+        require_bypass(graph, replace(graph, ops=graph.ops[:1]), (BypassedOperator("y", "a", "RELU", NEVER_BITES),))
+
+
 def test_the_contract_refuses_an_operator_that_reads_another_tensor() -> None:
     graph = ends(lambda s: s.op("RELU", ("a",), s.like("b", "a", SHAPE)))
     found = bypass(graph)
