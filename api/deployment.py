@@ -73,7 +73,7 @@ class Deployment:
         """
         library, graph = self._library, self._compiled.source_graph
         given = arrays_by_name(inputs, tuple(self._model_shapes))
-        is_int8 = all(array.dtype == np.int8 for array in given.values())
+        is_int8 = self._is_stored(given)
         stored = self._stored(given, is_int8)
         results = [library.run({name: values[i] for name, values in stored.items()}) for i in range(_length(stored))]
         outputs = []
@@ -100,7 +100,7 @@ class Deployment:
         graph = self._compiled.source_graph
         if inputs:
             given = arrays_by_name(inputs, tuple(self._model_shapes))
-            real = self._stored(given, all(array.dtype == np.int8 for array in given.values()))
+            real = self._stored(given, self._is_stored(given))
             count = _length(real)
         else:
             real = {graph.inputs[0]: inputs_for_any_model(graph.tensor(graph.inputs[0]), count, seed)}
@@ -137,7 +137,14 @@ class Deployment:
         graph = self._compiled.source_graph
         return {end.name.raw: graph.tensor(name).shape for name, end in zip(graph.inputs, graph.file_inputs, strict=True)}
 
-    def _stored(self, given: Mapping[str, Array], is_int8: bool) -> dict[str, npt.NDArray[np.int8]]:
+    def _is_stored(self, given: Mapping[str, Array]) -> bool:
+        """Whether inputs are as the C takes them."""
+        graph = self._compiled.source_graph
+        return all(
+            array.dtype == graph.tensor(name).dtype.value for name, array in zip(graph.inputs, given.values(), strict=True)
+        )
+
+    def _stored(self, given: Mapping[str, Array], is_int8: bool) -> dict[str, npt.NDArray[np.integer]]:
         """[N, ...] int8 by the names of the graph's inputs."""
         from ..deploy.network import quantize_values
         from ..sources.preprocessing import Preprocessing
@@ -175,7 +182,7 @@ def _length(stored: Mapping[str, Array]) -> int:
     return len(next(iter(stored.values())))
 
 
-def _of_shape(array: Array, shape: tuple[int, ...]) -> npt.NDArray[np.int8]:
+def _of_shape(array: Array, shape: tuple[int, ...]) -> npt.NDArray[np.integer]:
     """int8 inputs [N, ...] of one that takes [1, ...]."""
     if array.shape == shape or array.shape[1:] == shape[1:]:
         return array

@@ -16,7 +16,7 @@ from ..sources.sample_files import picture_shape, with_class_names
 from ..sources.samples import Samples
 from .console import Reporter
 from .library_name import library_name
-from .network import REAL_INPUTS, Int8, PreparedNetwork, quantize_values
+from .network import REAL_INPUTS, PreparedNetwork, Stored, quantize_values
 from .quantized_model import LabelledInputs, QuantizedModel
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def int8_model(tflite: bytes, graph: Graph, title: str, held_out: MakeSamples | 
         return model
     samples = _with_labels(held_out(shapes), classes, how)
     assert samples.labels is not None
-    stored: dict[str, Int8] = {
+    stored: dict[str, Stored] = {
         name: quantize_values(values, graph.tensor(name))
         for name, values in zip(graph.inputs, samples.values.values(), strict=True)
     }

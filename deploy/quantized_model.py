@@ -17,7 +17,7 @@ from ..report.schema import FineTuning, LayerSqnr, NotDone
 if TYPE_CHECKING:
     from ..export.float_graph import FloatTensor
 
-Int8 = npt.NDArray[np.int8]
+Stored = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class LabelledInputs:
     float_accuracy  None without a float network
     """
 
-    inputs: Mapping[str, Int8]
+    inputs: Mapping[str, Stored]
     labels: npt.NDArray[np.int64]
     float_accuracy: float | None
 
@@ -56,7 +56,7 @@ class QuantizedModel:
     name: str
     title: str
     tflite: bytes
-    real_inputs: Mapping[str, Int8] | None
+    real_inputs: Mapping[str, Stored] | None
     trained: bool | None
     params: int | None = None
     onnx: bytes | None = None

@@ -15,7 +15,7 @@ from ..verify.litert_judge import LiteRtOrTwin, may_abort
 from .console import Reporter
 from .finetuning import fine_tune_network, share_right
 from .library_name import library_name
-from .network import CALIBRATION_BATCH, REAL_INPUTS, Int8, PreparedNetwork, quantize_values
+from .network import CALIBRATION_BATCH, REAL_INPUTS, PreparedNetwork, Stored, quantize_values
 from .quantized_model import FloatEnds, LabelledInputs, QuantizedModel
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def quantize_network(network: PreparedNetwork, reporter: Reporter) -> QuantizedM
     )
 
 
-def _int8_inputs(samples: Samples, result: ExportResult, graph: Graph) -> dict[str, Int8]:
+def _int8_inputs(samples: Samples, result: ExportResult, graph: Graph) -> dict[str, Stored]:
     """Inputs as the int8 graph takes them, by the names that it has for them."""
     found = {}
     for name, origin in zip(graph.inputs, result.inputs, strict=True):
