@@ -23,10 +23,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "firmware": {"errors", "quoting", "processes", "folders", "codegen", "firmware_templates"},
     "verify": {"errors", "quoting", "processes", "folders", "codegen", "firmware"},
     "report": {"errors", "quoting", "codegen"},
-    "deploy": {"errors", "quoting", "folders", "flynet", "export", "codegen", "firmware", "verify", "report"},
-    "learn": {"errors", "quoting", "folders", "flynet", "codegen", "firmware", "verify", "report", "deploy"},
-    "tables": {"errors", "folders", "flynet", "export", "codegen", "firmware", "deploy"},
-    "bench": {"errors", "quoting", "folders", "codegen", "firmware", "verify", "deploy"},
+    "sources": {"errors", "quoting", "folders", "flynet", "export"},
+    "deploy": {"errors", "quoting", "folders", "flynet", "sources", "export", "codegen", "firmware", "verify", "report"},
+    "api": {"errors", "quoting", "folders", "flynet", "export", "codegen", "verify", "report", "sources", "deploy"},
+    "learn": {"errors", "quoting", "folders", "flynet", "sources", "codegen", "firmware", "verify", "report", "deploy"},
+    "tables": {"errors", "folders", "flynet", "sources", "export", "codegen", "firmware", "deploy"},
+    "bench": {"errors", "quoting", "folders", "sources", "codegen", "firmware", "verify", "deploy"},
     "studies": {"flynet", "export", "deploy"},
 }
 
