@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flynet_tiny.deploy.commands import compile_model
+from flynet_tiny.api.commands import compile_model
 from flynet_tiny.deploy.emulate_folder import emulate_folder
 from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.deploy.verify_folder import verify_folder
