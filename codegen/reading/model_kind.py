@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .channel_axes import CHANNEL_AXIS
 from .file_model import FileModel, FileTensor
 from .operands import is_on_int16
 from .schema import ElementType
@@ -64,7 +63,7 @@ def not_int8(model: FileModel, given: FileModel) -> str | None:
 
     int64 are biases beside int16 activations alone.
     """
-    wide_biases = {op.inputs[2] for op in model.ops if op.opcode in CHANNEL_AXIS and len(op.inputs) > 2 and is_on_int16(op)}
+    wide_biases = {t for op in model.ops if is_on_int16(op) for t in op.inputs if t is not None and t.is_constant}
     allowed = (ElementType.INT8, ElementType.INT16, ElementType.INT32)
     wrong = [t for t in _used(model) if t.type not in allowed and not (t.type is ElementType.INT64 and t in wide_biases)]
     if not wrong:

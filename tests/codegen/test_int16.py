@@ -154,6 +154,18 @@ def test_data_of_several_types_and_zero_points_are_refused() -> None:
         read_tflite(model_of([unscaled, data16("y", (1, 4), 1e-3)], OpSpec("RELU", ("x",), ("y",))))
 
 
+def test_a_transposed_convolution_with_its_int64_bias_is_named() -> None:
+    tensors = [
+        TensorSpec("shape", (4,), "int32", data=np.array([1, 4, 4, 1], np.int32)),
+        TensorSpec("w", (1, 2, 2, 1), "int8", (0.01,), (0,), None, np.ones((1, 2, 2, 1), np.int8)),
+        data16("x", (1, 2, 2, 1), 1e-3),
+        TensorSpec("b", (1,), "int64", (1e-5,), (0,), None, np.zeros(1, np.int64)),
+        data16("y", (1, 4, 4, 1), 1e-3),
+    ]
+    op = OpSpec("TRANSPOSE_CONV", ("shape", "w", "x", "b"), ("y",), {"strideH": 2, "strideW": 2, "padding": "VALID"})
+    assert "TRANSPOSE_CONV -> 'y' has no kernel for int16 activations" in refusal(model_of(tensors, op))
+
+
 def test_moves_demand_one_scale() -> None:
     tensors = [data16("x0", (1, 4), 1e-3), data16("x1", (1, 4), 2e-3), data16("y", (1, 8), 1e-3)]
     model = model_of(tensors, OpSpec("CONCATENATION", ("x0", "x1"), ("y",), {"axis": 1}), ("x0", "x1"))

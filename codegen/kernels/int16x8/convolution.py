@@ -69,8 +69,9 @@ class Convolution16(KernelParameters):
 
     @property
     def summary(self) -> str:
+        pixels = "one pixel" if self.kernel.is_single else "two pixels at a time"
         how = "read where they lie" if self.is_direct else "copied into scratch as columns"
-        return f"Convolution of int16 values with int8 weights: two pixels at a time, {how}, with two output channels at a time."
+        return f"Convolution of int16 values with int8 weights: {pixels}, {how}, with two output channels at a time."
 
     @property
     def stored(self) -> str:
@@ -87,9 +88,16 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     _, in_h, in_w, channels = graph.tensor(op.inputs[0]).shape
     _, out_h, out_w, _ = graph.tensor(op.output).shape
     groups = conv_groups(op, graph)
-    sums = sums_of(op, graph)
+    sums, is_single = sums_of(op, graph), out_h * out_w == 1
     return _call(
-        op, "conv_2d", sums, packed_products(sums, groups, build), op.attrs.window, groups, (in_h, in_w, channels), (out_h, out_w)
+        op,
+        "conv_2d",
+        sums,
+        packed_products(sums, groups, build, is_single),
+        op.attrs.window,
+        groups,
+        (in_h, in_w, channels),
+        (out_h, out_w),
     )
 
 
@@ -98,7 +106,7 @@ def select_fully_connected(op: Op, graph: Graph, build: Build) -> KernelCall:
     sums = sums_of(op, graph)
     c_out, c_in = sums.filters.shape
     rows = math.prod(graph.tensor(op.output).shape) // c_out
-    packed = packed_products(sums, 1, build)
+    packed = packed_products(sums, 1, build, rows == 1)
     return _call(op, "fully_connected", sums, packed, Window(1, 1), 1, (1, rows, c_in), (1, rows))
 
 
@@ -157,7 +165,7 @@ def _call(
         parameters,
         (op.inputs[0],),
         op.outputs,
-        scratch_bytes=0 if is_direct else 2 * 2 * packed.column,
+        scratch_bytes=0 if is_direct else 2 * (1 if packed.kernel.is_single else 2) * packed.column,
         sharing={op.inputs[0]: schedule},
         accumulator=bounds if is_narrow else None,
     )

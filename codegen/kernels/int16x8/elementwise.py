@@ -1,4 +1,8 @@
-"""ADD, SUB and MUL on int16; a constant operand comes from flash."""
+"""ADD, SUB and MUL on int16; a constant operand comes from flash.
+
+An input of ADD and SUB is multiplied by half of its scale over the larger one: by exactly 1/2, or with a right shift of 1 and
+more. A high multiplication of twice the value is then one instruction: |x << 16| <= 2^31, and so is twice the sum of both.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...build import Build
-from ...fixed_point import add_multipliers, mul_multiplier
+from ...fixed_point import Multiplier, add_multipliers, mul_multiplier
 from ...ir import ClampAttrs, DType, Graph, Op, OpKind, Tensor
 from ..base import KernelCall
 from ..broadcast import BroadcastNest, PairLoops, broadcast_nest, elementwise_sharing
@@ -21,6 +25,7 @@ class Add16(KernelParameters):
     """Both operands on one scale, their sum or difference on the output's.
 
     shifts      both operands are shifted right, and that is all
+    is_half     of each operand whether its factor is 1/2;  rounds  whether the sum is shifted right
     is_swapped  the first operand of the loops is the second of the operator
     """
 
@@ -32,6 +37,8 @@ class Add16(KernelParameters):
     shifts: bool = code()
     is_constant: bool = code()
     is_clamped: bool = code()
+    is_half: tuple[bool, bool] = code()
+    rounds: bool = code()
     multiplier0: int | None = data()
     shift0: int = data()
     multiplier1: int | None = data()
@@ -114,7 +121,12 @@ def select_add(op: Op, graph: Graph, build: Build) -> KernelCall:
     scale0, scale1, scale = (graph.tensor(name).scale for name in (*op.inputs, op.output))
     factors = add_multipliers(scale0, scale1, scale, left_shift=15)
     terms = [(factors.input1, factors.input2)[i] for i in order]
+    terms = [term if term.multiplier else Multiplier(0, -1) for term in terms]  # of a scale that is nothing beside the other
     shifts = None if attrs.shifts is None else [attrs.shifts[i] for i in order]
+    half = Multiplier(1 << 30, 0)
+    is_half = (terms[0] == half, terms[1] == half)
+    assert shifts is not None or all(h or term.shift < 0 for h, term in zip(is_half, terms, strict=True)), op.label
+    assert shifts is not None or factors.output.shift <= 0, f"{op.label}: its output's scale is too small"
     parameters = Add16(
         loops=operands.nest.loops,
         subtracts=op.kind is OpKind.SUB,
@@ -122,12 +134,14 @@ def select_add(op: Op, graph: Graph, build: Build) -> KernelCall:
         shifts=shifts is not None,
         is_constant=operands.second.is_constant,
         is_clamped=(attrs.activation_min, attrs.activation_max) != DType.INT16.limits,
+        is_half=is_half,
+        rounds=shifts is None and factors.output.shift < 0,
         multiplier0=None if shifts else terms[0].multiplier,
-        shift0=shifts[0] if shifts else terms[0].shift,
+        shift0=shifts[0] if shifts else -terms[0].shift,
         multiplier1=None if shifts else terms[1].multiplier,
-        shift1=shifts[1] if shifts else terms[1].shift,
+        shift1=shifts[1] if shifts else -terms[1].shift,
         multiplier=None if shifts else factors.output.multiplier,
-        shift=None if shifts else factors.output.shift,
+        shift=None if shifts else -factors.output.shift,
         low=attrs.activation_min,
         high=attrs.activation_max,
         operand=operands.constant,

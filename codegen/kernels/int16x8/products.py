@@ -31,7 +31,7 @@ LEAST_FINE = 17  # right shifts of a Q15 multiplier that are 33 and more of a Q3
 
 @dataclass(frozen=True)
 class ProductKernel(Helper):
-    """The static function of two columns and all output channels of a group."""
+    """The static function of two columns, or a single one, and all output channels of a group."""
 
     template: ClassVar[str] = "int16x8/products"
 
@@ -39,6 +39,7 @@ class ProductKernel(Helper):
     is_wide: bool
     is_clamped: bool
     is_dsp: bool
+    is_single: bool
 
     @property
     def words(self) -> int:
@@ -53,14 +54,13 @@ class ProductKernel(Helper):
     @property
     def name(self) -> str:
         traits = [self.scale, *(["64"] if self.is_wide else []), *(["clamped"] if self.is_clamped else [])]
+        traits += ["single"] if self.is_single else []
         return f"ft_products_16_{'_'.join(traits)}"
 
     @property
     def summary(self) -> str:
-        sums = "64" if self.is_wide else "32"
-        return (
-            f"Products of two columns of int16 values with two output channels at a time; sums of {sums} bits, stored as int16."
-        )
+        columns, sums = "one column" if self.is_single else "two columns", "64" if self.is_wide else "32"
+        return f"Products of {columns} of int16 values with two output channels at a time; sums of {sums} bits, stored as int16."
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ class PackedProducts:
     weights_bytes: int
 
 
-def packed_products(sums: Sums, groups: int, build: Build) -> PackedProducts:
+def packed_products(sums: Sums, groups: int, build: Build, is_single: bool = False) -> PackedProducts:
     """Two output channels side by side: each value's two weights, or of four values the bytes 0, 2, 1, 3 of both in words."""
     is_dsp = DSP in build.isa.chain
     depth = sums.filters.shape[1]
@@ -156,7 +156,7 @@ def packed_products(sums: Sums, groups: int, build: Build) -> PackedProducts:
     weights = np.ascontiguousarray(packed.astype(np.int8)).reshape(-1)
     words = sums.channel_words()[order.reshape(-1)]
     return PackedProducts(
-        ProductKernel(sums.scale, sums.is_wide, sums.is_clamped, is_dsp),
+        ProductKernel(sums.scale, sums.is_wide, sums.is_clamped, is_dsp, is_single),
         weights.view("<i4").astype(np.int32) if is_dsp else weights,
         words.reshape(-1),
         twos,

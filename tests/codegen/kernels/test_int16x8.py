@@ -14,7 +14,7 @@ from flynet_tiny.codegen.kernels import select
 from flynet_tiny.codegen.targets import Core
 from flynet_tiny.codegen.tflite_reader import read_tflite
 
-from ...int16_models import CASES_16, weighted
+from ...int16_models import CASES_16, binary16, weighted
 from .kernel_runner import KernelCase, case_of, run_on_arm, run_on_host
 
 PLAIN_BUILD = build_named("stm32f103")
@@ -41,6 +41,13 @@ def cases(build: Build, seeds: Iterable[int]) -> list[KernelCase]:
         "many products": weighted("CONV_2D", 1, (1, 3, 3, 140), 3, (2, 2), large_bias=True),
         "many products of one row": weighted("FULLY_CONNECTED", 2, (1, 1031), 5),
         "the largest sums": weighted("FULLY_CONNECTED", 3, (1, 520), 2, weights=np.full((2, 520), -127)),
+    }
+    deep |= {
+        "a sum of one scale": binary16("ADD", 4, (1, 40), (1, 40), (1e-3, 1e-3, 1.2e-3)),
+        "a difference of far scales": binary16("SUB", 5, (1, 40), (1, 40), (1e-9, 0.9, 1.0)),
+        "a sum that is not shifted": binary16("ADD", 6, (1, 40), (1, 40), (1e-3, 1e-3, 1e-7)),
+        "pairs of channels": weighted("DEPTHWISE_CONV_2D", 7, (1, 6, 7, 6), 6, (3, 3)),
+        "pairs of channels far apart": weighted("DEPTHWISE_CONV_2D", 8, (1, 9, 8, 4), 4, (3, 2), 2, 2),
     }
     return [case(name, graph, build, rng) for name, graph in [*drawn, *((n, read_tflite(m)) for n, m in deep.items())]]
 

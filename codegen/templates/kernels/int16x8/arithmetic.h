@@ -21,6 +21,11 @@ FT_INLINE int32_t ft_shift_away(int32_t value, int32_t right) {
   return (value + half) >> right;
 }
 
+/* value / 2^right, rounded half away from 0; half is 2^(right - 1). */
+FT_INLINE int32_t ft_shift_with_sign(int32_t value, int32_t half, int32_t right) {
+  return (value + (value >> 31) + half) >> right;
+}
+
 /* A sum times a factor in double, rounded half away from 0; the result is inside of int32. `factor` has the bits of a
  * double, low word first. Rounding looks at the product's bits: no compiler can fuse the product into another sum. */
 FT_FUNCTION int32_t ft_scale_double(double acc, const int32_t *factor) {
