@@ -397,16 +397,8 @@ def _compact(conv: Convolution, taps: Taps, requant: Requantization, taps_at: in
         is_doubled=requant.rounding.takes_doubled,
         lanes=tuple((4 * j, 4 * j + 1 < w.kernel_w) for j in range((w.kernel_w + 3) // 4)),
         pairs=tuple(_pair(k, w.kernel_w) for k in taps.firsts),
-        half_steps=_half_steps(conv, requant),
+        half_steps=requant.half_steps(conv.output_zero_point),
     )
-
-
-def _half_steps(conv: Convolution, requant: Requantization) -> int | None:
-    """2 * zero point + 1 of all channels, if every offset is that times half a step of its channel's shift."""
-    zero_point = int(np.max(conv.output_zero_point))
-    _, offset, right = requant.constants.astype(np.int64).T
-    is_shifted = requant.rounding.takes_doubled and bool((offset == (2 * zero_point + 1) << (right - 1)).all())
-    return 2 * zero_point + 1 if is_shifted else None
 
 
 def _pair(k: int, kernel_w: int) -> str:

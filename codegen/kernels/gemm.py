@@ -11,9 +11,10 @@ Twos that fit share words ("packed"); those that `channel_twos.py` cannot make f
 how many words they are. A layer of wide twos alone has tiles of 2 pixels: two pairs of these and of two channels fill the
 registers by two loads of several words.
 
-A channel's constants are multiplier, offset and shift. Where neighbours share words, all in order, their shifts share one, behind
-the even channel's offset; no shift is stored where the form needs none ("fine", of int16 weights). Else channels come in any
-order: a channel's place in the output lies above the low byte of its shift.
+A channel's constants are multiplier, offset and shift. Where all twos are neighbours, in order, their shifts share a word, behind
+the even channel's offset; no shift is stored where the form needs none ("fine", of int16 weights), and no offset for one pixel
+where it is made of the shift and of the layer's zero point. Else channels come in any order: a channel's place in the output lies
+above the low byte of its shift.
 
 A convolution of several groups has packed weights of each, one after the other, and widens its windows group by group.
 """
@@ -66,6 +67,7 @@ class GemmKernel(Helper):
     has_wide    .. twos of which each has int16 words of its own, ..
     has_single  .. and one channel beside these
     in_order    whether twos are neighbours, from the first channel on
+    has_offsets whether offsets are stored, not made of shifts
     loop        over a window's pairs, or over a row's groups of four values
     pairs       in a window; 0: a number of the layer
     stride      from one pixel's outputs to the next's; 0: a number of the layer
@@ -81,6 +83,7 @@ class GemmKernel(Helper):
     has_wide: bool
     has_single: bool
     in_order: bool
+    has_offsets: bool
     rounding: Rounding
     clamps_low: bool
     clamps_high: bool
@@ -100,6 +103,7 @@ class GemmKernel(Helper):
         parts += [f"row{self.rest_bytes}"] * self.in_place
         parts += [f"r{self.loop.rest}"] * (self.loop.rest >= 0) + [f"u{self.loop.unroll}"] * self.loop.has_turns
         parts += ["odd" if self.has_twos else "single"] * self.has_single + ["placed"] * (not self.in_order)
+        parts += ["shifts"] * (not self.has_offsets)
         if self.is_own:
             parts += [f"p{self.pairs}", f"c{self.stride}", f"w{self.words}"]
         return "_".join(("ft", *parts))
@@ -122,11 +126,6 @@ class GemmKernel(Helper):
         return self.has_table or self.clamps_low or self.clamps_high or has_numbers
 
     @property
-    def two_words(self) -> int:
-        """Words of two channels of the first kind beside their weights."""
-        return _two_words(self.has_packed, self.rounding, self.in_order)
-
-    @property
     def rest_pairs(self) -> int:
         """Pairs that the bytes left over give."""
         return (self.rest_bytes + 1) // 2
@@ -144,6 +143,7 @@ class Gemm:
     kernel   for a whole tile
     rest     for the pixels that the tiles leave over, together or one by one
     table    the activation's lookup table, the clamp inside; int8[256]
+    half_steps  2 * zero point + 1, of which the offsets are multiples by powers of two, where they are not stored
     """
 
     kernel: GemmKernel = code()
@@ -155,6 +155,7 @@ class Gemm:
     stride: int = size()
     activation_min: int | None = data()
     activation_max: int | None = data()
+    half_steps: int | None = data()
 
     @property
     def stored(self) -> str:
@@ -172,6 +173,8 @@ class PackedWeights:
 
     packed, wide  twos of a group's channels that share words, and that have words of their own
     in_order      whether twos are neighbours, from the first channel on
+    two_words     of two channels of the first kind beside their weights
+    half_steps    as in `Gemm`
     accumulator   the least and the largest int32 sum of any channel
     """
 
@@ -180,6 +183,8 @@ class PackedWeights:
     packed: int
     wide: int
     in_order: bool
+    two_words: int
+    half_steps: int | None
     rounding: Rounding
     accumulator: tuple[int, int]
 
@@ -203,6 +208,8 @@ def pack_weights(
     in_order = all(order.channels == list(range(share)) and not (order.packed and order.wide) for order in orders)
     factors, constants = requant.factors, requant.constants.astype(np.int64)
     is_fine = requant.rounding.is_fine
+    half_steps = requant.half_steps(conv.output_zero_point) if num_pixels == 1 and in_order else None
+    stored = [0, 2] if half_steps is not None else [0, 1] if is_fine else [0, 1, 2]  # of a single channel
     places = np.arange(c_out) % share
 
     def constants_of(a: int, b: int, is_packed: bool) -> list[Int64]:
@@ -213,6 +220,8 @@ def pack_weights(
         if not in_order:
             even[2], odd[2] = (shift & 0xFF | place << 8 for shift, place in ((even[2], places[a]), (odd[2], places[b])))
             return [even, odd]
+        if half_steps is not None:
+            return [even[:1], even[2:] & 0xFF | odd[2:] << 8, odd[:1]]
         if is_fine and not is_packed:
             return [even[:2], odd[:2]]
         return [even[:2], even[2:] & 0xFF | odd[2:] << 8, odd[:2]]
@@ -231,7 +240,7 @@ def pack_weights(
             words += constants_of(a, b, False)
         if order.single is not None:
             last = first + order.single
-            words += [factors[[last]] * start[[last]], _words(factors[last] * lanes[last]), constants[last][: 2 + (not is_fine)]]
+            words += [factors[[last]] * start[[last]], _words(factors[last] * lanes[last]), constants[last][stored]]
             if not in_order:
                 shift = constants[last][2:] * (not is_fine)
                 words[-1] = np.concatenate([constants[last][:2], shift & 0xFF | places[last] << 8])
@@ -242,14 +251,11 @@ def pack_weights(
         len(orders[0].packed),
         len(orders[0].wide),
         in_order,
+        8 if not in_order else 5 if half_steps is not None else 6 if is_fine and not orders[0].packed else 7,
+        half_steps,
         requant.rounding,
         (int(low.min()), int(high.max())),
     )
-
-
-def _two_words(is_packed: bool, rounding: Rounding, in_order: bool) -> int:
-    """Words of two channels' starts and constants."""
-    return 8 if not in_order else 6 if rounding.is_fine and not is_packed else 7
 
 
 def _orders(weights: Int64, largest: Int64, num_pixels: int, build: Build, groups: int) -> list[ChannelOrder]:
@@ -293,8 +299,7 @@ def gemm(
     c_out = conv.weights.shape[0]
     share, pairs = c_out // groups, packed.pairs
     pixels = pixels_at_once(num_pixels, packed)
-    two_words = _two_words(packed.packed > 0, packed.rounding, packed.in_order)
-    words = packed.packed * (two_words + pairs) if packed.packed else packed.wide * (two_words + 2 * pairs)
+    words = packed.packed * (packed.two_words + pairs) if packed.packed else packed.wide * (packed.two_words + 2 * pairs)
     # one pixel has little code for each pair; layers rounded in 64 bits, in the public networks, have the longest windows
     rest = max(1, num_pixels % pixels) if joins_rest and not level.merges_inner else 1
     unroll = level.unroll_pairs if pixels == 1 or packed.rounding.is_exact else level.unroll_pairs // 2
@@ -304,6 +309,7 @@ def gemm(
         packed.wide > 0,
         share % 2 == 1,
         packed.in_order,
+        packed.half_steps is None,
         packed.rounding,
         conv.activation_min > -128 and conv.table is None,
         conv.activation_max < 127 and conv.table is None,
@@ -321,6 +327,7 @@ def gemm(
         c_out,
         conv.activation_min if shared.clamps_low else None,
         conv.activation_max if shared.clamps_high else None,
+        packed.half_steps,
     )
     return made, replace(made, kernel=replace(shared, loop=loop, pairs=pairs, stride=c_out, words=words))
 

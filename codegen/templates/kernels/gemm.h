@@ -368,9 +368,10 @@ FT_INLINE int32_t ft_odd(int32_t both, int32_t even) { return (int32_t)((uint32_
  * words    of packed weights for all channels of a group that come in twos
  * pairs    int16 pairs in a window, the first of which carries the sums' starts
  * stride   from one pixel's outputs to the next's
+ * half_steps  2 * zero point + 1, where offsets are made of it and of shifts
  */
 typedef struct {
   const ft_word *weights;
   const int8_t *table;
-  int32_t words, pairs, stride, activation_min, activation_max;
+  int32_t words, pairs, stride, activation_min, activation_max, half_steps;
 } ft_gemm;
