@@ -33,10 +33,12 @@ class Measured:
     code_bytes     of the kernels and the invocation;  constant_bytes  weights, requantization and tables
     scratch_bytes  the most that one kernel needs beside its tensors
     flash_bytes    of a whole firmware around it
+    core           that was emulated, or that another core stood in for
     sha256         of the file that was measured; empty for a layer or network of ours
     """
 
     name: str
+    core: str
     macs: int
     elements: int
     instructions: int
@@ -49,10 +51,15 @@ class Measured:
 
     @property
     def peers(self) -> Mapping[str, int]:
-        """The peers' instructions for the same layer or the same file."""
+        """The peers' instructions for the same layer or the same file on the same core."""
         if self.sha256:
-            return {peer: figures["instructions"] for peer, figures in peers_of_file(self.sha256).items()}
-        return peers_of_layer(self.name)
+            return {peer: figures["instructions"] for peer, figures in self.peers_on_file.items()}
+        return peers_of_layer(self.name, self.core)
+
+    @property
+    def peers_on_file(self) -> Mapping[str, Mapping[str, int]]:
+        """All figures of the peers for the same file on the same core."""
+        return peers_of_file(self.sha256, self.core)
 
     @property
     def per_unit(self) -> float:
@@ -78,6 +85,7 @@ def measure(name: str, graph: Graph, target: Target, sha256: str = "") -> Measur
     own = f"{library.name}_"
     return Measured(
         name,
+        target.core.value,
         sum(op.macs for op in library.ops),
         sum(graph.tensor(n).num_elements for n in graph.outputs),
         emulated.total_instructions,

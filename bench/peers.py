@@ -1,4 +1,4 @@
-"""The peers' figures, from peers.json: a peer stands beside us only where it ran the same layer or the same file."""
+"""The peers' figures, from peers.json: a peer stands beside us only where it ran the same layer or file on the same core."""
 
 from __future__ import annotations
 
@@ -40,11 +40,20 @@ def public_files() -> tuple[PublicFile, ...]:
     return tuple(found)
 
 
-def peers_of_layer(name: str) -> Mapping[str, int]:
-    """The peers' instructions for one of the benchmark's layers; a peer without such a kernel is left out."""
+def peers_core() -> str:
+    """The core that all peers were measured on."""
+    return str(_table()["core"])
+
+
+def peers_of_layer(name: str, core: str) -> Mapping[str, int]:
+    """The peers' instructions for one of the benchmark's layers on a core; a peer without such a kernel is left out."""
+    if core != peers_core():
+        return {}
     return {peer: value for peer, value in _table()["layers"].get(name, {}).items() if isinstance(value, int)}
 
 
-def peers_of_file(sha256: str) -> Mapping[str, Mapping[str, int]]:
-    """The peers' figures for the very file with this hash; empty for any other."""
+def peers_of_file(sha256: str, core: str) -> Mapping[str, Mapping[str, int]]:
+    """The peers' figures for the very file with this hash on a core; empty for any other."""
+    if core != peers_core():
+        return {}
     return next((known.figures for known in public_files() if known.sha256 == sha256), {})

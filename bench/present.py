@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ..quoting import markup_environment, shorten, visible
 from .measure import Measured
-from .peers import PEER_NAMES, peers_of_file
+from .peers import PEER_NAMES, peers_core
 from .public_files import Refused
 
 _BAR_WIDTH, _ROW_HEIGHT, _LABEL_WIDTH = 520, 14, 170
@@ -19,6 +19,7 @@ def as_json(target: str, layers: Sequence[Measured], networks: Sequence[Measured
     def row(m: Measured) -> dict[str, object]:
         return {
             "name": m.name,
+            "core": m.core,
             "macs": m.macs,
             "instructions": m.instructions,
             "instructions_per_mac": round(m.instructions / m.macs, 4) if m.macs else None,
@@ -48,6 +49,7 @@ def as_table(measured: Sequence[Measured]) -> str:
             f"{name:<22} {m.macs:>11,} {m.instructions:>13,} {m.per_unit:>8.3f} {m.code_bytes:>8,} {m.constant_bytes:>8,} "
             f"{m.scratch_bytes:>8,}  {peers}{unit}"
         )
+    lines += _other_core(measured)
     return "\n".join(lines) + "\n"
 
 
@@ -60,11 +62,18 @@ def files_as_table(measured: Sequence[Measured | Refused]) -> str:
             lines.append(f"{name:<28} {m.why}")
         else:
             per_mac = f"{m.per_unit:.3f}" if m.macs else ""
-            peers = "; ".join(_peer(peer, figures, m) for peer, figures in peers_of_file(m.sha256).items())
+            peers = "; ".join(_peer(peer, figures, m) for peer, figures in m.peers_on_file.items())
             lines.append(f"{name:<28} {m.instructions:>13,} {per_mac:>8} {m.flash_bytes:>9,} {m.arena_bytes:>8,}  {peers}")
         if m.sha256:
             lines.append(f"{'':<28} sha256 {m.sha256}")
+    lines += _other_core([m for m in measured if isinstance(m, Measured)])
     return "\n".join(lines) + "\n"
+
+
+def _other_core(measured: Sequence[Measured]) -> list[str]:
+    """Why no peer stands beside a core that none was measured on."""
+    others = sorted({m.core for m in measured} - {peers_core()})
+    return [f"peers: measured on a {peers_core()} only, so none stands beside a {core}" for core in others]
 
 
 def _peer(peer: str, figures: Mapping[str, int], ours: Measured) -> str:

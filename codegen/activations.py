@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .fixed_point import Int8, Int64, Multiplier, quantize_multiplier, requantize
+from .fixed_point import Int8, Int64, Multiplier, inverse_sqrt, quantize_multiplier, requantize
 
 Float32 = npt.NDArray[np.float32]
 
@@ -94,7 +94,8 @@ def _round_half_away(real: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _in_float32(function: Callable[[Float32], Float32], source: PerTensor, result: PerTensor) -> Int8:
     """A float function of every value, all steps in float32. Source: LUTPopulate."""
     real = np.float32(source.scale) * _centred(source).astype(np.float32)
-    scaled = (function(real) * (np.float32(1) / np.float32(result.scale))).astype(np.float64)
+    with np.errstate(over="ignore"):  # infinity saturates like any large value
+        scaled = (function(real) * (np.float32(1) / np.float32(result.scale))).astype(np.float64)
     return _int8(_round_half_away(np.clip(scaled, -1024, 1024)).astype(np.int64) + result.zero_point)
 
 
@@ -122,6 +123,58 @@ def _of_c_library(name: str) -> Callable[[Float32], Float32]:
         return np.array([function(value) for value in real.tolist()], np.float32)
 
     return of_each
+
+
+def _gelu(source: PerTensor, result: PerTensor, approximate: float) -> Int8:
+    """x * the normal distribution up to x, by erfc or by tanh; every step in float32."""
+
+    def by_tanh(v: Float32) -> Float32:
+        cubic = v + ((np.float32(0.044715) * v) * v) * v
+        return (np.float32(0.5) * v) * (np.float32(1) + _of_c_library("tanhf")(np.float32(math.sqrt(2 / math.pi)) * cubic))
+
+    def by_erfc(v: Float32) -> Float32:
+        return (np.float32(0.5) * v) * _of_c_library("erfcf")(v * np.float32(-math.sqrt(0.5)))
+
+    return _in_float32(by_tanh if approximate else by_erfc, source, result)
+
+
+def _log(source: PerTensor, result: PerTensor) -> Int8:
+    """The natural logarithm; -128 of what is not above 0."""
+    lowest = np.float32(np.float32(-128 - result.zero_point) * np.float32(result.scale))
+
+    def function(v: Float32) -> Float32:
+        found = np.full_like(v, lowest)
+        found[v > 0] = _of_c_library("logf")(v[v > 0])
+        return found
+
+    return _in_float32(function, source, result)
+
+
+def _sqrt(source: PerTensor, result: PerTensor) -> Int8:
+    """The square root, TRUNCATED towards 0 after a float32 division."""
+    real = np.sqrt(np.float32(source.scale) * np.maximum(_centred(source), 0).astype(np.float32))
+    quotient = (real / np.float32(result.scale)).astype(np.float64)
+    return _int8(np.trunc(np.clip(quotient, -1024, 1024)).astype(np.int64) + result.zero_point)
+
+
+def _rsqrt(source: PerTensor, result: PerTensor) -> Int8:
+    """1 / sqrt(x) in fixed point; 127 of 0."""
+    values = np.maximum(_centred(source), 1)
+    multiplier, shift = inverse_sqrt(values)
+    roots = requantize(np.ones_like(values), multiplier, shift + 20)
+    factor = _rsqrt_factor(source, result)
+    stored = requantize(roots, factor.multiplier, factor.shift - 20) + result.zero_point
+    return _int8(np.where(_centred(source) > 0, stored, 127))
+
+
+def _rsqrt_factor(source: PerTensor, result: PerTensor) -> Multiplier:
+    product = np.float32(np.sqrt(np.float32(source.scale))) * np.float32(result.scale)
+    return quantize_multiplier(1.0 / float(np.float32(product)))
+
+
+def _neg(source: PerTensor, result: PerTensor) -> Int8:
+    """The stored byte negated, of -128 itself."""
+    return (-np.arange(-128, 128)).astype(np.int8)
 
 
 def _float32_quotient(source: PerTensor, result: PerTensor) -> float:
@@ -270,6 +323,21 @@ def _no_wrap_of_slopes(source: PerTensor, result: PerTensor, alpha: float) -> bo
     return all(_is_in_int32(source, factor) for factor in factors)
 
 
+def _no_values_below_0(source: PerTensor, result: PerTensor) -> bool:
+    """The input's zero point is -128, so that no value is below 0; of those LiteRT reports an error."""
+    return source.zero_point == -128
+
+
+def _rsqrt_in_int32(source: PerTensor, result: PerTensor) -> bool:
+    """The root of the input's scale times the output's scale is 2^-19 to 2^10; beyond, LiteRT shifts by too many bits."""
+    return -10 <= _rsqrt_factor(source, result).shift <= 20
+
+
+def _negates(source: PerTensor, result: PerTensor) -> bool:
+    """Both zero points are 0 and the scales are equal; LiteRT negates the stored byte, whatever they are."""
+    return source.zero_point == result.zero_point == 0 and source.scale == result.scale
+
+
 def _hard_swish_scale(source: PerTensor, result: PerTensor) -> bool:
     """The output's scale is above 1/128 of the input's; LiteRT refuses one below."""
     return _hard_swish_output(source, result).shift <= 0
@@ -286,7 +354,7 @@ class Parameter:
     """A field of an activation's options in the file, 0 where it is not given; slots count in order."""
 
     name: str
-    letter: str = "f"  # of its type, as `struct` has it
+    letter: str = "f"  # of its type, as `struct` has it; "?" is a flag
 
 
 @dataclass(frozen=True)
@@ -295,11 +363,13 @@ class Onnx:
 
     operator  its name, "" where the activation computes nothing
     inputs    its constants, after the value
+    then      an operator of its result
     The activation's parameters are its attributes of the same names.
     """
 
     operator: str
     inputs: tuple[float, ...] = ()
+    then: str = ""
 
 
 @dataclass(frozen=True)
@@ -346,14 +416,18 @@ ACTIVATIONS: Mapping[str, Activation] = {
         152, partial(_clamp_table, _RELU_0_TO_1), (no_wrap_of_values, _bound_of_1), Onnx("Clip", (0.0, 1.0)), 1
     ),
     "ABS": Activation(101, _abs, (no_wrap_of_values,), Onnx("Abs"), options_table="AbsOptions"),
+    "EXP": Activation(47, partial(_in_float32, _of_c_library("expf")), (), Onnx("Exp"), 1, "ExpOptions"),
+    "LOG": Activation(73, _log, (), Onnx("Log"), 1),
+    "SQRT": Activation(75, _sqrt, (_no_values_below_0,), Onnx("Sqrt"), 1),
+    "RSQRT": Activation(76, _rsqrt, (_no_values_below_0, _rsqrt_in_int32), Onnx("Sqrt", then="Reciprocal"), 1),
+    "NEG": Activation(59, _neg, (_negates,), Onnx("Neg"), 1, "NegOptions"),
+    "GELU": Activation(150, _gelu, (), Onnx("Gelu"), 1, "GeluOptions", (Parameter("approximate", "?"),)),
     "QUANTIZE": Activation(114, quantize_table, (no_wrap_of_values,), Onnx(""), 1, "QuantizeOptions"),
 }
 """The activations by TFLite's name, which is that of their `OpKind`."""
 
 ALTERNATIVES: Mapping[str, str] = {
-    "PRELU": "use RELU or HARD_SWISH",
-    "ELU": "use RELU or HARD_SWISH",
-    "GELU": "use HARD_SWISH",
+    "ELU": "LiteRT's reference kernels have none: use a TABLE, as `export` does, or RELU",
 }
 """What to use for those that are not described above."""
 
@@ -363,5 +437,8 @@ def activation_table(kind: Enum, source: PerTensor, result: PerTensor, parameter
 
     kind            named like the activation
     source, result  the quantization (or the tensor) of the input and of the output
+    parameters      of a TABLE its 256 entries
     """
+    if kind.name == "TABLE":
+        return np.array(parameters, np.int8)
     return ACTIVATIONS[kind.name].table(source, result, *parameters)

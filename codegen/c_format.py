@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .kernels.base import C_TYPES
 
 LINE_WIDTH = 120
+_BREAKS = (", ", " + ", " ? ", " : ", "&& ", "|| ", "] ")
 VALUES_PER_LINE = {"int8": 16, "uint8": 16, "int16": 14, "uint16": 14, "int32": 8, "uint32": 8}
 
 
@@ -51,15 +52,59 @@ def wrapped(statement: str, indent: int, width: int = LINE_WIDTH) -> str:
 
     A part that is longer than a line is broken behind its first parenthesis too.
     """
-    parts = []
-    for part in re.split(r"(?<=, )|(?<= [+?:] )", statement):
+    parts: list[str] = []
+    for part in _breakable(statement):
         parts += re.split(r"(?<=\()", part, maxsplit=1) if len(part) > width - indent else [part]
+    return _filled(parts, indent, width)
+
+
+def _filled(parts: Sequence[str], indent: int, width: int) -> str:
+    """Parts of a statement in lines as full as they can be; the first is indented by the caller."""
     lines = [""]
     for part in parts:
         if len(lines[-1]) + len(part.rstrip()) > width - indent - 4 * (len(lines) > 1) and lines[-1]:
             lines.append("")
         lines[-1] += part
     return f"\n{' ' * (indent + 4)}".join(line.rstrip() for line in lines)
+
+
+def _breakable(statement: str) -> list[str]:
+    """A statement's parts, each up to a comma or an operator; string literals stay whole."""
+    parts = [""]
+    for token in re.findall(r'"(?:[^"\\]|\\.)*"|, | [+?:] |&& |\|\| |\] |.', statement):
+        parts[-1] += token
+        if token in _BREAKS:
+            parts.append("")
+    return parts
+
+
+def within_width(text: str) -> str:
+    """A C file whose long lines are broken: names of a network may be longer than those that a template was written for."""
+    return "\n".join(_broken(line) if len(line) > LINE_WIDTH else line for line in text.split("\n"))
+
+
+def _broken(line: str) -> str:
+    """A line over as many as it needs; a comment behind code moves above it. What has no place to break stays as it is."""
+    code = line.strip()
+    indent = len(line) - len(line.lstrip())
+    space = " " * indent
+    if code.startswith("* "):
+        further = "* " + " " * (2 if code.startswith("* - ") else 0)
+        return textwrap.fill(code, LINE_WIDTH, initial_indent=space, subsequent_indent=space + further, break_on_hyphens=False)
+    if code.startswith("/*") and "*/" not in code[:-2]:
+        broken = block_comment([code.removeprefix("/*").removesuffix("*/").strip()], indent)
+        return space + (broken if code.endswith("*/") else broken.removesuffix(" */"))
+    if code.endswith("*/") and code.count("/*") == 1:
+        code, comment = (part.strip() for part in code.removesuffix("*/").split("/*"))
+        return f"{space}{block_comment([comment], indent)}\n{within_width(space + code)}"
+    if code.endswith("\\"):
+        return line
+    if code.startswith("#"):
+        return re.sub(r"^(#define \w+(?:\([^)]*\))?) ", r"\1 \\\n  ", line)
+    text = space + wrapped(code, indent)
+    if all(len(part) <= LINE_WIDTH for part in text.split("\n")):
+        return text
+    return space + _filled(re.findall(r'(?:"(?:[^"\\]|\\.)*"|[^ ])+ ?', code), indent, LINE_WIDTH)  # at any space
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 
-from .ir import ACTIVATION_KINDS, ConvAttrs, FusedAttrs, FusedPattern, GatherAttrs, Graph, Op, OpKind, PadAttrs, ReduceAttrs
+from .ir import TABLE_KINDS, ConvAttrs, FusedAttrs, FusedPattern, GatherAttrs, Graph, Op, OpKind, PadAttrs, ReduceAttrs
 
 Broken = Iterator[str]
 
@@ -53,7 +53,7 @@ def _producer_table(op: Op, graph: Graph) -> Broken:
     The function's output is the only one. Scales and clamps are free: the table is made of the producer's clamped values.
     """
     body = _body(op)
-    if len(body) != 2 or body[0].kind not in PRODUCERS or body[1].kind not in ACTIVATION_KINDS:
+    if len(body) != 2 or body[0].kind not in PRODUCERS or body[1].kind not in TABLE_KINDS:
         yield "its body must be a convolution or FULLY_CONNECTED, then a function of one value"
         return
     if body[1].inputs != (body[0].output,):

@@ -148,7 +148,7 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         "trace": trace,
     }
     files = {
-        f"{graph.name}{suffix}": environment.get_template(f"model{suffix}.j2").render(view)
+        f"{graph.name}{suffix}": c_format.within_width(environment.get_template(f"model{suffix}.j2").render(view))
         for suffix in (".h", ".c", "_weights.h", "_weights.c")
     }
     emitted = tuple(

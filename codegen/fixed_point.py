@@ -156,42 +156,45 @@ def mean_multiplier(input_scale: float, output_scale: float, num_elements: int) 
 
 
 @lru_cache(maxsize=1 << 14)
-def fully_connected_multiplier(factor: float, max_abs_acc: int, max_bits: int = 62) -> Multiplier | None:
-    """An integer factor that reproduces `requantize_in_double` for every reachable accumulator, or None.
+def fully_connected_multiplier(factor: float, low: int, high: int, max_bits: int = 62) -> Multiplier | None:
+    """An integer factor that reproduces `requantize_in_double` for every accumulator of an interval, or None.
 
-    max_abs_acc  a bound of |accumulator|, above 0
-    max_bits     the widest multiplier wanted; 31 keeps it in an int32
-    For |acc| <= max_abs_acc, `requantize_single_rounding(acc, m, s)` equals it wherever the result is in -255..255; beyond, both
-    are beyond. Both grow with acc, so it suffices that they step from k - 1 to k at the same accumulator for every k; each step
-    bounds m from one side or both, and the narrowest multiplier within all bounds is taken (a tie needs one just above the
-    factor, since half up must become half away). The product stays below 2^62.
+    low, high  the least and the largest accumulator
+    max_bits   the widest multiplier wanted; 31 keeps it in an int32
+    For low <= acc <= high, `requantize_single_rounding(acc, m, s)` equals it wherever the result is in -255..255; beyond, both
+    are beyond. Both grow with acc, so it suffices that they step from k - 1 to k at the same accumulator for every k, and agree
+    at the ends; each step bounds m from one side or both, and the narrowest multiplier within all bounds is taken (a tie needs
+    one just above the factor, since half up must become half away). The product stays below 2^62. None where double precision
+    rounds ties of one factor to both sides, and where large accumulators leave no room for the bits that it takes.
     """
     exponent = math.frexp(factor)[1]
     if exponent < -61:  # an accumulator of 32 bits comes nowhere near one half
         return Multiplier(1, -31)
-    steps = _steps_in_double(factor, max_abs_acc)
-    for bits in range(max(min(31, 62 + exponent), exponent + 1), min(max_bits, 62 - max_abs_acc.bit_length(), 62 + exponent) + 1):
+    reached, missed = _steps_in_double(factor, low, high)
+    room = 62 - max(-low, high, 1).bit_length()
+    for bits in range(max(min(31, 62 + exponent), exponent + 1), min(max_bits, room, 62 + exponent) + 1):
         total = bits - exponent
-        low, high = 1, (1 << bits) - 1
-        for k, acc in steps:
-            threshold = (2 * k - 1) << (total - 1)
-            low, high = _at_least(threshold, acc, low, high)
-            low, high = _below(threshold, acc - 1, low, high)
-        if low <= high:
+        least, most = 1, (1 << bits) - 1
+        for k, acc in reached:
+            least, most = _at_least((2 * k - 1) << (total - 1), acc, least, most)
+        for k, acc in missed:
+            least, most = _below((2 * k - 1) << (total - 1), acc, least, most)
+        if least <= most:
             nearest = math.floor(math.ldexp(factor, total) + 0.5)
-            return Multiplier(min(max(nearest, low), high), 31 - total)
+            return Multiplier(min(max(nearest, least), most), 31 - total)
     return None
 
 
-def _steps_in_double(factor: float, max_abs_acc: int) -> list[tuple[int, int]]:
-    """(k, the smallest accumulator that `requantize_in_double` takes to k or more) for the reachable k in -255..256."""
-    levels = np.arange(-255, 257, dtype=np.int64)
-    guesses = np.ceil((levels - 0.5) / factor)
-    reachable = np.abs(guesses) <= max_abs_acc + 1
-    levels = levels[reachable]
-    near = guesses[reachable].astype(np.int64)[:, np.newaxis] + np.arange(-2, 3)
+def _steps_in_double(factor: float, low: int, high: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """(k, acc) for the k in -255..256 that matter between low and high: the smallest accumulator that `requantize_in_double`
+    takes to k or more, and the largest that it does not."""
+    first, last = (int(k) for k in np.clip(requantize_in_double(np.array([low, high]), factor), -256, 256))
+    levels = np.arange(first + 1, last + 1, dtype=np.int64)
+    near = np.ceil((levels - 0.5) / factor).astype(np.int64)[:, np.newaxis] + np.arange(-2, 3)
     steps = near[:, 0] + (requantize_in_double(near, factor) < levels[:, np.newaxis]).sum(axis=1)
-    return [(int(k), int(acc)) for k, acc in zip(levels, steps, strict=True)]
+    reached = [(int(k), int(acc)) for k, acc in zip(levels, steps, strict=True)]
+    missed = [(k, acc - 1) for k, acc in reached]
+    return [*([(first, low)] if first > -256 else []), *reached], [*missed, *([(last + 1, high)] if last < 256 else [])]
 
 
 def _at_least(threshold: int, acc: int, low: int, high: int) -> tuple[int, int]:
@@ -224,6 +227,88 @@ def rounding_divide_by_pot(value: Int64, exponent: Int64 | int) -> Int64:
 
 def _saturate32(value: Int64) -> Int64:
     return np.clip(value, -(1 << 31), (1 << 31) - 1)
+
+
+def inverse_sqrt(value: Int64) -> tuple[Int64, Int64]:
+    """1 / sqrt(value) of values from 1 to 2^29 - 1 as (Q31 multiplier, shift), five Newton steps in Q3.28.
+
+    Source: GetInvSqrtQuantizedMultiplierExp.
+    """
+    value = np.asarray(value, np.int64)
+    assert ((value >= 1) & (value < 1 << 29)).all()
+    twos = (31 - _bit_length(value)) // 2 - 1
+    half = rounding_divide_by_pot((value << (2 * twos)) >> 1, 1)
+    x = np.full_like(value, 1 << 28)
+    for _ in range(5):
+        cube = _saturate32(_high_mul(_high_mul(x, x), x) << 6)
+        x = _saturate32((_high_mul(3 << 27, x) - _high_mul(half, cube)) << 3)
+    x = _high_mul(x, SQRT_HALF)
+    shift = 11 - twos
+    x = np.where(shift < 0, x << np.maximum(-shift, 0), x)
+    is_one = value == 1
+    return np.where(is_one, (1 << 31) - 1, x), np.where(is_one, 0, -np.maximum(shift, 0))
+
+
+SQRT_HALF = 1518500250  # in Q31
+
+
+def _bit_length(value: Int64) -> Int64:
+    """The number of bits of values from 0 to 2^32 - 1."""
+    found: Int64 = (np.asarray(value)[..., np.newaxis] >= np.int64(1) << np.arange(32, dtype=np.int64)).sum(axis=-1)
+    return found
+
+
+def bilinear_places(size: int, wanted: int, align: bool, half: bool) -> tuple[Int64, Int64, Int64]:
+    """Of each of `wanted` elements made of `size`: the one below, the one above, and 1024ths of the one above.
+
+    The one below is not clamped at the end: where it is `size` or more, LiteRT reads past its input.
+    Source: ComputeInterpolationValuesInteger.
+    """
+    if align and wanted > 1:
+        factor = (((size - 1) << 10) + (wanted - 1) // 2) // (wanted - 1)
+    else:
+        factor = ((size << 10) + wanted // 2) // wanted
+    place = np.arange(wanted, dtype=np.int64) * factor + (factor // 2 - 512 if half else 0)
+    below = np.maximum(np.trunc(place / 1024).astype(np.int64), 0)
+    above = np.minimum(np.trunc((place + 1023) / 1024).astype(np.int64), size - 1)
+    return below, above, place - 1024 * below
+
+
+def prelu_multipliers(input_scale: float, alpha_scale: float, output_scale: float) -> tuple[Multiplier, Multiplier]:
+    """PRELU's factors of what is not below 0 and of a product with alpha; both in FLOAT32."""
+    above = np.float32(input_scale) / np.float32(output_scale)
+    below = np.float32(np.float32(input_scale) * np.float32(alpha_scale)) / np.float32(output_scale)
+    return quantize_multiplier(float(above)), quantize_multiplier(float(below))
+
+
+def matmul_multiplier(scale1: float, scale2: float, output_scale: float) -> Multiplier:
+    """BATCH_MATMUL's factor: a FLOAT32 product of the inputs' scales, divided in double."""
+    return quantize_multiplier(float(np.float32(scale1) * np.float32(scale2)) / float(np.float32(output_scale)))
+
+
+def division_multiplier(scale1: float, scale2: float, output_scale: float) -> Multiplier:
+    """DIV's factor, in FLOAT32; above all others where it is too large for a float."""
+    with np.errstate(over="ignore", divide="ignore"):
+        factor = float(np.float32(scale1) / np.float32(np.float32(scale2) * np.float32(output_scale)))
+    return quantize_multiplier(min(factor, 2.0**32))
+
+
+def quotients(dividends: Int64, divisor: int, factor: Multiplier) -> Int64:
+    """dividends / divisor on the output's scale, before the zero point: reciprocal by three Newton steps, two products.
+
+    Right where the factor's shift is floor(log2(|divisor|)) or more. Source: DivElementwise.
+    """
+    dividends = np.asarray(dividends, np.int64) * (1 if divisor > 0 else -1)
+    divisor = abs(divisor)
+    headroom = 32 - divisor.bit_length()
+    half = (divisor << headroom) >> 1
+    x = np.int64(PLUS_48_OVER_17) + _high_mul(half, MINUS_32_OVER_17)
+    for _ in range(3):
+        x = x + _saturate32(_high_mul(x, (1 << 29) - _high_mul(half, x)) << 2)
+    reciprocal = _saturate32(x << 1)
+    left = 31 - _bit_length(np.where(dividends >= 0, dividends, ~dividends))
+    quotient = _high_mul(dividends << left, reciprocal)
+    return rounding_divide_by_pot(_high_mul(quotient, factor.multiplier), 31 - headroom + left - factor.shift)
 
 
 # exp(-2^k) for k = -2 .. 4 in Q31: a negative Q5.26 number is the sum of a rest in [-1/4, 0) and these powers.

@@ -31,7 +31,7 @@ def _high_mul(a: Int64 | int, b: Int64 | int) -> Int64:
     return np.minimum(product, ONE)
 
 
-def _exp_of_negative(value: Int64, integer_bits: int) -> Int64:
+def exp_of_negative_16(value: Int64, integer_bits: int) -> Int64:
     """exp(x) in Q0.15 of x <= 0."""
     fraction = 15 - integer_bits
     quarter = 1 << (fraction - 2)
@@ -62,12 +62,12 @@ def _reciprocal(value: Int64) -> Int64:
 def sigmoid_16(value: npt.ArrayLike, integer_bits: int) -> Int64:
     """1 / (1 + exp(-x)) in Q0.15."""
     wide = np.asarray(value, np.int64)
-    result = _saturate(_reciprocal(_exp_of_negative(-np.abs(wide), integer_bits)) << 1)
+    result = _saturate(_reciprocal(exp_of_negative_16(-np.abs(wide), integer_bits)) << 1)
     return np.where(wide == 0, 1 << 14, np.where(wide > 0, result, ONE - result))
 
 
 def tanh_16(value: npt.ArrayLike, integer_bits: int) -> Int64:
     """tanh(x) in Q0.15. The bits with one integer bit more are 2x."""
     wide = np.asarray(value, np.int64)
-    result = _saturate((_reciprocal(_exp_of_negative(-np.abs(wide), integer_bits + 1)) - (1 << 13)) << 2)
+    result = _saturate((_reciprocal(exp_of_negative_16(-np.abs(wide), integer_bits + 1)) - (1 << 13)) << 2)
     return np.where(wide == 0, 0, np.where(wide < 0, -result, result))

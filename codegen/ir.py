@@ -43,9 +43,11 @@ class OpKind(Enum):
     SUB = "SUB"
     MUL = "MUL"
     MAXIMUM = "MAXIMUM"
+    MINIMUM = "MINIMUM"
     SQUARED_DIFFERENCE = "SQUARED_DIFFERENCE"
     MEAN = "MEAN"
     REDUCE_MAX = "REDUCE_MAX"
+    REDUCE_MIN = "REDUCE_MIN"
     AVERAGE_POOL_2D = "AVERAGE_POOL_2D"
     MAX_POOL_2D = "MAX_POOL_2D"
     SOFTMAX = "SOFTMAX"
@@ -58,7 +60,18 @@ class OpKind(Enum):
     ABS = "ABS"
     RELU_N1_TO_1 = "RELU_N1_TO_1"
     RELU_0_TO_1 = "RELU_0_TO_1"
+    EXP = "EXP"
+    LOG = "LOG"
+    SQRT = "SQRT"
+    RSQRT = "RSQRT"
+    NEG = "NEG"
+    GELU = "GELU"
     QUANTIZE = "QUANTIZE"
+    PRELU = "PRELU"
+    DIV = "DIV"
+    BATCH_MATMUL = "BATCH_MATMUL"
+    L2_NORMALIZATION = "L2_NORMALIZATION"
+    RESIZE_BILINEAR = "RESIZE_BILINEAR"
     CONCATENATION = "CONCATENATION"
     SLICE = "SLICE"
     STRIDED_SLICE = "STRIDED_SLICE"
@@ -69,11 +82,15 @@ class OpKind(Enum):
     READ_VARIABLE = "READ_VARIABLE"
     ASSIGN_VARIABLE = "ASSIGN_VARIABLE"
     UNIDIRECTIONAL_SEQUENCE_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    TABLE = "TABLE"  # of no file: a GATHER from 256 constants, and what minimisation makes of functions of one value
     FUSED = "FUSED"
 
 
 ACTIVATION_KINDS = tuple(OpKind(name) for name in ACTIVATIONS)
-"""The operators of one int8 value, in the order of their descriptions."""
+"""The activations, in the order of their descriptions."""
+
+TABLE_KINDS = (*ACTIVATION_KINDS, OpKind.TABLE)
+"""The operators of one int8 value."""
 
 
 class FusedPattern(Enum):
@@ -192,7 +209,7 @@ class Window:
 
 @dataclass(frozen=True)
 class NoAttrs:
-    """SQUARED_DIFFERENCE, MAXIMUM, RESHAPE, READ_VARIABLE, ASSIGN_VARIABLE and activations without parameters need none.
+    """SQUARED_DIFFERENCE, MAXIMUM, MINIMUM, PRELU, L2_NORMALIZATION, RESHAPE, variables, activations without parameters.
 
     A RESHAPE's shape is its output's; RELU and RELU6 clamp by their output's quantization.
     """
@@ -206,8 +223,31 @@ class ActivationAttrs:
 
 
 @dataclass(frozen=True)
+class TableAttrs:
+    """TABLE: entry `x + 128` is the output of the stored value x; output and input have any scales."""
+
+    entries: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class MatMulAttrs:
+    """BATCH_MATMUL: of which operand the last two axes change places before the product."""
+
+    adj_x: bool
+    adj_y: bool
+
+
+@dataclass(frozen=True)
+class ResizeAttrs:
+    """RESIZE_BILINEAR to its output's height and width."""
+
+    align_corners: bool
+    half_pixel_centers: bool
+
+
+@dataclass(frozen=True)
 class ClampAttrs:
-    """ADD, SUB, MUL, FULLY_CONNECTED, CONCATENATION's fused activation, as int8 bounds of the output."""
+    """ADD, SUB, MUL, DIV, FULLY_CONNECTED, CONCATENATION's fused activation, as int8 bounds of the output."""
 
     activation_min: int = -128
     activation_max: int = 127
@@ -237,7 +277,7 @@ class PoolAttrs:
 
 @dataclass(frozen=True)
 class ReduceAttrs:
-    """MEAN and REDUCE_MAX; axes are sorted, unique and not negative."""
+    """MEAN, REDUCE_MAX and REDUCE_MIN; axes are sorted, unique and not negative."""
 
     axes: tuple[int, ...]
     keep_dims: bool
@@ -319,6 +359,9 @@ class FusedAttrs:
 Attrs = (
     NoAttrs
     | ActivationAttrs
+    | TableAttrs
+    | MatMulAttrs
+    | ResizeAttrs
     | ClampAttrs
     | ConvAttrs
     | PoolAttrs
@@ -354,7 +397,9 @@ class Op:
 
     @property
     def parameters(self) -> tuple[float, ...]:
-        """Those of an activation."""
+        """Those of an activation, the entries of a TABLE."""
+        if isinstance(self.attrs, TableAttrs):
+            return self.attrs.entries
         return self.attrs.parameters if isinstance(self.attrs, ActivationAttrs) else ()
 
     @property
@@ -510,6 +555,9 @@ def macs(op: Op, graph: Graph) -> int:
     if op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM:
         steps = graph.tensor(op.output).num_elements // graph.tensor(op.outputs[1]).num_elements
         return steps * sum(graph.tensor(name).num_elements for name in op.inputs[3:11])
+    if isinstance(op.attrs, MatMulAttrs):
+        depth = graph.tensor(op.inputs[0]).shape[-2 if op.attrs.adj_x else -1]
+        return graph.tensor(op.output).num_elements * depth
     if op.kind not in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED):
         return 0
     weights = graph.tensor(op.inputs[1]).shape

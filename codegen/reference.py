@@ -6,27 +6,30 @@ products, which are exact below 2^53.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import UnsupportedOperators
 from . import fixed_point as fp
-from .activations import activation_table
 from .fixed_point_16 import sigmoid_16, tanh_16
+from .int8_functions import function_table
 from .ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
     FusedAttrs,
     GatherAttrs,
     Graph,
+    MatMulAttrs,
     Op,
     OpKind,
     PadAttrs,
     PoolAttrs,
     ReduceAttrs,
+    ResizeAttrs,
     SliceAttrs,
     SoftmaxAttrs,
     Tensor,
@@ -168,33 +171,45 @@ def channel_factors(op: Op, graph: Graph) -> npt.NDArray[np.float64]:
     return np.array(factors * num_channels if len(factors) == 1 else factors)
 
 
-def channel_multipliers(op: Op, graph: Graph, max_bits: int = 31) -> tuple[Int64, Int64]:
-    """Multipliers and shifts of a CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, one for each output channel.
+def channel_multipliers(op: Op, graph: Graph) -> tuple[Int64, Int64]:
+    """Multipliers and shifts of a CONV_2D or DEPTHWISE_CONV_2D, one for each output channel."""
+    return _as_arrays([fp.quantize_multiplier(float(f)) for f in channel_factors(op, graph)])
 
-    max_bits  FULLY_CONNECTED only: the width that the multipliers may take to be exact with LiteRT's double arithmetic. 31 bits
-              are exact for most channels; a channel for which they are not gets the nearest 31-bit multiplier, unless max_bits
-              allows a wider one.
+
+def fully_connected_multipliers(op: Op, graph: Graph) -> tuple[Int64, Int64]:
+    """The same of a FULLY_CONNECTED, for one rounding, exact with LiteRT's double arithmetic for every sum that can be.
+
+    Up to 62 bits wide; most channels need 31. Raises `UnsupportedOperators` where a channel has none.
     """
     factors = channel_factors(op, graph)
-    if op.kind is OpKind.FULLY_CONNECTED:
-        bounds = _accumulator_bounds(op, graph)
-        found = [
-            fp.fully_connected_multiplier(float(f), int(b), max_bits) or fp.quantize_multiplier(float(f))
-            for f, b in zip(factors, bounds, strict=True)
+    ends = zip(*_accumulator_bounds(op, graph), strict=True)
+    found = [fp.fully_connected_multiplier(float(f), int(low), int(high)) for f, (low, high) in zip(factors, ends, strict=True)]
+    if None in found:
+        raise no_multiplier(op, [i for i, each in enumerate(found) if each is None], len(found), "integer")
+    return _as_arrays([each for each in found if each is not None])
+
+
+def no_multiplier(op: Op, channels: Sequence[int], count: int, what: str) -> UnsupportedOperators:
+    """The error of a FULLY_CONNECTED of whose `count` channels some have no multiplier that rounds like LiteRT."""
+    return UnsupportedOperators(
+        [
+            f"{op.label}: in {len(channels)} of {count} channels (the first is {channels[0]}) no {what} multiplier rounds like "
+            "LiteRT (convert the layer as a 1x1 CONV_2D)"
         ]
-    else:
-        found = [fp.quantize_multiplier(float(f)) for f in factors]
+    )
+
+
+def _as_arrays(found: Sequence[fp.Multiplier]) -> tuple[Int64, Int64]:
     return np.array([m.multiplier for m in found], np.int64), np.array([m.shift for m in found], np.int64)
 
 
-def _accumulator_bounds(op: Op, graph: Graph) -> Int64:
-    """A bound of the |accumulator| of each output channel of a FULLY_CONNECTED, above 0."""
+def _accumulator_bounds(op: Op, graph: Graph) -> tuple[Int64, Int64]:
+    """The least and the largest accumulator of each output channel of a FULLY_CONNECTED."""
     weights = graph.tensor(op.inputs[1]).constant().astype(np.int64)
     bias = graph.tensor(op.inputs[2]).constant().astype(np.int64).reshape(-1) if len(op.inputs) > 2 else np.zeros(1, np.int64)
-    zero_point = graph.tensor(op.inputs[0]).zero_point
-    largest = max(128 + zero_point, 127 - zero_point)
-    bound: Int64 = np.abs(weights).sum(axis=1) * largest + np.abs(bias) + 1
-    return bound
+    low, high = (value - graph.tensor(op.inputs[0]).zero_point for value in (-128, 127))
+    up, down = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
+    return up * low + down * high + bias, up * high + down * low + bias
 
 
 def _conv_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
@@ -281,9 +296,48 @@ def _maximum(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     return np.maximum(operands[0], operands[1]).astype(np.int64)
 
 
+def _minimum(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    return np.minimum(operands[0], operands[1]).astype(np.int64)
+
+
 def _table(op: Op, graph: Graph, operands: list[Array]) -> Int64:
-    table = activation_table(op.kind, graph.tensor(op.inputs[0]), graph.tensor(op.output), op.parameters)
-    return table[operands[0].astype(np.int64) + 128].astype(np.int64)
+    return function_table(op, graph)[operands[0].astype(np.int64) + 128].astype(np.int64)
+
+
+def _prelu(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    source, alpha, output = (graph.tensor(name) for name in (*op.inputs, op.output))
+    values, slopes = _centred(operands[0], source), _centred(operands[1], alpha)
+    above, below = fp.prelu_multipliers(source.scale, alpha.scale, output.scale)
+    scaled = np.where(
+        values >= 0,
+        fp.requantize(values, above.multiplier, above.shift),
+        fp.requantize(values * slopes, below.multiplier, below.shift),
+    )
+    return _clamp(scaled + output.zero_point, -128, 127)
+
+
+def division_table(op: Op, graph: Graph) -> Int8:
+    """int8[256]: what a DIV by a constant of one element makes of each stored value."""
+    assert isinstance(op.attrs, ClampAttrs)
+    source, divisor, output = (graph.tensor(name) for name in (*op.inputs, op.output))
+    factor = fp.division_multiplier(*_scales(op, graph))
+    by = int(divisor.constant().reshape(-1)[0]) - divisor.zero_point
+    scaled = fp.quotients(np.arange(-128, 128) - source.zero_point, by, factor) + output.zero_point
+    return _clamp(scaled, op.attrs.activation_min, op.attrs.activation_max).astype(np.int8)
+
+
+def _div(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    return division_table(op, graph)[operands[0].astype(np.int64) + 128].astype(np.int64)
+
+
+def _batch_matmul(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, MatMulAttrs)
+    left, right = (_centred(v, graph.tensor(n)).astype(np.float64) for v, n in zip(operands, op.inputs, strict=True))
+    left = left.swapaxes(-1, -2) if op.attrs.adj_x else left
+    right = right.swapaxes(-1, -2) if op.attrs.adj_y else right
+    factor = fp.matmul_multiplier(*_scales(op, graph))
+    scaled = fp.requantize((left @ right).astype(np.int64), factor.multiplier, factor.shift)
+    return _clamp(scaled + graph.tensor(op.output).zero_point, -128, 127)
 
 
 # --- reductions and pools -------------------------------------------------------------------------------------------
@@ -301,6 +355,12 @@ def _reduce_max(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     assert isinstance(op.attrs, ReduceAttrs)
     largest: Int64 = operands[0].astype(np.int64).max(axis=op.attrs.axes, keepdims=op.attrs.keep_dims)
     return largest
+
+
+def _reduce_min(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, ReduceAttrs)
+    least: Int64 = operands[0].astype(np.int64).min(axis=op.attrs.axes, keepdims=op.attrs.keep_dims)
+    return least
 
 
 def _pool_windows(data: Array, window: Window, fill: int) -> Int64:
@@ -331,6 +391,25 @@ def _softmax(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     exponential, total = fp.softmax_exponentials(operands[0].astype(np.int64), input_scale, op.attrs.beta)
     scale, shift = fp.softmax_reciprocal(total)
     return fp.softmax_output(exponential, scale, shift).astype(np.int64)
+
+
+def _l2_normalization(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    """x over the root of its row's sum of squares; the scales do not matter."""
+    values = _centred(operands[0], graph.tensor(op.inputs[0]))
+    multiplier, shift = fp.inverse_sqrt(np.maximum((values**2).sum(axis=-1, keepdims=True), 1))
+    return _clamp(fp.requantize(values, multiplier, shift + 7), -128, 127)
+
+
+def _resize_bilinear(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    """Two neighbours along each axis by 1024ths, rounded half away from zero once."""
+    assert isinstance(op.attrs, ResizeAttrs)
+    attrs, data = op.attrs, operands[0].astype(np.int64)
+    for axis in (1, 2):
+        size, wanted = data.shape[axis], graph.tensor(op.output).shape[axis]
+        below, above, share = fp.bilinear_places(size, wanted, attrs.align_corners, attrs.half_pixel_centers)
+        share = share.reshape((-1, 1, 1) if axis == 1 else (-1, 1))
+        data = np.take(data, below, axis) * (1024 - share) + np.take(data, above, axis) * share
+    return fp.rounding_divide_by_pot(data, 20)
 
 
 # --- moves ----------------------------------------------------------------------------------------------------------
@@ -377,9 +456,16 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.SUB: _add_or_sub,
     OpKind.MUL: _mul,
     OpKind.MAXIMUM: _maximum,
+    OpKind.MINIMUM: _minimum,
+    OpKind.PRELU: _prelu,
+    OpKind.DIV: _div,
+    OpKind.BATCH_MATMUL: _batch_matmul,
+    OpKind.L2_NORMALIZATION: _l2_normalization,
+    OpKind.RESIZE_BILINEAR: _resize_bilinear,
     OpKind.SQUARED_DIFFERENCE: _squared_difference,
     OpKind.MEAN: _mean,
     OpKind.REDUCE_MAX: _reduce_max,
+    OpKind.REDUCE_MIN: _reduce_min,
     OpKind.AVERAGE_POOL_2D: _average_pool_2d,
     OpKind.MAX_POOL_2D: _max_pool_2d,
     OpKind.SOFTMAX: _softmax,
@@ -392,5 +478,5 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.RESHAPE: _reshape,
     OpKind.READ_VARIABLE: _reshape,
     OpKind.ASSIGN_VARIABLE: _reshape,
-    **dict.fromkeys(ACTIVATION_KINDS, _table),
+    **dict.fromkeys(TABLE_KINDS, _table),
 }

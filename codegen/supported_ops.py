@@ -13,15 +13,16 @@ import numpy as np
 from . import fixed_point
 from .activations import ACTIVATIONS, ALTERNATIVES, FUSED_CLAMPS, INT32, Rule, largest_value, unit_output
 from .lstm import cell_exponent
+from .reading.compose import COMPOSED, composed_shape
 from .reading.constant_arithmetic import FOLDED
 from .reading.file_model import FileOp, FileTensor
 from .reading.float_ends import LEFT_TO_CALLER, MOVES
-from .reading.operands import SIGNATURES, unsupported_operands
+from .reading.operands import MAX_INDICES, SIGNATURES, unsupported_operands
 from .reading.reshape_kinds import MOVES_NOTHING
 from .reading.schema import FUSED_ACTIVATIONS, ElementType
 from .reading.splits import SPLITS
 from .reading.variables import RESOLVED
-from .verify_graph import same_quantization
+from .verify_graph import MAX_NORMALIZED, same_quantization
 
 TANH = 4  # the schema's code of the fused activation
 
@@ -136,6 +137,114 @@ def softmax_row(op: FileOp) -> bool:
     return len(shape) > 0 and shape[-1] <= fixed_point.SOFTMAX_MAX_DEPTH
 
 
+def one_divisor(op: FileOp) -> bool:
+    """The divisor is one value that is not 0."""
+    divisor = op.input(1)
+    return divisor.num_elements == 1 and int(divisor.constant().reshape(-1)[0]) != divisor.zero_point
+
+
+def defined_shifts(op: FileOp) -> bool:
+    """s1 / (s2 * output scale) is at least half of the stored divisor less its zero point; else LiteRT's shifts are wild."""
+    if not one_divisor(op):
+        return True
+    divisor = abs(int(op.input(1).constant().reshape(-1)[0]) - op.input(1).zero_point)
+    factor = fixed_point.division_multiplier(op.input(0).scale, op.input(1).scale, op.output.scale)
+    return divisor.bit_length() - 1 <= factor.shift < 30
+
+
+def alpha_of_the_data(op: FileOp) -> bool:
+    """alpha broadcasts to the data's shape."""
+    shape, alpha = op.input(0).shape, op.input(1).shape
+    return len(alpha) <= len(shape) and all(a in (1, d) for a, d in zip(alpha[::-1], shape[::-1], strict=False))
+
+
+def no_wrap_of_prelu(op: FileOp) -> bool:
+    """The largest value, and the largest product with alpha, shifted left as their multipliers want it, stay inside int32."""
+    alpha = op.input(1).constant().astype(np.int64) - op.input(1).zero_point
+    above, below = fixed_point.prelu_multipliers(op.input(0).scale, op.input(1).scale, op.output.scale)
+    largest = largest_value(op.input(0))
+    return all(
+        value << max(factor.shift, 0) < INT32 for value, factor in ((largest, above), (largest * int(np.abs(alpha).max()), below))
+    )
+
+
+def no_wrap_of_matrices(op: FileOp) -> bool:
+    """The largest sum of products, shifted left where the multiplier is 1 or more, stays inside int32; LiteRT wraps around."""
+    factor = fixed_point.matmul_multiplier(op.input(0).scale, op.input(1).scale, op.output.scale)
+    depth = op.input(0).shape[-2 if op.options["adj_x"] else -1] if len(op.input(0).shape) > 1 else 1
+    return (depth * largest_value(op.input(0)) * largest_value(op.input(1))) << max(factor.shift, 0) < INT32
+
+
+def matrices(op: FileOp) -> bool:
+    """Both operands have rank 2 to 5."""
+    return all(2 <= len(op.input(i).shape) <= 5 for i in (0, 1))
+
+
+def normalized_output(op: FileOp) -> bool:
+    """The output's scale is 1/128 and its zero point 0; LiteRT refuses others."""
+    return (op.output.scale, op.output.zero_point) == (1 / 128, 0)
+
+
+def normalized_row(op: FileOp) -> bool:
+    """A row has at most 8,192 elements."""
+    return 0 < op.input(0).shape[-1] <= MAX_NORMALIZED if op.input(0).shape else False
+
+
+def inside_the_map(op: FileOp) -> bool:
+    """The output is of the size that is asked for, and made of elements of the input; of some sizes LiteRT reads past its end."""
+    sizes = tuple(int(v) for v in op.input(1).constant().reshape(-1))
+    if len(sizes) != 2 or op.output.shape != (op.input(0).shape[0], *sizes, op.input(0).shape[3]) or max(sizes) > MAX_INDICES:
+        return False
+    align, half = bool(op.options["align"]), bool(op.options["half"])
+    ends = zip(op.input(0).shape[1:3], sizes, strict=True)
+    return all(int(fixed_point.bilinear_places(size, wanted, align, half)[0].max()) < size for size, wanted in ends)
+
+
+def one_kind_of_corners(op: FileOp) -> bool:
+    """align_corners and half_pixel_centers are not both set; LiteRT refuses that."""
+    return not (op.options["align"] and op.options["half"])
+
+
+def whole_table(op: FileOp) -> bool:
+    """The table has 256 entries."""
+    return op.input(1).num_elements == 256
+
+
+def composed_output(op: FileOp) -> bool:
+    """The output has the shape that the operands give; no axis is longer than 65,536."""
+    return composed_shape(op) == op.output.shape and max(op.output.shape, default=0) <= MAX_INDICES
+
+
+def stretched_output(op: FileOp) -> bool:
+    """The output is [1, height, width, output channels]; its convolution, of that kernel and padding, has the data's size."""
+    weights, data, wanted = op.input(1).shape, op.input(2).shape, composed_shape(op)
+    strides = (int(op.options["stride_h"]), int(op.options["stride_w"]))
+    if wanted is None or wanted != op.output.shape or wanted[3] != weights[0] or weights[3] != data[3]:
+        return False
+    sizes = zip(wanted[1:3], weights[1:3], strides, strict=True)
+    same = op.options["padding"] == 0
+    return small_strides(op) and data[1:3] == tuple(-(-size // s) if same else (size - k + s) // s for size, k, s in sizes)
+
+
+def small_strides(op: FileOp) -> bool:
+    """The strides are at most 16."""
+    return all(1 <= op.options[name] <= 16 for name in ("stride_h", "stride_w"))
+
+
+def data_batch_of_one(op: FileOp) -> bool:
+    """The data are [1, height, width, channels]."""
+    return op.input(2).shape[0] == 1
+
+
+def flat_bias(op: FileOp) -> bool:
+    """The bias, if any, has one value for each output channel and zero points of 0; LiteRT refuses others."""
+    bias = op.optional(3)
+    if bias is None:
+        return True
+    zero_points = () if bias.quantization is None else bias.quantization.zero_points
+    return bias.shape == op.input(1).shape[:1] and not any(zero_points)
+
+
 def no_batch_dims(op: FileOp) -> bool:
     """There are no batch dimensions, and the indices are a list."""
     return op.options["batch_dims"] == 0 and len(op.input(1).shape) == 1
@@ -235,29 +344,46 @@ def _largest_sums(op: FileOp) -> tuple[list[int], list[float]]:
 _CLAMPED = (known_activation, bounds_in_int32)
 _CONV = (*_CLAMPED, batch_of_one, symmetric_weights, bias_of_each_channel, bias_without_zero_point)
 _POOL = (*_CLAMPED, batch_of_one, same_scales)
+_MOVED = (same_scales, composed_output)
 
 SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "ADD": (*_CLAMPED, output_scale_above_sum),
     "ASSIGN_VARIABLE": (exactly_same_scales,),
     "AVERAGE_POOL_2D": _POOL,
+    "BATCH_MATMUL": (matrices, no_wrap_of_matrices),
+    "BROADCAST_TO": _MOVED,
     "CONCATENATION": (no_activation, exactly_same_scales),
     "CONV_2D": (*_CONV, whole_groups, no_wrap_of_sums),
     "DEPTHWISE_CONV_2D": (*_CONV, no_wrap_of_sums),
+    "DEPTH_TO_SPACE": _MOVED,
+    "DIV": (*_CLAMPED, one_divisor, defined_shifts),
     "FULLY_CONNECTED": (*_CLAMPED, symmetric_weights, bias_of_each_channel, plain_weights_format, no_wrap_of_scaled_sums),
     "GATHER": (same_scales, no_batch_dims),
+    "L2_NORMALIZATION": (no_activation, normalized_output, normalized_row),
     "MAXIMUM": (same_scales,),
     "MAX_POOL_2D": _POOL,
     "MEAN": (no_wrap_of_means,),
+    "MINIMUM": (same_scales,),
+    "MIRROR_PAD": (exactly_same_scales, composed_output),
     "MUL": (*_CLAMPED, no_wrap_of_products),
+    "PACK": (exactly_same_scales, composed_output),
     "PAD": (same_scales,),
+    "PRELU": (alpha_of_the_data, no_wrap_of_prelu),
     "REDUCE_MAX": (exactly_same_scales,),
+    "REDUCE_MIN": (exactly_same_scales,),
     "RESHAPE": (same_scales,),
+    "RESIZE_BILINEAR": (same_scales, batch_of_one, one_kind_of_corners, inside_the_map),
+    "RESIZE_NEAREST_NEIGHBOR": _MOVED,
     "SLICE": (same_scales,),
     "SOFTMAX": (_between_ends(unit_output), softmax_scale, softmax_row),
+    "SPACE_TO_DEPTH": _MOVED,
     "SQUARED_DIFFERENCE": (output_scale_above_square,),
     "STRIDED_SLICE": (same_scales, no_ellipsis),
     "SUB": (*_CLAMPED, output_scale_above_sum),
+    "TABLE": (whole_table,),
+    "TILE": _MOVED,
     "TRANSPOSE": (same_scales,),
+    "TRANSPOSE_CONV": (*_CLAMPED, data_batch_of_one, flat_bias, small_strides, stretched_output),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (
         one_sequence,
         plain_lstm,
@@ -274,21 +400,12 @@ _NO_FLOW = "control flow is not compiled; unroll it before conversion"
 
 NEAREST: Mapping[str, str] = {
     **ALTERNATIVES,
-    "MINIMUM": "use MAXIMUM of the negated values or RELU6",
-    "SUM": "use MEAN and fold the count into the next layer's weights",
-    "DIV": "use MUL by a reciprocal",
-    "BATCH_MATMUL": "use FULLY_CONNECTED with constant weights",
-    "TRANSPOSE_CONV": "use CONV_2D",
-    "RESIZE_BILINEAR": "use a stride in the network instead",
-    "RESIZE_NEAREST_NEIGHBOR": "use a stride in the network instead",
+    "SUM": "LiteRT's reference reads int8 as uint8; use MEAN and fold the count into the next layer's weights",
     "SPLIT": "use SLICE",
     "SPLIT_V": "use SLICE",
-    "PACK": "use CONCATENATION",
     "SQUEEZE": "use RESHAPE",
     "EXPAND_DIMS": "use RESHAPE",
     "PADV2": "use PAD",
-    "MIRROR_PAD": "use PAD",
-    "REDUCE_MIN": "use REDUCE_MAX of the negated values",
     "SQUARE": "use MUL of the tensor with itself",
     "BIDIRECTIONAL_SEQUENCE_LSTM": _NO_STATE,
     "UNIDIRECTIONAL_SEQUENCE_RNN": _NO_STATE,
@@ -351,8 +468,15 @@ def as_markdown() -> str:
         if opcode in RESOLVED:
             continue
         lines += [f"## {opcode}", "", *(f"- {line}" for line in SIGNATURES[opcode].as_lines())]
-        lines += [*(f"- {(c.__doc__ or '').strip()}" for c in constraints), ""]
+        lines += [f"- {(c.__doc__ or '').strip()}" for c in constraints]
+        lines += [f"- In the C: {_made_of(opcode)}"] if opcode in COMPOSED else []
+        lines += [""]
     return "\n".join([*lines, *_rewritten_as_lines()])
+
+
+def _made_of(opcode: str) -> str:
+    text = (COMPOSED[opcode].__doc__ or "").strip().split("\n")[0]
+    return text[:1].lower() + text[1:] if text.startswith("A ") else text
 
 
 def _rewritten_as_lines() -> list[str]:
@@ -369,6 +493,8 @@ def _rewritten_as_lines() -> list[str]:
         "behind `<name>_init` and `<name>_reset`.",
         f"- Computed, where every operand is constant (SHAPE and RANK of any tensor are): {listed(FOLDED)}.",
         f"- A RESHAPE, where it moves nothing: {listed(MOVES_NOTHING)}.",
+        "- A TABLE: CAST of int8 to uint8, CAST of that to int32, GATHER of those from a constant of 256 bytes, which has the "
+        "output's scale and zero point.",
         f"- A SLICE for each output, where axis and sizes are constant int32: {listed(SPLITS)}.",
         "- A dilated convolution: SPACE_TO_BATCH_ND, convolutions of stride 1 without padding, with elementwise operators "
         "and axes of size 1 between, BATCH_TO_SPACE_ND.",

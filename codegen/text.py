@@ -45,6 +45,9 @@ def format_plan(compiled: Compiled) -> str:
         span = f"{buffer.first}..{buffer.last}"
         lines.append(f"{plan.offsets[buffer.name]:>8}  {buffer.size_bytes:>8}  {span:<10} {buffer.name}")
     lines += ["", "call  kernel"]
-    for op, call in zip(compiled.library.ops, calls, strict=True):
-        lines.append(f"{op.index:>4}  {op.kind:<32} {op.function:<32} {', '.join(call.inputs)} -> {', '.join(call.outputs)}")
+    ops = compiled.library.ops
+    kinds, functions = max(len(op.kind) for op in ops), max(len(op.function) for op in ops)
+    for op, call in zip(ops, calls, strict=True):
+        tensors = f"{', '.join(call.inputs)} -> {', '.join(call.outputs)}"
+        lines.append(f"{op.index:>4}  {op.kind:<{kinds}}  {op.function:<{functions}}  {tensors}")
     return "\n".join(lines) + "\n"

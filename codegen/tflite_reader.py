@@ -11,6 +11,7 @@ from __future__ import annotations
 from ..errors import BadModel, UnsupportedOperators
 from .ir import Graph
 from .reading.build import build_graph
+from .reading.compose import compose
 from .reading.file_model import FileModel, FileOp
 from .reading.lstm import resolve_lstm
 from .reading.model_kind import kind_of, not_int8
@@ -47,8 +48,12 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     if found:
         raise UnsupportedOperators(found)
     _require_int8_ends(model)
+    composed = compose(model)
+    found = [] if composed is model else [problem for op in composed.ops for problem in problems(op)]
+    if found:
+        raise UnsupportedOperators(found)
     try:
-        return build_graph(model, name)
+        return build_graph(composed, name)
     except GraphError as error:
         raise BadModel("; ".join((f"the model is inconsistent: {error}", *given.notes))) from error
 

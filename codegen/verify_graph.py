@@ -10,6 +10,7 @@ import numpy as np
 
 from .activations import ACTIVATIONS
 from .contracts import broken_clause
+from .fixed_point import bilinear_places
 from .ir import (
     ACTIVATION_KINDS,
     ActivationAttrs,
@@ -21,6 +22,7 @@ from .ir import (
     GatherAttrs,
     Graph,
     LstmAttrs,
+    MatMulAttrs,
     NoAttrs,
     Op,
     OpKind,
@@ -28,8 +30,10 @@ from .ir import (
     PoolAttrs,
     Quantization,
     ReduceAttrs,
+    ResizeAttrs,
     SliceAttrs,
     SoftmaxAttrs,
+    TableAttrs,
     Tensor,
     TransposeAttrs,
 )
@@ -39,6 +43,7 @@ Shape = tuple[int, ...]
 
 MAX_RANK = 6
 MAX_ELEMENTS = 1 << 28
+MAX_NORMALIZED = 8192  # elements of a row, so that the sum of their squares is below 2^29
 MIN_SCALE, MAX_SCALE = 2.0**-40, 2.0**40  # of activations: far outside any network, well inside float32
 
 
@@ -379,9 +384,73 @@ def _activation_shape(op: Op, graph: Graph) -> Shape:
     return _same_shape(op, graph)
 
 
+def _table_shape(op: Op, graph: Graph) -> Shape:
+    assert isinstance(op.attrs, TableAttrs)
+    entries = op.attrs.entries
+    _require(len(entries) == 256 and all(-128 <= e <= 127 for e in entries), f"{op.label}: a table has 256 entries of int8")
+    return _same_shape(op, graph)
+
+
+def _constant_second(op: Op, graph: Graph) -> Tensor:
+    second = _input(op, graph, 1)
+    is_one = second.quantization is not None and second.quantization.axis is None
+    _require(second.is_constant and second.dtype is DType.INT8 and is_one, f"{op.label}: {second.name} must be constant int8")
+    return second
+
+
+def _prelu_shape(op: Op, graph: Graph) -> Shape:
+    _constant_second(op, graph)
+    shape = _broadcast_shape(op, graph)
+    _require(shape == _input(op, graph).shape, f"{op.label}: alpha is larger than the data")
+    return shape
+
+
+def _div_shape(op: Op, graph: Graph) -> Shape:
+    divisor = _constant_second(op, graph)
+    by = int(divisor.constant().reshape(-1)[0]) - divisor.zero_point
+    _require(divisor.num_elements == 1 and by != 0, f"{op.label}: the divisor must be one constant that is not 0")
+    return _broadcast_shape(op, graph)
+
+
+def _matmul_shape(op: Op, graph: Graph) -> Shape:
+    assert isinstance(op.attrs, MatMulAttrs)
+    left, right = list(_input(op, graph, 0).shape), list(_input(op, graph, 1).shape)
+    _require(_input(op, graph, 1).dtype is DType.INT8, f"{op.label}: {op.inputs[1]} is not int8")
+    _require(min(len(left), len(right)) >= 2, f"{op.label}: a matrix has rank 2 or more")
+    if op.attrs.adj_x:
+        left[-2:] = left[:-3:-1]
+    if op.attrs.adj_y:
+        right[-2:] = right[:-3:-1]
+    rank = max(len(left), len(right)) - 2
+    batches = [(1,) * (rank - len(s) + 2) + tuple(s[:-2]) for s in (left, right)]
+    fits = left[-1] == right[-2] and all(a == b or 1 in (a, b) for a, b in zip(*batches, strict=True))
+    _require(fits, f"{op.label}: matrices of {left} and {right}")
+    return (*(max(a, b) for a, b in zip(*batches, strict=True)), left[-2], right[-1])
+
+
+def _normalized_shape(op: Op, graph: Graph) -> Shape:
+    shape, output = _same_shape(op, graph), graph.tensor(op.output)
+    _require(bool(shape) and shape[-1] <= MAX_NORMALIZED, f"{op.label}: rows of 1 to {MAX_NORMALIZED} elements are normalised")
+    _require((output.scale, output.zero_point) == (1 / 128, 0), f"{op.label}: its output has scale {output.scale:g}")
+    return shape
+
+
+def _resized_shape(op: Op, graph: Graph) -> Shape:
+    n, h, w, c = _nhwc(op, graph)
+    found = graph.tensor(op.output).shape
+    _require(len(found) == 4 and isinstance(op.attrs, ResizeAttrs), f"{op.label}: output of shape {list(found)}")
+    assert isinstance(op.attrs, ResizeAttrs)
+    for size, wanted in ((h, found[1]), (w, found[2])):
+        below = bilinear_places(size, wanted, op.attrs.align_corners, op.attrs.half_pixel_centers)[0]
+        _require(int(below.max()) < size, f"{op.label}: {wanted} elements of {size} read past the end")
+    return (n, *found[1:3], c)
+
+
 _SAME_QUANTIZATION = frozenset(
     {
+        OpKind.RESIZE_BILINEAR,
         OpKind.REDUCE_MAX,
+        OpKind.REDUCE_MIN,
         OpKind.MAX_POOL_2D,
         OpKind.AVERAGE_POOL_2D,
         OpKind.CONCATENATION,
@@ -405,9 +474,11 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.SUB: (ClampAttrs, 2, 2, _broadcast_shape),
     OpKind.MUL: (ClampAttrs, 2, 2, _broadcast_shape),
     OpKind.MAXIMUM: (NoAttrs, 2, 2, _broadcast_shape),
+    OpKind.MINIMUM: (NoAttrs, 2, 2, _broadcast_shape),
     OpKind.SQUARED_DIFFERENCE: (NoAttrs, 2, 2, _broadcast_shape),
     OpKind.MEAN: (ReduceAttrs, 1, 1, _reduce_shape),
     OpKind.REDUCE_MAX: (ReduceAttrs, 1, 1, _reduce_shape),
+    OpKind.REDUCE_MIN: (ReduceAttrs, 1, 1, _reduce_shape),
     OpKind.AVERAGE_POOL_2D: (PoolAttrs, 1, 1, _pool_shape),
     OpKind.MAX_POOL_2D: (PoolAttrs, 1, 1, _pool_shape),
     OpKind.SOFTMAX: (SoftmaxAttrs, 1, 1, _same_shape),
@@ -422,4 +493,10 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.READ_VARIABLE: (NoAttrs, 1, 1, _same_shape),
     OpKind.ASSIGN_VARIABLE: (NoAttrs, 1, 1, _same_shape),
     **dict.fromkeys(ACTIVATION_KINDS, (NoAttrs | ActivationAttrs, 1, 1, _activation_shape)),
+    OpKind.TABLE: (TableAttrs, 1, 1, _table_shape),
+    OpKind.PRELU: (NoAttrs, 2, 2, _prelu_shape),
+    OpKind.DIV: (ClampAttrs, 2, 2, _div_shape),
+    OpKind.BATCH_MATMUL: (MatMulAttrs, 2, 2, _matmul_shape),
+    OpKind.L2_NORMALIZATION: (NoAttrs, 1, 1, _normalized_shape),
+    OpKind.RESIZE_BILINEAR: (ResizeAttrs, 1, 1, _resized_shape),
 }

@@ -122,7 +122,8 @@ def _deployed(model: QuantizedModel, plan: DeploymentPlan, request: DeploymentRe
 def _emitted(model: QuantizedModel, plan: DeploymentPlan, emit: Emit) -> str:
     compiled = compile_tflite(model.tflite, model.name, plan.build)
     if emit is Emit.IR:
-        return format_graph(compiled.source_graph) + "\n" + format_graph(compiled.graph)
+        graphs = {"as the file has it": compiled.source_graph, "as compiled": compiled.graph}
+        return "\n".join(f"# {which}\n{format_graph(graph)}" for which, graph in graphs.items())
     if emit is Emit.PLAN:
         return format_plan(compiled)
     return compiled.library.files[f"{model.name}.c"]

@@ -100,7 +100,8 @@ def _prove(deployment: _Deployment, linked: FittedFirmware) -> Report:
         proof = prove(runtimes, inputs, step.progress)
         step.say(proof.summary, *proof.lines)
     report = report_after_linking(model, compiled, plan, linked)
-    facts = replace(report.model, notes=(*report.model.notes, *proof.notes, *plan.target.emulation_notes))
+    of_emulation = plan.target.emulation_notes if plan.emulate else ()
+    facts = replace(report.model, notes=(*report.model.notes, *proof.notes, *of_emulation))
     report = replace(report, verification=proof.pairs, model=facts)
     if proof.emulated is not None:
         with deployment.reporter.step("emulate") as step:

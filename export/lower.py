@@ -309,7 +309,11 @@ def _slice(b: Builder, node: Node) -> None:
     begin, stride = [0] * rank, [1] * rank
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         begin[axis % rank], _, stride[axis % rank] = slice(start, end, step).indices(source[axis % rank])
-    tensor, layout, where = _positions(b, node, [axis for axis in range(rank) if source[axis] != b.shape(node.output)[axis]])
+    axes = [axis for axis in range(rank) if source[axis] != b.shape(node.output)[axis]]
+    if axes == [1] and len(b.placed(node.inputs[0]).layout.axes[1]) > 1 and b.placed(node.inputs[0]).layout.channel_order:
+        _take_channels(b, node, begin[1] + stride[1] * np.arange(b.shape(node.output)[1]))
+        return
+    tensor, layout, where = _positions(b, node, axes)
     shape = list(b.tensor_shape(tensor))
     first, step_of = [0] * len(shape), [1] * len(shape)
     for axis, dim in where.items():
@@ -323,18 +327,23 @@ def _slice(b: Builder, node: Node) -> None:
 
 
 def _gather(b: Builder, node: Node) -> None:
-    """A list of channels of a map; an equal number of them stays in the order in which the map's channels lie."""
-    value, rank = node.inputs[0], len(b.shape(node.inputs[0]))
+    """A list of channels of a map."""
     indices = b.constant(node, 1, "indices")
-    if indices.ndim != 1 or node.attrs.get("axis", 0) % rank != 1:
+    if indices.ndim != 1 or node.attrs.get("axis", 0) % len(b.shape(node.inputs[0])) != 1:
         raise CannotLowerError("only channels can be gathered")
+    _take_channels(b, node, indices)
+
+
+def _take_channels(b: Builder, node: Node, indices: Array) -> None:
+    """Channels of a map in a GATHER; an equal number of them stays in the order in which the map's channels lie."""
+    value = node.inputs[0]
     tensor, order = b.shuffled_channels_last(value)
     taken = indices % len(order)
     layout = b.placed(value).layout
     if len(taken) == len(order):
         taken = taken[np.array(order)]
     else:
-        layout = Layout.ordered(b.shape(node.output), channels_last_order(rank))
+        layout = Layout.channels_last(b.shape(node.output))
     places = [order.index(int(channel)) for channel in taken]
     b.place(node.output, b.gather(node, tensor, places, node.output, layout), layout)
 
@@ -344,9 +353,10 @@ def _positions(b: Builder, node: Node, axes: list[int]) -> tuple[str, Layout, di
     value = node.inputs[0]
     layout = b.placed(value).layout
     rank = len(layout.shape)
-    if rank in (3, 4) and layout.is_ordered(channels_last_order(rank)):
-        return b.channels_last(value), layout, {axis: _nhwc_dim(axis, rank) for axis in axes}
-    if any(len(layout.axes[axis]) != 1 for axis in axes):
+    is_scattered = any(len(layout.axes[axis]) != 1 for axis in axes)
+    if rank in (3, 4) and (layout.is_ordered(channels_last_order(rank)) or (is_scattered and layout.channel_order)):
+        return b.channels_last(value), Layout.channels_last(layout.shape), {axis: _nhwc_dim(axis, rank) for axis in axes}
+    if is_scattered:
         raise CannotLowerError("an axis is scattered in memory; it would need a TRANSPOSE")
     tensor, dims = b.isolated(value, axes)
     return tensor, layout, {axis: dims.index({axis}) for axis in axes}

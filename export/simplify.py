@@ -15,6 +15,7 @@ import numpy as np
 
 from .expand_composites import expand_composites
 from .fold_affine import fold_affine
+from .merge_branches import merge_branches
 from .onnx_graph import Array, Node, OnnxGraph, fold_constants
 from .onnx_nodes import add_constant, reduced_size
 from .recognise_activations import recognise_activations
@@ -31,6 +32,7 @@ def simplify(graph: OnnxGraph) -> OnnxGraph:
         fold_zero_differences,
         drop_identities,
         split_concat_convolutions,
+        merge_branches,
         fold_affine,
         split_group_sums,
         pad_instead_of_concat,

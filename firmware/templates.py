@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jinja2
 
+from ..codegen.c_format import within_width
 from ..quoting import c_comment, c_string, code_finalize, make_word
 
 _PACKAGE = f"{__package__.rpartition('.')[0]}.firmware_templates"
@@ -35,7 +36,8 @@ def write_rendered(path: str, folder: Path, values: Mapping[str, object], name: 
     """Write one file of the room into a folder: rendered when it ends in .j2, as it is otherwise."""
     source = Path(path)
     text = render(path, values) if source.suffix == ".j2" else template_text(path)
-    write_if_changed(folder / (name or source.name.removesuffix(".j2")), text)
+    target = folder / (name or source.name.removesuffix(".j2"))
+    write_if_changed(target, within_width(text) if target.suffix in (".c", ".h") else text)
 
 
 def write_if_changed(path: Path, text: str) -> None:

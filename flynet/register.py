@@ -15,6 +15,7 @@ from .networks.flynet_config import FlyNetConfig
 from .networks.micronet_config import MicroNetConfig
 from .networks.mobilenetv3_config import MobileNetV3Config
 from .networks.network_config import NetworkConfig
+from .networks.published.config import PublishedConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,6 +45,12 @@ def _build_micronet(config: Any, seed: int) -> nn.Module:
     return build_micronet(config, seed)
 
 
+def _build_published(config: Any, seed: int) -> nn.Module:
+    from .networks.published.build import build_published
+
+    return build_published(config, seed)
+
+
 @dataclass(frozen=True)
 class _Family:
     """`network` is the family's name in a checkpoint; `config` has a `from_dict` that raises UsageError."""
@@ -57,6 +64,7 @@ _FAMILIES = (
     _Family("flynet", FlyNetConfig, _build_flynet),
     _Family("mobilenetv3-small", MobileNetV3Config, _build_mobilenetv3),
     _Family("micronet", MicroNetConfig, _build_micronet),
+    _Family("published", PublishedConfig, _build_published),
     _Family("flynet-retinanet", DetectorConfig, _build_detector),
 )
 

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 from ..codegen.compiler import Compiled
 from ..codegen.ir import FusedAttrs, Graph, Op
-from ..codegen.kernels.parameters import arrays_of
+from ..codegen.kernels.parameters import Role
 from .layer_names import layer_title
 from .schema import Layer
-
-WEIGHTS = ("weights", "gemm_weights")  # fields that hold packed weights, biases and requantization factors
 
 
 def layers_of(compiled: Compiled, instructions: Sequence[int] | None) -> tuple[Layer, ...]:
@@ -23,14 +21,14 @@ def layers_of(compiled: Compiled, instructions: Sequence[int] | None) -> tuple[L
     layers = []
     for index, (op, call, emitted) in enumerate(zip(compiled.ops, compiled.calls, compiled.library.ops, strict=True)):
         weights_bytes = tables_bytes = 0
-        for name, values in arrays_of(call.parameters).items():
-            key = (values.dtype.name, values.tobytes())
+        for array in (p for p in call.parameters.flat() if p.role is Role.ARRAY):
+            key = (array.value.dtype.name, array.value.tobytes())
             if key not in seen:
                 seen.add(key)
-                if name in WEIGHTS:
-                    weights_bytes += values.nbytes
+                if array.is_weights:
+                    weights_bytes += array.value.nbytes
                 else:
-                    tables_bytes += values.nbytes
+                    tables_bytes += array.value.nbytes
         constants = _constants(op, compiled.graph) - known
         known |= constants
         output = compiled.graph.tensor(op.output)

@@ -183,6 +183,7 @@ class RemovedChannels:
     sums          [lowest, highest] sum before requantization that any input gives, one for each of `constant`; empty where the
                   operator makes no sums
     unread        those that nothing live reads
+    copies        those that are always equal to a channel that stays: `copied` one for each
     """
 
     op: str
@@ -193,11 +194,14 @@ class RemovedChannels:
     values: tuple[int, ...]
     sums: tuple[tuple[int, ...], ...]
     unread: tuple[int, ...]
+    copies: tuple[int, ...] = ()
+    copied: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _require(len(self.values) == len(self.constant), "each constant channel has a value")
         _require(len(self.sums) in (0, len(self.constant)), "each constant channel has sums, or none has")
-        removed = (*self.constant, *self.unread)
+        _require(len(self.copied) == len(self.copies), "each copy is of a channel")
+        removed = (*self.constant, *self.unread, *self.copies)
         inside = all(0 <= channel < self.channels for channel in removed)
         _require(inside and len(set(removed)) == len(removed), "a removed channel is not one of the tensor's")
 
@@ -226,14 +230,37 @@ class RemovedOperator:
 
 
 @dataclass(frozen=True)
+class CheaperOperator:
+    """An operator that another one computes, which gives the same bytes; `what` says which."""
+
+    op: str
+    name: str
+    title: str
+    what: str
+
+
+@dataclass(frozen=True)
+class VariableInterval:
+    """What the removals rely on of a variable: it is between these values whenever an inference begins, reset or not."""
+
+    name: str
+    title: str
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True)
 class Minimisation:
     """What was removed from the graph because it is computed for nothing; the judges compare the constants.
 
-    channels, constant, unread  of convolutions and fully connected layers: all, those that never change, others that went unread
+    channels, constant, unread, copies  of convolutions and fully connected layers: all, those that never change, others that went
+                                because nobody reads them or because they are equal to one that stays
     macs, parameter_bytes       of what stays, and `.._as_read` of the graph that was read
     tensors                     those that lost channels, of any operator, in the order of the graph
     staying                     those of convolutions and fully connected layers with channels that never change and stay
     operators                   those that went
+    cheaper                     those that stay and became cheaper
+    state                       the variables, where anything relies on their values
     """
 
     channels: int
@@ -246,16 +273,19 @@ class Minimisation:
     tensors: tuple[RemovedChannels, ...] = ()
     staying: tuple[StayingChannels, ...] = ()
     operators: tuple[RemovedOperator, ...] = ()
+    copies: int = 0
+    cheaper: tuple[CheaperOperator, ...] = ()
+    state: tuple[VariableInterval, ...] = ()
 
     def __post_init__(self) -> None:
-        _require(self.constant + self.unread <= self.channels, "more channels are removed than there are")
+        _require(self.constant + self.unread + self.copies <= self.channels, "more channels are removed than there are")
         fewer = self.macs <= self.macs_as_read and (bool(self.tensors) or self.macs == self.macs_as_read)
         _require(fewer, "the multiply-accumulates that stay are not those of what was removed")
 
     @property
     def is_anything(self) -> bool:
         """Whether there is something to tell."""
-        return bool(self.tensors or self.staying or self.operators)
+        return bool(self.tensors or self.staying or self.operators or self.cheaper)
 
     @property
     def line(self) -> str:
@@ -265,6 +295,7 @@ class Minimisation:
         if not self.is_anything:
             return "every channel can change"
         unread = f", {self.unread:,} more are read by nobody" if self.unread else ""
+        copies = f", {self.copies:,} are copies" if self.copies else ""
         stays = (
             (self.macs, self.macs_as_read, "multiply-accumulates"),
             (self.parameter_bytes, self.parameter_bytes_as_read, "parameters' bytes"),
@@ -272,7 +303,8 @@ class Minimisation:
         shares = [f"{part / whole:.1%} of the {what}" for part, whole, what in stays if whole]
         kept = f"; {' and '.join(shares)} stay" if shares and self.tensors else ""
         idle = f"; operators that went: {len(self.operators)}" if self.operators else ""
-        return f"{self.constant:,} of {self.channels:,} channels never change{stay}{unread}{kept}{idle}"
+        cheaper = f"; that became cheaper: {len(self.cheaper)}" if self.cheaper else ""
+        return f"{self.constant:,} of {self.channels:,} channels never change{stay}{unread}{copies}{kept}{idle}{cheaper}"
 
 
 @dataclass(frozen=True)

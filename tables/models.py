@@ -45,7 +45,7 @@ def models_table(as_json: bool) -> str:
         return json.dumps([asdict(row) for row in rows], indent=2) + "\n"
     wide = max(len(row.name) for row in rows)
     head = f"{'model':<{wide}} {'params':>9} {'MACs':>11} {'profiled':>11} {'flash B':>9} {'SRAM B':>8}"
-    lines = [f"{head}  the paper: table, top-1, top-5, params, MAdds (millions)"]
+    lines = [f"{head}  the paper (its table; or a network's own): top-1, top-5, params, MAdds (millions)"]
     for row in rows:
         counts = f"{row.params:>9,} {row.macs:>11,} {row.madds_profiler:>11,}"
         sizes = f"{_or_dash(row.flash_bytes):>9} {_or_dash(row.sram_bytes):>8}"
@@ -120,13 +120,17 @@ def difference(printed: Sequence[Printed], params: int, profiled_madds: int) -> 
         for what, ours, theirs in (("params", params, row.params_m), ("MAdds", profiled_madds, row.madds_m)):
             if theirs is None or _agrees(ours / 1e6, theirs):
                 continue
-            found.append(f"table {row.table} prints {theirs:g} M {what}, here {ours / 1e6:.3f} M")
+            found.append(f"{_place(row)} prints {theirs:g} M {what}, here {ours / 1e6:.3f} M")
     if not found:
         return ""
     causes = {
         2: "table 2 comes from another revision of the authors' code, whose attention convolves 2 to 4 maps instead of 1 to 2",
     }
-    because = [causes[row.table] for row in printed if row.table in causes and any(f"table {row.table} " in f for f in found)]
+    because = [
+        causes[row.table]
+        for row in printed
+        if not row.source and row.table in causes and f"table {row.table} " in " ".join(found)
+    ]
     return "; ".join([*found, *because])
 
 
@@ -141,7 +145,15 @@ def _printed(row: Printed) -> str:
     params = "" if row.params_m is None else f", {row.params_m:g}"
     madds = "" if row.madds_m is None else f", {row.madds_m:g}"
     top5 = "-" if row.top5 is None else f"{row.top5:g}"
-    return f"{row.table}: {row.top1:g} {top5}{params}{madds}"
+    place = f"{row.source}'s" if row.source else f"{row.table}:"
+    return f"{place} {row.top1:g} {top5}{params}{madds}"
+
+
+def _place(row: Printed) -> str:
+    """Where a row is printed: a table of the FlyNet paper, or the paper of a network itself."""
+    if not row.source:
+        return f"table {row.table}"
+    return f"its paper's table {row.table}" if row.table else "its authors' page"
 
 
 def _or_dash(value: int | None) -> str:

@@ -407,11 +407,39 @@ def int4_weights(seed: int) -> bytes:
     return s.file(("x",), ("y",))
 
 
+def unpacked(seed: int) -> bytes:
+    """UNPACK, and PACK of what came out."""
+    s = Forms(seed)
+    shape, num = [int(v) for v in s.rng.integers(1, 5, 2)], int(s.rng.integers(2, 5))
+    axis = int(s.rng.integers(0, 3))
+    s.act("x", (*shape[:axis], num, *shape[axis:]))
+    parts = tuple(s.like(f"p{i}", "x", tuple(shape)) for i in range(num))
+    s.ops.append(OpSpec("UNPACK", ("x",), parts, {"num": num, "axis": axis - 3 * int(s.rng.integers(0, 2))}))
+    s.op("PACK", parts[::-1], s.like("y", "x", (num, *shape)), valuesCount=num, axis=0)
+    return s.file(("x",), ("y",))
+
+
+def upsampled(seed: int) -> bytes:
+    """A decoder's end: a transposed convolution, both kinds of resizing, a mirrored border, tiles."""
+    s = Forms(seed)
+    h, w, c = (int(v) for v in s.rng.integers(2, 5, 3))
+    s.act("x", (1, h, w, c))
+    weights = s.stored("w", s.ints(3, 3, 3, c), 0.02)
+    s.act("t", (1, 2 * h, 2 * w, 3), 0.3)
+    s.op("TRANSPOSE_CONV", (s.whole("s", [1, 2 * h, 2 * w, 3]), weights, "x"), "t", strideH=2, strideW=2, padding="SAME")
+    s.op("RESIZE_BILINEAR", ("t", s.whole("b", [3 * h, 4 * w])), s.like("r", "t", (1, 3 * h, 4 * w, 3)), halfPixelCenters=True)
+    s.op("RESIZE_NEAREST_NEIGHBOR", ("r", s.whole("n", [4 * h, 5 * w])), s.like("q", "t", (1, 4 * h, 5 * w, 3)))
+    s.op("MIRROR_PAD", ("q", s.whole("m", [[0, 0], [1, 1], [2, 0], [0, 0]])), s.like("p", "t", (1, 4 * h + 2, 5 * w + 2, 3)))
+    s.op("TILE", ("p", s.whole("i", [1, 1, 1, 2])), s.like("y", "t", (1, 4 * h + 2, 5 * w + 2, 6)))
+    return s.file(("x",), ("y",))
+
+
 KINDS: Mapping[str, Callable[[int], bytes]] = {
     made.__name__: made
     for made in (
         float_ends, float_ends_moved, float_ends_many, uint8_ends, uint8_scales, splits, shape_arithmetic, reshape_kinds,
         folded_weights, int64_operands, dilation_by_batches, dilated_conv_1d, odd_biases, odd_ends, only_moves, int4_weights,
+        unpacked, upsampled,
     )
 }  # fmt: skip
 """Each kind: a seed to a file."""

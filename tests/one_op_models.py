@@ -232,7 +232,7 @@ def binary(
     output_quant: Quant | None = None,
     constant_right: bool = False,
 ) -> bytes:
-    """ADD, SUB, MUL, MAXIMUM or SQUARED_DIFFERENCE of two broadcast tensors `x` and `z`."""
+    """ADD, SUB, MUL, MAXIMUM, MINIMUM or SQUARED_DIFFERENCE of two broadcast tensors `x` and `z`."""
     rng = np.random.default_rng(seed)
     a, b = left_quant or random_quant(rng), right_quant or random_quant(rng)
     spread = float(np.exp(rng.uniform(-1, 1.5)))
@@ -242,12 +242,13 @@ def binary(
         "MUL": a.scale * b.scale * 80,
         "SQUARED_DIFFERENCE": max(a.scale, b.scale) ** 2 * 100,
         "MAXIMUM": a.scale,
+        "MINIMUM": a.scale,
     }[opcode]
     scale = typical * spread
     if rng.random() < 0.2:
         scale = 2.0 ** round(np.log2(scale))
     result = output_quant or Quant(scale, random_quant(rng).zero_point)
-    if opcode == "MAXIMUM":
+    if opcode in ("MAXIMUM", "MINIMUM"):
         b = result = a
     data = rng.integers(-128, 128, right).astype(np.int8) if constant_right else None
     tensors = [
@@ -270,6 +271,10 @@ def unary(
     """An activation; parameters that are not given are drawn."""
     rng = np.random.default_rng(seed)
     source = input_quant or random_quant(rng, 0.005, 0.3)
+    if opcode in ROOTS and input_quant is None:
+        source = Quant(source.scale, -128)
+    if opcode == "NEG" and output_quant is None:
+        source = output_quant = Quant(source.scale, 0)
     if DESCRIBED[opcode].unit_output:
         result = Quant(*UNIT_OUTPUT)
     else:
@@ -286,7 +291,13 @@ def random_parameters(opcode: str, rng: Rng) -> dict[str, float]:
         value = rng.choice([0.0, 1.0, 0.01, -0.5]) if rng.random() < 0.4 else rng.uniform(-2, 2) * 10 ** -rng.uniform(0, 3)
         return float(np.float32(value))
 
-    return {parameter.name: drawn() for parameter in DESCRIBED[opcode].parameters}
+    return {
+        parameter.name: drawn() if parameter.letter == "f" else bool(rng.random() < 0.5)
+        for parameter in DESCRIBED[opcode].parameters
+    }
+
+
+ROOTS = ("SQRT", "RSQRT")  # which have no value below 0
 
 
 def softmax(seed: int = 0, shape: Shape = (1, 10), beta: float = 1.0, input_quant: Quant | None = None) -> bytes:
@@ -305,7 +316,7 @@ def reduce(
     input_quant: Quant | None = None,
     output_quant: Quant | None = None,
 ) -> bytes:
-    """MEAN or REDUCE_MAX over any axes."""
+    """MEAN, REDUCE_MAX or REDUCE_MIN over any axes."""
     rng = np.random.default_rng(seed)
     source = input_quant or random_quant(rng)
     result = source
@@ -414,6 +425,137 @@ def reshape(seed: int = 0, shape: Shape = (1, 4, 5, 6), new_shape: Shape = (1, 2
     quant = random_quant(np.random.default_rng(seed))
     tensors = [activation("x", shape, quant), indices("shape", new_shape), activation("y", new_shape, quant)]
     return model_of(tensors, OpSpec("RESHAPE", ("x", "shape"), ("y",), {"newShape": new_shape}))
+
+
+def prelu(seed: int = 0, shape: Shape = (1, 3, 4, 5), alpha: Shape = (5,), quants: Sequence[Quant] = ()) -> bytes:
+    """PRELU by a constant alpha."""
+    rng = np.random.default_rng(seed)
+    source, slope = quants[:2] or (random_quant(rng), random_quant(rng, 0.001, 0.02))
+    result = quants[2] if quants else Quant(source.scale * float(np.exp(rng.uniform(-1, 1))), random_quant(rng).zero_point)
+    slopes = rng.integers(-128, 128, alpha).astype(np.int8)
+    tensors = [
+        activation("x", shape, source),
+        TensorSpec("a", alpha, "int8", (slope.scale,), (slope.zero_point,), data=slopes),
+        activation("y", shape, result),
+    ]
+    return model_of(tensors, OpSpec("PRELU", ("x", "a"), ("y",)))
+
+
+def division(
+    seed: int = 0, shape: Shape = (1, 3, 4, 5), divisor: int = 100, fused_activation: str = "NONE", quants: Sequence[Quant] = ()
+) -> bytes:
+    """DIV by a constant of one element."""
+    rng = np.random.default_rng(seed)
+    source, other = quants[:2] or (random_quant(rng), random_quant(rng))
+    scale = source.scale / other.scale / 2.0 ** rng.uniform(7.01, 9)
+    result = quants[2] if quants else Quant(scale, random_quant(rng).zero_point)
+    by = divisor if divisor != other.zero_point else divisor + (1 if divisor < 0 else -1)
+    tensors = [
+        activation("x", shape, source),
+        TensorSpec("d", (1,), "int8", (other.scale,), (other.zero_point,), data=np.array([by], np.int8)),
+        activation("y", shape, result),
+    ]
+    return model_of(tensors, OpSpec("DIV", ("x", "d"), ("y",), {"fusedActivationFunction": fused_activation}))
+
+
+def batch_matmul(
+    seed: int = 0,
+    left: Shape = (2, 3, 5),
+    right: Shape = (2, 5, 4),
+    adj_x: bool = False,
+    adj_y: bool = False,
+    constant: str = "",
+    quants: Sequence[Quant] = (),
+) -> bytes:
+    """BATCH_MATMUL; constant  the name of an operand that is one ("x" or "z")."""
+    rng = np.random.default_rng(seed)
+    a, b = quants[:2] or (random_quant(rng), random_quant(rng))
+    depth = left[-2 if adj_x else -1]
+    scale = a.scale * b.scale * np.sqrt(depth) * 100 * float(np.exp(rng.uniform(-1.5, 1)))
+    result = quants[2] if quants else Quant(scale, random_quant(rng).zero_point)
+    out = (
+        *np.broadcast_shapes(left[:-2], right[:-2]), left[-1 if adj_x else -2], right[-2 if adj_y else -1]
+    )  # fmt: skip
+    data = {name: rng.integers(-128, 128, s).astype(np.int8) for name, s in (("x", left), ("z", right)) if name == constant}
+    tensors = [
+        TensorSpec("x", left, "int8", (a.scale,), (a.zero_point,), data=data.get("x")),
+        TensorSpec("z", right, "int8", (b.scale,), (b.zero_point,), data=data.get("z")),
+        activation("y", out, result),
+    ]
+    options = {"adjX": adj_x, "adjY": adj_y}
+    inputs = tuple(name for name in ("x", "z") if name != constant)
+    return model_of(tensors, OpSpec("BATCH_MATMUL", ("x", "z"), ("y",), options), inputs)
+
+
+def table(seed: int = 0, shape: Shape = (1, 3, 4, 5)) -> bytes:
+    """Any function of one value: CAST, CAST and GATHER from a constant."""
+    rng = np.random.default_rng(seed)
+    source, result = random_quant(rng), random_quant(rng)
+    entries = rng.integers(-128, 128, 256).astype(np.int8)
+    tensors = (
+        activation("x", shape, source),
+        TensorSpec("bytes", shape, "uint8"),
+        TensorSpec("places", shape, "int32"),
+        TensorSpec("t", (256,), "int8", (result.scale,), (result.zero_point,), data=entries),
+        activation("y", shape, result),
+    )
+    ops = (
+        OpSpec("CAST", ("x",), ("bytes",), {"inDataType": 9, "outDataType": 3}),
+        OpSpec("CAST", ("bytes",), ("places",), {"inDataType": 3, "outDataType": 2}),
+        OpSpec("GATHER", ("t", "places"), ("y",), {"axis": 0}),
+    )
+    return write_tflite(ModelSpec(tensors, ops, ("x",), ("y",)))
+
+
+def l2_normalization(seed: int = 0, shape: Shape = (2, 3, 7), quant: Quant | None = None) -> bytes:
+    """L2_NORMALIZATION over the last axis."""
+    source = quant or random_quant(np.random.default_rng(seed))
+    tensors = [activation("x", shape, source), activation("y", shape, Quant(1 / 128, 0))]
+    return model_of(tensors, OpSpec("L2_NORMALIZATION", ("x",), ("y",), {"fusedActivationFunction": "NONE"}))
+
+
+def moved(opcode: str, seed: int, shape: Shape, out: Shape, steering: Sequence[TensorSpec] = (), **options: object) -> bytes:
+    """An operator that moves elements of `x` to `y` as constants and options say."""
+    quant = random_quant(np.random.default_rng(seed))
+    tensors = [activation("x", shape, quant), *steering, activation("y", out, quant)]
+    return model_of(tensors, OpSpec(opcode, ("x", *(t.name for t in steering)), ("y",), options))
+
+
+def transpose_conv(
+    seed: int = 0,
+    input_hwc: tuple[int, int, int] = (4, 3, 5),
+    c_out: int = 4,
+    kernel: tuple[int, int] = (3, 3),
+    stride: tuple[int, int] = (2, 2),
+    padding: str = "SAME",
+    more: tuple[int, int] = (0, 0),
+    fused_activation: str = "NONE",
+    per_channel: bool = True,
+    bias: bool = True,
+) -> bytes:
+    """TRANSPOSE_CONV; more  rows and columns beyond the fewest (SAME: below the most) that the data's size stands for."""
+    rng = np.random.default_rng(seed)
+    h, w, c_in = input_hwc
+    source = random_quant(rng)
+    scales = _weight_scales(rng, c_out, per_channel)
+    result = _output_quant(rng, source.scale, scales, kernel[0] * kernel[1] * c_in, tie=rng.random() < 0.2)
+    out = [
+        d * s - m if padding == "SAME" else (d - 1) * s + k + m
+        for d, s, k, m in zip((h, w), stride, kernel, more, strict=True)
+    ]  # fmt: skip
+    weights = _weights(rng, (c_out, *kernel, c_in))
+    tensors = [
+        indices("shape", [1, *out, c_out]),
+        TensorSpec("w", weights.shape, "int8", scales, (0,) * len(scales), 0 if per_channel else None, weights),
+        activation("x", (1, h, w, c_in), source),
+        activation("y", (1, *out, c_out), result),
+    ]
+    inputs = ["shape", "w", "x"]
+    if bias:
+        tensors.append(_bias(rng, c_out, kernel[0] * kernel[1] * c_in, [float(np.float32(source.scale * s)) for s in scales]))
+        inputs.append("b")
+    options = {"strideH": stride[0], "strideW": stride[1], "padding": padding, "fusedActivationFunction": fused_activation}
+    return model_of(tensors, OpSpec("TRANSPOSE_CONV", tuple(inputs), ("y",), options))
 
 
 # --- random shapes ------------------------------------------------------------------------------------------------------
@@ -616,6 +758,118 @@ def random_reshape(seed: int) -> bytes:
     return reshape(seed, shape, (1, first, size // first))
 
 
+def random_transpose_conv(seed: int) -> bytes:
+    """TRANSPOSE_CONV of random shape: kernels below, at and above the stride."""
+    rng = np.random.default_rng([seed, 40])
+    kernel, stride = ((int(rng.integers(1, 6)), int(rng.integers(1, 6))) for _ in range(2))
+    padding = str(rng.choice(["SAME", "VALID"]))
+    more = (int(rng.integers(0, stride[0])), int(rng.integers(0, stride[1])))
+    hwc = (int(rng.integers(1, 7)), int(rng.integers(1, 7)), int(rng.integers(1, 9)))
+    return transpose_conv(
+        seed, hwc, int(rng.integers(1, 9)), kernel, stride, padding, more, str(rng.choice(ACTIVATIONS)),
+        per_channel=bool(rng.random() < 0.7), bias=bool(rng.random() < 0.8),
+    )  # fmt: skip
+
+
+def random_tile(seed: int) -> bytes:
+    """TILE of random rank."""
+    rng = np.random.default_rng([seed, 41])
+    shape = _random_shape(rng, int(rng.integers(1, 5)), 5)
+    times = [int(n) for n in rng.integers(1, 4, len(shape))]
+    return moved("TILE", seed, shape, tuple(d * n for d, n in zip(shape, times, strict=True)), [indices("multiples", times)])
+
+
+def random_broadcast_to(seed: int) -> bytes:
+    """BROADCAST_TO of random rank."""
+    rng = np.random.default_rng([seed, 42])
+    out = _random_shape(rng, int(rng.integers(1, 5)), 6)
+    shape = tuple(1 if rng.random() < 0.4 else d for d in out)[int(rng.integers(0, len(out))) :]
+    return moved("BROADCAST_TO", seed, shape, out, [indices("shape", list(out))])
+
+
+def random_mirror_pad(seed: int) -> bytes:
+    """MIRROR_PAD of random rank and mode."""
+    rng = np.random.default_rng([seed, 43])
+    shape, mode = _random_shape(rng, int(rng.integers(1, 5)), 6), str(rng.choice(["REFLECT", "SYMMETRIC"]))
+    widths = [[int(rng.integers(0, d + (mode == "SYMMETRIC"))) for _ in range(2)] for d in shape]
+    out = tuple(d + sum(pair) for d, pair in zip(shape, widths, strict=True))
+    return moved("MIRROR_PAD", seed, shape, out, [indices("paddings", widths)], mode=mode)
+
+
+def _random_resize(opcode: str, salt: int) -> Callable[[int], bytes]:
+    def build(seed: int) -> bytes:
+        rng = np.random.default_rng([seed, salt])
+        h, w, c = (int(d) for d in rng.integers(1, 9, 3))
+        out = [int(n * rng.integers(1, 4)) if rng.random() < 0.5 else int(rng.integers(1, 25)) for n in (h, w)]
+        align, half = [(False, False), (True, False), (False, True)][int(rng.integers(0, 3))]
+        size = indices("size", out)
+        return moved(opcode, seed, (1, h, w, c), (1, *out, c), [size], alignCorners=align, halfPixelCenters=half)
+
+    return build
+
+
+def _random_blocks(opcode: str, salt: int) -> Callable[[int], bytes]:
+    def build(seed: int) -> bytes:
+        rng = np.random.default_rng([seed, salt])
+        (h, w, c), block = (int(d) for d in rng.integers(1, 6, 3)), int(rng.integers(1, 5))
+        wide, deep = (1, h * block, w * block, c), (1, h, w, c * block * block)
+        return moved(opcode, seed, *((deep, wide) if opcode == "DEPTH_TO_SPACE" else (wide, deep)), blockSize=block)
+
+    return build
+
+
+def random_pack(seed: int) -> bytes:
+    """PACK of one to four tensors of random rank."""
+    rng = np.random.default_rng([seed, 47])
+    shape, quant = _random_shape(rng, int(rng.integers(1, 5)), 5), random_quant(rng)
+    axis, names = int(rng.integers(0, len(shape) + 1)), tuple(f"x{i}" for i in range(int(rng.integers(1, 5))))
+    out = (*shape[:axis], len(names), *shape[axis:])
+    tensors = [*(activation(n, shape, quant) for n in names), activation("y", out, quant)]
+    options = {"valuesCount": len(names), "axis": axis - len(out) * int(rng.integers(0, 2))}
+    return model_of(tensors, OpSpec("PACK", names, ("y",), options), names)
+
+
+def random_prelu(seed: int) -> bytes:
+    """PRELU of random rank, by an alpha of any shape that broadcasts."""
+    rng = np.random.default_rng([seed, 50])
+    shape = _random_shape(rng, int(rng.integers(1, 5)), 6)
+    alpha = tuple(1 if rng.random() < 0.4 else d for d in shape)[int(rng.integers(0, len(shape))) :]
+    return prelu(seed, shape, alpha)
+
+
+def random_division(seed: int) -> bytes:
+    """DIV by any constant."""
+    rng = np.random.default_rng([seed, 51])
+    divisor = int(rng.choice([-128, 127, 1, -1])) if rng.random() < 0.3 else int(rng.integers(-128, 128))
+    return division(seed, _random_shape(rng, int(rng.integers(1, 5)), 6), divisor, str(rng.choice(ACTIVATIONS)))
+
+
+def random_batch_matmul(seed: int) -> bytes:
+    """BATCH_MATMUL of rank 2 to 5, batches that broadcast, either operand constant or none."""
+    rng = np.random.default_rng([seed, 52])
+    rows, depth, columns = (int(d) for d in rng.integers(1, 12, 3))
+    batch = _random_shape(rng, int(rng.integers(0, 4)), 3)
+    lefts, rights = (tuple(1 if rng.random() < 0.3 else d for d in batch) for _ in range(2))
+    lefts = lefts[int(rng.integers(0, len(batch) + 1)) if rng.random() < 0.3 else 0 :]
+    adj_x, adj_y = bool(rng.random() < 0.4), bool(rng.random() < 0.4)
+    left = (*lefts, depth, rows) if adj_x else (*lefts, rows, depth)
+    right = (*rights, columns, depth) if adj_y else (*rights, depth, columns)
+    return batch_matmul(seed, left, right, adj_x, adj_y, str(rng.choice(["", "", "x", "z"])))
+
+
+def random_table(seed: int) -> bytes:
+    """Any table."""
+    rng = np.random.default_rng([seed, 53])
+    return table(seed, (*_random_shape(rng, int(rng.integers(0, 4)), 6), 64))
+
+
+def random_l2_normalization(seed: int) -> bytes:
+    """L2_NORMALIZATION of rows of 1 to 300."""
+    rng = np.random.default_rng([seed, 54])
+    depth = int(rng.choice([1, 2, 3, 300])) if rng.random() < 0.5 else int(rng.integers(1, 40))
+    return l2_normalization(seed, (*_random_shape(rng, int(rng.integers(0, 4)), 4), depth))
+
+
 CASES: Mapping[str, Callable[[int], bytes]] = {
     "CONV_2D": random_conv_2d,
     "DEPTHWISE_CONV_2D": random_depthwise_conv_2d,
@@ -624,9 +878,11 @@ CASES: Mapping[str, Callable[[int], bytes]] = {
     "SUB": _random_binary("SUB", 21, 5),
     "MUL": _random_binary("MUL", 22, 6),
     "MAXIMUM": _random_binary("MAXIMUM", 23, 5),
+    "MINIMUM": _random_binary("MINIMUM", 48, 5),
     "SQUARED_DIFFERENCE": _random_binary("SQUARED_DIFFERENCE", 24, 4),
     "MEAN": _random_reduce("MEAN", 25),
     "REDUCE_MAX": _random_reduce("REDUCE_MAX", 26),
+    "REDUCE_MIN": _random_reduce("REDUCE_MIN", 49),
     "AVERAGE_POOL_2D": _random_pool("AVERAGE_POOL_2D", 27),
     "MAX_POOL_2D": _random_pool("MAX_POOL_2D", 28),
     "SOFTMAX": random_softmax,
@@ -638,8 +894,28 @@ CASES: Mapping[str, Callable[[int], bytes]] = {
     "LEAKY_RELU": _random_unary("LEAKY_RELU", 34),
     "TANH": _random_unary("TANH", 35),
     "ABS": _random_unary("ABS", 36),
+    "EXP": _random_unary("EXP", 55),
+    "LOG": _random_unary("LOG", 56),
+    "SQRT": _random_unary("SQRT", 57),
+    "RSQRT": _random_unary("RSQRT", 58),
+    "NEG": _random_unary("NEG", 59),
+    "GELU": _random_unary("GELU", 60),
+    "TABLE": random_table,
+    "PRELU": random_prelu,
+    "DIV": random_division,
+    "BATCH_MATMUL": random_batch_matmul,
+    "L2_NORMALIZATION": random_l2_normalization,
+    "RESIZE_BILINEAR": _random_resize("RESIZE_BILINEAR", 61),
     "RELU_N1_TO_1": _random_unary("RELU_N1_TO_1", 37),
     "RELU_0_TO_1": _random_unary("RELU_0_TO_1", 38),
+    "TRANSPOSE_CONV": random_transpose_conv,
+    "TILE": random_tile,
+    "BROADCAST_TO": random_broadcast_to,
+    "MIRROR_PAD": random_mirror_pad,
+    "RESIZE_NEAREST_NEIGHBOR": _random_resize("RESIZE_NEAREST_NEIGHBOR", 44),
+    "DEPTH_TO_SPACE": _random_blocks("DEPTH_TO_SPACE", 45),
+    "SPACE_TO_DEPTH": _random_blocks("SPACE_TO_DEPTH", 46),
+    "PACK": random_pack,
     "CONCATENATION": random_concatenation,
     "SLICE": random_slice,
     "STRIDED_SLICE": random_strided_slice,

@@ -225,9 +225,15 @@ GATES = "ifco"
 
 
 def lstm_sketch(
-    seed: int = 0, steps: int = 5, c_in: int = 6, cells: int = 7, exponent: int = -12, time_major: bool = False
+    seed: int = 0,
+    steps: int = 5,
+    c_in: int = 6,
+    cells: int = 7,
+    exponent: int = -12,
+    time_major: bool = False,
+    gain: float = 8,
 ) -> Sketch:
-    """One LSTM on x, which gives y; scales and weights are drawn so that its gates see all of their range."""
+    """One LSTM on x, which gives y; with this gain its gates see all of their range, whatever scales and weights are drawn."""
     s = Sketch(seed)
     rng = s.rng
 
@@ -245,7 +251,7 @@ def lstm_sketch(
     put("h", (1, cells), "int8", h_scale, h_zero, is_variable=True)
     put("c", (1, cells), "int16", 2.0**exponent, is_variable=True)
     put("y", (*lead, cells), "int8", h_scale, h_zero)
-    gain = 8 * np.exp(rng.uniform(-1, 1))
+    gain *= np.exp(rng.uniform(-1, 1))
     weights, recurrent, biases = [], [], []
     for gate in GATES:
         of_x = float(np.float32(gain / (x_scale * 12800 * np.sqrt(c_in)) * np.exp(rng.uniform(-0.5, 0.5))))

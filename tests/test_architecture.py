@@ -36,7 +36,7 @@ SHARED = {"export": {("codegen", "fixed_point"), ("codegen", "activations")}}
 CODEGEN_FLOORS = [
     {"fixed_point", "activations", "targets"},
     {"fixed_point_16", "ir", "build"},
-    {"contracts", "lstm"},
+    {"contracts", "lstm", "int8_functions"},
     {"verify_graph"},
     {"reading", "supported_ops"},
     {"tflite_reader", "reference", "passes", "kernels"},

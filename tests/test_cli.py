@@ -179,6 +179,8 @@ def test_every_floor_can_be_looked_at_without_tools(tmp_path: Path, model: Path,
     assert result.returncode == 0, result.stderr
     assert word in result.stdout
     assert left(tmp_path) == {"net.tflite"}
+    if floor == "ir":
+        assert [line for line in result.stdout.splitlines() if line[0:1] == "#"] == ["# as the file has it", "# as compiled"]
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))

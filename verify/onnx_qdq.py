@@ -179,6 +179,15 @@ def _softmax(op: Op, out: OnnxGraph) -> None:
     _quantized(op, out, out.node("Softmax", scaled, axis=-1), op.output)
 
 
+def _gelu(op: Op, out: OnnxGraph) -> None:
+    """By the error function, whether the file's is approximate or not: ONNX has an operator from opset 20 on."""
+    value = _real(out, op.inputs[0])
+    error = out.node("Erf", out.node("Mul", value, out.constant(np.float32(0.5**0.5), np.float32)))
+    one, half = (out.constant(np.float32(number), np.float32) for number in (1.0, 0.5))
+    share = out.node("Mul", out.node("Add", error, one), half)
+    _quantized(op, out, out.node("Mul", value, share), op.output)
+
+
 def _activation(op: Op, out: OnnxGraph) -> None:
     activation = ACTIVATIONS[op.kind.value]
     value = _real(out, op.inputs[0])
@@ -188,6 +197,8 @@ def _activation(op: Op, out: OnnxGraph) -> None:
             parameter.name: v for parameter, v in zip(activation.parameters, op.parameters, strict=True)
         }
         value = out.node(activation.onnx.operator, value, *constants, **attributes)
+    if activation.onnx.then:
+        value = out.node(activation.onnx.then, value)
     _quantized(op, out, value, op.output)
 
 
@@ -203,4 +214,5 @@ _EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.AVERAGE_POOL_2D: _average_pool,
     OpKind.SOFTMAX: _softmax,
     **dict.fromkeys(ACTIVATION_KINDS, _activation),
+    OpKind.GELU: _gelu,
 }

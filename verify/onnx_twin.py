@@ -20,17 +20,19 @@ from ..codegen import fixed_point as fp
 from ..codegen.activations import activation_table
 from ..codegen.fixed_point_16 import sigmoid_16, tanh_16
 from ..codegen.ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
     GatherAttrs,
     Graph,
+    MatMulAttrs,
     Op,
     OpKind,
     PadAttrs,
     PoolAttrs,
     ReduceAttrs,
+    ResizeAttrs,
     SliceAttrs,
     SoftmaxAttrs,
     TransposeAttrs,
@@ -38,7 +40,7 @@ from ..codegen.ir import (
     conv_groups,
 )
 from ..codegen.lstm import GATE_BITS, Sums, lstm_of
-from ..codegen.reference import channel_multipliers
+from ..codegen.reference import channel_multipliers, division_table, fully_connected_multipliers
 from .onnx_graph import OnnxGraph
 
 Int8 = npt.NDArray[np.int8]
@@ -163,7 +165,7 @@ def _fully_connected(op: Op, out: OnnxGraph) -> None:
         out.constant(128, np.uint8),
     )
     acc = _accumulators(op, out, acc, (-1,))
-    multiplier, shift = channel_multipliers(op, out.source, max_bits=62)
+    multiplier, shift = fully_connected_multipliers(op, out.source)
     bits = 31 - shift
     product = out.node("Mul", acc, out.int64(_uniform(multiplier, (-1,))))
     rounded = out.node("Add", product, out.int64(_uniform(np.int64(1) << (bits - 1), (-1,))))
@@ -213,13 +215,39 @@ def _mul(op: Op, out: OnnxGraph) -> None:
 
 
 def _maximum(op: Op, out: OnnxGraph) -> None:
-    out.node("Max", out.activation(op.inputs[0]), out.activation(op.inputs[1]), output=op.output)
+    kind = "Max" if op.kind is OpKind.MAXIMUM else "Min"
+    out.node(kind, out.activation(op.inputs[0]), out.activation(op.inputs[1]), output=op.output)
 
 
 def _table(op: Op, out: OnnxGraph) -> None:
     """Gather takes a negative index from the end, so the table starts with the entry of 0."""
     table = activation_table(op.kind, out.source.tensor(op.inputs[0]), out.source.tensor(op.output), op.parameters)
     out.node("Gather", out.constant(np.roll(table, 128), np.int8), out.cast(op.inputs[0], TensorProto.INT32), output=op.output)
+
+
+def _prelu(op: Op, out: OnnxGraph) -> None:
+    source, alpha, result = (out.source.tensor(name) for name in (*op.inputs, op.output))
+    above, below = fp.prelu_multipliers(source.scale, alpha.scale, result.scale)
+    value = out.centred(op.inputs[0])
+    product = out.node("Mul", value, out.int64(alpha.constant().astype(np.int64) - alpha.zero_point))
+    scaled = (out.requantize(value, above.multiplier, above.shift), out.requantize(product, below.multiplier, below.shift))
+    chosen = out.node("Where", out.node("GreaterOrEqual", value, out.int64(0)), *scaled)
+    out.to_int8(chosen, result.zero_point, -128, 127, output=op.output)
+
+
+def _div(op: Op, out: OnnxGraph) -> None:
+    table = division_table(op, out.source)
+    out.node("Gather", out.constant(np.roll(table, 128), np.int8), out.cast(op.inputs[0], TensorProto.INT32), output=op.output)
+
+
+def _batch_matmul(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, MatMulAttrs)
+    operands = []
+    for name, swaps in zip(op.inputs, (op.attrs.adj_x, op.attrs.adj_y), strict=True):
+        rank, value = len(out.source.tensor(name).shape), out.centred(name)
+        order = [*range(rank - 2), rank - 1, rank - 2]
+        operands.append(out.node("Transpose", value, perm=order) if swaps else value)
+    _finish(op, out, out.node("MatMul", *operands), fp.matmul_multiplier(*_scales(op, out)))
 
 
 # --- recurrent ------------------------------------------------------------------------------------------------------
@@ -291,7 +319,8 @@ def _mean(op: Op, out: OnnxGraph) -> None:
 def _reduce_max(op: Op, out: OnnxGraph) -> None:
     assert isinstance(op.attrs, ReduceAttrs)
     axes = out.int64(op.attrs.axes)
-    out.node("ReduceMax", out.activation(op.inputs[0]), axes, keepdims=int(op.attrs.keep_dims), output=op.output)
+    kind = "ReduceMax" if op.kind is OpKind.REDUCE_MAX else "ReduceMin"
+    out.node(kind, out.activation(op.inputs[0]), axes, keepdims=int(op.attrs.keep_dims), output=op.output)
 
 
 def _average_pool(op: Op, out: OnnxGraph) -> None:
@@ -358,6 +387,54 @@ def _saturated(out: OnnxGraph, value: str) -> str:
     return out.node("Clip", value, out.int64(-(1 << 31)), out.int64((1 << 31) - 1))
 
 
+def _l2_normalization(op: Op, out: OnnxGraph) -> None:
+    """The inverse root of the row's sum of squares by five Newton steps, as `fixed_point.inverse_sqrt` takes them."""
+    value = out.centred(op.inputs[0])
+    total = out.node("ReduceSum", out.node("Mul", value, value), out.int64([-1]), keepdims=1)
+    total = out.node("Max", total, out.int64(1))
+    powers = np.int64(1) << np.arange(63, dtype=np.int64)
+    reached = out.node("Cast", out.node("GreaterOrEqual", total, out.int64(powers[:31])), to=TensorProto.INT64)
+    bits = out.node("ReduceSum", reached, out.int64([-1]), keepdims=1)
+    twos = np.maximum((31 - np.arange(32)) // 2 - 1, 0)  # by the number of bits
+    half = out.node("Div", out.node("Mul", total, out.node("Gather", out.int64(powers[2 * twos]), bits)), out.int64(2))
+    half = out.divide_by_pot(half, 1)
+    x = out.int64(1 << 28)
+    for _ in range(5):
+        cube = _saturated(out, out.node("Mul", out.high_mul(out.high_mul(x, x), x), out.int64(64)))
+        rest = out.node("Sub", out.high_mul(out.int64(3 << 27), x), out.high_mul(half, cube))
+        x = _saturated(out, out.node("Mul", rest, out.int64(8)))
+    x = out.high_mul(x, out.int64(fp.SQRT_HALF))
+    x = out.node("Mul", x, out.node("Gather", out.int64(powers[np.maximum(twos - 11, 0)]), bits))
+    is_one = out.node("Equal", total, out.int64(1))
+    x = out.node("Where", is_one, out.int64((1 << 31) - 1), x)
+    right = np.maximum(11 - twos, 0)  # the shift is 7 - right, of a 1 it is 7
+    left = out.node("Where", is_one, out.int64(1 << 7), out.node("Gather", out.int64(powers[np.maximum(7 - right, 0)]), bits))
+    product = out.high_mul(out.node("Mul", value, left), x)
+    shifts = np.maximum(right - 7, 0)
+    halves = out.node("Gather", out.int64(np.where(shifts > 0, powers[np.maximum(shifts - 1, 0)], 0)), bits)
+    divisor = out.node("Gather", out.int64(powers[shifts]), bits)
+    halves = out.node("Where", is_one, out.int64(0), halves)
+    divisor = out.node("Where", is_one, out.int64(1), divisor)
+    nudged = out.node("Add", product, out.node("Mul", out.node("Sign", product), halves))
+    out.to_int8(out.node("Div", nudged, divisor), 0, -128, 127, output=op.output)
+
+
+def _resize_bilinear(op: Op, out: OnnxGraph) -> None:
+    assert isinstance(op.attrs, ResizeAttrs)
+    value = out.cast(op.inputs[0], TensorProto.INT64)
+    shapes = out.source.tensor(op.inputs[0]).shape, out.source.tensor(op.output).shape
+    for axis in (1, 2):
+        ends = (shapes[0][axis], shapes[1][axis])
+        below, above, share = fp.bilinear_places(*ends, op.attrs.align_corners, op.attrs.half_pixel_centers)
+        share = share.reshape((-1, 1, 1) if axis == 1 else (-1, 1))
+        parts = [
+            out.node("Mul", out.node("Gather", value, out.int64(places), axis=axis), out.int64(weights))
+            for places, weights in ((below, 1024 - share), (above, share))
+        ]
+        value = out.node("Add", *parts)
+    out.to_int8(out.divide_by_pot(value, 20), 0, -128, 127, output=op.output)
+
+
 # --- moves ----------------------------------------------------------------------------------------------------------
 
 
@@ -410,9 +487,16 @@ EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.SUB: _add_or_sub,
     OpKind.MUL: _mul,
     OpKind.MAXIMUM: _maximum,
+    OpKind.MINIMUM: _maximum,
+    OpKind.PRELU: _prelu,
+    OpKind.DIV: _div,
+    OpKind.BATCH_MATMUL: _batch_matmul,
+    OpKind.L2_NORMALIZATION: _l2_normalization,
+    OpKind.RESIZE_BILINEAR: _resize_bilinear,
     OpKind.SQUARED_DIFFERENCE: _squared_difference,
     OpKind.MEAN: _mean,
     OpKind.REDUCE_MAX: _reduce_max,
+    OpKind.REDUCE_MIN: _reduce_max,
     OpKind.AVERAGE_POOL_2D: _average_pool,
     OpKind.MAX_POOL_2D: _max_pool,
     OpKind.SOFTMAX: _softmax,
@@ -425,5 +509,5 @@ EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.RESHAPE: _reshape,
     OpKind.ASSIGN_VARIABLE: _copy,
     OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: _lstm,
-    **dict.fromkeys(ACTIVATION_KINDS, _table),
+    **dict.fromkeys(TABLE_KINDS, _table),
 }

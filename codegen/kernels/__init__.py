@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping
 
 from ..build import ARMV6M, DSP, PLAIN, Build, Isa
 from ..contracts import broken_clause
-from ..ir import ACTIVATION_KINDS, FusedAttrs, FusedPattern, Graph, Op, OpKind
+from ..ir import TABLE_KINDS, FusedAttrs, FusedPattern, Graph, Op, OpKind
 from ..verify_graph import GraphError
 from . import (
     add,
+    batch_matmul,
     concatenation,
     conv_2d,
     depthwise_conv_2d,
     depthwise_pair,
     fully_connected,
     gather,
+    l2_normalization,
     lstm,
     maximum,
     mdw_max,
@@ -28,8 +30,10 @@ from . import (
     pad,
     plain,
     pool,
+    prelu,
     reduce_max,
     reshape,
+    resize_bilinear,
     shift_max,
     slice,
     softmax,
@@ -49,9 +53,16 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.SUB: plain.elementwise.select_add,
     OpKind.MUL: plain.elementwise.select_mul,
     OpKind.MAXIMUM: maximum.select,
+    OpKind.MINIMUM: maximum.select,
+    OpKind.PRELU: prelu.select,
+    OpKind.DIV: table.select_division,
+    OpKind.BATCH_MATMUL: batch_matmul.select,
+    OpKind.L2_NORMALIZATION: l2_normalization.select,
+    OpKind.RESIZE_BILINEAR: resize_bilinear.select,
     OpKind.SQUARED_DIFFERENCE: squared_difference.select,
     OpKind.MEAN: mean.select,
     OpKind.REDUCE_MAX: reduce_max.select,
+    OpKind.REDUCE_MIN: reduce_max.select,
     OpKind.AVERAGE_POOL_2D: pool.select,
     OpKind.MAX_POOL_2D: pool.select,
     OpKind.SOFTMAX: softmax.select,
@@ -64,7 +75,7 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.READ_VARIABLE: reshape.select,
     OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: lstm.select,
     OpKind.ASSIGN_VARIABLE: reshape.select,
-    **dict.fromkeys(ACTIVATION_KINDS, table.select),
+    **dict.fromkeys(TABLE_KINDS, table.select),
     FusedPattern.MDW_MAX: plain.depthwise.select_max,
     FusedPattern.MUL_DEPTHWISE: plain.depthwise.select_scaled,
     FusedPattern.DEPTHWISE_PAIR: plain.depthwise.select_pair,

@@ -22,8 +22,9 @@ def accumulator_bounds(weights: Int64, bias: Int64, input_zero_point: int) -> tu
 
 
 def is_dead(multiplier: Int64, shift: Int64, largest: Int64) -> npt.NDArray[np.bool_]:
-    """Which channels are always their zero point."""
-    dead: npt.NDArray[np.bool_] = (multiplier == 0) | (largest < (np.int64(1) << np.clip(-shift - 1, 0, 62)))
+    """Which channels are always their zero point, of those whose multiplier is below 2^31."""
+    is_below_half = (largest < (np.int64(1) << np.clip(-shift - 1, 0, 62))) & (multiplier < 1 << 31)
+    dead: npt.NDArray[np.bool_] = (multiplier == 0) | is_below_half
     return dead
 
 

@@ -16,7 +16,7 @@ from ..build import Build
 from .accumulators import accumulator_bounds
 from .base import KernelCall, SamePlace
 from .convolution import Convolution, clamped_table
-from .parameters import KernelParameters, array, code, data, size
+from .parameters import KernelParameters, array, code, data, packed_weights, size
 from .requantization import Rounding, requantization
 from .row_tiles import Taps, Tile, row_words, tile_of
 
@@ -51,7 +51,7 @@ class Conv1d(KernelParameters):
     zero_point: int = data()
     activation_min: int | None = data()
     activation_max: int | None = data()
-    weights: Int32 = array()
+    weights: Int32 = packed_weights()
     table: Int8 | None = array()
 
     @property

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import UnsupportedOperators
-from ..activations import activation_table
+from ..int8_functions import function_table
 from ..ir import ClampAttrs, ConvAttrs, FusedAttrs, FusedPattern, Graph, Op, OpKind, Window
-from ..reference import channel_multipliers
+from ..reference import channel_multipliers, fully_connected_multipliers, no_multiplier
 from .accumulators import accumulator_bounds, is_fast
 from .small_sums import SMALL, ChannelScale, small_sums
 
@@ -82,12 +81,11 @@ def convolution(op: Op, graph: Graph) -> Convolution:
         step = op.attrs.body[1 if op.attrs.pattern is FusedPattern.MUL_DEPTHWISE else 0]
         is_max = op.attrs.pattern is FusedPattern.MDW_MAX
         if op.attrs.pattern is FusedPattern.PRODUCER_TABLE:
-            last = op.attrs.body[-1]
-            ends = graph.tensor(last.inputs[0]), graph.tensor(last.output)
-            table = activation_table(last.kind, *ends, last.parameters)
+            table = function_table(op.attrs.body[-1], graph)
     x, y = graph.tensor(step.inputs[0]), graph.tensor(step.output)
     weights = graph.tensor(step.inputs[1]).constant().astype(np.int8)
-    multiplier, shift = channel_multipliers(step, graph, max_bits=62)
+    multipliers_of = fully_connected_multipliers if step.kind is OpKind.FULLY_CONNECTED else channel_multipliers
+    multiplier, shift = multipliers_of(step, graph)
     bias = graph.tensor(step.inputs[2]).constant().astype(np.int64).reshape(-1) if len(step.inputs) > 2 else 0 * shift
     attrs = step.attrs
     assert isinstance(attrs, ConvAttrs | ClampAttrs)
@@ -173,12 +171,7 @@ def _require_words(step: Op, multiplier: Int64) -> None:
     """Refuse a FULLY_CONNECTED whose rounding in double needs a factor wider than the kernel's 32-bit words."""
     wide = np.flatnonzero(multiplier >= 1 << 31)
     if wide.size:
-        raise UnsupportedOperators(
-            [
-                f"{step.label}: in {wide.size} of {multiplier.size} channels (the first is {wide[0]}) no 32-bit multiplier "
-                "rounds like LiteRT (convert the layer as a 1x1 CONV_2D)"
-            ]
-        )
+        raise no_multiplier(step, wide.tolist(), multiplier.size, "32-bit")
 
 
 def clamped_table(conv: Convolution) -> Int8:

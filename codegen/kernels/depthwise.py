@@ -32,7 +32,7 @@ from .base import KernelCall, OwnFunction, RowSchedule, SamePlace, Sharing
 from .channel_scale import ChannelScale
 from .convolution import Convolution, clamped_table, lying
 from .depthwise_global import depthwise_global, is_global
-from .parameters import KernelParameters, array, code, data, group, size
+from .parameters import KernelParameters, array, code, data, group, packed_weights, size
 from .requantization import Requantization, fine_requantization, requantization
 from .row_tiles import Taps, Tile, fills_registers, has_single_taps, row_words, taps_of, tile_of, tiling
 
@@ -210,7 +210,7 @@ class DepthwiseConv(DepthwiseForm):
     zero_point: int = data()
     activation_min: int | None = data()
     activation_max: int | None = data()
-    weights: Int32 = array()
+    weights: Int32 = packed_weights()
     table: Int8 | None = array()
     scaling: ChannelScaling | None = group()
     compact: Compact | None = group()

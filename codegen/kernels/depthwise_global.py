@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .accumulators import accumulator_bounds
 from .base import KernelCall, SamePlace
 from .convolution import Convolution, clamped_table
-from .parameters import KernelParameters, array, code, data, size
+from .parameters import KernelParameters, array, code, data, packed_weights, size
 from .requantization import requantization
 
 Int8 = npt.NDArray[np.int8]
@@ -45,7 +45,7 @@ class DepthwiseGlobal(KernelParameters):
     twos: int = size()
     activation_min: int | None = data()
     activation_max: int | None = data()
-    weights: Int32 = array()
+    weights: Int32 = packed_weights()
     table: Int8 | None = array()
 
     @property

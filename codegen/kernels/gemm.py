@@ -33,7 +33,7 @@ from .accumulators import accumulator_bounds
 from .base import OwnFunction
 from .channel_twos import ChannelOrder, channel_order, equal_orders, natural_order
 from .convolution import Convolution, clamped_table
-from .parameters import Helper, KernelParameters, array, code, data, size
+from .parameters import Helper, KernelParameters, array, code, data, packed_weights, size
 from .requantization import Rounding, fine_requantization, requantization
 
 Int8 = npt.NDArray[np.int8]
@@ -148,7 +148,7 @@ class Gemm:
 
     kernel: GemmKernel = code()
     rest: GemmKernel = code()
-    weights: Int32 = array()
+    weights: Int32 = packed_weights()
     table: Int8 | None = array()
     words: int = size()
     pairs: int = size()
@@ -230,17 +230,17 @@ def pack_weights(
     for group, order in enumerate(orders):
         first = group * share
         for a, b in np.array(order.packed, np.int64).reshape(-1, 2) + first:
-            words += [np.stack([256 * start[b] + start[a], start[a]]), _words(256 * lanes[b] + lanes[a])]
+            words += [np.stack([256 * start[b] + start[a], start[a]]), pair_words(256 * lanes[b] + lanes[a])]
             words += constants_of(a, b, True)
         if order.packed and order.wide:
             words.append(np.array([len(order.wide) * (8 + 2 * len(pairs))]))
         for a, b in np.array(order.wide, np.int64).reshape(-1, 2) + first:
             scaled = factors[[a, b], np.newaxis, np.newaxis] * lanes[[a, b]]
-            words += [factors[[a, b]] * start[[a, b]], _words(scaled.transpose(1, 0, 2)).reshape(-1)]
+            words += [factors[[a, b]] * start[[a, b]], pair_words(scaled.transpose(1, 0, 2)).reshape(-1)]
             words += constants_of(a, b, False)
         if order.single is not None:
             last = first + order.single
-            words += [factors[[last]] * start[[last]], _words(factors[last] * lanes[last]), constants[last][stored]]
+            words += [factors[[last]] * start[[last]], pair_words(factors[last] * lanes[last]), constants[last][stored]]
             if not in_order:
                 shift = constants[last][2:] * (not is_fine)
                 words[-1] = np.concatenate([constants[last][:2], shift & 0xFF | places[last] << 8])
@@ -270,7 +270,7 @@ def _orders(weights: Int64, largest: Int64, num_pixels: int, build: Build, group
     return equal_orders(orders, 1 if all(not order.wide for order in orders) else pays)
 
 
-def _words(lanes: Int64) -> Int64:
+def pair_words(lanes: Int64) -> Int64:
     """[..., 2] int16 lanes to words, low lane first."""
     words: Int64 = (lanes[..., 0] & 0xFFFF) | (lanes[..., 1] << 16)
     return words

@@ -37,8 +37,28 @@ Int64 = npt.NDArray[np.int64]
 LANE_VALUES = 255  # int8 values that an int16 lane can sum
 
 
+class MeanVarianceForm(KernelParameters):
+    """How a function is called and described that computes means and variances, whatever it is written in."""
+
+    shown: ClassVar[Mapping[str, str]] = {"c": "channels"}
+    arithmetic: ClassVar[str]
+    has_table: bool
+
+    @property
+    def name(self) -> str:
+        return "mean_variance_by_table" if self.has_table else "mean_variance"
+
+    @property
+    def summary(self) -> str:
+        how = "a lookup table, made once its mean is known" if self.has_table else self.arithmetic
+        return (
+            "Mean and variance of each channel over all pixels, each step rounded to int8. A channel's squared differences come "
+            f"from {how}."
+        )
+
+
 @dataclass(frozen=True, eq=False)
-class MeanVariance(KernelParameters):
+class MeanVariance(MeanVarianceForm):
     """Mean and variance of each channel of a map [pixels, channels].
 
     is_fitted           whether the squares come from the module's formula, or from tables of both inputs
@@ -50,7 +70,7 @@ class MeanVariance(KernelParameters):
     """
 
     template: ClassVar[str] = "mean_variance"
-    shown: ClassVar[Mapping[str, str]] = {"c": "channels"}
+    arithmetic: ClassVar[str] = "arithmetic in lanes"
 
     has_table: bool = code()
     is_fitted: bool = code()
@@ -72,18 +92,6 @@ class MeanVariance(KernelParameters):
     square: RescaleParameters | None = group()
     terms: npt.NDArray[np.integer] | None = array()
     centres: npt.NDArray[np.integer] | None = array()
-
-    @property
-    def name(self) -> str:
-        return "mean_variance_by_table" if self.has_table else "mean_variance"
-
-    @property
-    def summary(self) -> str:
-        how = "a lookup table, made once its mean is known" if self.has_table else "arithmetic in lanes"
-        return (
-            "Mean and variance of each channel over all pixels, each step rounded to int8. A channel's squared differences come "
-            f"from {how}."
-        )
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:

@@ -25,8 +25,22 @@ from .parameters import KernelParameters, array, code, group, size
 from .turns import in_turns
 
 
+class MulMaxForm(KernelParameters):
+    """How a function is called and described that takes the largest of scaled heads, whatever it is written in."""
+
+    shown: ClassVar[Mapping[str, str]] = {"heads": "heads", "c": "channels"}
+    heads: int
+
+    @property
+    def summary(self) -> str:
+        return (
+            f"Max-out of {self.heads} heads, each times its coefficient. One requantization serves all heads, and it never "
+            "decreases, so the largest product is taken first."
+        )
+
+
 @dataclass(frozen=True, eq=False)
-class MulMax(KernelParameters):
+class MulMax(MulMaxForm):
     """Maps [pixels, channels, heads] times a vector [channels, heads], the largest of each channel's heads.
 
     row_bytes   of one pixel's heads
@@ -35,7 +49,6 @@ class MulMax(KernelParameters):
     """
 
     template: ClassVar[str] = "mul_max"
-    shown: ClassVar[Mapping[str, str]] = {"heads": "heads", "c": "channels"}
 
     heads: int = code()
     has_lanes: bool = code()
@@ -48,13 +61,6 @@ class MulMax(KernelParameters):
     bands: int | None = size()
     band_turns: npt.NDArray[np.int32] | None = array()
     scale: ScaleNumbers = group()
-
-    @property
-    def summary(self) -> str:
-        return (
-            f"Max-out of {self.heads} heads, each times its coefficient. One requantization serves all heads, and it never "
-            "decreases, so the largest product is taken first."
-        )
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:

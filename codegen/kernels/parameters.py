@@ -9,6 +9,7 @@ Each field has a role:
              costs instructions. A tuple is as many sizes: a list in the template, which an empty one leaves out.
     data()   a number that differs from layer to layer: always `layer-><field>`; None leaves it out
     array()  constants in flash: always a pointer `layer-><field>`; None leaves it out
+    packed_weights()  an array of weights, biases or requantization factors; reports count it apart
     group()  parameters inside parameters: `s.<group>.<field>` in the template, `layer-><group>_<field>` in C
 
 The emitter makes one function of all calls that agree in what is code, and where the level of the build lets sizes be data.
@@ -58,6 +59,11 @@ def data() -> Any:
 def array() -> Any:
     """A field of constants in flash, in the order in which the kernel reads them; None: the layer has none."""
     return dataclasses.field(metadata={"role": Role.ARRAY})
+
+
+def packed_weights() -> Any:
+    """As `array()`: packed weights, biases and requantization factors, the parameters of a layer in the form of its kernel."""
+    return dataclasses.field(metadata={"role": Role.ARRAY, "is_weights": True})
 
 
 def group() -> Any:
@@ -126,11 +132,15 @@ class KernelParameters:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One field, groups taken apart: its path in the template, its name in C, its role and value."""
+    """One field, groups taken apart: its path in the template, its name in C, its role and value.
+
+    is_weights  an array that was declared with `packed_weights()`
+    """
 
     path: tuple[str, ...]
     role: Role
     value: Any
+    is_weights: bool = False
 
     @property
     def c_name(self) -> str:
@@ -147,7 +157,7 @@ def _flat(parameters: object, path: tuple[str, ...]) -> Iterator[Parameter]:
         elif role in SIZES and isinstance(value, tuple):
             yield from (Parameter((*here, str(i)), role, each) for i, each in enumerate(value))
         elif value is not None or role is Role.CODE:
-            yield Parameter(here, role, value)
+            yield Parameter(here, role, value, field.metadata.get("is_weights", False))
 
 
 def arrays_of(parameters: KernelParameters) -> Mapping[str, npt.NDArray[np.integer]]:

@@ -8,9 +8,10 @@ from typing import ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..activations import activation_table
 from ..build import Build
+from ..int8_functions import function_table
 from ..ir import Graph, Op
+from ..reference import division_table
 from .base import KernelCall, elementwise_schedule
 from .parameters import KernelParameters, array, data
 
@@ -38,9 +39,12 @@ def by_unsigned_byte(table: npt.NDArray[_Element]) -> npt.NDArray[_Element]:
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of an operator of one int8 value."""
-    source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
-    table = activation_table(op.kind, source, output, op.parameters)
-    return table_call(op.inputs[0], op.output, output.num_elements, table)
+    return table_call(op.inputs[0], op.output, graph.tensor(op.output).num_elements, function_table(op, graph))
+
+
+def select_division(op: Op, graph: Graph, build: Build) -> KernelCall:
+    """The kernel call of a DIV by a constant."""
+    return table_call(op.inputs[0], op.output, graph.tensor(op.output).num_elements, division_table(op, graph))
 
 
 def table_call(source: str, output: str, num_elements: int, table: npt.NDArray[np.int8]) -> KernelCall:

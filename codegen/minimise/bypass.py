@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..activations import activation_table
+from ..int8_functions import function_table
 from ..ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     GatherAttrs,
     Graph,
     Op,
@@ -23,7 +24,7 @@ from ..ir import (
 from .bypass_contract import require_bypass
 from .certificate import BypassedOperator
 from .channels import REMOVABLE
-from .intervals import graph_bounds
+from .intervals import Bounds, graph_bounds, state_intervals
 
 NEVER_BITES, TAKES_ALL, CANCEL = "it never bites", "it moves nothing", "it undoes the TRANSPOSE before it"
 
@@ -41,26 +42,27 @@ def bypass(graph: Graph) -> Bypass:
 
     Two TRANSPOSEs of which nobody else reads the first become one, or none. An operator stays that makes an output of the graph.
     """
-    if not any(_may_be_idle(op, graph) for op in graph.ops):
+    if not any(_may_be_idle(op, graph) or op.kind is OpKind.TRANSPOSE for op in graph.ops):
         return Bypass(graph, ())
-    found = _Bypassing(graph).found()
+    bounds = graph_bounds(graph)
+    found = _Bypassing(graph, bounds).found()
     if found.graph is not graph:
-        require_bypass(graph, found.graph, found.operators)
+        require_bypass(graph, found.graph, found.operators, state_intervals(graph, bounds))
     return found
 
 
 def _may_be_idle(op: Op, graph: Graph) -> bool:
+    """Whether readers of an operator's output could read its input: also by its scale, which moves may change by one step."""
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
     same = source.shape == output.shape and source.quantization == output.quantization and source.dtype is output.dtype
-    return not source.is_constant and op.output not in graph.outputs and (same or op.kind is OpKind.TRANSPOSE)
+    return not source.is_constant and op.output not in graph.results and same
 
 
 class _Bypassing:
     """Goes through the operators once, each with the tensors that it then reads."""
 
-    def __init__(self, graph: Graph):
-        self._graph = graph
-        self._bounds = graph_bounds(graph)
+    def __init__(self, graph: Graph, bounds: Mapping[str, Bounds]):
+        self._graph, self._bounds = graph, bounds
         self._same: dict[str, str] = {}
         self._operators: list[BypassedOperator] = []
         self._made: dict[str, Op] = {}
@@ -72,7 +74,7 @@ class _Bypassing:
             op = replace(original, inputs=tuple(self._same.get(name, name) for name in original.inputs))
             joined = self._joined(op)
             if _may_be_idle(joined, self._graph) and self._is_idle(joined):
-                why = CANCEL if joined is not op else NEVER_BITES if op.kind in ACTIVATION_KINDS else TAKES_ALL
+                why = CANCEL if joined is not op else NEVER_BITES if op.kind in TABLE_KINDS else TAKES_ALL
                 self._same[op.output] = joined.inputs[0]
                 self._operators.append(BypassedOperator(op.output, joined.inputs[0], op.kind.value, why))
             else:
@@ -87,7 +89,7 @@ class _Bypassing:
         before = self._made.get(op.inputs[0])
         if not isinstance(op.attrs, TransposeAttrs) or before is None or not isinstance(before.attrs, TransposeAttrs):
             return op
-        if before.output in self._graph.outputs or self._reads[before.output] != 1:
+        if before.output in self._graph.results or self._reads[before.output] != 1:
             return op
         permutation = tuple(before.attrs.permutation[axis] for axis in op.attrs.permutation)
         return replace(op, inputs=before.inputs, attrs=TransposeAttrs(permutation))
@@ -95,8 +97,8 @@ class _Bypassing:
     def _is_idle(self, op: Op) -> bool:
         attrs, bounds = op.attrs, self._bounds[op.inputs[0]]
         low, high = int(bounds.low.min()), int(bounds.high.max())
-        if op.kind in ACTIVATION_KINDS:
-            table = activation_table(op.kind, self._graph.tensor(op.inputs[0]), self._graph.tensor(op.output), op.parameters)
+        if op.kind in TABLE_KINDS:
+            table = function_table(op, self._graph)
             return np.array_equal(table[low + 128 : high + 129], np.arange(low, high + 1))
         if isinstance(attrs, PoolAttrs):
             return attrs.window == Window(1, 1) and attrs.activation_min <= low and high <= attrs.activation_max
@@ -111,7 +113,7 @@ class _Bypassing:
 
 def _read(ops: list[Op], graph: Graph) -> tuple[Op, ...]:
     """Those operators whose results something reads, or that do more than make them."""
-    wanted, kept = set(graph.outputs), []
+    wanted, kept = set(graph.results), []
     for op in reversed(ops):
         if op.kind not in REMOVABLE or not wanted.isdisjoint(op.outputs):
             wanted |= set(op.inputs)

@@ -7,27 +7,29 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..ir import ACTIVATION_KINDS, Graph, Op, OpKind, PoolAttrs, TransposeAttrs, Window
+from ..ir import TABLE_KINDS, Graph, Op, OpKind, PoolAttrs, TransposeAttrs, Window
 from ..reference import computed
 from ..verify_graph import GraphError
-from .certificate import BypassedOperator, Certificate
+from .certificate import BypassedOperator, Certificate, StateInterval
 from .contract import MOVED_FROM, MOVES, Limits, limits
 
 
-def require_bypass(before: Graph, after: Graph, bypassed: Sequence[BypassedOperator]) -> None:
-    """Raise `GraphError` with the first clause that is broken.
+def require_bypass(
+    before: Graph, after: Graph, bypassed: Sequence[BypassedOperator], state: tuple[StateInterval, ...] = ()
+) -> None:
+    """Raise `GraphError` with the first clause that is broken; `state` as in `Certificate`.
 
     A bypassed tensor has the elements of its source at their places, and every value that they can have unchanged; each operator
     that stays is the same but for reading the source, or is the TRANSPOSE that two were.
     """
-    known = limits(before, Certificate())
+    known = limits(before, Certificate(state=state))
     writers = {op.output: op for op in before.ops}
     same: dict[str, str] = {}
     for entry in bypassed:
         _require_same(entry.name, entry.source, before, writers, known)
         same[entry.name] = entry.source
-    if after.inputs != before.inputs or after.outputs != before.outputs:
-        raise GraphError("a bypass changes inputs or outputs")
+    if after.inputs != before.inputs or after.outputs != before.outputs or after.variables != before.variables:
+        raise GraphError("a bypass changes inputs, outputs or variables")
     for op in after.ops:
         original = writers[op.output]
         reads = tuple(same.get(name, name) for name in original.inputs)
@@ -49,7 +51,7 @@ def _require_same(name: str, source: str, graph: Graph, writers: dict[str, Op], 
     tensors = graph.tensor(name), graph.tensor(source)
     alike = len({(tensor.shape, tensor.dtype) for tensor in tensors}) == 1 and tensors[0].quantization == tensors[1].quantization
     if (
-        name in graph.outputs
+        name in graph.results
         or not alike
         or not np.array_equal(_moved(name, source, graph, writers, known), _numbers(source, graph))
     ):
@@ -73,7 +75,7 @@ def _moved(
         values = np.arange(low, high + 1)
         if op.kind in MOVES:
             numbers = computed(op, graph, [numbers]).reshape(graph.tensor(op.output).shape)
-        elif op.kind in ACTIVATION_KINDS:
+        elif op.kind in TABLE_KINDS:
             if not np.array_equal(computed(op, graph, [values]), values):
                 raise GraphError(f"{op.label} changes values")
         elif not isinstance(op.attrs, PoolAttrs) or op.attrs.window != Window(1, 1) or _clamps(op.attrs, low, high):

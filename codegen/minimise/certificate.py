@@ -15,13 +15,15 @@ Int64 = npt.NDArray[np.int64]
 class RemovedChannel:
     """A channel that the compiled graph does not compute.
 
-    value         the one that it has for every input, None where it may change but nothing live reads it
+    value         the one that it has for every input, None where it may change but is a copy or nothing live reads it
     accumulators  between which its sums lie before requantization, where a convolution or FULLY_CONNECTED makes it
+    copy_of       the channel that stays and is always equal to it
     """
 
     channel: int
     value: int | None
     accumulators: tuple[int, int] | None = None
+    copy_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ class NarrowedTensor:
         """The value of each removed channel that never changes."""
         return {removed.channel: removed.value for removed in self.removed if removed.value is not None}
 
+    @property
+    def copies(self) -> Mapping[int, int]:
+        """The channel that stays for each removed one that is equal to it."""
+        return {removed.channel: removed.copy_of for removed in self.removed if removed.copy_of is not None}
+
+
+@dataclass(frozen=True)
+class EqualChannels:
+    """Channels of one tensor that are always equal: for each the first that is, itself where none is."""
+
+    name: str
+    first: tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class BypassedOperator:
@@ -58,18 +73,43 @@ class BypassedOperator:
 
 
 @dataclass(frozen=True)
+class SimplifiedOperator:
+    """An operator that became a cheaper one, or part of one; `what` says how."""
+
+    name: str
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True)
+class StateInterval:
+    """Between which values each channel of a variable lies whenever an inference begins, by the tensor that shows it."""
+
+    name: str
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Certificate:
-    """All that minimisation removed; empty where it found nothing or did not run. In the order of the graph."""
+    """All that minimisation removed; empty where it found nothing or did not run. In the order of the graph.
+
+    equal  what the removals rely on of channels that are equal
+    state  what the removals rely on of the variables: after a reset they are within, and an inference leaves them within
+    """
 
     tensors: tuple[NarrowedTensor, ...] = ()
     bypassed: tuple[BypassedOperator, ...] = ()
+    simplified: tuple[SimplifiedOperator, ...] = ()
+    equal: tuple[EqualChannels, ...] = ()
+    state: tuple[StateInterval, ...] = ()
     by_name: Mapping[str, NarrowedTensor] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {tensor.name: tensor for tensor in self.tensors})
 
     def __bool__(self) -> bool:
-        return bool(self.tensors or self.bypassed)
+        return bool(self.tensors or self.bypassed or self.simplified)
 
     def known_channels(
         self, name: str, shape: tuple[int, ...], values: npt.NDArray[np.integer] | None
@@ -77,13 +117,15 @@ class Certificate:
         """A narrowed tensor as the graph as read has it: channels that are known, and their values [..., known channels].
 
         shape   of the tensor as read
-        values  what was computed of the narrowed one, flat; None where it was not stored, so that only constants are known
+        values  what was computed of the narrowed one, flat, its copies with it; None where it was not stored, so that only
+                constants are known
         None where nothing is known of it.
         """
         tensor = self.by_name[name]
         constants = tensor.constants
         computed = () if values is None else tensor.kept
-        channels = np.array(sorted((*constants, *computed)), np.int64)
+        copies = {} if values is None else tensor.copies
+        channels = np.array(sorted((*constants, *computed, *copies)), np.int64)
         if not channels.size:
             return None
         dtype = np.dtype(np.int8) if values is None else values.dtype
@@ -92,4 +134,5 @@ class Certificate:
             full[..., channel] = value
         if values is not None:
             full[..., list(computed)] = values.reshape(*shape[:-1], len(computed))
+            full[..., list(copies)] = full[..., list(copies.values())]
         return channels, full[..., channels]

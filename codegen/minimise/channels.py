@@ -2,7 +2,8 @@
 
 The set grows from the graph's inputs and outputs until nothing more is asked for, so it is the smallest that is closed. Where an
 operator makes channel j of its output of channel i of its input, j asks for i; and where it takes all channels of its input, as
-an ADD does, i brings j with it, so that a residual's maps lose a channel together or not at all.
+an ADD does, i brings j with it, so that a residual's maps lose a channel together or not at all. A variable has the same
+channels before and after an inference.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     ConcatAttrs,
     ConvAttrs,
     GatherAttrs,
@@ -33,11 +34,12 @@ from .intervals import Bounds, channels_of, data_operands, taps_on_map, works_on
 Mask = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 
-_ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE})
-_CHANNEL_BY_CHANNEL = frozenset({OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D, *ACTIVATION_KINDS})
+_ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.MINIMUM, OpKind.SQUARED_DIFFERENCE})
+_CHANNEL_BY_CHANNEL = frozenset({OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D, *TABLE_KINDS})
 REMOVABLE = frozenset({OpKind.CONV_2D, OpKind.FULLY_CONNECTED, OpKind.DEPTHWISE_CONV_2D, OpKind.SOFTMAX, OpKind.MEAN})
-REMOVABLE |= _ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE}
-REMOVABLE |= {OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE}
+REMOVABLE |= _ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.REDUCE_MIN, OpKind.CONCATENATION}
+REMOVABLE |= {OpKind.SLICE, OpKind.STRIDED_SLICE, OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE}
+REMOVABLE |= {OpKind.ASSIGN_VARIABLE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ def links_of(op: Op, graph: Graph) -> tuple[Link, ...] | None:
             return (Link(source.name, np.array(op.attrs.indices, np.int64), own, takes_all=False),)
         return (Link(source.name, own, own),)
     keeps_channels = (
-        op.kind in _CHANNEL_BY_CHANNEL
+        op.kind in (*_CHANNEL_BY_CHANNEL, OpKind.ASSIGN_VARIABLE)
         or (isinstance(op.attrs, PadAttrs) and not op.attrs.before[-1] and not op.attrs.after[-1])
         or (isinstance(op.attrs, ReduceAttrs) and last not in op.attrs.axes)
         or (isinstance(op.attrs, TransposeAttrs) and op.attrs.permutation[-1] == last)
@@ -105,9 +107,12 @@ def weights_by_channel(op: Op, graph: Graph) -> npt.NDArray[np.generic] | None:
     return weights.reshape(len(weights), -1, channels) if weights.shape[1] % channels == 0 else None
 
 
-def kept_channels(graph: Graph, bounds: Mapping[str, Bounds]) -> dict[str, Mask]:
-    """For each activation: which of its channels a graph has to compute that gives the same outputs."""
-    return _Demand(graph, bounds).closed()
+def kept_channels(graph: Graph, bounds: Mapping[str, Bounds], equal: Mapping[str, Int64] | None = None) -> dict[str, Mask]:
+    """For each activation: which of its channels a graph has to compute that gives the same outputs.
+
+    equal  as `equal_channels` finds them: where the weights of a reader can be added up, one of them is enough
+    """
+    return _Demand(graph, bounds, equal or {}).closed()
 
 
 def constant_channels(name: str, graph: Graph, bounds: Mapping[str, Bounds]) -> Mask:
@@ -120,9 +125,12 @@ def constant_channels(name: str, graph: Graph, bounds: Mapping[str, Bounds]) -> 
 class _Demand:
     """The channels asked for so far, and the operators that have to be looked at again."""
 
-    def __init__(self, graph: Graph, bounds: Mapping[str, Bounds]):
-        self._graph, self._bounds = graph, bounds
+    def __init__(self, graph: Graph, bounds: Mapping[str, Bounds], equal: Mapping[str, Int64]):
+        self._graph, self._bounds, self._equal = graph, bounds, equal
         self._kept = {t.name: np.zeros(channels_of(t), np.bool_) for t in graph.activations()}
+        self._same: dict[str, str] = {}  # a variable's value before an inference, and after it
+        for variable in graph.variables:
+            self._same |= {variable.before: variable.after, variable.after: variable.before}
         self._touching: dict[str, list[Op]] = {}
         for op in graph.ops:
             for name in {*op.inputs, *op.outputs}:
@@ -155,6 +163,8 @@ class _Demand:
                 if op.output not in self._is_waiting:
                     self._is_waiting.add(op.output)
                     self._waiting.append(op)
+            if name in self._same:
+                self._ask(self._same[name], channels)
 
     def _look_at(self, op: Op) -> None:
         """What an operator asks of its inputs for the channels asked of its output, and which of these come with them."""
@@ -179,19 +189,63 @@ class _Demand:
                 self._ask(op.output, coming)
 
     def _ask_weighted(self, op: Op, weights: npt.NDArray[np.generic]) -> None:
-        """A channel is asked for by the weights of outputs that can change, unless it is a constant for the bias."""
-        source, output = op.inputs[0], op.output
-        changing = weights[self._kept[output] & ~constant_channels(output, self._graph, self._bounds)] != 0
-        wanted = changing.any(axis=(0, 1))
-        constant = constant_channels(source, self._graph, self._bounds)
-        if constant.any():
-            tensor = self._graph.tensor(source)
-            is_nothing = self._bounds[source].of(len(constant))[0] == tensor.zero_point  # as the padding is
-            at_the_border = changing[:, padded_taps(op, self._graph)].any(axis=(0, 1))
-            wanted &= ~constant | (~is_nothing & at_the_border)
+        source = op.inputs[0]
+        reading = reading_of(op, weights, self._graph, self._bounds, self._kept[op.output], self._equal.get(source))
+        wanted = reading.wanted
         if not wanted.any() and not self._kept[source].any():
             wanted[0] = True  # an operator needs an input
         self._ask(source, wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """How a CONV_2D or FULLY_CONNECTED can read its input.
+
+    weights  [c_out, taps, c_in], those of channels that are equal added up where they fit; int64
+    wanted   [c_in], the channels that it needs; the others have weights of 0, or are constants for the bias
+    """
+
+    weights: Int64
+    wanted: Mask
+
+
+MOST_WEIGHT = 127  # -128 beside another one costs kernels room
+
+
+def reading_of(
+    op: Op,
+    weights: npt.NDArray[np.generic],
+    graph: Graph,
+    bounds: Mapping[str, Bounds],
+    kept: Mask,
+    equal: Int64 | None,
+) -> Reading:
+    """What an operator asks for whose output channels `kept` are computed.
+
+    A channel is asked for by the weights of outputs that can change, unless it is a constant for the bias, or equal to one whose
+    weights can take up its own.
+    """
+    rows = kept & ~constant_channels(op.output, graph, bounds)
+    summed = weights.astype(np.int64)
+    constant = constant_channels(op.inputs[0], graph, bounds)
+
+    def asked() -> Mask:
+        changing = summed[rows] != 0
+        wanted: Mask = changing.any(axis=(0, 1))
+        if constant.any():
+            is_nothing = bounds[op.inputs[0]].of(len(constant))[0] == graph.tensor(op.inputs[0]).zero_point  # as the padding is
+            at_the_border = changing[:, padded_taps(op, graph)].any(axis=(0, 1))
+            wanted &= ~constant | (~is_nothing & at_the_border)
+        return wanted
+
+    wanted = asked()
+    copies = [] if equal is None else np.flatnonzero(wanted & (equal != np.arange(len(equal)))).tolist()
+    for copy in copies:
+        assert equal is not None
+        total = summed[:, :, equal[copy]] + summed[:, :, copy]
+        if np.abs(total[rows]).max(initial=0) <= MOST_WEIGHT:
+            summed[:, :, equal[copy]], summed[:, :, copy] = total, 0
+    return Reading(summed, asked() if copies else wanted)
 
 
 def padded_taps(op: Op, graph: Graph) -> Mask:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import fixed_point as fp
-from ..ir import ACTIVATION_KINDS, ClampAttrs, ConvAttrs, DType, Graph, Op, OpKind, PoolAttrs, ReduceAttrs, Tensor, Window
+from ..ir import TABLE_KINDS, ClampAttrs, ConvAttrs, DType, Graph, Op, OpKind, PoolAttrs, ReduceAttrs, Tensor, Window
 from ..reference import channel_factors, computed
 from ..verify_graph import GraphError
 from .certificate import Certificate
@@ -23,13 +23,14 @@ Array = npt.NDArray[np.generic]
 Int64 = npt.NDArray[np.int64]
 Limits = tuple[Int64, Int64]  # of each channel
 
-_ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE)
+ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.MINIMUM, OpKind.SQUARED_DIFFERENCE)
 _POOLS = (OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D)
-_REDUCTIONS = (OpKind.MEAN, OpKind.REDUCE_MAX)
+_REDUCTIONS = (OpKind.MEAN, OpKind.REDUCE_MAX, OpKind.REDUCE_MIN)
 _DENSE = (OpKind.CONV_2D, OpKind.FULLY_CONNECTED)
 MOVES = (
     OpKind.RESHAPE, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE, OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD,
 )  # fmt: skip
+NOTHING = Certificate()
 MOVED_FROM = 1000  # numbers of elements, none of which is a zero point
 
 
@@ -44,6 +45,7 @@ class _Contract:
     def __init__(self, source: Graph, graph: Graph, certificate: Certificate):
         self._source, self._graph, self._certificate = source, graph, certificate
         self._limits = limits(source, certificate)
+        self._equal = {entry.name: np.array(entry.first, np.int64) for entry in certificate.equal}
 
     def require(self) -> None:
         source, graph = self._source, self._graph
@@ -53,6 +55,10 @@ class _Contract:
             for channel, value in entry.constants.items():
                 found = f"{low[channel]}..{high[channel]}"
                 _hold(low[channel] == high[channel] == value, f"{entry.name}[{channel}] is {found}, not always {value}")
+            for channel, other in entry.copies.items():
+                is_copy = self._first(entry.name)[channel] == self._first(entry.name)[other] and other in entry.kept
+                _hold(is_copy, f"{entry.name}[{channel}] is no copy of {other}, which stays")
+        self._require_equal_channels()
         computed_names = {tensor.name for tensor in graph.activations()}
         for tensor in source.activations():
             count = len(self._kept(tensor.name))
@@ -65,10 +71,25 @@ class _Contract:
                 _hold(whole, f"{tensor.name} is an input or output and must be whole")
             else:
                 _hold(count == 0 or not tensor.shape, f"{tensor.name} keeps {count} channels and is not computed")
+        self._require_variables()
         originals = {op.output: op for op in source.ops}
         for op in graph.ops:
             _hold(op.output in originals, f"{op.label} was not read")
             self._require_op(op, originals[op.output])
+
+    def _require_variables(self) -> None:
+        """Those that stay have the same channels before and after an inference, and these channels' start values."""
+        found = {variable.before: variable for variable in self._graph.variables}
+        for variable in self._source.variables:
+            name, rows = variable.before, self._kept(variable.before)
+            _hold(
+                np.array_equal(rows, self._kept(variable.after)), f"variable {name}: its channels must be those of its next value"
+            )
+            if len(rows):
+                start = variable.start[..., rows] if variable.start.shape else variable.start
+                same = name in found and found[name].after == variable.after and np.array_equal(found[name].start, start)
+                _hold(same, f"variable {name}: its start and its next value must stay")
+        _hold(set(found) <= {variable.before for variable in self._source.variables}, "a variable was not read")
 
     def _kept(self, name: str) -> Int64:
         entry = self._certificate.by_name.get(name)
@@ -89,11 +110,11 @@ class _Contract:
             self._require_moves(op, original)
         else:
             _hold(op.attrs == original.attrs, f"{op.label}: its attributes must stay")
-            if op.kind in _ELEMENTWISE:
+            if op.kind in ELEMENTWISE:
                 self._require_elementwise(op, original)
             else:
                 same = op.inputs == original.inputs and np.array_equal(self._kept(op.inputs[0]), self._kept(op.output))
-                apart = op.kind in (*ACTIVATION_KINDS, *_POOLS) or self._keeps_channels_apart(op)
+                apart = op.kind in (*TABLE_KINDS, *_POOLS, OpKind.ASSIGN_VARIABLE) or self._keeps_channels_apart(op)
                 _hold(same and apart, f"{op.label}: a channel of its output must be of the same one of its input")
 
     def _keeps_channels_apart(self, op: Op) -> bool:
@@ -101,7 +122,10 @@ class _Contract:
         return op.kind in _REDUCTIONS and isinstance(op.attrs, ReduceAttrs) and last not in op.attrs.axes
 
     def _require_dense(self, op: Op, original: Op) -> None:
-        """Each row is as read, without columns that are constant or 0; or it is the bias alone, of an output that is constant."""
+        """Each row makes of every input what it made as read, or it is the bias alone, of an output that is constant.
+
+        The weights that went from channels that change are 0 over all that are equal, those of constants are in the bias.
+        """
         data = self._source.tensor(original.inputs[0])
         rows, columns = self._kept(op.output), self._kept(data.name)
         _hold(op.inputs[0] == original.inputs[0] and op.attrs == original.attrs, f"{op.label} must read the same as before")
@@ -109,22 +133,97 @@ class _Contract:
         _hold(factors, f"{op.label}: its scales must be those of its channels")
         before = self._weights(original, self._source, data.shape[-1])[rows]
         after = self._weights(op, self._graph, len(columns))
-        gone = np.setdiff1d(np.arange(data.shape[-1]), columns)
-        low, high = (limit[gone] for limit in self._limits[data.name])
-        changes = before[:, :, gone] != 0
-        is_read = (changes & (low != high)).any(axis=(1, 2))
+        less = before.copy()
+        less[:, :, columns] -= after
+        low, high = self._limits[data.name]
+        constant = low == high
+        changes = self._merged(less[:, :, ~constant], self._first(data.name)[~constant]).any(axis=(1, 2))
         bias = _bias(op, self._graph)
         grown = bias - _bias(original, self._source)[rows]
-        added = np.einsum("otc,c->ot", before[:, :, gone].astype(np.int64), low - data.zero_point)
+        added = np.einsum("otc,c->ot", less[:, :, constant], (low - data.zero_point)[constant])
         folds = np.ones(len(rows), np.bool_)
         for taps in self._positions(original):
             folds &= added[:, taps].sum(axis=1) == grown
-        as_read = (after == before[:, :, columns]).all(axis=(1, 2)) & ~is_read & folds
+        as_read = ~changes & folds
         low, high = (limit[rows] for limit in self._limits[op.output])
         alone = requantized(bias, op, self._graph)
         fixed = (after == 0).all(axis=(1, 2)) & (low == high) & (alone == low)
         wrong = np.flatnonzero(~(as_read | fixed))
         _hold(not wrong.size, f"{op.label}: channel {rows[wrong[:1]]} is not what was read with its constants folded")
+
+    def _merged(self, weights: Int64, first: Int64) -> Int64:
+        """Weights [c_out, taps, channels], added up over channels that are equal."""
+        numbers, places = np.unique(first, return_inverse=True)
+        if len(numbers) == len(first):
+            return weights
+        merged: Int64 = weights @ np.eye(len(numbers), dtype=np.int64)[places]
+        return merged
+
+    def _first(self, name: str) -> Int64:
+        """Of each channel the first that is equal to it, as certified."""
+        own = np.arange(_channels(self._source.tensor(name)))
+        return self._equal.get(name, own)
+
+    def _require_equal_channels(self) -> None:
+        """Each channel that is to be equal to another is made like it, of channels that are equal."""
+        writers = {name: op for op in self._source.ops for name in op.outputs}
+        variables = {variable.before: variable for variable in self._source.variables}
+        for name, first in self._equal.items():
+            low, high = self._limits[name]
+            own = np.arange(len(low))
+            _hold(
+                len(first) == len(own) and bool((first[first] == first).all()),
+                f"{name}: channels equal to one that is not its own first",
+            )
+            copies = np.flatnonzero((first != own) & ~((low == high) & (low[first] == high[first]) & (low == low[first])))
+            if not copies.size:
+                continue
+            if name in variables:
+                after, start = self._first(variables[name].after), variables[name].start
+                alike = np.array_equal(start[..., copies], start[..., first[copies]]) and _same(after, copies, first)
+            else:
+                alike = name in writers and self._makes_equal(writers[name], copies, first)
+            _hold(alike, f"{name}: channels {copies.tolist()} need not be equal to {first[copies].tolist()}")
+
+    def _makes_equal(self, op: Op, copies: Int64, first: Int64) -> bool:
+        """Whether an operator makes channels equal to their first."""
+        source, inputs = self._source, [name for name in op.inputs if not self._source.tensor(name).is_constant]
+        if op.kind in _DENSE or op.kind is OpKind.DEPTHWISE_CONV_2D:
+            factors, bias = channel_factors(op, source), _bias(op, source)
+            if not (_same(factors, copies, first) and _same(bias, copies, first)):
+                return False
+            if op.kind is OpKind.DEPTHWISE_CONV_2D:
+                assert isinstance(op.attrs, ConvAttrs)
+                of_input = np.repeat(self._first(op.inputs[0]), op.attrs.depth_multiplier)
+                weights = source.tensor(op.inputs[1]).constant()
+                return _same(of_input, copies, first) and np.array_equal(weights[..., copies], weights[..., first[copies]])
+            channels = source.tensor(op.inputs[0]).shape[-1]
+            if op.kind is OpKind.CONV_2D and source.tensor(op.inputs[1]).shape[-1] != channels:
+                return False
+            weights = self._weights(op, source, channels)
+            return not self._merged(weights[copies] - weights[first[copies]], self._first(op.inputs[0])).any()
+        if op.kind in ELEMENTWISE:
+            return all(self._operand_is_equal(name, len(first), copies, first) for name in op.inputs)
+        if op.kind in MOVES:
+            numbers: list[Array] = []
+            begin = MOVED_FROM
+            for name in op.inputs:
+                tensor = source.tensor(name)
+                each = np.arange(begin, begin + tensor.num_elements).reshape(tensor.shape)
+                begin += tensor.num_elements
+                numbers.append(each[..., self._first(name)] if tensor.shape else each)
+            moved = computed(op, source, numbers).reshape(source.tensor(op.output).shape)
+            return np.array_equal(moved[..., copies], moved[..., first[copies]])
+        apart = op.kind in (*TABLE_KINDS, *_POOLS, OpKind.ASSIGN_VARIABLE) or self._keeps_channels_apart(op)
+        return apart and len(inputs) == 1 and _same(self._first(inputs[0]), copies, first)
+
+    def _operand_is_equal(self, name: str, channels: int, copies: Int64, first: Int64) -> bool:
+        tensor = self._source.tensor(name)
+        if tensor.shape[-1:] != (channels,):
+            return _channels(tensor) == 1
+        if tensor.is_constant:
+            return np.array_equal(tensor.constant()[..., copies], tensor.constant()[..., first[copies]])
+        return _same(self._first(name), copies, first)
 
     def _weights(self, op: Op, graph: Graph, channels: int) -> Int64:
         """[c_out, taps, c_in]."""
@@ -192,6 +291,11 @@ def _hold(holds: bool, broken: str) -> None:
         raise GraphError(f"minimisation: {broken}")
 
 
+def _same(values: Array, channels: Int64, first: Int64) -> bool:
+    """Whether the value of each of some channels is that of its first."""
+    return np.array_equal(values[channels], values[first[channels]])
+
+
 def _bias(op: Op, graph: Graph) -> Int64:
     if len(op.inputs) > 2:
         return graph.tensor(op.inputs[2]).constant().astype(np.int64).reshape(-1)
@@ -229,17 +333,28 @@ def requantized(sums: Int64, op: Op, graph: Graph) -> Int64:
 
 
 def limits(source: Graph, certificate: Certificate) -> dict[str, Limits]:
-    """Between which values each channel of each activation lies; every pair of values is tried of channels that are certified."""
-    found: dict[str, Limits] = {}
-    for name in source.inputs:
-        found[name] = _anything(name, source)
+    """Between which values each channel of each activation lies; every pair of values is tried of channels that are certified.
+
+    Raises `GraphError` where the certified intervals of the variables do not hold their start values or what an inference leaves.
+    """
+    found: dict[str, Limits] = {name: _anything(name, source) for name in source.given}
+    for interval in certificate.state:
+        _hold(interval.name in {variable.before for variable in source.variables}, f"{interval.name} is no variable")
+        found[interval.name] = np.array(interval.low, np.int64), np.array(interval.high, np.int64)
     for op in source.ops:
         known = all(source.tensor(n).dtype is DType.INT8 for n in (op.inputs[0], *op.outputs))
         for name in op.outputs:
             found[name] = _anything(name, source)
         if known:
-            low, high = _limits_of(op, source, found, certificate)
+            low, high = limits_of(op, source, found, certificate)
             found[op.output] = low.astype(np.int64), high.astype(np.int64)
+    for variable in source.variables:
+        low, high = found[variable.before]
+        channels = _channels(source.tensor(variable.before))
+        reached = (variable.start.astype(np.int64).reshape(-1, channels), *found[variable.after])
+        holds = low.shape == high.shape == (channels,)
+        holds = holds and all((low <= values).all() and (values <= high).all() for values in reached)
+        _hold(holds, f"variable {variable.before} leaves the interval that is certified")
     return found
 
 
@@ -249,17 +364,20 @@ def _anything(name: str, source: Graph) -> Limits:
     return np.full(channels, kind.min, np.int64), np.full(channels, kind.max, np.int64)
 
 
-def _limits_of(op: Op, source: Graph, found: Mapping[str, Limits], certificate: Certificate) -> Limits:
-    if op.inputs[0] not in found and op.kind not in _ELEMENTWISE:
+def limits_of(op: Op, source: Graph, found: Mapping[str, Limits], certificate: Certificate = NOTHING) -> Limits:
+    """Those of an operator that works on int8, from the limits of what it reads; as `limits` finds them."""
+    if op.inputs[0] not in found and op.kind not in ELEMENTWISE:
         return found[op.output]
     if op.kind in _DENSE or op.kind is OpKind.DEPTHWISE_CONV_2D:
         return _limits_of_sums(op, source, found[op.inputs[0]])
-    if op.kind in _ELEMENTWISE:
+    if op.kind in ELEMENTWISE:
         return _limits_of_pairs(op, source, found, certificate)
     if op.kind in MOVES:
         return _limits_of_maps(op, source, found)
+    if op.kind is OpKind.ASSIGN_VARIABLE:
+        return found[op.inputs[0]]
     low, high = found[op.inputs[0]]
-    if op.kind in ACTIVATION_KINDS:
+    if op.kind in TABLE_KINDS:
         stored = computed(op, source, [np.arange(-128, 128)])
         intervals = {pair: stored[pair[0] + 128 : pair[1] + 129] for pair in zip(low.tolist(), high.tolist(), strict=True)}
         chosen = [intervals[pair] for pair in zip(low.tolist(), high.tolist(), strict=True)]

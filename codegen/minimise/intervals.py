@@ -3,6 +3,8 @@
 A channel is an index of a tensor's last axis. Every operator is monotone in each of its operands (a product: in each of the two,
 so its bounds lie at corners), and so is every requantization: bounds of the operands give bounds of the result, rounded and
 clamped like any other value. Sound, not sharp: operands are taken as independent of each other.
+
+A variable's bounds hold what it has after a reset and what any inference assigns that began within them: a fixpoint.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import fixed_point as fp
-from ..activations import activation_table
+from ..int8_functions import function_table
 from ..ir import (
-    ACTIVATION_KINDS,
+    TABLE_KINDS,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
@@ -36,12 +38,14 @@ from ..ir import (
     conv_groups,
 )
 from ..reference import channel_factors, channel_multipliers, computed
+from .certificate import StateInterval
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
 MOST_ELEMENTS = 1 << 22  # of an activation: a larger one fits no chip
 MOST_CHANNELS = 1 << 20  # of all activations together
+PLAIN_TURNS = 4  # over which a variable's bounds grow to what is assigned; then to what the type holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,7 @@ def is_analysable(graph: Graph) -> bool:
     """Whether a graph is small enough to be worth its analysis, which takes room for each channel and time for each element."""
     tensors = list(graph.activations())
     largest = max(tensor.num_elements for tensor in tensors)
-    return not graph.variables and largest <= MOST_ELEMENTS and sum(channels_of(tensor) for tensor in tensors) <= MOST_CHANNELS
+    return largest <= MOST_ELEMENTS and sum(channels_of(tensor) for tensor in tensors) <= MOST_CHANNELS
 
 
 def anything(tensor: Tensor) -> Bounds:
@@ -84,14 +88,50 @@ def anything(tensor: Tensor) -> Bounds:
 
 def graph_bounds(graph: Graph) -> dict[str, Bounds]:
     """The bounds of every activation of an analysable graph, for all inputs; of what this module does not know, anything."""
-    found = {name: anything(graph.tensor(name)) for name in graph.inputs}
+    state = {variable.before: _of_rows(variable.start, graph.tensor(variable.before)) for variable in graph.variables}
+    turn = 0
+    while True:
+        found = _bounds_within(state, graph)
+        grown = {v.before: _grown(state[v.before], found[v.after], graph.tensor(v.before), turn) for v in graph.variables}
+        if all(grown[name] is bounds for name, bounds in state.items()):
+            return found
+        state, turn = grown, turn + 1
+
+
+def _grown(bounds: Bounds, assigned: Bounds, tensor: Tensor, turn: int) -> Bounds:
+    """Bounds that hold what is assigned too: the same where they do."""
+    low, high = assigned.of(len(bounds.low))
+    below, above = low < bounds.low, high > bounds.high
+    if not below.any() and not above.any():
+        return bounds
+    most = anything(tensor)
+    lowest, highest = most.of(len(bounds.low)) if turn >= PLAIN_TURNS else (low, high)
+    if turn >= 2 * PLAIN_TURNS:
+        return Bounds(lowest, highest)
+    return Bounds(np.where(below, lowest, bounds.low), np.where(above, highest, bounds.high))
+
+
+def _bounds_within(state: Mapping[str, Bounds], graph: Graph) -> dict[str, Bounds]:
+    """The bounds of one inference that begins with variables within theirs."""
+    found = {name: anything(graph.tensor(name)) for name in graph.inputs} | dict(state)
     for op in graph.ops:
         if op.kind not in _RULES or not works_on_int8(op, graph):
             found |= {name: anything(graph.tensor(name)) for name in op.outputs}
-            continue
-        operands = [found[n] if n in found else _of_constant(graph.tensor(n)) for n in data_operands(op)]
-        found[op.output] = _RULES[op.kind](op, graph, operands)
+        else:
+            found[op.output] = bounds_of(op, graph, found)
     return found
+
+
+def bounds_of(op: Op, graph: Graph, found: Mapping[str, Bounds]) -> Bounds:
+    """The bounds of an operator's output from those of its inputs."""
+    operands = [found[n] if n in found else _of_constant(graph.tensor(n)) for n in data_operands(op)]
+    return _RULES[op.kind](op, graph, operands)
+
+
+def state_intervals(graph: Graph, bounds: Mapping[str, Bounds]) -> tuple[StateInterval, ...]:
+    """The bounds of the variables, for a certificate."""
+    intervals = ((v.before, bounds[v.before].of(channels_of(graph.tensor(v.before)))) for v in graph.variables)
+    return tuple(StateInterval(name, tuple(low.tolist()), tuple(high.tolist())) for name, (low, high) in intervals)
 
 
 def works_on_int8(op: Op, graph: Graph) -> bool:
@@ -105,7 +145,11 @@ def data_operands(op: Op) -> tuple[str, ...]:
 
 
 def _of_constant(tensor: Tensor) -> Bounds:
-    rows = tensor.constant().astype(np.int64).reshape(-1, channels_of(tensor))
+    return _of_rows(tensor.constant(), tensor)
+
+
+def _of_rows(values: npt.NDArray[np.generic], tensor: Tensor) -> Bounds:
+    rows = values.astype(np.int64).reshape(-1, channels_of(tensor))
     return Bounds(rows.min(axis=0), rows.max(axis=0))
 
 
@@ -202,7 +246,7 @@ def _squared_difference(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
 
 def _activation(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
     """The smallest and the largest entry of the table over the interval, whatever the function's shape."""
-    table = activation_table(op.kind, graph.tensor(op.inputs[0]), graph.tensor(op.output), op.parameters).astype(np.int64)
+    table = function_table(op, graph).astype(np.int64)
     intervals, which = np.unique(np.stack([operands[0].low, operands[0].high]), axis=1, return_inverse=True)
     entries = [table[low + 128 : high + 129] for low, high in intervals.T]
     low, high = np.array([part.min() for part in entries]), np.array([part.max() for part in entries])
@@ -252,6 +296,10 @@ def _concatenation(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
     for other_low, other_high in zip(lows[1:], highs[1:], strict=True):
         low, high = np.minimum(low, other_low), np.maximum(high, other_high)
     return Bounds(low, high)
+
+
+def _assign(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
+    return Bounds(operands[0].low, operands[0].high)
 
 
 def _slice(op: Op, graph: Graph, operands: list[Bounds]) -> Bounds:
@@ -308,11 +356,14 @@ _RULES: Mapping[OpKind, Callable[[Op, Graph, list[Bounds]], Bounds]] = {
     OpKind.SUB: _elementwise,
     OpKind.MUL: _elementwise,
     OpKind.MAXIMUM: _elementwise,
+    OpKind.MINIMUM: _elementwise,
     OpKind.SQUARED_DIFFERENCE: _squared_difference,
     OpKind.MEAN: _mean,
     OpKind.REDUCE_MAX: _reduce_max,
+    OpKind.REDUCE_MIN: _reduce_max,
     OpKind.AVERAGE_POOL_2D: _pool,
     OpKind.MAX_POOL_2D: _pool,
+    OpKind.ASSIGN_VARIABLE: _assign,
     OpKind.CONCATENATION: _concatenation,
     OpKind.SLICE: _slice,
     OpKind.STRIDED_SLICE: _slice,
@@ -320,5 +371,5 @@ _RULES: Mapping[OpKind, Callable[[Op, Graph, list[Bounds]], Bounds]] = {
     OpKind.TRANSPOSE: _transpose,
     OpKind.PAD: _pad,
     OpKind.RESHAPE: _reshape,
-    **dict.fromkeys(ACTIVATION_KINDS, _activation),
+    **dict.fromkeys(TABLE_KINDS, _activation),
 }

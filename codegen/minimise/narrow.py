@@ -8,26 +8,28 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from ..ir import Attrs, DType, GatherAttrs, Graph, Op, OpKind, SliceAttrs, Tensor
-from .channels import Mask, constant_channels, weights_by_channel
+from ..ir import Attrs, DType, GatherAttrs, Graph, Op, OpKind, SliceAttrs, Tensor, Variable
+from .channels import Mask, constant_channels, reading_of, weights_by_channel
 from .intervals import Bounds, bias_of, channels_of
 
 Int64 = npt.NDArray[np.int64]
 
 
-def narrowed(source: Graph, bounds: Mapping[str, Bounds], kept: Mapping[str, Mask]) -> Graph:
+def narrowed(
+    source: Graph, bounds: Mapping[str, Bounds], kept: Mapping[str, Mask], equal: Mapping[str, Int64] | None = None
+) -> Graph:
     """The graph that computes the kept channels alone; an operator none of whose channels is kept goes.
 
-    kept  as `kept_channels` gives it: closed, so that no operator lacks what it reads
+    kept   as `kept_channels` gives it of the same `equal`: closed, so that no operator lacks what it reads
     """
-    return _Narrowing(source, bounds, kept).graph()
+    return _Narrowing(source, bounds, kept, equal or {}).graph()
 
 
 class _Narrowing:
     """Makes the operators and tensors of the narrowed graph one by one."""
 
-    def __init__(self, source: Graph, bounds: Mapping[str, Bounds], kept: Mapping[str, Mask]):
-        self._source, self._bounds, self._kept = source, bounds, kept
+    def __init__(self, source: Graph, bounds: Mapping[str, Bounds], kept: Mapping[str, Mask], equal: Mapping[str, Int64]):
+        self._source, self._bounds, self._kept, self._equal = source, bounds, kept, equal
         self._made: dict[str, Tensor] = {}
 
     def graph(self) -> Graph:
@@ -36,7 +38,13 @@ class _Narrowing:
             count = int(self._kept[tensor.name].sum())
             if tensor.shape and count < channels_of(tensor):
                 self._made[tensor.name] = replace(tensor, shape=(*tensor.shape[:-1], count))
-        return self._source.with_ops(ops, self._made)
+        variables = (self._variable(v) for v in self._source.variables if self._kept[v.before].any())
+        return replace(self._source, variables=tuple(variables)).with_ops(ops, self._made)
+
+    def _variable(self, variable: Variable) -> Variable:
+        """A variable with the start values of its channels that stay."""
+        start = variable.start
+        return replace(variable, start=start[..., self._kept[variable.before]]) if start.shape else variable
 
     def _narrowed(self, op: Op) -> Op:
         kept = self._kept
@@ -72,7 +80,7 @@ class _Narrowing:
         return self._constant(self._source.tensor(name), op, np.take(self._source.tensor(name).constant(), channels, axis=-1))
 
     def _weighted(self, op: Op, weights: npt.NDArray[np.generic]) -> Op:
-        """A CONV_2D or FULLY_CONNECTED: what a folded constant adds to every sum goes to the bias.
+        """A CONV_2D or FULLY_CONNECTED: what a constant adds to every sum goes to the bias, a copy's weights to its first's.
 
         An output that stays and never changes has weights of 0, and as its bias that of its sums which is nearest to 0.
         """
@@ -80,15 +88,16 @@ class _Narrowing:
         rows, columns = self._kept[output.name], self._kept[source.name]
         folded = ~columns & constant_channels(source.name, self._source, self._bounds)
         values = self._bounds[source.name].of(len(columns))[0][folded] - source.zero_point
-        bias = bias_of(op, self._source) + weights.astype(np.int64).sum(axis=1)[:, folded] @ values
-        narrow = weights[:, :, columns].copy()
+        summed = reading_of(op, weights, self._source, self._bounds, rows, self._equal.get(source.name)).weights
+        bias = bias_of(op, self._source) + summed.sum(axis=1)[:, folded] @ values
+        narrow = summed[:, :, columns]
         fixed = constant_channels(output.name, self._source, self._bounds)
         sums = self._bounds[output.name].accumulators
         assert sums is not None
         narrow[fixed], bias[fixed] = 0, np.clip(0, *sums)[fixed]
         constant = self._source.tensor(op.inputs[1])
         shape = (int(rows.sum()), *constant.shape[1:-1], -1)
-        inputs = [source.name, self._constant(constant, op, narrow[rows].reshape(shape))]
+        inputs = [source.name, self._constant(constant, op, narrow[rows].astype(weights.dtype).reshape(shape))]
         if len(op.inputs) > 2:
             inputs.append(self._constant(self._source.tensor(op.inputs[2]), op, bias[rows].astype(np.int32)))
         elif bias.any():

@@ -20,6 +20,7 @@ from ..ir import (
     GatherAttrs,
     Graph,
     LstmAttrs,
+    MatMulAttrs,
     NoAttrs,
     Op,
     OpKind,
@@ -27,8 +28,10 @@ from ..ir import (
     PoolAttrs,
     Quantization,
     ReduceAttrs,
+    ResizeAttrs,
     SliceAttrs,
     SoftmaxAttrs,
+    TableAttrs,
     Tensor,
     TransposeAttrs,
     Variable,
@@ -209,9 +212,22 @@ def _copy(op: FileOp) -> _Built:
 
 def _lstm(op: FileOp) -> _Built:
     clip, scale = np.float32(op.options["cell_clip"]), np.float32(op.input(2).scale)
-    limit = int(min(clip / scale, np.float32(32767))) if clip > 0 else 0
+    with np.errstate(over="ignore"):  # an infinite quotient is cut like any other
+        limit = int(min(clip / scale, np.float32(32767))) if clip > 0 else 0
     hidden = Quantization((float(op.options["hidden_scale"]),), (int(op.options["hidden_zero_point"]),))
     return LstmAttrs(limit, hidden), [op.input(i) for i in range(len(op.inputs))]
+
+
+def _table(op: FileOp) -> _Built:
+    return TableAttrs(_integers(op.input(1))), [op.input(0)]
+
+
+def _batch_matmul(op: FileOp) -> _Built:
+    return MatMulAttrs(bool(op.options["adj_x"]), bool(op.options["adj_y"])), [op.input(0), op.input(1)]
+
+
+def _resize_bilinear(op: FileOp) -> _Built:
+    return ResizeAttrs(bool(op.options["align"]), bool(op.options["half"])), [op.input(0)]
 
 
 def _integers(tensor: FileTensor) -> tuple[int, ...]:
@@ -312,9 +328,17 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "SUB": _binary,
     "MUL": _binary,
     "MAXIMUM": _two_inputs,
+    "MINIMUM": _two_inputs,
+    "PRELU": _two_inputs,
+    "DIV": _binary,
+    "BATCH_MATMUL": _batch_matmul,
+    "L2_NORMALIZATION": _copy,
+    "RESIZE_BILINEAR": _resize_bilinear,
+    "TABLE": _table,
     "SQUARED_DIFFERENCE": _two_inputs,
     "MEAN": _reduce,
     "REDUCE_MAX": _reduce,
+    "REDUCE_MIN": _reduce,
     "SOFTMAX": _softmax,
     "RESHAPE": _reshape,
     "ASSIGN_VARIABLE": _copy,

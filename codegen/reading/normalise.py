@@ -16,12 +16,14 @@ from .reshape_kinds import reshape_kinds
 from .schema import ElementType
 from .space_to_batch import space_to_batch
 from .splits import split_slices
+from .tables import tables
 
 
 def normalise(model: FileModel, file_bytes: int) -> FileModel:
     """All rewritings in order; what none of them knows stays, for the rules to name."""
     model = int4_weights(model)  # unpacked, where LiteRT's kernels unpack them
     model = fold_constants(model, file_bytes)  # shape arithmetic of a dynamic batch, moved and dequantized weights
+    model = tables(model)  # any function of one value, as a GATHER of its byte
     model = narrow_indices(model)  # int64 axes and paddings, which PyTorch's converters write
     model = channel_axes(model)  # weights and biases whose quantized axis or shape is odd
     model = split_slices(model)  # SPLIT and SPLIT_V

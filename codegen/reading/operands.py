@@ -93,6 +93,9 @@ _BINARY = Signature((_DATA, _OTHER), _OUTPUT)
 _POOL = Signature((_MAP,), _OUTPUT_MAP)
 _REDUCE = Signature((_DATA, _steering("axes", 4 * MAX_RANK, rank=None)), _OUTPUT)
 
+_BLOCKS = Signature((_MAP,), _OUTPUT_MAP)
+_STRETCHED = (_steering("output shape", 4), _weights(4, 0), _MAP, _BIAS)
+
 _GATES = ("input", "forget", "cell", "output")
 _HIDDEN, _CELL = Operand("hidden state", rank=2), Operand("cell state", ElementType.INT16, rank=2)
 _LSTM = Signature(
@@ -112,24 +115,40 @@ SIGNATURES: Mapping[str, Signature] = {
     "ADD": _BINARY,
     "ASSIGN_VARIABLE": _UNARY,  # of a variable that is resolved
     "AVERAGE_POOL_2D": _POOL,
+    "BATCH_MATMUL": _BINARY,
+    "BROADCAST_TO": Signature((_DATA, _steering("shape")), _OUTPUT),
     "CONCATENATION": Signature((_DATA,), _OUTPUT, repeats=MAX_CONCATENATED),
     "CONV_2D": Signature((_MAP, _weights(4, 0), _BIAS), _OUTPUT_MAP),
     "DEPTHWISE_CONV_2D": Signature((_MAP, _weights(4, 3), _BIAS), _OUTPUT_MAP),
+    "DEPTH_TO_SPACE": _BLOCKS,
+    "DIV": Signature((_DATA, Operand("divisor", is_constant=True)), _OUTPUT),
     "FULLY_CONNECTED": Signature((_DATA, _weights(2, 0), _BIAS), _OUTPUT),
     "GATHER": Signature((_DATA, _steering("indices", MAX_INDICES)), _OUTPUT),
+    "L2_NORMALIZATION": _UNARY,
     "MAXIMUM": _BINARY,
     "MAX_POOL_2D": _POOL,
     "MEAN": _REDUCE,
+    "MINIMUM": _BINARY,
+    "MIRROR_PAD": Signature((_DATA, _steering("paddings", 2 * MAX_RANK, rank=2)), _OUTPUT),
     "MUL": _BINARY,
+    "PACK": Signature((_DATA,), _OUTPUT, repeats=MAX_CONCATENATED),
     "PAD": Signature((_DATA, _steering("paddings", 2 * MAX_RANK, rank=2)), _OUTPUT),
+    "PRELU": Signature((_DATA, Operand("alpha", is_constant=True)), _OUTPUT),
     "REDUCE_MAX": _REDUCE,
+    "REDUCE_MIN": _REDUCE,
     "RESHAPE": Signature((_DATA, _steering("shape", may_be_missing=True)), _OUTPUT),
+    "RESIZE_BILINEAR": Signature((_MAP, _steering("size", 2)), _OUTPUT_MAP),
+    "RESIZE_NEAREST_NEIGHBOR": Signature((_MAP, _steering("size", 2)), _OUTPUT_MAP),
     "SLICE": Signature((_DATA, _steering("begin"), _steering("size")), _OUTPUT),
     "SOFTMAX": _UNARY,
+    "SPACE_TO_DEPTH": _BLOCKS,
     "SQUARED_DIFFERENCE": _BINARY,
     "STRIDED_SLICE": Signature((_DATA, _steering("begin"), _steering("end"), _steering("strides")), _OUTPUT),
     "SUB": _BINARY,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _LSTM,
+    "TABLE": Signature((_DATA, Operand("table", is_constant=True, rank=1, max_elements=256)), _OUTPUT),
+    "TILE": Signature((_DATA, _steering("multiples")), _OUTPUT),
+    "TRANSPOSE_CONV": Signature(_STRETCHED, _OUTPUT_MAP),
     "TRANSPOSE": Signature((_DATA, _steering("permutation")), _OUTPUT),
     **dict.fromkeys(ACTIVATIONS, _UNARY),
 }

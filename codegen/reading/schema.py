@@ -68,6 +68,8 @@ FUSED_ACTIVATIONS = tuple(FUSED_CLAMPS)
 OPCODES: Mapping[int, str] = {
     0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 9: "FULLY_CONNECTED",
     17: "MAX_POOL_2D", 18: "MUL", 22: "RESHAPE", 25: "SOFTMAX", 34: "PAD", 36: "GATHER", 39: "TRANSPOSE", 40: "MEAN",
+    11: "L2_NORMALIZATION", 23: "RESIZE_BILINEAR", 54: "PRELU", 126: "BATCH_MATMUL",
+    5: "DEPTH_TO_SPACE", 26: "SPACE_TO_DEPTH", 67: "TRANSPOSE_CONV", 97: "RESIZE_NEAREST_NEIGHBOR", 100: "MIRROR_PAD",
     41: "SUB", 45: "STRIDED_SLICE", 55: "MAXIMUM", 65: "SLICE", 82: "REDUCE_MAX", 99: "SQUARED_DIFFERENCE",
     **{activation.code: name for name, activation in ACTIVATIONS.items()},
     # resolved before anything else is asked
@@ -108,6 +110,14 @@ OPTIONS: Mapping[str, tuple[OptionSlot, ...]] = {
     "SUM": (("keep_dims", 0, "?", 0),),
     "DIV": _ACTIVATION_ONLY,
     "PACK": (("values_count", 0, "i", 0), ("axis", 1, "i", 0)),
+    "RESIZE_NEAREST_NEIGHBOR": (("align", 0, "?", 0), ("half", 1, "?", 0)),
+    "RESIZE_BILINEAR": (("align", 2, "?", 0), ("half", 3, "?", 0)),
+    "BATCH_MATMUL": (("adj_x", 0, "?", 0), ("adj_y", 1, "?", 0)),
+    "L2_NORMALIZATION": _ACTIVATION_ONLY,
+    "DEPTH_TO_SPACE": (("block_size", 0, "i", 0),),
+    "SPACE_TO_DEPTH": (("block_size", 0, "i", 0),),
+    "MIRROR_PAD": (("mode", 0, "b", 0),),
+    "TRANSPOSE_CONV": (*_CONV, ("fused_activation", 3, "b", 0)),
     "UNPACK": (("num", 0, "i", 0), ("axis", 1, "i", 0)),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (
         ("fused_activation", 0, "b", 0),

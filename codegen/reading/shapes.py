@@ -80,6 +80,7 @@ _RULES: Mapping[str, Callable[[FileOp], Shape | None]] = {
     "TRANSPOSE": _transpose,
     "MEAN": _reduce,
     "REDUCE_MAX": _reduce,
-    **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "SQUARED_DIFFERENCE"), _broadcast),
+    "REDUCE_MIN": _reduce,
+    **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"), _broadcast),
     **dict.fromkeys((*ACTIVATIONS, "SOFTMAX", "DEQUANTIZE"), _same),
 }

@@ -20,7 +20,7 @@ from .operands import MAX_INDICES
 from .schema import ElementType
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-_ELEMENTWISE_BINARY = ("ADD", "SUB", "MUL", "MAXIMUM")
+_ELEMENTWISE_BINARY = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM")
 
 
 def space_to_batch(model: FileModel) -> FileModel:

@@ -1,4 +1,4 @@
-"""SPLIT and SPLIT_V: each output is a SLICE of the one input."""
+"""SPLIT, SPLIT_V and UNPACK: each output is a SLICE of the one input, of UNPACK with a RESHAPE behind it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import BadModel
-from ...quoting import NO_TEXT
+from ...quoting import NO_TEXT, ForeignText
 from .file_model import FileModel, FileOp, FileTensor
 from .schema import ElementType
 
@@ -23,7 +23,29 @@ def split_slices(model: FileModel) -> FileModel:
     return replace(model, ops=tuple(new for op in model.ops for new in _slices(op)))
 
 
+def _unpacked(op: FileOp) -> list[FileOp]:
+    data = op.optional(0)
+    same = data is not None and all(t.quantization == data.quantization and t.type is data.type for t in op.outputs)
+    if data is None or len(op.inputs) != 1 or not op.outputs or not same or len(op.outputs) > MAX_PARTS:
+        return [op]  # no kernel takes it
+    rank, axis, num = len(data.shape), int(op.options["axis"]), len(op.outputs)
+    if not -rank <= axis < rank or data.shape[axis] != num or op.options["num"] != num:
+        raise BadModel(f"{op.label}: {num} outputs of axis {axis} of {list(data.shape)}, {op.options['num']} in its options")
+    axis %= rank
+    shape = (*data.shape[:axis], 1, *data.shape[axis + 1 :])
+    ops = []
+    for place, output in enumerate(op.outputs):
+        first = tuple(place if i == axis else 0 for i in range(rank))
+        name = ForeignText(f"{output.source_name.raw}_slice")
+        part = replace(output, index=None, source_name=name, shape=shape)
+        ops.append(FileOp(op.index, "SLICE", (data, _constant(first), _constant(shape)), (part,), {}, op.subgraph))
+        ops.append(FileOp(op.index, "RESHAPE", (part,), (output,), {}, op.subgraph))
+    return ops
+
+
 def _slices(op: FileOp) -> list[FileOp]:
+    if op.opcode == "UNPACK":
+        return _unpacked(op)
     if op.opcode not in SPLITS:
         return [op]
     needed = 2 if op.opcode == "SPLIT" else 3

@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..build import Build
-from ..ir import ACTIVATION_KINDS, ConcatAttrs, Graph, Op, OpKind, SliceAttrs, Variable
+from ..ir import TABLE_KINDS, ConcatAttrs, Graph, Op, OpKind, SliceAttrs, Variable
 from ..kernels import select
 from ..kernels.base import RowSchedule, SamePlace
 from ..verify_graph import verify_graph
 from .lifetimes import is_free, views
 
-_ONE_PLACE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, *ACTIVATION_KINDS})
+_ONE_PLACE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.MINIMUM, *TABLE_KINDS})
 """Kernels that promise the same place whatever row bands the search gives them."""
 
 

@@ -112,7 +112,8 @@ static const char *hard_fault_name(uint32_t pc, uint32_t sp) {
   if (sp < (uint32_t)(uintptr_t)stack_base) {
     return "stack overflow";
   }
-  return pc - MEMORY_MAP_FLASH_BEGIN < MEMORY_MAP_FLASH_BYTES ? "hard fault, of which this core says no more" : where_pc_is(pc);
+  const int is_in_flash = pc - MEMORY_MAP_FLASH_BEGIN < MEMORY_MAP_FLASH_BYTES;
+  return is_in_flash ? "hard fault, of which this core says no more" : where_pc_is(pc);
 }
 
 static const char *fault_name(uint32_t cfsr, uint32_t pc, uint32_t sp) {

@@ -12,19 +12,24 @@ from .flynet_config import FlyNetConfig, HeadAttention, Reduction, Residual
 from .micronet_config import MicroNetConfig
 from .mobilenetv3_config import MobileNetV3Config
 from .network_config import NetworkConfig
+from .published.config import NETWORKS, PublishedConfig
 
 ANNEALED_FROM = 10.0
 
 
 @dataclass(frozen=True)
 class Printed:
-    """A row of the paper: ImageNet accuracy in percent, parameters and MAdds in millions where the table has them."""
+    """A row of the paper: ImageNet accuracy in percent, parameters and MAdds in millions where the table has them.
+
+    source  "": the FlyNet paper; else the short title of the network's own paper
+    """
 
     table: int
     top1: float
     top5: float | None
     params_m: float | None = None
     madds_m: float | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,14 @@ class Preset:
 
 def _named(name: str, config: NetworkConfig, *printed: Printed, temperature_start: float = ANNEALED_FROM) -> Preset:
     return Preset(name, config, printed, temperature_start)
+
+
+def _published(
+    network: str, width: float, top1: float, top5: float | None, params_m: float | None, madds_m: float | None, table: int
+) -> Preset:
+    """A network of the literature with what its own paper prints; parameters of re-parameterised ones are those of training."""
+    config = PublishedConfig(network, width)
+    return _named(config.name, config, Printed(table, top1, top5, params_m, madds_m, NETWORKS[network].title))
 
 
 _SIGMOID = HeadAttention.SIGMOID
@@ -97,6 +110,26 @@ _PRESETS = (
     _named("flynet-h3-1x-q8", FlyNetConfig(width=1.0, quantization_levels=8), Printed(6, 67.4, 87.8)),
     _named("flynet-h3-1x-q6", FlyNetConfig(width=1.0, quantization_levels=6), Printed(6, 67.1, 87.4)),
     _named("flynet-h3-1x-q4", FlyNetConfig(width=1.0, quantization_levels=4), Printed(6, 66.1, 87.1)),
+    # the small networks of the literature; ReXNet's row is that of the review among the user's documents
+    _published("mobilenetv1", 0.25, 50.6, None, 0.5, 41, 6),
+    _published("mobilenetv1", 1.0, 70.6, None, 4.2, 569, 6),
+    _named("mobilenetv2-0.35x", PublishedConfig("mobilenetv2", 0.35)),
+    _published("mobilenetv2", 1.0, 72.0, None, 3.4, 300, 4),
+    _published("mobilenetv3-large", 1.0, 75.2, None, 5.4, 219, 3),
+    _published("mobilenetv4-conv-small", 1.0, 73.8, None, 3.8, 200, 5),
+    _published("efficientnet-lite0", 1.0, 75.1, None, 4.7, 407, 0),
+    _published("efficientnet-b0", 1.0, 77.1, 93.3, 5.3, 390, 2),
+    *(_named(f"rexnet-{width:g}x", PublishedConfig("rexnet", width)) for width in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+    _published("rexnet", 1.0, 77.9, 93.9, 4.8, 400, 4),
+    _published("mixnet-s", 1.0, 75.8, 92.8, 4.1, 256, 2),
+    _published("shufflenetv1", 1.0, 67.4, None, None, 140, 2),
+    _published("shufflenetv2", 0.5, 60.3, None, None, 41, 8),
+    _published("shufflenetv2", 1.0, 69.4, None, None, 146, 8),
+    _published("ghostnet", 0.5, 66.2, 86.6, 2.6, 42, 7),
+    _published("ghostnet", 1.0, 73.9, 91.4, 5.2, 141, 7),
+    _published("squeezenet", 1.0, 57.5, 80.3, 1.25, None, 2),
+    _published("repvgg-a0", 1.0, 72.4, None, None, None, 4),
+    _published("mobileone-s0", 1.0, 71.4, None, None, 275, 9),
 )
 
 PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in _PRESETS}
@@ -116,9 +149,11 @@ def preset(name: str) -> Preset:
 
 
 def _of_any_width(name: str) -> NetworkConfig | None:
-    """`mobilenetv3-small-0.75x` and `flynet-h2-0.45x`; None for another name."""
+    """`mobilenetv3-small-0.75x`, `flynet-h2-0.45x` and `rexnet-0.45x`; None for another name."""
     if found := re.fullmatch(r"mobilenetv3-small-(\d+\.?\d*)x", name):
         return MobileNetV3Config(float(found[1]))
     if found := re.fullmatch(r"flynet-h(\d+)-(\d+\.?\d*)x", name):
         return FlyNetConfig(width=float(found[2]), heads=int(found[1]))
+    if (found := re.fullmatch(r"(.+)-(\d+\.?\d*)x", name)) and found[1] in NETWORKS:
+        return PublishedConfig(found[1], float(found[2]))
     return None

@@ -76,7 +76,7 @@ def test_layer_keeps_its_speed_and_beats_every_peer(name: str, measured: Callabl
     found = measured(name)
     assert found.instructions <= REACHED[name] * MARGIN
     assert found.per_unit <= LIMITS.get(name, 2.0)
-    for peer, instructions in peers_of_layer(name).items():
+    for peer, instructions in peers_of_layer(name, found.core).items():
         assert found.instructions < instructions, peer
 
 
@@ -135,11 +135,25 @@ def test_files_of_a_folder_stand_beside_peers_only_by_their_hash(tmp_path: Path)
     assert isinstance(broken, Refused)
     assert isinstance(renamed, Measured)
     assert not renamed.peers
-    assert replace(renamed, sha256=known.sha256).peers == {"tflm_cmsis_nn": 24_700_000}
+    public = replace(renamed, sha256=known.sha256)
+    assert public.peers == {"tflm_cmsis_nn": 24_700_000}
     table = files_as_table(rows)
     assert renamed.sha256 in table
     assert known.origin in table
     assert "x)" not in table
+    assert "x)" in files_as_table([public])
+
+
+def test_no_peer_stands_beside_a_core_that_it_was_not_measured_on(measured: Callable[[str], Measured]) -> None:
+    layer = measured("ADD")
+    file = replace(layer, sha256=public_files()[0].sha256)
+    assert layer.peers
+    assert file.peers
+    for shown in (as_table, files_as_table):
+        assert "CMSIS-NN" in shown([layer if shown is as_table else file])
+        elsewhere = shown([replace(row, core="cortex-m0plus") for row in (layer, file)])
+        assert "CMSIS-NN" not in elsewhere
+        assert "peers: measured on a cortex-m4 only" in elsewhere
 
 
 def test_a_file_that_cannot_be_read_does_not_end_the_others(tmp_path: Path) -> None:

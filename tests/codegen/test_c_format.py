@@ -36,3 +36,26 @@ def test_a_statement_is_broken_behind_commas_and_what_is_too_long_behind_its_par
     long = "f" * 70
     text = c_format.wrapped(f"void {long}(const {long}_layer *layer, const int8_t *input0);", 2)
     assert text == f"void {long}(\n      const {long}_layer *layer, const int8_t *input0);"
+
+
+WIDE = "n" * 60
+
+
+@pytest.mark.parametrize(
+    ("line", "broken"),
+    [
+        (f" * - first {WIDE} {WIDE}", f" * - first {WIDE}\n *   {WIDE}"),
+        (f"  /* one {WIDE} {WIDE} */", f"  /* one {WIDE}\n   * {WIDE} */"),
+        (f"/* {WIDE} {WIDE}", f"/* {WIDE}\n * {WIDE}"),
+        (f"  {WIDE} = 2, /* {WIDE} */", f"  /* {WIDE} */\n  {WIDE} = 2,"),
+        (f"#define F(a, b) {WIDE}, {WIDE}", f"#define F(a, b) \\\n  {WIDE}, {WIDE}"),
+        (f"#if {WIDE} && {WIDE}", f"#if {WIDE} && {WIDE}"),
+        (f"  {WIDE}, {WIDE} \\", f"  {WIDE}, {WIDE} \\"),
+        (f'  write_to_the_console("{WIDE}, {WIDE[:40]}");', f'  write_to_the_console(\n      "{WIDE}, {WIDE[:40]}");'),
+        (f"extern const {WIDE} {WIDE}_x[];", f"extern const {WIDE}\n    {WIDE}_x[];"),
+        (f"  /* field */ {WIDE}, {WIDE},", f"  /* field */ {WIDE},\n      {WIDE},"),
+    ],
+)
+def test_what_is_wider_than_a_line_is_broken_where_c_allows_it(line: str, broken: str) -> None:
+    short = "int a; /* stays */"
+    assert c_format.within_width(f"{short}\n{line}\n{short}\n") == f"{short}\n{broken}\n{short}\n"

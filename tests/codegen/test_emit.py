@@ -16,7 +16,9 @@ from flynet_tiny.codegen.compiler import Compiled, compile_tflite
 from flynet_tiny.codegen.emit import version_number
 from flynet_tiny.codegen.reference import run
 from flynet_tiny.codegen.stack_bytes import with_stack_bytes, without_stack_bytes
+from flynet_tiny.deploy.library_name import NAME_CHARACTERS
 
+from .. import converter_models, stateful_models
 from .. import one_op_models as ops
 from ..small_models import Sketch, attention_block, mdw_max_out
 
@@ -69,6 +71,13 @@ def test_no_line_is_above_120_characters_and_no_loop_has_one_turn(target: str, l
         for file, text in compile_tflite(model(), "net", build_named(target, level)).library.files.items():
             assert [line for line in text.splitlines() if len(line) > 120] == [], (name, file)
             assert ONE_TURN.search(text) is None, (name, file, ONE_TURN.search(text))
+
+
+def test_no_line_is_above_120_characters_where_the_name_is_as_long_as_it_may_be() -> None:
+    name = "n" * NAME_CHARACTERS
+    for model in (attention_block, stateful_models.rings, converter_models.float_ends_many):
+        for file, text in compile_tflite(model(seed=1), name, build_named("stm32f412", "balanced")).library.files.items():
+            assert [line for line in text.splitlines() if len(line) > 120] == [], file
 
 
 def test_no_golden_file_is_orphaned() -> None:

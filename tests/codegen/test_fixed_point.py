@@ -58,30 +58,57 @@ def test_multipliers_at_the_edges() -> None:
             fp.quantize_multiplier(bad)
 
 
+def require_double(factor: float, low: int, high: int, found: fp.Multiplier, seed: int = 0) -> None:
+    """The multiplier rounds like double precision at both ends, around every step between them, and at some other sums."""
+    ties = np.ceil((np.arange(-256, 257) - 0.5) / factor).astype(np.int64)
+    noise = np.random.default_rng(seed).integers(low, high, 2000, endpoint=True)
+    acc = np.concatenate([ties - 1, ties, ties + 1, noise, [low, high]])
+    acc = acc[(low <= acc) & (acc <= high)]
+    exact = fp.requantize_in_double(acc, factor)
+    integer = fp.requantize_single_rounding(acc, found.multiplier, found.shift)
+    assert np.array_equal(np.clip(exact, -256, 256), np.clip(integer, -256, 256))
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @example(0.7, 0)
 @given(st.floats(2.0**-14, 8.0), st.integers(0, 2**32 - 1))
 def test_the_factors_of_fully_connected_reproduce_the_double(factor: float, seed: int) -> None:
     bound = int(400 / factor) + 1
-    found = fp.fully_connected_multiplier(factor, bound)
+    found = fp.fully_connected_multiplier(factor, -bound, bound)
     if found is None:  # a product that ends in one half goes away from zero on both sides: no single factor does that
         products = np.arange(1, bound + 1) * factor
         assert (np.abs(products % 1 - 0.5) < 1e-9).any()
         return
-    ties = np.ceil((np.arange(-256, 257) - 0.5) / factor).astype(np.int64)
-    noise = np.random.default_rng(seed).integers(-bound, bound, 2000)
-    acc = np.concatenate([ties - 1, ties, ties + 1, noise])
-    acc = acc[np.abs(acc) <= bound]
-    exact = fp.requantize_in_double(acc, factor)
-    integer = fp.requantize_single_rounding(acc, found.multiplier, found.shift)
-    assert np.array_equal(np.clip(exact, -255, 255), np.clip(integer, -255, 255))
+    require_double(factor, -bound, bound, found, seed)
+
+
+def test_large_sums_have_a_narrow_factor_in_the_interval_that_they_reach() -> None:
+    """A large bias: a few steps of the output far from zero, which no factor of 62 bits places for all sums of that size."""
+    rng = np.random.default_rng(2)
+    nowhere = 0
+    for factor in 2.0**-22 * rng.uniform(0.5, 1, 60):
+        step = int(np.ceil((rng.integers(-120, 120) - 0.5) / factor))
+        low, high = step - int(rng.integers(0, 300)), step + int(rng.integers(0, 300))
+        found = fp.fully_connected_multiplier(factor, low, high, max_bits=31)
+        assert found is not None
+        require_double(factor, low, high, found)
+        largest = max(-low, high)
+        nowhere += fp.fully_connected_multiplier(factor, -largest, largest) is None
+    assert nowhere > 10
+
+
+def test_ties_that_double_precision_rounds_to_both_sides_have_no_factor() -> None:
+    """0.7 is a little less than 7/10: 5 times that is 3.5 in double precision, 45 times that is less than 31.5."""
+    assert fp.requantize_in_double(np.array([5, 45]), 0.7).tolist() == [4, 31]
+    assert fp.fully_connected_multiplier(0.7, 5, 45) is None
+    assert fp.fully_connected_multiplier(0.7, 5, 44) is not None
 
 
 @pytest.mark.parametrize("exponent", range(-14, 4))
 def test_ties_of_power_of_two_factors_go_away_from_zero(exponent: int) -> None:
     factor = 2.0**exponent
     bound = int(300 / factor) + 1
-    found = fp.fully_connected_multiplier(factor, bound, max_bits=31)
+    found = fp.fully_connected_multiplier(factor, -bound, bound, max_bits=31)
     assert found is not None
     acc = np.arange(-min(bound, 200_000), min(bound, 200_000) + 1)
     expected = [math.copysign(math.floor(abs(v) + 0.5), v) for v in (acc * factor).tolist()]
@@ -90,7 +117,7 @@ def test_ties_of_power_of_two_factors_go_away_from_zero(exponent: int) -> None:
 
 @pytest.mark.parametrize("exponent", [-31, -60, -61, -62, -63, -126, -230])
 def test_factors_that_bring_every_sum_below_one_half_give_zero(exponent: int) -> None:
-    found = fp.fully_connected_multiplier(2.0**exponent, (1 << 31) - 1, max_bits=31)
+    found = fp.fully_connected_multiplier(2.0**exponent, 1 - (1 << 31), (1 << 31) - 1, max_bits=31)
     assert found is not None
     acc = np.array([-(1 << 31) + 1, -1, 0, 1, (1 << 31) - 1])
     expected = fp.requantize_in_double(acc, 2.0**exponent)
@@ -102,8 +129,8 @@ def test_a_factor_that_no_narrow_multiplier_reproduces_gets_a_wider_one() -> Non
     wide = 0
     for factor in 2.0**-17 * rng.uniform(0.5, 1, 40):
         bound = int(300 / factor)
-        narrow = fp.fully_connected_multiplier(factor, bound, max_bits=31)
-        found = fp.fully_connected_multiplier(factor, bound)
+        narrow = fp.fully_connected_multiplier(factor, -bound, bound, max_bits=31)
+        found = fp.fully_connected_multiplier(factor, -bound, bound)
         assert found is not None
         assert (narrow is None) == (found.multiplier >= 1 << 31)
         wide += narrow is None

@@ -71,6 +71,35 @@ def _value(opcode: str) -> Callable[[Rng, int], bytes]:
     return make
 
 
+def _neg(rng: Rng, seed: int) -> bytes:
+    a = _scale(rng)
+    result = Quant(a * (1 + int(rng.integers(-1, 2)) * 2.0**-23), 0)
+    return models.unary("NEG", seed, (1, 64), Quant(a, 0), result)
+
+
+def _rsqrt(rng: Rng, seed: int) -> bytes:
+    a = _scale(rng)
+    return models.unary("RSQRT", seed, (1, 64), Quant(a, -128), _quant(rng, a**-0.5 * _near(rng, -20)))
+
+
+def _prelu(rng: Rng, seed: int) -> bytes:
+    a, slope = _scale(rng), 2.0 ** rng.uniform(-8, 0)
+    out = a * (slope if rng.random() < 0.5 else 1) / _near(rng, 15 if rng.random() < 0.5 else 23)
+    return models.prelu(seed, (1, 16, 4), (4,), (_quant(rng, a), _quant(rng, slope), _quant(rng, out)))
+
+
+def _division(rng: Rng, seed: int) -> bytes:
+    a, b, divisor = _scale(rng), _scale(rng), int(rng.integers(-128, 128))
+    quants = (_quant(rng, a), _quant(rng, b), _quant(rng, a / b / _near(rng, int(rng.integers(0, 9)))))
+    return models.division(seed, (1, 64), divisor, str(rng.choice(models.ACTIVATIONS)), quants)
+
+
+def _batch_matmul(rng: Rng, seed: int) -> bytes:
+    a, b, depth = _scale(rng), _scale(rng), int(rng.integers(1, 40))
+    quants = (_quant(rng, a), _quant(rng, b), _quant(rng, a * b / _near(rng, 12)))
+    return models.batch_matmul(seed, (3, depth), (depth, 5), quants=quants)
+
+
 def _mean(rng: Rng, seed: int) -> bytes:
     a, shape = _scale(rng), (1, int(rng.integers(1, 20)), int(rng.integers(1, 20)), 3)
     out = a / _near(rng, 23)
@@ -129,6 +158,11 @@ BOUNDARIES: Mapping[str, Callable[[Rng, int], bytes]] = {
     "MUL clamped": _clamped,
     "SQUARED_DIFFERENCE": _squared_difference,
     **{opcode: _value(opcode) for opcode, activation in ACTIVATIONS.items() if activation.rules and not activation.unit_output},
+    "NEG": _neg,
+    "RSQRT": _rsqrt,
+    "PRELU": _prelu,
+    "DIV": _division,
+    "BATCH_MATMUL": _batch_matmul,
     "MEAN": _mean,
     "FULLY_CONNECTED": _fully_connected,
     "CONV_2D": _convolution,

@@ -22,6 +22,7 @@ from flynet_tiny.report.layers import layers_of
 from flynet_tiny.report.page import render_page
 from flynet_tiny.report.schema import Flash, ModelFacts, NotDone, Ram, Report, TargetFacts, Verification
 
+from .. import one_op_models
 from ..small_models import Sketch, attention_block, mdw_max_out
 
 
@@ -104,6 +105,13 @@ def test_all_judges_agree_on_other_cores(tmp_path: Path, target: str) -> None:
     assert report["instructions"]["total"] == sum(layer["instructions"] for layer in report["layers"]) > 0
     assert 0 < report["ram"]["stack_measured_bytes"] <= report["ram"]["stack_bound_bytes"]
     assert set(get_target(target).emulation_notes) <= set(report["model"]["notes"])
+
+
+@pytest.mark.parametrize("target", ["stm32g0b1", "stm32f103"])
+def test_nothing_is_said_of_a_board_that_was_not_run(tmp_path: Path, target: str) -> None:
+    report = deploy(one_op_models.CASES["ADD"](0), tmp_path, target, emulate=False)
+    assert get_target(target).emulation_notes
+    assert not any("emulated" in note or "guarded" in note for note in report["model"]["notes"])
 
 
 @pytest.mark.slow

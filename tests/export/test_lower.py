@@ -154,6 +154,48 @@ def channels_are_gathered_in_the_order_in_which_they_lie():
     return m
 
 
+@case("CONV_2D", "GATHER", "GATHER", "CONCATENATION", "PAD", "CONV_2D")
+def halves_of_a_shuffled_map_are_gathered():
+    m = OnnxModel(1, 6, 5, 4)
+    x = shuffled(m, m.conv("x", 6, 12, kernel=1, group=3), 3, 12)
+    halves = [m("Slice", x, np.array([start]), np.array([start + 6]), np.array([1])) for start in (0, 6)]
+    m.conv(m("Concat", *reversed(halves), axis=1), 12, 4, stride=2)
+    return m
+
+
+@case("CONV_2D", "GATHER", "SLICE")
+def a_shuffled_map_is_cropped():
+    m = OnnxModel(1, 6, 5, 4)
+    x = shuffled(m, m.conv("x", 6, 12, kernel=1, group=3), 3, 12)
+    m("Slice", x, np.array([1, 2]), np.array([4, 12]), np.array([2, 1]))
+    return m
+
+
+@case("PAD", "CONV_2D")
+def branches_of_one_input_are_one_convolution():
+    m = OnnxModel(1, 6, 8, 8)
+    dense = m("Add", m.conv("x", 6, 12, stride=2), m.conv("x", 6, 12, kernel=1, stride=2))
+    m("Add", m.conv("x", 6, 12, stride=2, group=3), dense)
+    return m
+
+
+@case("DEPTHWISE_CONV_2D")
+def grouped_branches_and_a_scaled_identity_are_one_depthwise_convolution():
+    m = OnnxModel(1, 6, 8, 8)
+    m("Relu", m("Add", m("Add", m.conv("x", 6, 6, group=6), m.conv("x", 6, 6, group=6, kernel=1)), m.conv("x", 6, 6, 5, group=6)))
+    return m
+
+
+@case("DEPTHWISE_CONV_2D", "CONV_2D", "ADD", "CONV_2D", "CONV_2D", "ADD", "ADD", "ADD")
+def branches_that_one_convolution_does_not_hold_stay():
+    """A dense 3x3 would have more weights; 3x3 windows of other dilations; a branch that something else reads."""
+    m = OnnxModel(1, 6, 8, 8)
+    apart = m("Add", m.conv("x", 6, 6, group=6), m.conv("x", 6, 6, kernel=1))
+    wide = m.conv("x", 6, 6, pad=2, dilations=[2, 2])
+    m("Add", m("Add", m("Add", wide, m.conv("x", 6, 6)), wide), apart)
+    return m
+
+
 @case("CONV_2D")
 def grouped():
     m = OnnxModel(1, 6, 5, 5)

@@ -320,10 +320,29 @@ def kill_channels(sketch: Sketch, seed: int) -> None:
         sketch.tensors[weights.name], sketch.tensors[bias.name] = replace(weights, data=values), replace(bias, data=sums)
 
 
+def copy_channels(sketch: Sketch, seed: int) -> None:
+    """Make odd output channels equal to the one before, and weights small enough that two can be added up."""
+    rng = np.random.default_rng([seed, 5])
+    for op in sketch.ops:
+        if op.opcode not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or len(op.inputs) < 3 or rng.random() < 0.4:
+            continue
+        weights, bias = (sketch.tensors[name] for name in op.inputs[1:3])
+        assert weights.data is not None
+        assert bias.data is not None
+        values, sums, scales = weights.data // int(rng.integers(1, 3)), bias.data.copy(), np.array(weights.scales)
+        outputs = np.moveaxis(values, 3 if op.opcode == "DEPTHWISE_CONV_2D" else 0, 0)  # views
+        copies = 1 + 2 * np.flatnonzero(rng.random(len(outputs) // 2) < 0.6)
+        for array in (outputs, sums) if len(scales) == 1 else (outputs, sums, scales):
+            array[copies] = array[copies - 1]
+        sketch.tensors[weights.name] = replace(weights, data=values, scales=tuple(scales.tolist()))
+        sketch.tensors[bias.name] = replace(bias, data=sums)
+
+
 def draw(seed: int, dead_channels: bool = False) -> bytes:
     """A file of 3 to 14 random steps, some of which are several operators; the same for the same seed.
 
-    dead_channels  many channels never change or are not read; every map ends in a convolution, which needs none of those
+    dead_channels  many channels never change, are equal or are not read; every map ends in a convolution, which needs none of
+                   those
     """
     drawing = _Drawing(seed)
     rng = drawing.rng
@@ -350,4 +369,5 @@ def draw(seed: int, dead_channels: bool = False) -> bytes:
                 ends[i] = drawing.s.act(drawing.new(), (*drawing.shape(name)[:3], 2))
                 drawing.s.conv(name, ends[i], 2)
         kill_channels(drawing.s, seed)
+        copy_channels(drawing.s, seed)
     return drawing.s.file(tuple(inputs), tuple(ends))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import struct
+import warnings
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
@@ -58,7 +59,9 @@ def mutant(seed: int) -> bytes:
 def read(data: bytes) -> tuple[Outcome, str]:
     """What the reader makes of a file, and its words."""
     try:
-        graph = read_tflite(data, "fuzz")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            graph = read_tflite(data, "fuzz")
     except FlynetError as error:
         text = str(error)
         good = 0 < len(text) <= LONGEST_LINE and text.isprintable() and error.exit_code in (3, 4, 5)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.report.minimisation import minimisation_of
 
-from ..codegen.minimise.dead_channels import residual, separable, separable_file
+from ..codegen.minimise.dead_channels import residual, separable, separable_file, streaming
 
 
 def test_layers_are_counted_and_every_tensor_is_named() -> None:
@@ -33,3 +33,10 @@ def test_operators_that_went_say_why() -> None:
     ]  # fmt: skip
     assert found.unread == 4
     assert found.line.endswith("; operators that went: 3")
+
+
+def test_variables_are_named_with_their_intervals() -> None:
+    found = minimisation_of(compile_tflite(streaming(), "net"))
+    (variable,) = found.state
+    assert (variable.name, variable.title, variable.lowest) == ("old", "rows", -128)
+    assert {tensor.name: (tensor.op, tensor.constant) for tensor in found.tensors}["old"] == ("VARIABLE", (1, 4))

@@ -37,7 +37,7 @@ def test_every_row_has_its_counts_and_the_papers_figures(store: Path) -> None:
     assert set(rows) == set(FEW)
     one = rows["flynet-h1-0.5x"]
     assert (one["params"], one["macs"], one["flash_bytes"], one["sram_bytes"]) == (800_466, 19_255_936, 1000, 200)
-    assert one["paper"] == [{"table": 5, "top1": 56.7, "top5": 79.6, "params_m": 0.8, "madds_m": 24}]
+    assert one["paper"] == [{"table": 5, "top1": 56.7, "top5": 79.6, "params_m": 0.8, "madds_m": 24, "source": ""}]
     assert round(one["madds_profiler"] / 1e6) == 24
     assert one["difference"] == ""
     assert rows["flynet-h3-0.4x"]["flash_bytes"] is None

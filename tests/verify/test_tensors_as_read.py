@@ -18,7 +18,8 @@ from flynet_tiny.verify.litert import LiteRt
 from flynet_tiny.verify.onnx_twin import OnnxTwin
 from flynet_tiny.verify.tensors_as_read import tensors_as_read
 
-from ..codegen.minimise.dead_channels import separable, separable_file
+from ..codegen.minimise.dead_channels import separable, separable_file, streaming
+from ..judges import Recorded, ReferenceJudge
 
 DATA = separable_file()
 
@@ -68,6 +69,27 @@ def test_a_constant_that_is_not_one_is_found(compiled: Compiled, name: str) -> N
     assert in_c.first is not None
     assert (in_c.first.tensor, in_c.first.index) == (name, (0, 0, 0, 1))
     assert (in_c.first.left_value, in_c.first.right_value) == (-128, -127)
+
+
+def test_channels_of_variables_are_compared_over_sequences() -> None:
+    """Of the variable, its next value and what lies between, the constants that went and the channels that stay."""
+    data = streaming()
+    compiled = compile_tflite(data, "net")
+    graph, inputs = compiled.source_graph, extreme_inputs(compiled.source_graph)
+    assert compiled.certificate.by_name["old"].kept == (0, 2, 3, 5)
+    with HostLibrary(compiled.library) as host, LiteRt(graph, data) as litert:
+        results = host.run_many([n.values for n in inputs], begins=[n.begins for n in inputs])
+        in_c = Recorded(graph, results, host.name, compiled.certificate)
+        pairs = compare_judges(graph, OnnxTwin(graph), [ReferenceJudge(graph), litert, in_c], inputs)
+    assert [pair.differing for pair in pairs] == [0, 0, 0]
+    assert pairs[2].tensors >= 6
+    wrong = replace(compiled.certificate.by_name["old"].removed[0], value=-127)
+    entries = {entry.name: entry for entry in compiled.certificate.tensors}
+    entries["old"] = replace(entries["old"], removed=(wrong, *entries["old"].removed[1:]))
+    in_c = Recorded(graph, results, "C", replace(compiled.certificate, tensors=tuple(entries.values())))
+    (found,) = compare_judges(graph, ReferenceJudge(graph), [in_c], inputs)
+    assert found.first is not None
+    assert found.first.tensor == "old"
 
 
 def test_channels_that_nobody_reads_are_not_compared(compiled: Compiled) -> None:

@@ -23,7 +23,7 @@ from ..convolution import Convolution, convolution
 from ..depthwise import Bands, DepthwiseForm, OutputSteps, bands_of, filters_of, map_sharing, output_steps, plane_of, plane_start
 from ..depthwise_pair import joined
 from ..mul import pair_products
-from ..parameters import Helper, array, code, data, group, size
+from ..parameters import Helper, code, data, group, packed_weights, size
 from .product import Product, fit_product
 from .products import Outputs, outputs
 from .scaling import scaling
@@ -167,11 +167,15 @@ class Depthwise(DepthwiseForm):
     copy_w: int | None = size()
     bands: Bands | None = group()
     zero_point: int = data()
-    weights: Int8 = array()
+    weights: Int8 = packed_weights()
     outputs: Outputs = group()
     scaling: ChannelProducts | None = group()
     steps: OutputSteps = group()
     steps_of_second: OutputSteps | None = group()
+
+    @property
+    def stored(self) -> str:
+        return "int8"
 
     @property
     def helpers(self) -> tuple[Helper, ...]:

@@ -18,7 +18,7 @@ from ..base import KernelCall, RowSchedule, SamePlace
 from ..broadcast import broadcast_nest, elementwise_sharing
 from ..exact import fit_affine
 from ..mul import pair_products
-from ..mul_max import growing_bands
+from ..mul_max import MulMaxForm, growing_bands
 from ..parameters import KernelParameters, array, code, data, group, size
 from .product import Product, fit_product
 
@@ -74,11 +74,11 @@ class Mul(KernelParameters):
 
 
 @dataclass(frozen=True, eq=False)
-class MulMax(KernelParameters):
+class MulMax(MulMaxForm):
     """Maps [pixels, channels, heads] times a vector [channels, heads], the largest of each channel's heads."""
 
     template: ClassVar[str] = "plain/mul_max"
-    shown: ClassVar[Mapping[str, str]] = {"heads": "heads", "c": "channels"}
+
     heads: int = code()
     channels: int = size()
     is_banded: bool = code()
@@ -88,13 +88,6 @@ class MulMax(KernelParameters):
     offset0: int = data()
     offset1: int = data()
     product: Product = group()
-
-    @property
-    def summary(self) -> str:
-        return (
-            f"Max-out of {self.heads} heads, each times its coefficient. One requantization serves all heads, and it never "
-            "decreases, so the largest product is taken first."
-        )
 
 
 def select_add(op: Op, graph: Graph, build: Build) -> KernelCall:

@@ -12,7 +12,6 @@ up for.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,8 +24,8 @@ from ...ir import FusedAttrs, Graph, Op, Tensor
 from .. import mean_variance
 from ..base import KernelCall
 from ..exact import INT8_VALUES, offset_interval
-from ..mean_variance import reachable_means
-from ..parameters import KernelParameters, array, code, data, size
+from ..mean_variance import MeanVarianceForm, reachable_means
+from ..parameters import array, code, data, size
 from ..rescale import Rescale, rescale
 from ..squared_difference import rescaled_inputs
 from .scaling import value_scaling
@@ -38,7 +37,7 @@ SQUARE_BITS = 14  # of the lower pieces
 
 
 @dataclass(frozen=True, eq=False)
-class MeanVariance(KernelParameters):
+class MeanVariance(MeanVarianceForm):
     """Mean and variance of each channel of a map [pixels, channels].
 
     mean_words, variance_words  what the sums begin with, and the words of their scale
@@ -46,7 +45,7 @@ class MeanVariance(KernelParameters):
     """
 
     template: ClassVar[str] = "plain/mean_variance"
-    shown: ClassVar[Mapping[str, str]] = {"c": "channels"}
+    arithmetic: ClassVar[str] = "arithmetic"
 
     has_table: bool = code()
     in_pieces: bool = code()
@@ -63,18 +62,6 @@ class MeanVariance(KernelParameters):
     mean_words: Int32 = array()
     centre_words: Int32 = array()
     variance_words: Int32 = array()
-
-    @property
-    def name(self) -> str:
-        return "mean_variance_by_table" if self.has_table else "mean_variance"
-
-    @property
-    def summary(self) -> str:
-        how = "a lookup table, made once its mean is known" if self.has_table else "arithmetic"
-        return (
-            "Mean and variance of each channel over all pixels, each step rounded to int8. A channel's squared differences come "
-            f"from {how}."
-        )
 
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:

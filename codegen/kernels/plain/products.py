@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ...build import Isa
 from ..convolution import Convolution, clamped_table
-from ..parameters import KernelParameters, array, code, data, size
+from ..parameters import KernelParameters, array, code, data, packed_weights, size
 from .scaling import Scaling, scaling
 
 Int8 = npt.NDArray[np.int8]
@@ -33,7 +33,7 @@ class Outputs(KernelParameters):
     activation_min: int | None = data()
     activation_max: int | None = data()
     table: Int8 | None = array()
-    channels: Int32 = array()
+    channels: Int32 = packed_weights()
 
 
 def outputs(conv: Convolution, scale: Scaling, clamps_before_table: bool = False) -> Outputs:
@@ -70,7 +70,7 @@ class Products(KernelParameters):
     depth: int = size(inner=True)
     turns: int = size()
     first: int = size()
-    weights: Int8 = array()
+    weights: Int8 = packed_weights()
 
 
 def products(conv: Convolution, num_pixels: int, isa: Isa, groups: int = 1, once: bool = False) -> tuple[Products, Scaling]:

@@ -178,8 +178,7 @@ FT_SHARED void ft_channel_means(
 
 /* The negative centre of a mean, on the scale of a rooted difference: see the generator's kernels/mean_variance.py.
  * Constants: offset of the mean, multiplier, half a step, shift, -1 if the shift is not 0, offset of the centre.
- * Rounded
- * twice as LiteRT does. */
+ * Rounded twice as LiteRT does. */
 FT_INLINE int32_t ft_rooted(int32_t mean, const int32_t *constants, int32_t root) {
   const int32_t x = (mean + constants[0]) * 256;
   const int32_t high = ft_smmlar(x, constants[1], constants[2]) + ((x >> 31) & constants[4]);

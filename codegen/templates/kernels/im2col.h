@@ -1,7 +1,6 @@
 /* ---- im2col: int8 windows of 1 to 4 pixels as interleaved int16 pairs ----
  * The pixels' windows begin at `from`, `distance` bytes apart; of each, four bytes or all `fours` are widened into
- * x. They
- * return where x goes on. */
+ * x. They return where x goes on. */
 FT_INLINE ft_word *ft_widen_4(const int8_t *from, int32_t distance, ft_word *x) {
   const int32_t pixel0 = ft_load_word(from), pixel1 = ft_load_word(from + distance);
   const int32_t pixel2 = ft_load_word(from + 2 * distance), pixel3 = ft_load_word(from + 3 * distance);

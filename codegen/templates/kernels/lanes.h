@@ -1,8 +1,7 @@
 /* ---- lanes: words of int16 or int8 values ----
  * On a core with the DSP extension that may read unaligned words each function is one instruction; elsewhere it is
- * portable C
- * with the same result. A word packs two int16 lanes (`low` in bits 0..15) or four int8 lanes; words are int32_t, as
- * in ACLE.
+ * portable C with the same result. A word packs two int16 lanes (`low` in bits 0..15) or four int8 lanes; words are
+ * int32_t, as in ACLE.
  */
 /* Whether blocks of assembly may use all registers but two for values that come in: a frame pointer needs another. */
 #if !defined(FT_ALL_REGISTERS)
@@ -66,8 +65,7 @@ FT_INLINE int32_t ft_pack_high(int32_t a, int32_t b) {
 }
 
 /* acc += a.low * b.low + a.high * b.high, and the single products. Volatile keeps the order of the source: GCC's
- * scheduler
- * would load far ahead and spill the accumulators. */
+ * scheduler would load far ahead and spill the accumulators. */
 #define FT_MAC(name, instruction)                                                             \
   FT_INLINE void name(int32_t *acc, int32_t a, int32_t b) {                                   \
     __asm__ volatile(instruction " %0, %1, %2, %0" : "+r"(*acc) : "r"(a), "r"(b));            \
@@ -90,8 +88,7 @@ FT_MAC_FROM(ft_mac_bb_from, "smlabb")
 FT_MAC_FROM(ft_mac_tb_from, "smlatb")
 
 /* Read or write the next one or two words of a 4-byte aligned words and step on. What wrote the memory before, and
- * what
- * writes it after, is fenced off with FT_FENCE. */
+ * what writes it after, is fenced off with FT_FENCE. */
 FT_INLINE int32_t ft_next(const ft_word **p) {
   int32_t word;
   __asm__ volatile("ldr %0, [%1], #4" : "=&r"(word), "+r"(*p));
@@ -118,8 +115,7 @@ FT_INLINE void ft_put_two(ft_word **p, int32_t first, int32_t second) {
   __asm__ volatile("ldrd %0, %1, [%2], %3" : "=&r"(first), "=&r"(second), "+r"(p) : "i"(bytes))
 #define FT_FENCE() __asm__ volatile("" ::: "memory")
 
-/* One load at any address. Plain C would let the compiler merge two neighbours into LDRD, which faults when
- * unaligned. */
+/* One load at any address. Plain C would let the compiler merge two neighbours into LDRD, which must be aligned. */
 FT_INLINE int32_t ft_load_word(const void *p) {
   int32_t word;
   __asm__("ldr %0, %1" : "=r"(word) : "m"(*(const ft_word *)p));

@@ -227,8 +227,9 @@ def _layer_text(index: int, case: KernelCase, layer: LayerCall) -> str:
         values = [f"case_{index}_{name}" for name in layer.arrays] + [c_format.c_integer(v) for v in layer.numbers.values()]
         lines.append(f"static const {function.struct.name} case_{index}_layer = {{ {', '.join(values)} }};")
     arguments = [f"&case_{index}_layer"] if function.struct else []
-    arguments += [f"in[{i}]" for i in range(len(case.call.inputs))]
-    arguments += [f"out[{i}]" for i in range(len(case.call.outputs))]
+    types = _operand_types(case)
+    arguments += [f"{'(const void *)' * (name != 'int8')}in[{i}]" for i, name in enumerate(types.inputs)]
+    arguments += [f"{'(void *)' * (name != 'int8')}out[{i}]" for i, name in enumerate(types.outputs)]
     arguments += ["scratch"] if case.call.scratch_bytes else []
     unused = "" if case.call.scratch_bytes else "  (void)scratch;\n"
     lines.append(
@@ -241,8 +242,8 @@ def _layer_text(index: int, case: KernelCase, layer: LayerCall) -> str:
 def _case_text(index: int, case: KernelCase, blob: bytearray) -> str:
     def placed(array: Int8) -> tuple[int, int]:
         at = len(blob)
-        blob.extend(np.ascontiguousarray(array, np.int8).tobytes())
-        return at, array.size
+        blob.extend(array.tobytes())
+        return at, array.nbytes
 
     inputs = [placed(case.inputs[n]) for n in case.call.inputs]
     outputs = [placed(case.outputs[n]) for n in case.call.outputs]
@@ -264,7 +265,7 @@ def _case_text(index: int, case: KernelCase, blob: bytearray) -> str:
 
 
 def _arena_bytes(case: KernelCase) -> int:
-    sizes = [a.size for a in (*case.inputs.values(), *case.outputs.values())]
+    sizes = [a.nbytes for a in (*case.inputs.values(), *case.outputs.values())]
     distances = [s.min_distance_bytes for s in case.call.sharing.values() if isinstance(s, RowSchedule)]
     return sum(sizes) + case.call.scratch_bytes + max(distances, default=0) + 128 * (len(sizes) + 3)
 

@@ -22,6 +22,7 @@ def test_accumulator_bounds_are_reached_and_not_passed() -> None:
 def test_channels_that_stay_at_the_zero_point_are_dead() -> None:
     multiplier, shift = np.array([0, 1 << 30, 1 << 30]), np.array([0, -21, -21])
     assert is_dead(multiplier, shift, np.array([1 << 29, (1 << 20) - 1, 1 << 20])).tolist() == [True, True, False]
+    assert not is_dead(np.array([1 << 40]), np.array([-21]), np.array([(1 << 20) - 1])), "a wide multiplier: 2^8"
 
 
 def test_fast_channels_have_shifts_factors_and_sums_of_32_bits() -> None:

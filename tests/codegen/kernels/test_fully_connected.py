@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from flynet_tiny.codegen import fixed_point as fp
+from flynet_tiny.codegen import reference
 from flynet_tiny.codegen.build import BALANCED, DEFAULT_BUILD, SIZE, Level
 from flynet_tiny.codegen.kernels import convolution, select
 from flynet_tiny.codegen.tflite_reader import read_tflite
@@ -85,6 +87,42 @@ def test_a_factor_wider_than_the_kernels_words_is_refused(monkeypatch: pytest.Mo
     graph = read_tflite(s.file(("x",), ("y",)))
     assert select(graph.ops[0], graph, DEFAULT_BUILD).outputs == ("y",)
     wide = (np.array([1 << 30, 1 << 31, 1 << 30, 1 << 32], np.int64), np.zeros(4, np.int64))
-    monkeypatch.setattr(convolution, "channel_multipliers", lambda step, graph, max_bits: wide)
+    monkeypatch.setattr(convolution, "fully_connected_multipliers", lambda step, graph: wide)
     with pytest.raises(UnsupportedOperators, match=r"in 2 of 4 channels \(the first is 1\).*1x1 CONV_2D"):
+        select(graph.ops[0], graph, DEFAULT_BUILD)
+
+
+def dense(scale: float, bias: list[int]) -> Sketch:
+    """Outputs of scale 10 that add one input of scale 7 to a bias."""
+    s = Sketch()
+    s.act("x", (1, 1), 7.0, 0)
+    s.act("y", (1, len(bias)), 10.0, 0)
+    s.fully_connected("x", "y", len(bias))
+    s.tensors["y_w"] = replace(s.tensors["y_w"], data=np.ones((len(bias), 1), np.int8), scales=(scale,))
+    s.tensors["y_b"] = replace(s.tensors["y_b"], data=np.array(bias, np.int32))
+    return s
+
+
+def test_a_large_bias_rounds_as_in_double_precision() -> None:
+    """Sums around a step that the nearest multiplier of 31 bits puts elsewhere."""
+    scale = float(np.float32(2.0**-22.3))
+    factor = fp.convolution_factor(7.0, scale, 10.0)
+    nearest = fp.quantize_multiplier(factor)
+    steps = np.ceil((np.arange(-120, 121) - 0.5) / factor).astype(np.int64)[:, np.newaxis] + np.arange(-3, 4)
+    differs = fp.requantize_in_double(steps, factor) != fp.requantize_single_rounding(steps, nearest.multiplier, nearest.shift)
+    sums = steps[differs & (np.abs(steps) < 1 << 30)].tolist()
+    assert sums
+    graph = read_tflite(dense(scale, sums).file(("x",), ("y",)))
+    conv = convolution.convolution(graph.ops[0], graph)
+    acc = conv.bias + np.arange(-128, 128)[:, np.newaxis] * conv.weights[:, 0]
+    stored = np.clip(fp.requantize_single_rounding(acc, conv.multiplier, conv.shift) + conv.output_zero_point, -128, 127)
+    for x, values in zip(range(-128, 128), stored, strict=True):
+        expected = reference.run(graph, {"x": np.array([[x]], np.int8)})["y"][0]
+        assert np.array_equal(values, expected), x
+
+
+def test_a_factor_that_double_precision_rounds_to_both_sides_is_refused() -> None:
+    """7 / 10 of 5 is 3.5 and goes to 4, of 45 is less than 31.5 and goes to 31: no integer multiplier does both."""
+    graph = read_tflite(dense(1.0, [0]).file(("x",), ("y",)))
+    with pytest.raises(UnsupportedOperators, match=r"in 1 of 1 channels \(the first is 0\) no integer multiplier"):
         select(graph.ops[0], graph, DEFAULT_BUILD)

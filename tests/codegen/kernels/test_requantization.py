@@ -118,6 +118,7 @@ def test_factors_above_one_half_and_huge_accumulators_take_64_bits(shift: int, l
 @given(MULTIPLIERS, st.integers(-14, -1), st.integers(-128, 127), st.booleans(), st.sampled_from((300, 1 << 15, 1 << 22)))
 @example(multiplier=1 << 30, shift=-11, zero_point=-128, once=False, reach=1 << 20)
 @example(multiplier=(1 << 31) - 1, shift=-5, zero_point=-128, once=True, reach=1 << 22)
+@example(multiplier=3 << 29, shift=-5, zero_point=-128, once=False, reach=1 << 23)  # times 2^8: not in 32 bits
 def test_one_shift_for_all_channels_is_the_same(multiplier: int, shift: int, zero_point: int, once: bool, reach: int) -> None:
     coarse = requantization(layer(multiplier, shift, zero_point, activation_min=zero_point), np.array([reach]), once)
     form = fine_requantization(coarse, np.array([reach]))

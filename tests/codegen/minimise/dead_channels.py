@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from ...small_models import Sketch
+from ...stateful_models import StatefulSketch
 
 OUT_OF_REACH = 500_000  # of any sum of a few products, and of what the scales can bring back into int8
 
@@ -80,3 +83,35 @@ def residual(both: bool, seed: int = 0) -> bytes:
     s.act("y", (1, 4, 4, 3))
     s.conv("sum", "y", 3)
     return s.file(("x",), ("y",))
+
+
+def streaming(start: np.ndarray | int = -128, unread: int | None = None, seed: int = 0) -> bytes:
+    """`a` = conv(x), a row at a time; `b` = depthwise over the last 3 rows and this one; `y` = conv(b).
+
+    Channels 1 and 4 of `a` are always -128.
+
+    start   of the variable `old` [1, 3, 2, 6]
+    unread  a channel that `y` does not read
+    """
+    s = StatefulSketch(seed)
+    s.act("x", (1, 1, 2, 3))
+    s.act("a", (1, 1, 2, 6), 0.03, -128)
+    s.conv("x", "a", 6)
+    clamp(s, "RELU")
+    for channel in (1, 4):
+        set_channel(s, "a", channel, -OUT_OF_REACH)
+    for name, rows in (("old", 3), ("all", 4), ("kept", 3)):
+        s.like(name, "a", (1, rows, 2, 6))
+    s.begins("rows", "old", start)
+    s.read("rows", "old")
+    s.op("CONCATENATION", ("old", "a"), "all", axis=1, fusedActivationFunction="NONE")
+    s.op("SLICE", ("all", s.const("begin", [0, 1, 0, 0]), s.const("size", [1, 3, 2, 6])), "kept")
+    s.assign("rows", "kept")
+    s.act("b", (1, 4, 2, 6), 0.03, -128)
+    s.depthwise("all", "b", 1, 3)
+    clamp(s, "RELU")
+    s.act("y", (1, 4, 2, 4))
+    s.conv("b", "y", 4)
+    if unread is not None:
+        set_reads(s, "y", unread)
+    return s.file()

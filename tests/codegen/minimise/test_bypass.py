@@ -110,6 +110,22 @@ def test_transposes_that_cancel_go_and_others_become_one() -> None:
     assert graph.ops[1].attrs == TransposeAttrs((0, 2, 1, 3))
 
 
+def test_transposes_that_cancel_but_for_a_step_of_the_scale_become_one() -> None:
+    """Readers take the scale of what they read: a source of another scale does not stand in."""
+
+    def build(s: Sketch) -> str:
+        s.op("TRANSPOSE", ("a", s.const("p", [0, 3, 1, 2])), s.like("b", "a", (1, 5, 4, 3)))
+        s.op("TRANSPOSE", ("b", s.const("q", [0, 2, 3, 1])), s.like("c", "a", SHAPE))
+        scale = float(np.nextafter(np.float32(s.tensors["a"].scales[0]), np.float32(1)))
+        s.tensors["c"] = replace(s.tensors["c"], scales=(scale,))
+        return "c"
+
+    graph, went = bypassed(ends(build))
+    assert went == []
+    assert graph.ops[1].attrs == TransposeAttrs((0, 1, 2, 3))
+    assert graph.tensor("c").quantization != graph.tensor("a").quantization
+
+
 def test_a_transpose_that_others_read_too_stays() -> None:
     def build(s: Sketch) -> str:
         s.op("TRANSPOSE", ("a", s.const("p", [0, 2, 1, 3])), s.like("b", "a", (1, 3, 4, 5)))
@@ -148,6 +164,18 @@ def test_the_contract_refuses_what_bites_and_what_moves() -> None:
         after = changed(graph, "y", lambda op, source=source: replace(op, inputs=(source, *op.inputs[1:])))  # type: ignore[misc]
         with pytest.raises(GraphError):
             require_bypass(graph, after, (BypassedOperator("b", source, "RELU", NEVER_BITES),))
+
+
+def test_the_contract_refuses_an_output_that_nothing_makes() -> None:
+    s = Sketch()
+    s.act("x", SHAPE)
+    s.act("a", SHAPE, 0.03, -100)
+    s.conv("x", "a", 5)
+    clamp(s, "RELU")
+    s.op("RELU", ("a",), s.like("y", "a", SHAPE))
+    graph = read_tflite(s.file(("x",), ("y",)))
+    with pytest.raises(GraphError, match="y is not the same as a"):
+        require_bypass(graph, replace(graph, ops=graph.ops[:1]), (BypassedOperator("y", "a", "RELU", NEVER_BITES),))
 
 
 def test_the_contract_refuses_an_operator_that_reads_another_tensor() -> None:

@@ -8,17 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flynet_tiny.codegen.ir import Graph
+from flynet_tiny.codegen.ir import GatherAttrs, Graph
 from flynet_tiny.codegen.minimise import minimise as module
 from flynet_tiny.codegen.minimise.certificate import Certificate, NarrowedTensor, RemovedChannel
-from flynet_tiny.codegen.minimise.contract import require_contract
+from flynet_tiny.codegen.minimise.channels import kept_channels
+from flynet_tiny.codegen.minimise.contract import limits, require_contract
 from flynet_tiny.codegen.minimise.intervals import Bounds, graph_bounds
 from flynet_tiny.codegen.minimise.minimise import Minimised, minimise
+from flynet_tiny.codegen.minimise.narrow import narrowed
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.codegen.verify_graph import GraphError
 
 from ...small_models import Sketch
-from .dead_channels import OUT_OF_REACH, residual, separable_file, set_channel
+from .dead_channels import OUT_OF_REACH, residual, separable, separable_file, set_channel, set_reads
 
 SOURCE = read_tflite(separable_file("VALID", zero_point=-20, dead=-OUT_OF_REACH))
 
@@ -52,6 +54,28 @@ def test_another_weight_or_bias_is_refused(name: str) -> None:
         require_contract(SOURCE, with_constant(found.graph, name, flip_bit), found.certificate)
 
 
+def test_another_bias_of_an_output_that_never_changes_is_refused() -> None:
+    """Its weights are 0: the bias alone makes the constant."""
+    s = Sketch()
+    s.act("x", (1, 2, 2, 3))
+    s.act("a", (1, 2, 2, 4))
+    s.conv("x", "a", 4)
+    for channel in range(4):
+        set_channel(s, "a", channel, 100 * channel)
+    s.act("y", (1, 2, 2, 2))
+    s.conv("a", "y", 2)
+    source = read_tflite(s.file(("x",), ("y",)))
+    found = minimise(source)
+    require_contract(source, found.graph, found.certificate)
+    assert not found.graph.tensor("y_w_of_y").constant().any()
+
+    def add(bias: np.ndarray) -> None:
+        bias[0] += 10_000
+
+    with pytest.raises(GraphError, match="y: channel"):
+        require_contract(source, with_constant(found.graph, "y_b_of_y", add), found.certificate)
+
+
 def test_another_constant_is_refused() -> None:
     found = good()
     entry = found.certificate.by_name["a"]
@@ -62,14 +86,15 @@ def test_another_constant_is_refused() -> None:
         require_contract(SOURCE, found.graph, with_entry(found.certificate, "a", wrong))
 
 
-def test_another_scale_is_refused() -> None:
+@pytest.mark.parametrize("name", ["a_w_of_a", "b_w_of_b", "y_w_of_y"])
+def test_another_scale_is_refused(name: str) -> None:
     found = good()
-    weights = found.graph.tensor("y_w_of_y")
+    weights = found.graph.tensor(name)
     quantization = weights.quantization
     assert quantization is not None
     scales = (2 * quantization.scales[0], *quantization.scales[1:])
     changed = replace(weights, quantization=replace(quantization, scales=scales))
-    graph = replace(found.graph, tensors={**found.graph.tensors, "y_w_of_y": changed})
+    graph = replace(found.graph, tensors={**found.graph.tensors, name: changed})
     with pytest.raises(GraphError, match="scales"):
         require_contract(SOURCE, graph, found.certificate)
 
@@ -81,6 +106,97 @@ def test_the_wrong_channel_is_refused() -> None:
     swapped = replace(entry, removed=(RemovedChannel(2, None), *entry.removed[1:]))
     with pytest.raises(GraphError):
         require_contract(SOURCE, found.graph, with_entry(found.certificate, "a", swapped))
+
+
+def test_a_channel_that_is_read_may_not_go() -> None:
+    """Its least value is the zero point, so that no bias would show that it is missing."""
+    s = separable()
+    read = read_tflite(s.file(("x",), ("y",)))
+    set_reads(s, "y", 3)
+    unread = read_tflite(s.file(("x",), ("y",)))
+    found = minimise(unread)
+    assert 3 not in found.certificate.by_name["b"].kept
+    require_contract(unread, found.graph, found.certificate)
+    with pytest.raises(GraphError, match="y: channel"):
+        require_contract(read, found.graph, found.certificate)
+
+
+def test_elements_that_come_elsewhere_are_refused() -> None:
+    s = Sketch()
+    s.act("x", (1, 3, 3, 3))
+    s.act("a", (1, 3, 3, 5))
+    s.conv("x", "a", 5)
+    set_channel(s, "a", 3, 800)
+    s.op("GATHER", ("a", s.const("indices", [4, 0, 2, 4])), s.like("taken", "a", (1, 3, 3, 4)), axis=3)
+    s.act("y", (1, 3, 3, 2))
+    s.conv("taken", "y", 2)
+    source = read_tflite(s.file(("x",), ("y",)))
+    found = minimise(source)
+    require_contract(source, found.graph, found.certificate)
+    assert found.graph.ops[1].attrs == GatherAttrs(3, (2, 0, 1, 2))
+    other = replace(found.graph.ops[1], attrs=GatherAttrs(3, (2, 1, 0, 2)))
+    graph = replace(found.graph, ops=(found.graph.ops[0], other, found.graph.ops[2]))
+    with pytest.raises(GraphError, match="move the elements"):
+        require_contract(source, graph, found.certificate)
+
+
+def test_a_sum_of_other_channels_is_refused() -> None:
+    """Channels 0, 1, 3 and 4 of one map with 0, 2, 3 and 4 of the other."""
+    source = read_tflite(residual(both=True))
+    found, bounds = minimise(source), graph_bounds(source)
+    kept = kept_channels(source, bounds)
+    kept["b"] = np.array([True, False, True, True, True])
+    entry = replace(found.certificate.by_name["b"], removed=(RemovedChannel(1, None),))
+    with pytest.raises(GraphError, match="channels of the result"):
+        require_contract(source, narrowed(source, bounds, kept), with_entry(found.certificate, "b", entry))
+
+
+def test_filters_over_other_channels_are_refused() -> None:
+    source = read_tflite(separable_file())
+    found, bounds = minimise(source), graph_bounds(source)
+    kept = kept_channels(source, bounds)
+    kept["b"] = np.array([False, True, True, True, False, True])
+    entry = replace(found.certificate.by_name["b"], removed=(RemovedChannel(0, None), RemovedChannel(4, -128)))
+    with pytest.raises(GraphError, match="all filters of the channels"):
+        require_contract(source, narrowed(source, bounds, kept), with_entry(found.certificate, "b", entry))
+
+
+def test_another_constant_operand_is_refused() -> None:
+    s = Sketch()
+    s.act("x", (1, 2, 2, 3))
+    s.act("a", (1, 2, 2, 4))
+    s.conv("x", "a", 4)
+    set_channel(s, "a", 2, 700)
+    s.act("added", (4,))
+    s.tensors["added"] = replace(s.tensors["added"], data=np.arange(4, dtype=np.int8))
+    s.op("ADD", ("a", "added"), s.act("sum", (1, 2, 2, 4)), fusedActivationFunction="NONE")
+    s.act("y", (1, 2, 2, 2))
+    s.conv("sum", "y", 2)
+    source = read_tflite(s.file(("x",), ("y",)))
+    found = minimise(source)
+    require_contract(source, found.graph, found.certificate)
+    assert found.graph.tensor("added_of_sum").constant().tolist() == [0, 1, 3]
+    with pytest.raises(GraphError, match="channels of the result"):
+        require_contract(source, with_constant(found.graph, "added_of_sum", flip_bit), found.certificate)
+
+
+def test_a_tensor_that_stays_must_be_computed() -> None:
+    found = good()
+    graph = replace(found.graph, ops=tuple(op for op in found.graph.ops if op.output != "b"))
+    with pytest.raises(GraphError, match="b keeps 4 channels and is not computed"):
+        require_contract(SOURCE, graph, found.certificate)
+
+
+def test_squares_of_values_that_may_be_equal_reach_zero() -> None:
+    """Between two ends on both sides of a constant, where both squares are large."""
+    s = Sketch()
+    s.act("x", (1, 4), 0.05, 0)
+    s.act("middle", (1, 4), 0.05, 0)
+    s.tensors["middle"] = replace(s.tensors["middle"], data=np.full((1, 4), 3, np.int8))
+    s.op("SQUARED_DIFFERENCE", ("x", "middle"), s.act("y", (1, 4), 0.5, -100))
+    low, high = limits(read_tflite(s.file(("x",), ("y",))), Certificate())["y"]
+    assert low.tolist() == [-100] * 4
+    assert (high > -100).all()
 
 
 @pytest.mark.parametrize("side", ["low", "high"])

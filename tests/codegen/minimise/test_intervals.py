@@ -90,3 +90,15 @@ def test_a_constant_that_meets_the_border_is_no_constant_behind_it() -> None:
     sums = bounds["y"].accumulators
     assert sums is not None
     assert sorted((int(sums[0][0]), int(sums[1][0]))) == sorted((4 * 5 * value, 9 * 5 * value))
+
+
+def test_padding_is_a_value_of_each_channel() -> None:
+    s = Sketch()
+    s.act("x", (1, 2, 2, 1))
+    s.act("a", (1, 2, 2, 2), 0.01, -7)
+    s.conv("x", "a", 2)
+    for channel, bias in enumerate((500_000, -500_000)):
+        set_channel(s, "a", channel, bias)
+    s.op("PAD", ("a", s.const("pads", [[0, 0], [1, 0], [0, 0], [0, 0]])), s.like("y", "a", (1, 3, 2, 2)))
+    bounds = graph_bounds(read_tflite(s.file(("x",), ("y",))))["y"]
+    assert (bounds.low.tolist(), bounds.high.tolist()) == ([-7, -128], [127, -7])

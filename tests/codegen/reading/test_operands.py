@@ -18,7 +18,7 @@ from ...one_op_models import CASES, concatenation, conv_2d, fully_connected, una
 from .operand_mutants import MUTATIONS, Mutation, mutants, pack, unpack
 
 # what is wrong with a whole model has no operator's place
-PLACE = re.compile(r"\bop(erator)? 0 |\btensors? |graph (input|output) |needs an operator that computes")
+PLACE = re.compile(r"\bop(erator)? [012] |\btensors? |graph (input|output) |needs an operator that computes")
 
 
 def mutated(data: bytes, place: int, mutation: Mutation | str) -> bytes:

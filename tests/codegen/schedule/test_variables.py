@@ -18,7 +18,7 @@ from flynet_tiny.codegen.schedule.variables import settle_variables
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.codegen.verify_graph import GraphError, verify_graph
 
-from ...stateful_models import MODELS, accumulator, delay, drawn, read_again, ring, rings, swap
+from ...stateful_models import MODELS, StatefulSketch, accumulator, delay, drawn, read_again, ring, rings, swap
 
 
 def kinds(compiled: Compiled) -> list[OpKind]:
@@ -76,6 +76,23 @@ def test_a_reader_behind_the_assignment_in_the_file_comes_before_it() -> None:
     made = compile_tflite(read_again(), "net")
     assert kinds(made).count(OpKind.ASSIGN_VARIABLE) == 1
     assert kinds(made).index(OpKind.ASSIGN_VARIABLE) > kinds(made).index(OpKind.SUB)
+
+
+def test_a_value_of_two_variables_is_written_in_one_and_copied_to_the_other() -> None:
+    s = StatefulSketch()
+    shape = (1, 4, 6)
+    s.act("x", shape)
+    for name in ("a", "b"):
+        s.begins(name, "x")
+        s.read(name, s.like(f"old_{name}", "x", shape))
+    s.op("SUB", ("old_b", "old_a"), s.like("change", "x", shape), fusedActivationFunction="NONE")
+    s.op("ADD", ("change", "x"), s.like("new", "x", shape), fusedActivationFunction="NONE")
+    s.assign("a", "new")
+    s.assign("b", "new")
+    s.op("LOGISTIC", ("new",), s.act("y", shape, 1 / 256, -128))
+    made = compile_tflite(s.file(), "net")
+    assert copies(made) == 1
+    assert made.plan.state_bytes == 2 * 32
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
