@@ -149,7 +149,7 @@ class Level:
     compiler_flag      gcc's optimization of the firmware. On six networks, beside -O2, -O3 saves up to 3 % of the instructions
                        for 0.1 to 6 % of the flash, and -Os saves up to 0.7 % of the flash for up to 25 % more instructions:
                        -O3 where instructions count, -O2 where flash does
-    saves_memory       whether one row of a FULLY_CONNECTED is read in place, a fifth slower, where the arena is smaller without
+    saves_memory       whether one row of a FULLY_CONNECTED is read in place, a quarter slower, where the arena is smaller without
                        its int16 copy
     max_bands          into how many row bands the schedule may cut a kernel's work, to save memory
     """

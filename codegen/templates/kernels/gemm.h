@@ -331,7 +331,23 @@ FT_INLINE void ft_packed_1_four(const ft_word **w, const ft_word **x, int32_t *b
       :
       : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11");
 }
+FT_INLINE void ft_packed_eight(const ft_word **w, const int8_t **values, int32_t *both, int32_t *even) {
+  __asm__ volatile(
+      "ldmia %2!, {r8, r9, r10, r11}\n\tldr r3, [%3], #4\n\tldr r5, [%3], #4\n\t"
+      "sxtb16 r4, r3, ror #8\n\tsxtb16 r3, r3\n\tsxtb16 r6, r5, ror #8\n\tsxtb16 r5, r5\n\t"
+      "smlad %0, r8, r3, %0\n\tsxtb16 r8, r8\n\tsmlad %1, r8, r3, %1\n\t"
+      "smlad %0, r9, r4, %0\n\tsxtb16 r9, r9\n\tsmlad %1, r9, r4, %1\n\t"
+      "smlad %0, r10, r5, %0\n\tsxtb16 r10, r10\n\tsmlad %1, r10, r5, %1\n\t"
+      "smlad %0, r11, r6, %0\n\tsxtb16 r11, r11\n\tsmlad %1, r11, r6, %1"
+      : "+r"(*both), "+r"(*even), "+r"(*w), "+r"(*values)
+      :
+      : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11");
+}
 #else
+FT_INLINE void ft_packed_eight(const ft_word **w, const int8_t **values, int32_t *both, int32_t *even) {
+  ft_packed_four(w, values, both, even);
+  ft_packed_four(w, values, both, even);
+}
 FT_INLINE void ft_wide_2_twice(const ft_word **w, const ft_word **x, int32_t *even, int32_t *odd) {
   ft_wide_2(w, x, even, odd);
   ft_wide_2(w, x, even, odd);
