@@ -3,9 +3,10 @@
  * portable C with the same result. A word packs two int16 lanes (`low` in bits 0..15) or four int8 lanes; words are
  * int32_t, as in ACLE.
  */
-/* Whether blocks of assembly may use all registers but two for values that come in: a frame pointer needs another. */
+/* Whether assembly may use every register. One of them is the frame pointer with -fno-omit-frame-pointer: build with
+ * -DFT_ALL_REGISTERS=0 then, for the same numbers in a few more instructions. */
 #if !defined(FT_ALL_REGISTERS)
-#if FT_HAS_DSP && defined(__OPTIMIZE__) && !defined(__clang__)
+#if FT_HAS_DSP && defined(__OPTIMIZE__) && !defined(__clang__) && !defined(__pic__)
 #define FT_ALL_REGISTERS 1
 #else
 #define FT_ALL_REGISTERS 0
