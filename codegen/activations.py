@@ -45,15 +45,15 @@ class Clamp:
     low: float | None = None
     high: float | None = None
 
-    def stored(self, scale: float, zero_point: int) -> tuple[int, int]:
-        """The bounds as int8, rounded half away from zero; those of int8 where there are none."""
+    def stored(self, scale: float, zero_point: int, limits: tuple[int, int] = (-128, 127)) -> tuple[int, int]:
+        """The bounds as stored values, rounded half away from zero; the type's own limits where there are none."""
 
         def rounded(real: float) -> int:
             ratio = float(np.float32(np.float32(real) / np.float32(scale)))
             return zero_point + int(math.copysign(math.floor(abs(ratio) + 0.5), ratio))
 
-        low = -128 if self.low is None else max(-128, rounded(self.low))
-        high = 127 if self.high is None else min(127, rounded(self.high))
+        low = limits[0] if self.low is None else max(limits[0], rounded(self.low))
+        high = limits[1] if self.high is None else min(limits[1], rounded(self.high))
         return low, high
 
     def is_in_int32(self, scale: float) -> bool:
@@ -71,9 +71,9 @@ FUSED_CLAMPS: Mapping[str, Clamp] = {
 _RELU_0_TO_1 = Clamp(0.0, 1.0)  # an operator, never fused
 
 
-def activation_bounds(name: str, scale: float, zero_point: int) -> tuple[int, int]:
-    """int8 bounds of a fused activation, as TFLite computes them."""
-    return FUSED_CLAMPS[name].stored(scale, zero_point)
+def activation_bounds(name: str, scale: float, zero_point: int, limits: tuple[int, int] = (-128, 127)) -> tuple[int, int]:
+    """Bounds of a fused activation in a type of such limits, as TFLite computes them."""
+    return FUSED_CLAMPS[name].stored(scale, zero_point, limits)
 
 
 # --- tables: int8[256], entry `x + 128` belongs to the stored value x -----------------------------------------------

@@ -14,7 +14,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 
-from .ir import TABLE_KINDS, ConvAttrs, FusedAttrs, FusedPattern, GatherAttrs, Graph, Op, OpKind, PadAttrs, ReduceAttrs
+from .ir import (
+    TABLE_KINDS,
+    ConvAttrs,
+    FusedAttrs,
+    FusedPattern,
+    GatherAttrs,
+    Graph,
+    Op,
+    OpKind,
+    PadAttrs,
+    ReduceAttrs,
+    works_on_int16,
+)
 
 Broken = Iterator[str]
 
@@ -27,18 +39,20 @@ def broken_clause(op: Op, graph: Graph) -> str | None:
     graph  holds the operator's tensors; the operator itself need not be in it yet
     """
     assert isinstance(op.attrs, FusedAttrs)
-    return next(chain(_any_chain(op), CONTRACTS[op.attrs.pattern](op, graph)), None)
+    return next(chain(_any_chain(op, graph), CONTRACTS[op.attrs.pattern](op, graph)), None)
 
 
-def _any_chain(op: Op) -> Broken:
+def _any_chain(op: Op, graph: Graph) -> Broken:
     """Every pattern: plain steps with one output each; what a step writes is read by a later one or is an output of the chain.
 
-    The first input is what the first step reads first: kernels know their map by it.
+    The first input is what the first step reads first: kernels know their map by it. Activations are int8.
     """
     body = _body(op)
     if not body or any(step.kind is OpKind.FUSED or len(step.outputs) != 1 or not step.inputs for step in body):
         yield "its body must be plain operators with one output each"
         return
+    if any(works_on_int16(step, graph) for step in body):
+        yield "it must be of int8"
     if op.inputs[:1] != body[0].inputs[:1]:
         yield f"its first input must be {body[0].inputs[0]}"
     read = {name for step in body for name in step.inputs}

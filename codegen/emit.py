@@ -21,7 +21,7 @@ from .build import DEFAULT_BUILD, Build
 from .c_library import CLibrary, EmittedOp, LibraryPort, TraceRecord
 from .functions import LayerCall, OperandTypes, layer_calls, with_helpers
 from .intrinsics import intrinsics
-from .ir import FileEnd, Graph, Op, Tensor, Variable, file_inputs, file_outputs, macs
+from .ir import FileEnd, Graph, Op, Tensor, Variable, file_inputs, file_outputs, macs, works_on_int16
 from .kernels.base import C_TYPES, KernelCall
 from .schedule.lifetimes import scratch_name, views_of
 from .schedule.plan_memory import ARENA_ALIGN_BYTES, MemoryPlan
@@ -131,6 +131,7 @@ def emit(made: Schedule, build: Build, sha256: str) -> CLibrary:
         "version_number": version_number(__version__),
         "sha256": sha256,
         "target": build.target,
+        "arithmetic": "int16x8" if any(works_on_int16(op, graph) for op in graph.ops) else "int8",
         "command": f"Made by{_command(graph.name, build)}",
         "arena_bytes": plan.arena_bytes,
         "arena_align": ARENA_ALIGN_BYTES,
@@ -195,7 +196,12 @@ def _common_type(ports: Sequence[Port]) -> str:
 
 
 def _operand_types(call: KernelCall, graph: Graph) -> OperandTypes:
-    return OperandTypes(*(tuple(graph.tensor(name).dtype.value for name in names) for names in (call.inputs, call.outputs)))
+    return OperandTypes(*(tuple(_operand_type(call, graph.tensor(n)) for n in names) for names in (call.inputs, call.outputs)))
+
+
+def _operand_type(call: KernelCall, tensor: Tensor) -> str:
+    """As what a kernel takes a tensor: NumPy's name of the element type."""
+    return "int8" if call.moves_bytes else tensor.dtype.value
 
 
 def _port(macro: str, tensor: Tensor, end: FileEnd, plan: MemoryPlan, constants: _Constants) -> Port:
@@ -225,7 +231,7 @@ def _layer(index: int, made: Schedule, bound: LayerCall, constants: _Constants) 
     spans = {name: (plan.tensor_offset(name), graph.tensor(name).size_bytes) for name in (*call.inputs, *call.outputs)}
 
     def operand(name: str, qualifier: str) -> str:
-        return f"({qualifier}{C_TYPES[graph.tensor(name).dtype.value]} *)(arena + {spans[name][0]})"
+        return f"({qualifier}{C_TYPES[_operand_type(call, graph.tensor(name))]} *)(arena + {spans[name][0]})"
 
     arguments = [f"&{data_name}"] if struct else []
     arguments += [operand(name, "const ") for name in call.inputs]

@@ -68,6 +68,27 @@ def requantize(acc: Int, multiplier: Int | int, shift: Int | int) -> Int64:
     return result
 
 
+LARGEST_REDUCED = 0x7FFF0000  # Q31 multipliers from here on become 0x7FFF in Q15
+MOST_REDUCED_SHIFT = 14  # of a Q15 multiplier; beyond, LiteRT's rounding term is a shift by less than nothing
+
+
+def reduced_multiplier(multiplier: Int | int) -> Int64:
+    """A Q31 multiplier in Q15, as LiteRT uses it for int64 accumulators."""
+    wide = np.asarray(multiplier, np.int64)
+    return np.where(wide < LARGEST_REDUCED, (wide + (1 << 15)) >> 16, (1 << 15) - 1)
+
+
+def requantize_64(acc: Int, multiplier: Int | int, shift: Int | int) -> Int64:
+    """Bring int64 accumulators to the output scale: the multiplier reduced to Q15, one rounding, half up.
+
+    |acc| < 2^47 and shift <= 14; the result must fit int32, where LiteRT cuts it.
+    Source: MultiplyByQuantizedMultiplier of an int64.
+    """
+    total = 15 - np.asarray(shift, np.int64)
+    rounded: Int64 = (np.asarray(acc, np.int64) * reduced_multiplier(multiplier) + (np.int64(1) << (total - 1))) >> total
+    return rounded
+
+
 def requantize_single_rounding(acc: Int, multiplier: Int | int, shift: Int | int) -> Int64:
     """Bring accumulators to the output scale with one rounding, half up: (acc * m + 2^(30 - s)) >> (31 - s).
 
@@ -109,12 +130,15 @@ class AddMultipliers:
     output: Multiplier
 
 
-def add_multipliers(scale1: float, scale2: float, output_scale: float) -> AddMultipliers:
-    """The three factors of ADD and SUB (left shift 20)."""
+def add_multipliers(scale1: float, scale2: float, output_scale: float, left_shift: int = 20) -> AddMultipliers:
+    """The three factors of ADD and SUB; the left shift is 20 for int8, 15 for int16."""
     s1, s2, so = (float(np.float32(s)) for s in (scale1, scale2, output_scale))
     twice = 2.0 * max(s1, s2)
     return AddMultipliers(
-        20, quantize_multiplier(s1 / twice), quantize_multiplier(s2 / twice), quantize_multiplier(twice / ((1 << 20) * so))
+        left_shift,
+        quantize_multiplier(s1 / twice),
+        quantize_multiplier(s2 / twice),
+        quantize_multiplier(twice / ((1 << left_shift) * so)),
     )
 
 

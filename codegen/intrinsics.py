@@ -14,6 +14,7 @@ SECTIONS = (
     "kernels/elementwise.h.j2",
     "kernels/channel_statistics.h",
     "kernels/fixed_point_16.h",
+    "kernels/int16x8/arithmetic.h",
     "kernels/lstm.h",
     "kernels/inverse_sqrt.h",
     "kernels/plain/scale.h",

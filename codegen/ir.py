@@ -1,8 +1,9 @@
 """The intermediate representation: `Graph`, `Op`, `Tensor`, `Quantization`, all frozen.
 
-Tensors are named; names are unique in a graph and safe in C. Activations are int8 in NHWC order (or any shape of rank
-1 to 6); weights keep the layout of the `.tflite` file: CONV_2D `[c_out, kernel_h, kernel_w, c_in / groups]`, DEPTHWISE_CONV_2D
-`[1, kernel_h, kernel_w, c_in * depth_multiplier]`, FULLY_CONNECTED `[c_out, c_in]`; biases are int32 `[c_out]`.
+Tensors are named; names are unique in a graph and safe in C. Activations are int8, or int16 with zero point 0, in NHWC order (or
+any shape of rank 1 to 6); weights are int8 and keep the layout of the `.tflite` file: CONV_2D `[c_out, kernel_h, kernel_w, c_in /
+groups]`, DEPTHWISE_CONV_2D `[1, kernel_h, kernel_w, c_in * depth_multiplier]`, FULLY_CONNECTED `[c_out, c_in]`; biases are int32
+`[c_out]`, of operators on int16 also int64.
 """
 
 from __future__ import annotations
@@ -26,11 +27,18 @@ class DType(Enum):
     INT8 = "int8"
     INT16 = "int16"
     INT32 = "int32"
+    INT64 = "int64"
     UINT8 = "uint8"
 
     @property
     def size_bytes(self) -> int:
         return np.dtype(self.value).itemsize
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The least and the largest value."""
+        limits = np.iinfo(self.value)
+        return int(limits.min), int(limits.max)
 
 
 class OpKind(Enum):
@@ -91,6 +99,17 @@ ACTIVATION_KINDS = tuple(OpKind(name) for name in ACTIVATIONS)
 
 TABLE_KINDS = (*ACTIVATION_KINDS, OpKind.TABLE)
 """The operators of one int8 value."""
+
+
+INT16_KINDS = frozenset(
+    {
+        OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED, OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MEAN,
+        OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D, OpKind.SOFTMAX, OpKind.LOGISTIC, OpKind.TANH, OpKind.RELU, OpKind.RELU6,
+        OpKind.LEAKY_RELU, OpKind.QUANTIZE, OpKind.CONCATENATION, OpKind.SLICE, OpKind.STRIDED_SLICE, OpKind.GATHER,
+        OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE,
+    }
+)  # fmt: skip
+"""The operators that are computed on int16 activations as well."""
 
 
 class FusedPattern(Enum):
@@ -247,10 +266,14 @@ class ResizeAttrs:
 
 @dataclass(frozen=True)
 class ClampAttrs:
-    """ADD, SUB, MUL, DIV, FULLY_CONNECTED, CONCATENATION's fused activation, as int8 bounds of the output."""
+    """ADD, SUB, MUL, DIV, FULLY_CONNECTED: the fused activation as bounds of the output in its own type.
+
+    shifts  of an ADD or SUB of int16 whose scales are powers of two: by how many bits each input is shifted right, one of them 0
+    """
 
     activation_min: int = -128
     activation_max: int = 127
+    shifts: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -541,6 +564,11 @@ def _mentioned(op: Op) -> set[str]:
         for step in op.attrs.body:
             names |= _mentioned(step)
     return names
+
+
+def works_on_int16(op: Op, graph: Graph) -> bool:
+    """Whether an operator reads or writes int16 activations; the cell state of an LSTM is none."""
+    return any(graph.tensor(name).dtype is DType.INT16 for name in (op.inputs[0], op.output))
 
 
 def conv_groups(op: Op, graph: Graph) -> int:

@@ -13,13 +13,16 @@ import numpy.typing as npt
 
 from ..errors import UnsupportedOperators
 from . import fixed_point as fp
+from .activations_16 import SLOPED, logistic_16, slopes, softmax_16, tanh_16x8
 from .fixed_point_16 import sigmoid_16, tanh_16
 from .int8_functions import function_table
 from .ir import (
+    INT16_KINDS,
     TABLE_KINDS,
     ClampAttrs,
     ConcatAttrs,
     ConvAttrs,
+    DType,
     FusedAttrs,
     GatherAttrs,
     Graph,
@@ -36,33 +39,40 @@ from .ir import (
     TransposeAttrs,
     Window,
     conv_groups,
+    works_on_int16,
 )
 from .lstm import GATE_BITS, Sums, lstm_of
 
 Array = npt.NDArray[np.generic]
 Int8 = npt.NDArray[np.int8]
 Int64 = npt.NDArray[np.int64]
-Values = dict[str, Int8]
+Stored = npt.NDArray[np.integer]
+Values = dict[str, Stored]
 
 
-def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Int8]:
+def run(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Stored]:
     """Every activation tensor of one inference by name, those inside fused operators and constant outputs included.
 
     inputs  the graph's inputs; of a variable that is not named among them the start value is taken
     """
-    values: Values = {n: np.asarray(inputs.get(n, start), start.dtype) for n, start in graph.start_state().items()}
+    values: Values = {n: _integers(inputs.get(n, start), start.dtype) for n, start in graph.start_state().items()}
     for name in graph.inputs:
-        values[name] = np.asarray(inputs[name])
-        assert values[name].dtype == np.int8, f"input {name} is {values[name].dtype}"
+        values[name] = _integers(inputs[name], inputs[name].dtype)
+        assert values[name].dtype.name == graph.tensor(name).dtype.value, f"input {name} is {values[name].dtype}"
         assert values[name].shape == graph.tensor(name).shape, f"input {name} has shape {values[name].shape}"
     for op in graph.ops:
         _run_op(op, graph, values)
-    return values | {name: data.astype(np.int8) for name, data in graph.constant_outputs().items()}
+    return values | {name: _integers(data, graph.tensor(name).dtype.value) for name, data in graph.constant_outputs().items()}
 
 
-def run_op(op: Op, graph: Graph, inputs: Mapping[str, Int8]) -> dict[str, Int8]:
+def _integers(values: npt.ArrayLike, dtype: npt.DTypeLike) -> Stored:
+    found: Stored = np.asarray(values, dtype)
+    return found
+
+
+def run_op(op: Op, graph: Graph, inputs: Mapping[str, Stored]) -> dict[str, Stored]:
     """The activation tensors that one operator writes, from those that it reads; inner tensors of a fused one included."""
-    values = dict(inputs)
+    values: Values = dict(inputs)
     _run_op(op, graph, values)
     return {name: value for name, value in values.items() if name not in inputs}
 
@@ -72,7 +82,7 @@ def computed(op: Op, graph: Graph, operands: list[Array]) -> Int64:
 
     Elementwise operators and moves take arrays of any shapes that fit each other, and moves any numbers.
     """
-    return _INTERPRETERS[op.kind](op, graph, operands)
+    return (_INTERPRETERS_16 if works_on_int16(op, graph) else _INTERPRETERS)[op.kind](op, graph, operands)
 
 
 def _run_op(op: Op, graph: Graph, values: Values) -> None:
@@ -89,7 +99,7 @@ def _run_op(op: Op, graph: Graph, values: Values) -> None:
     result = computed(op, graph, operands)
     output = graph.tensor(op.output)
     assert result.size == output.num_elements, f"{op.label}: computed {result.shape}, declared {output.shape}"
-    values[op.output] = result.reshape(output.shape).astype(np.int8)
+    values[op.output] = result.reshape(output.shape).astype(output.dtype.value)
 
 
 def _value(name: str, graph: Graph, values: Values) -> Array:
@@ -238,9 +248,15 @@ def _depthwise_conv_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     return _scaled(maps, op, graph, op.attrs.activation_min, op.attrs.activation_max)
 
 
+def has_wide_sums(op: Op, graph: Graph) -> bool:
+    """Whether LiteRT sums a convolution of int16 in int64: unless its bias is int32."""
+    return works_on_int16(op, graph) and (len(op.inputs) < 3 or graph.tensor(op.inputs[2]).dtype is DType.INT64)
+
+
 def _scaled(acc: Int64, op: Op, graph: Graph, low: int, high: int) -> Int64:
     multiplier, shift = channel_multipliers(op, graph)
-    return _clamp(fp.requantize(acc, multiplier, shift) + graph.tensor(op.output).zero_point, low, high)
+    requantize = fp.requantize_64 if has_wide_sums(op, graph) else fp.requantize
+    return _clamp(requantize(acc, multiplier, shift) + graph.tensor(op.output).zero_point, low, high)
 
 
 def _fully_connected(op: Op, graph: Graph, operands: list[Array]) -> Int64:
@@ -270,7 +286,11 @@ def _scales(op: Op, graph: Graph) -> tuple[float, float, float]:
 
 def _add_or_sub(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     assert isinstance(op.attrs, ClampAttrs)
-    factors = fp.add_multipliers(*_scales(op, graph))
+    if op.attrs.shifts is not None:
+        left, right = (fp.rounding_divide_by_pot(v.astype(np.int64), s) for v, s in zip(operands, op.attrs.shifts, strict=True))
+        shifted = left + right if op.kind is OpKind.ADD else left - right
+        return _clamp(shifted, op.attrs.activation_min, op.attrs.activation_max)
+    factors = fp.add_multipliers(*_scales(op, graph), left_shift=15 if works_on_int16(op, graph) else 20)
     left, right = _rescaled_pair(op, graph, operands, factors)
     total = left + right if op.kind is OpKind.ADD else left - right
     scaled = fp.requantize(total, factors.output.multiplier, factors.output.shift) + graph.tensor(op.output).zero_point
@@ -340,6 +360,20 @@ def _batch_matmul(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     return _clamp(scaled + graph.tensor(op.output).zero_point, -128, 127)
 
 
+def _sloped(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
+    found = slopes(op.kind.value, source, output, output.dtype.limits, op.parameters)
+    return found.of(operands[0].astype(np.int64), source, output)
+
+
+def _logistic_16(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    return logistic_16(operands[0].astype(np.int64), graph.tensor(op.inputs[0]).scale)
+
+
+def _tanh_16(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    return tanh_16x8(operands[0].astype(np.int64), graph.tensor(op.inputs[0]).scale)
+
+
 # --- reductions and pools -------------------------------------------------------------------------------------------
 
 
@@ -348,7 +382,7 @@ def _mean(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
     acc = _centred(operands[0], source).sum(axis=op.attrs.axes, keepdims=op.attrs.keep_dims)
     factor = fp.mean_multiplier(source.scale, output.scale, source.num_elements // output.num_elements)
-    return _clamp(fp.requantize(acc, factor.multiplier, factor.shift) + output.zero_point, -128, 127)
+    return _clamp(fp.requantize(acc, factor.multiplier, factor.shift) + output.zero_point, *output.dtype.limits)
 
 
 def _reduce_max(op: Op, graph: Graph, operands: list[Array]) -> Int64:
@@ -381,7 +415,8 @@ def _average_pool_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
 
 def _max_pool_2d(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     assert isinstance(op.attrs, PoolAttrs)
-    largest = _pool_windows(operands[0], op.attrs.window, -128).max(axis=3)
+    least = graph.tensor(op.output).dtype.limits[0]
+    largest = _pool_windows(operands[0], op.attrs.window, least).max(axis=3)
     return _clamp(largest, op.attrs.activation_min, op.attrs.activation_max)
 
 
@@ -391,6 +426,11 @@ def _softmax(op: Op, graph: Graph, operands: list[Array]) -> Int64:
     exponential, total = fp.softmax_exponentials(operands[0].astype(np.int64), input_scale, op.attrs.beta)
     scale, shift = fp.softmax_reciprocal(total)
     return fp.softmax_output(exponential, scale, shift).astype(np.int64)
+
+
+def _softmax_16(op: Op, graph: Graph, operands: list[Array]) -> Int64:
+    assert isinstance(op.attrs, SoftmaxAttrs)
+    return softmax_16(operands[0].astype(np.int64), graph.tensor(op.inputs[0]).scale, op.attrs.beta)
 
 
 def _l2_normalization(op: Op, graph: Graph, operands: list[Array]) -> Int64:
@@ -479,4 +519,12 @@ _INTERPRETERS: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
     OpKind.READ_VARIABLE: _reshape,
     OpKind.ASSIGN_VARIABLE: _reshape,
     **dict.fromkeys(TABLE_KINDS, _table),
+}
+
+_INTERPRETERS_16: Mapping[OpKind, Callable[[Op, Graph, list[Array]], Int64]] = {
+    **{kind: _INTERPRETERS[kind] for kind in INT16_KINDS},
+    **{OpKind(name): _sloped for name in SLOPED},
+    OpKind.LOGISTIC: _logistic_16,
+    OpKind.TANH: _tanh_16,
+    OpKind.SOFTMAX: _softmax_16,
 }

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from . import fixed_point
-from .activations import ACTIVATIONS, ALTERNATIVES, FUSED_CLAMPS, INT32, Rule, largest_value, unit_output
+from .activations import ACTIVATIONS, ALTERNATIVES, FUSED_CLAMPS, INT32, Rule, unit_output
+from .activations_16 import MOST_SOFTMAX_16, SLOPED, UNIT_SCALE_16, knot_input, slopes, softmax_multiplier_16
 from .lstm import cell_exponent
 from .reading.compose import COMPOSED, composed_shape
 from .reading.constant_arithmetic import FOLDED
 from .reading.file_model import FileOp, FileTensor
 from .reading.float_ends import LEFT_TO_CALLER, MOVES
-from .reading.operands import MAX_INDICES, SIGNATURES, unsupported_operands
+from .reading.operands import MAX_INDICES, SIGNATURES, SIGNATURES_16, is_on_int16, shifts_of, unsupported_operands
 from .reading.reshape_kinds import MOVES_NOTHING
 from .reading.schema import FUSED_ACTIVATIONS, ElementType
 from .reading.splits import SPLITS
@@ -79,13 +80,13 @@ def plain_weights_format(op: FileOp) -> bool:
 
 
 def same_scales(op: FileOp) -> bool:
-    """Every int8 input has the output's zero point and, to one step of float32, its scale."""
-    return all(same_quantization(t.quantization, op.output.quantization) for t in _int8_inputs(op))
+    """Every quantized input has the output's zero point and, to one step of float32, its scale."""
+    return all(same_quantization(t.quantization, op.output.quantization) for t in _quantized_inputs(op))
 
 
 def exactly_same_scales(op: FileOp) -> bool:
-    """Every int8 input has exactly the output's scale and zero point; LiteRT refuses anything else."""
-    return all((t.scale, t.zero_point) == (op.output.scale, op.output.zero_point) for t in _int8_inputs(op))
+    """Every quantized input has exactly the output's scale and zero point; LiteRT refuses others, or ignores them in int16."""
+    return all((t.scale, t.zero_point) == (op.output.scale, op.output.zero_point) for t in _quantized_inputs(op))
 
 
 def output_scale_above_square(op: FileOp) -> bool:
@@ -116,14 +117,14 @@ def no_wrap_of_scaled_sums(op: FileOp) -> bool:
 def no_wrap_of_products(op: FileOp) -> bool:
     """The largest product, shifted left where the multiplier is 1 or more, stays inside int32; beyond, LiteRT wraps around."""
     factor = fixed_point.mul_multiplier(op.input(0).scale, op.input(1).scale, op.output.scale)
-    return (largest_value(op.input(0)) * largest_value(op.input(1))) << max(factor.shift, 0) < INT32
+    return (_largest(op.input(0)) * _largest(op.input(1))) << max(factor.shift, 0) < INT32
 
 
 def no_wrap_of_means(op: FileOp) -> bool:
     """Where the multiplier is 1 or more, the largest sum shifted left stays inside int32; beyond, LiteRT wraps around."""
     count = max(1, op.input(0).num_elements // op.output.num_elements)
     factor = fixed_point.mean_multiplier(op.input(0).scale, op.output.scale, count)
-    return factor.shift <= 0 or (largest_value(op.input(0)) * count) << factor.shift < INT32
+    return factor.shift <= 0 or (_largest(op.input(0)) * count) << factor.shift < INT32
 
 
 def softmax_scale(op: FileOp) -> bool:
@@ -162,7 +163,7 @@ def no_wrap_of_prelu(op: FileOp) -> bool:
     """The largest value, and the largest product with alpha, shifted left as their multipliers want it, stay inside int32."""
     alpha = op.input(1).constant().astype(np.int64) - op.input(1).zero_point
     above, below = fixed_point.prelu_multipliers(op.input(0).scale, op.input(1).scale, op.output.scale)
-    largest = largest_value(op.input(0))
+    largest = _largest(op.input(0))
     return all(
         value << max(factor.shift, 0) < INT32 for value, factor in ((largest, above), (largest * int(np.abs(alpha).max()), below))
     )
@@ -172,7 +173,7 @@ def no_wrap_of_matrices(op: FileOp) -> bool:
     """The largest sum of products, shifted left where the multiplier is 1 or more, stays inside int32; LiteRT wraps around."""
     factor = fixed_point.matmul_multiplier(op.input(0).scale, op.input(1).scale, op.output.scale)
     depth = op.input(0).shape[-2 if op.options["adj_x"] else -1] if len(op.input(0).shape) > 1 else 1
-    return (depth * largest_value(op.input(0)) * largest_value(op.input(1))) << max(factor.shift, 0) < INT32
+    return (depth * _largest(op.input(0)) * _largest(op.input(1))) << max(factor.shift, 0) < INT32
 
 
 def matrices(op: FileOp) -> bool:
@@ -297,6 +298,116 @@ def _gate_reach(op: FileOp, gate: int) -> int:
     return reach
 
 
+# --- int16 activations ----------------------------------------------------------------------------------------------
+
+
+def zero_points_of_0(op: FileOp) -> bool:
+    """The zero points of int16 data are 0; LiteRT refuses others."""
+    ends = (*op.inputs, *op.outputs)
+    return all(t.zero_point == 0 for t in ends if t is not None and t.type is ElementType.INT16)
+
+
+def bias_as_optioned(op: FileOp) -> bool:
+    """A bias is int64, or int32 where the option quantized_bias_type says so; LiteRT reads it as what the option says."""
+    bias, optioned = op.optional(2), op.options["bias_type"]
+    if optioned == ElementType.INT32.value:
+        return bias is not None and bias.type is ElementType.INT32
+    return optioned in (0, ElementType.INT64.value) and (bias is None or bias.type is ElementType.INT64)
+
+
+def has_bias(op: FileOp) -> bool:
+    """There is a bias; LiteRT refuses a CONV_2D of int16 without one."""
+    return op.optional(2) is not None
+
+
+def no_wrap_of_wide_sums(op: FileOp) -> bool:
+    """Each channel's largest sum is below 2^47, or 2^31 and shifted left where the bias is int32, and below 2^31 on the output's
+    scale; beyond, LiteRT wraps around."""
+    bias = op.optional(2)
+    if bias is not None and bias.type is ElementType.INT32:
+        return no_wrap_of_sums(op)
+    largest, scales = _largest_sums(op)
+    factors = [fixed_point.convolution_multiplier(op.input(0).scale, scale, op.output.scale) for scale in scales]
+    return all(
+        total < 1 << 47
+        and factor.shift <= fixed_point.MOST_REDUCED_SHIFT
+        and abs(int(fixed_point.requantize_64(np.array(total), factor.multiplier, factor.shift))) < INT32 - 1
+        for total, factor in zip(largest, factors, strict=True)
+    )
+
+
+def no_wrap_of_wide_scaled_sums(op: FileOp) -> bool:
+    """Each channel's largest sum is below 2^47 (2^31 where the bias is int32), and below 2^31 on the output's scale; beyond,
+    LiteRT wraps around."""
+    largest, scales = _largest_sums(op)
+    bias = op.optional(2)
+    bound = INT32 if bias is not None and bias.type is ElementType.INT32 else 1 << 47
+    factors = [fixed_point.convolution_factor(op.input(0).scale, scale, op.output.scale) for scale in scales]
+    return all(total < bound and total * factor < INT32 - (1 << 16) for total, factor in zip(largest, factors, strict=True))
+
+
+def output_scale_above_sum_16(op: FileOp) -> bool:
+    """The output's scale is above max(s1, s2) / 2^14; from there on LiteRT aborts the process (ADD) or computes garbage (SUB)."""
+    return shifts_of(op) is not None or 2.0 * max(op.input(0).scale, op.input(1).scale) < (1 << 15) * op.output.scale
+
+
+def shifts_right(op: FileOp) -> bool:
+    """Where pot_scale_int16 is set and all scales are powers of two, no input's is above the output's, and one is the same."""
+    shifts = shifts_of(op)
+    return shifts is None or (min(shifts) == 0 and max(shifts) < 16)
+
+
+def one_shape_where_shifted(op: FileOp) -> bool:
+    """Where pot_scale_int16 is set and all scales are powers of two, both inputs have one shape; with others LiteRT aborts."""
+    return shifts_of(op) is None or op.input(0).shape == op.input(1).shape
+
+
+def no_wrap_of_sloped(op: FileOp) -> bool:
+    """Slopes are finite, and the largest value, shifted left where a slope's multiplier is 1 or more, stays inside int32."""
+    parameters = ACTIVATIONS[op.opcode].values(op.options)
+    try:
+        found = slopes(op.opcode, op.input(0), op.output, op.output.type.limits, parameters)
+    except ValueError:
+        return False
+    return all(_largest(op.input(0)) << max(factor.shift, 0) < INT32 for factor in (found.above, found.below))
+
+
+def bound_of_relu6_16(op: FileOp) -> bool:
+    """6 over the output's scale is inside int32; beyond, LiteRT refuses or wraps around."""
+    return FUSED_CLAMPS["RELU6"].is_in_int32(op.output.scale)
+
+
+def unit_output_16(op: FileOp) -> bool:
+    """The output's scale is 2^-15."""
+    return op.output.scale == UNIT_SCALE_16
+
+
+def knots_in_int32(op: FileOp) -> bool:
+    """The input's scale is below 5.3; beyond, LiteRT's input to its table wraps around."""
+    return knot_input(op.opcode, op.input(0).scale).is_in_int32
+
+
+def softmax_scale_16(op: FileOp) -> bool:
+    """The input's scale times beta is below 5; beyond, LiteRT wraps around."""
+    return 65535 << max(softmax_multiplier_16(op.input(0).scale, op.options["beta"]).shift, 0) < INT32
+
+
+def softmax_row_16(op: FileOp) -> bool:
+    """A row has at most 65,536 elements, so that the sum of its exponentials stays inside int32."""
+    shape = op.input(0).shape
+    return len(shape) > 0 and shape[-1] <= MOST_SOFTMAX_16
+
+
+def sum_of_window(op: FileOp) -> bool:
+    """A window has less than 65,536 places, so that its sum stays inside int32."""
+    return op.options["filter_h"] * op.options["filter_w"] < 1 << 16
+
+
+def sum_of_mean(op: FileOp) -> bool:
+    """A mean is of less than 65,536 elements, so that their sum stays inside int32."""
+    return op.input(0).num_elements // op.output.num_elements < 1 << 16
+
+
 def _between_ends(rule: Rule) -> Constraint:
     """The rule of an activation, for its operator in a file."""
 
@@ -313,8 +424,14 @@ def _fused(op: FileOp) -> str:
     return FUSED_ACTIVATIONS[int(op.options["fused_activation"])]
 
 
-def _int8_inputs(op: FileOp) -> list[FileTensor]:
-    return [t for t in op.inputs if t is not None and t.type is ElementType.INT8]
+def _quantized_inputs(op: FileOp) -> list[FileTensor]:
+    return [t for t in op.inputs if t is not None and t.type in (ElementType.INT8, ElementType.INT16)]
+
+
+def _largest(tensor: FileTensor) -> int:
+    """The largest distance of a stored value from the zero point."""
+    low, high = tensor.type.limits
+    return max(high - tensor.zero_point, tensor.zero_point - low)
 
 
 def _channel_axis(op: FileOp) -> int:
@@ -322,18 +439,19 @@ def _channel_axis(op: FileOp) -> int:
 
 
 def _largest_sums(op: FileOp) -> tuple[list[int], list[float]]:
-    """The largest |accumulator| of each output channel that any int8 input can produce, and the channels' weight scales.
+    """The largest |accumulator| of each output channel that any input can produce, and the channels' weight scales.
 
     A bias of another length than there are channels breaks a rule of its own and is not added.
     """
     weights, bias, zero_point = op.input(1), op.optional(2), op.input(0).zero_point
+    least, largest_input = op.input(0).type.limits
     rows = np.moveaxis(weights.constant(), _channel_axis(op), 0).reshape(weights.shape[_channel_axis(op)], -1)
     positive = np.maximum(rows, 0).sum(axis=1, dtype=np.int64)
     negative = positive - rows.sum(axis=1, dtype=np.int64)
     added = np.zeros(1, np.int64)
     if bias is not None and bias_of_each_channel(op):
         added = bias.constant().astype(np.int64).reshape(-1)
-    above, below = 127 - zero_point, 128 + zero_point
+    above, below = largest_input - zero_point, zero_point - least
     highest, lowest = positive * above + negative * below + added, positive * below + negative * above - added
     largest = np.maximum(np.abs(highest), np.abs(lowest))
     assert weights.quantization is not None
@@ -395,6 +513,43 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     **{name: tuple(map(_between_ends, activation.rules)) for name, activation in ACTIVATIONS.items()},
 }
 
+_CONV_16 = (zero_points_of_0, *_CONV)
+_SUM_16 = (zero_points_of_0, *_CLAMPED, output_scale_above_sum_16, shifts_right)
+_MOVE_16 = (zero_points_of_0, exactly_same_scales)
+
+SUPPORTED_16: Mapping[str, tuple[Constraint, ...]] = {
+    "ADD": (*_SUM_16, one_shape_where_shifted),
+    "AVERAGE_POOL_2D": (zero_points_of_0, *_POOL, sum_of_window),
+    "CONCATENATION": (zero_points_of_0, no_activation, exactly_same_scales),
+    "CONV_2D": (*_CONV_16, whole_groups, has_bias, bias_as_optioned, no_wrap_of_wide_sums),
+    "DEPTHWISE_CONV_2D": (*_CONV_16, no_wrap_of_wide_sums),
+    "FULLY_CONNECTED": (
+        zero_points_of_0,
+        *_CLAMPED,
+        symmetric_weights,
+        bias_of_each_channel,
+        plain_weights_format,
+        bias_as_optioned,
+        no_wrap_of_wide_scaled_sums,
+    ),
+    "GATHER": (*_MOVE_16, no_batch_dims),
+    "LOGISTIC": (zero_points_of_0, unit_output_16, knots_in_int32),
+    "MAX_POOL_2D": (zero_points_of_0, *_POOL),
+    "MEAN": (zero_points_of_0, sum_of_mean, no_wrap_of_means),
+    "MUL": (zero_points_of_0, *_CLAMPED, no_wrap_of_products),
+    "PAD": _MOVE_16,
+    "RESHAPE": _MOVE_16,
+    "SLICE": _MOVE_16,
+    "SOFTMAX": (zero_points_of_0, unit_output_16, softmax_scale_16, softmax_row_16),
+    "STRIDED_SLICE": (*_MOVE_16, no_ellipsis),
+    "SUB": _SUM_16,
+    "TANH": (zero_points_of_0, unit_output_16, knots_in_int32),
+    "TRANSPOSE": _MOVE_16,
+    **dict.fromkeys(SLOPED, (zero_points_of_0, no_wrap_of_sloped)),
+    "RELU6": (zero_points_of_0, no_wrap_of_sloped, bound_of_relu6_16),
+}
+"""The rules of operators on int16 activations."""
+
 _NO_STATE = "recurrent layers are not compiled yet; convolutions over time (CONV_2D) are"
 _NO_FLOW = "control flow is not compiled; unroll it before conversion"
 
@@ -444,10 +599,18 @@ def problems(op: FileOp) -> list[str]:
     """
     if not has_kernel(op):
         return [f"{op.label} has no kernel{_advice(op.opcode)}"]
+    if is_on_int16(op) and op.opcode not in SUPPORTED_16:
+        return [f"{op.label} has no kernel for int16 activations"]
     wrong = unsupported_operands(op)
     if wrong:
         return [f"{op.label}: {phrase}" for phrase in wrong]
-    return [f"{op.label}: not true: {(rule.__doc__ or '').strip().rstrip('.')}" for rule in SUPPORTED[op.opcode] if not rule(op)]
+    rules = (SUPPORTED_16 if is_on_int16(op) else SUPPORTED)[op.opcode]
+    return [f"{op.label}: not true: {_text(rule).rstrip('.')}" for rule in rules if not rule(op)]
+
+
+def _text(rule: Constraint) -> str:
+    """A rule's docstring in one line."""
+    return " ".join((rule.__doc__ or "").split())
 
 
 def _advice(opcode: str) -> str:
@@ -468,9 +631,16 @@ def as_markdown() -> str:
         if opcode in RESOLVED:
             continue
         lines += [f"## {opcode}", "", *(f"- {line}" for line in SIGNATURES[opcode].as_lines())]
-        lines += [f"- {(c.__doc__ or '').strip()}" for c in constraints]
+        lines += [f"- {_text(rule)}" for rule in constraints]
         lines += [f"- In the C: {_made_of(opcode)}"] if opcode in COMPOSED else []
         lines += [""]
+        if opcode in SUPPORTED_16:
+            lines += ["With int16 activations:", ""]
+            lines += [
+                *(f"- {line}" for line in SIGNATURES_16[opcode].as_lines()),
+                *(f"- {_text(r)}" for r in SUPPORTED_16[opcode]),
+            ]
+            lines += [""]
     return "\n".join([*lines, *_rewritten_as_lines()])
 
 

@@ -105,10 +105,12 @@ def _require_sound(model: FileModel) -> None:
 
 
 def _require_int8_ends(model: FileModel) -> None:
-    """Refuse ends of the model that are not int8 with one scale."""
+    """Refuse ends of the model that are not int8 or int16 with one scale."""
     for tensor in (*model.inputs, *model.outputs):
-        if tensor.type is not ElementType.INT8:
-            raise BadModel(f"{tensor.label} is an input or output of the model and is {tensor.type.name}, INT8 is needed")
+        if tensor.type not in (ElementType.INT8, ElementType.INT16):
+            raise BadModel(
+                f"{tensor.label} is an input or output of the model and is {tensor.type.name}, INT8 or INT16 is needed"
+            )
         broken = broken_quantization(tensor)
         if broken is not None:
             raise BadModel(broken)

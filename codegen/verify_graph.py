@@ -13,6 +13,7 @@ from .contracts import broken_clause
 from .fixed_point import bilinear_places
 from .ir import (
     ACTIVATION_KINDS,
+    INT16_KINDS,
     ActivationAttrs,
     ClampAttrs,
     ConcatAttrs,
@@ -36,11 +37,13 @@ from .ir import (
     TableAttrs,
     Tensor,
     TransposeAttrs,
+    works_on_int16,
 )
 from .lstm import cell_exponent
 
 Shape = tuple[int, ...]
 
+ACTIVATION_TYPES = (DType.INT8, DType.INT16)
 MAX_RANK = 6
 MAX_ELEMENTS = 1 << 28
 MAX_NORMALIZED = 8192  # elements of a row, so that the sum of their squares is below 2^29
@@ -79,7 +82,7 @@ def verify_graph(graph: Graph) -> Graph:
     for name in graph.outputs:
         is_constant = name in graph.tensors and graph.tensor(name).is_constant
         _require(name in written or is_constant, f"graph output {name} is never written")
-        _require(graph.tensor(name).dtype is DType.INT8, f"graph output {name} is not int8")
+        _require(graph.tensor(name).dtype in ACTIVATION_TYPES, f"graph output {name} is not int8 or int16")
     for variable in graph.variables:
         _require(variable.after in written, f"variable {variable.before}: its next value {variable.after} is never written")
     _require(bool(graph.outputs) and bool(graph.inputs), "a graph needs an input and an output")
@@ -112,8 +115,8 @@ def _verify_tensor(tensor: Tensor) -> None:
         _require(tensor.data.shape == tensor.shape, f"{where}: data of shape {tensor.data.shape} for shape {tensor.shape}")
         _require(tensor.data.dtype.name == tensor.dtype.value, f"{where}: {tensor.data.dtype} data for {tensor.dtype.value}")
     q = tensor.quantization
-    if tensor.dtype is DType.INT8:
-        _require(q is not None, f"{where} is int8 without a scale")
+    if tensor.dtype in ACTIVATION_TYPES:
+        _require(q is not None, f"{where} is {tensor.dtype.value} without a scale")
     if q is None:
         return
     _require(all(math.isfinite(s) and s > 0 for s in q.scales), f"{where} has a scale that is not finite and above 0")
@@ -121,6 +124,8 @@ def _verify_tensor(tensor: Tensor) -> None:
         _require(MIN_SCALE <= q.scale <= MAX_SCALE, f"{where} has scale {q.scale:g}, outside {MIN_SCALE:g}..{MAX_SCALE:g}")
     if tensor.dtype is DType.INT8:
         _require(all(-128 <= z <= 127 for z in q.zero_points), f"{where} has a zero point outside -128..127")
+    if tensor.dtype is DType.INT16:
+        _require(not any(q.zero_points), f"{where} is int16 with a zero point")
     if q.axis is not None:
         _require(0 <= q.axis < max(1, len(tensor.shape)), f"{where}: quantized axis {q.axis} of rank {len(tensor.shape)}")
         _require(len(q.scales) == tensor.shape[q.axis], f"{where}: {len(q.scales)} scales for {tensor.shape[q.axis]} channels")
@@ -180,11 +185,11 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
         _require(min_inputs <= count <= max_inputs, f"{op.label}: {count} inputs, {min_inputs} to {max_inputs} are allowed")
         outputs = 3 if op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM else 1
         _require(len(op.outputs) == outputs, f"{op.label}: {len(op.outputs)} outputs, {outputs} are allowed")
-        for name in (op.inputs[0], op.output):
-            _require(graph.tensor(name).dtype is DType.INT8, f"{op.label}: {name} is not int8")
+        _verify_types(op, graph)
         if isinstance(op.attrs, ClampAttrs | ConvAttrs | PoolAttrs):
             low, high = op.attrs.activation_min, op.attrs.activation_max
-            _require(-128 <= low <= high <= 127, f"{op.label}: the activation's bounds are {low} and {high}")
+            least, largest = graph.tensor(op.output).dtype.limits
+            _require(least <= low <= high <= largest, f"{op.label}: the activation's bounds are {low} and {high}")
         expected = shape_rule(op, graph)
         found = graph.tensor(op.output).shape
         _require(expected == found, f"{op.label}: output has shape {list(found)}, the operator gives {list(expected)}")
@@ -194,6 +199,17 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
                 same = same_quantization(graph.tensor(name).quantization, out)
                 _require(same, f"{op.label}: {name} and its output must have the same scale and zero point")
     written.update(op.outputs)
+
+
+def _verify_types(op: Op, graph: Graph) -> None:
+    """Activations are int8 or, where the operator is computed on it, int16; only QUANTIZE goes from one to the other."""
+    has_weights = op.kind in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED)
+    is_lstm = op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM
+    data = op.inputs[:1] if has_weights or is_lstm else op.inputs
+    types = {graph.tensor(name).dtype for name in (*data, op.output)}
+    allowed = ACTIVATION_TYPES if op.kind in INT16_KINDS else (DType.INT8,)
+    _require(types.issubset(allowed), f"{op.label}: its data are not {' or '.join(t.value for t in allowed)}")
+    _require(len(types) == 1 or op.kind is OpKind.QUANTIZE, f"{op.label}: its data are of several types")
 
 
 def _input(op: Op, graph: Graph, index: int = 0) -> Tensor:
@@ -217,8 +233,9 @@ def _verify_weights(op: Op, graph: Graph, c_out: int) -> None:
     _require(q.axis in (None, channel_axis), f"{op.label}: weights are quantized along axis {q.axis}, not {channel_axis}")
     if len(op.inputs) > 2:
         bias = _input(op, graph, 2)
-        good = bias.is_constant and bias.dtype is DType.INT32 and bias.num_elements == c_out
-        _require(good, f"{op.label}: the bias must be {c_out} constant int32 values")
+        types = (DType.INT32, DType.INT64) if works_on_int16(op, graph) else (DType.INT32,)
+        good = bias.is_constant and bias.dtype in types and bias.num_elements == c_out
+        _require(good, f"{op.label}: the bias must be {c_out} constant {' or '.join(t.value for t in types)} values")
 
 
 def _conv_shape(op: Op, graph: Graph) -> Shape:
@@ -274,7 +291,6 @@ def _pool_shape(op: Op, graph: Graph) -> Shape:
 
 def _broadcast_shape(op: Op, graph: Graph) -> Shape:
     left, right = _input(op, graph, 0), _input(op, graph, 1)
-    _require(right.dtype is DType.INT8, f"{op.label}: {right.name} is not int8")
     rank = max(len(left.shape), len(right.shape))
     a = (1,) * (rank - len(left.shape)) + left.shape
     b = (1,) * (rank - len(right.shape)) + right.shape

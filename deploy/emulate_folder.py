@@ -23,7 +23,7 @@ from .contents import built_firmware, read_contents, require_firmware
 from .network import quantize_images
 from .proof import first_line
 
-Int8 = npt.NDArray[np.int8]
+Stored = npt.NDArray[np.integer]
 _MOST_HEADER_BYTES = 1 << 16  # of a .npy, before its numbers
 
 
@@ -59,39 +59,41 @@ def emulate_folder(folder: Path, picture: Path | None, top: int, pixels: Pixels 
         for i in order:
             real = (stored[i] - tensor.zero_point) * tensor.scale
             known = f"  {ForeignText(str(classes[i]))}" if classes else ""
-            lines.append(f"  {i:>6}  {real:>12.5f}  (int8 {stored[i]}){known}")
+            lines.append(f"  {i:>6}  {real:>12.5f}  ({tensor.dtype.value} {stored[i]}){known}")
     return "\n".join(lines) + "\n"
 
 
-def _input(tensor: Tensor, picture: Path | None, how: Pixels | None) -> Int8:
-    """One int8 input from a picture, from an int8 .npy, or noise; `how` a picture is normalised."""
+def _input(tensor: Tensor, picture: Path | None, how: Pixels | None) -> Stored:
+    """One input from a picture, from a .npy of the input's type, or noise; `how` a picture is normalised."""
     if picture is None:
-        noise: Int8 = np.random.default_rng(0).integers(-128, 128, tensor.shape, np.int8)
+        noise: Stored = np.random.default_rng(0).integers(*tensor.dtype.limits, tensor.shape, tensor.dtype.value, endpoint=True)
         return noise
     if picture.suffix == ".npy":
         return _array(picture, tensor)
+    element = tensor.dtype.value
     if len(tensor.shape) != 4 or tensor.shape[1] != tensor.shape[2] or tensor.shape[3] not in (1, 3):
-        raise BadData(f"the network takes {list(tensor.shape)}, which is not a square picture; give an int8 .npy")
+        raise BadData(f"the network takes {list(tensor.shape)}, which is not a square picture; give an {element} .npy")
     pixels = centre_crop(read_image(picture), tensor.shape[1])
     return quantize_images(normalise(pixels[None], tensor.shape[3], how), tensor)
 
 
-def _array(file: Path, tensor: Tensor) -> Int8:
-    """The int8 array in a .npy; its header is looked at before numpy believes in its size."""
+def _array(file: Path, tensor: Tensor) -> Stored:
+    """The array in a .npy; its header is looked at before numpy believes in its size."""
+    element, (low, high) = tensor.dtype.value, tensor.dtype.limits
     try:
-        content = io.BytesIO(read_regular(file, _MOST_HEADER_BYTES + tensor.num_elements))
+        content = io.BytesIO(read_regular(file, _MOST_HEADER_BYTES + tensor.size_bytes))
         version = np.lib.format.read_magic(content)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read_header(content)
-        if dtype != np.int8 or math.prod(shape) != tensor.num_elements:
+        if dtype != element or math.prod(shape) != tensor.num_elements:
             raise BadData(
-                f"{file} holds {dtype}{list(shape)}, the network takes int8{list(tensor.shape)}: "
-                f"round(real / {tensor.scale:g}) {tensor.zero_point:+}, clamped to -128..127"
+                f"{file} holds {dtype}{list(shape)}, the network takes {element}{list(tensor.shape)}: "
+                f"round(real / {tensor.scale:g}) {tensor.zero_point:+}, clamped to {low}..{high}"
             )
         content.seek(0)
         array = np.lib.format.read_array(content, allow_pickle=False)
     except OSError as error:
         raise BadData(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
-        raise BadData(f"{file} is not a .npy of an int8 array: {first_line(error)}") from error
+        raise BadData(f"{file} is not a .npy of an {element} array: {first_line(error)}") from error
     return np.ascontiguousarray(array.reshape(tensor.shape))

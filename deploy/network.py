@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from ..codegen.ir import Tensor
+from ..codegen.ir import DType, Tensor
 from ..errors import BadData, UsageError
 from ..flynet.data.image_folder import FolderStream
 from ..flynet.data.images import PHOTO_COUNT, ImageSet, digits, folder, source
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..flynet.training.classification import LabelledImages
 
 Floats = npt.NDArray[np.float32]
-Int8 = npt.NDArray[np.int8]
+Stored = npt.NDArray[np.integer]
 
 DIGITS_CALIBRATION_IMAGES = 1347  # the whole training split: 16 / 50 / 1,347 images gave 18 / 23 / 28 dB of SQNR at the logits
 CALIBRATION_BATCH = 16
@@ -230,18 +230,23 @@ def _held_out(request: NetworkRequest, config: NetworkConfig, dataset: str, clas
     return None
 
 
-def quantize_images(images: Floats, tensor: Tensor) -> Int8:
-    """float [N, C, H, W] as the int8 [N, H, W, C] that a graph's input takes: round half to even, clamp."""
+def quantize_images(images: Floats, tensor: Tensor) -> Stored:
+    """float [N, C, H, W] as the [N, H, W, C] that a graph's input takes: round half to even, clamp."""
     nhwc = np.ascontiguousarray(np.transpose(images, (0, 2, 3, 1)))
     stored = np.rint(nhwc / np.float32(tensor.scale)) + tensor.zero_point
-    clamped: Int8 = np.clip(stored, -128, 127).astype(np.int8)
+    clamped: Stored = np.clip(stored, *tensor.dtype.limits).astype(tensor.dtype.value)
     return clamped
 
 
-def inputs_for_any_model(tensor: Tensor, count: int, seed: int = 0) -> Int8:
-    """[count, *shape without batch]: drawn pictures over the whole int8 range where the input is a picture, else noise."""
-    shape = tensor.shape
+def inputs_for_any_model(tensor: Tensor, count: int, seed: int = 0) -> Stored:
+    """[count, *shape without batch]: drawn pictures over the type's whole range where the input is a picture, else noise."""
+    shape, rng = tensor.shape, np.random.default_rng(seed)
     if len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3) and min(shape[1:3]) >= 8:
-        return drawn_pictures(count, *shape[1:], seed)
-    noise: Int8 = np.random.default_rng(seed).integers(-128, 128, (count, math.prod(shape)), np.int8)
+        pictures = drawn_pictures(count, *shape[1:], seed)
+        if tensor.dtype is DType.INT8:
+            return pictures
+        finer: Stored = pictures.astype(np.int16) * 256 + rng.integers(0, 256, pictures.shape, np.int16)
+        return finer
+    low, high = tensor.dtype.limits
+    noise: Stored = rng.integers(low, high, (count, math.prod(shape)), tensor.dtype.value, endpoint=True)
     return noise.reshape(count, *shape[1:]) if shape and shape[0] == 1 else noise.reshape(count, *shape)

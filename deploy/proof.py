@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.compiler import Compiled
-from ..codegen.ir import Graph
+from ..codegen.ir import Graph, Tensor
 from ..errors import BadModel
 from ..firmware.project import BuiltFirmware
 from ..report.schema import NotDone, Rounding, Verification, left_out_line
@@ -25,7 +25,7 @@ from ..verify.onnx_twin import OnnxTwin
 from ..verify.qemu import EmulatedRun, run_emulated
 from ..verify.tensors_as_read import tensors_as_read
 
-Int8 = npt.NDArray[np.int8]
+Stored = npt.NDArray[np.integer]
 Values = npt.NDArray[np.integer]
 Progress = Callable[[int, int], None]
 
@@ -45,7 +45,7 @@ class Proof:
     """
 
     pairs: tuple[Verification, ...]
-    golden_outputs: tuple[Mapping[str, Int8], ...]
+    golden_outputs: tuple[Mapping[str, Stored], ...]
     emulated: EmulatedRun | None
     notes: tuple[str, ...] = ()
 
@@ -90,16 +90,16 @@ class _KeepsOutputs(OnnxTwin):
     def __init__(self, graph: Graph, model: bytes | None):
         super().__init__(graph, model)
         self._graph_outputs = graph.outputs
-        self.outputs: list[Mapping[str, Int8]] = []
-        self.latest: Mapping[str, Int8] = {}
+        self.outputs: list[Mapping[str, Stored]] = []
+        self.latest: Mapping[str, Stored] = {}
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Stored]:
         tensors = self.latest = super().run(inputs)
         self.outputs.append({name: tensors[name] for name in self._graph_outputs})
         return tensors
 
 
-def test_inputs(compiled: Compiled, real: Int8, count: int, seed: int) -> tuple[NamedInputs, ...]:
+def test_inputs(compiled: Compiled, real: Stored, count: int, seed: int) -> tuple[NamedInputs, ...]:
     """`count` real inputs, then the extremes; further inputs of a model with several get seeded noise.
 
     Of a model with variables the real inputs are one sequence, and the extremes begin others.
@@ -110,9 +110,15 @@ def test_inputs(compiled: Compiled, real: Int8, count: int, seed: int) -> tuple[
     named = []
     for i in range(min(count, len(real))):
         values = {first: real[i].reshape(graph.tensor(first).shape)}
-        values |= {name: rng.integers(-128, 128, graph.tensor(name).shape, np.int8) for name in others}
+        values |= {name: _noise(graph.tensor(name), rng) for name in others}
         named.append(NamedInputs(f"real {i}", values, begins=i == 0 or not graph.variables))
     return (*named, *extreme_inputs(graph, seed=seed))
+
+
+def _noise(tensor: Tensor, rng: np.random.Generator) -> Stored:
+    """Values over the whole range of a tensor's type."""
+    noise: Stored = rng.integers(*tensor.dtype.limits, tensor.shape, tensor.dtype.value, endpoint=True)
+    return noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +175,7 @@ def _verification(result: PairResult) -> Verification:
 
 
 def ordinary_runtimes(
-    graph: Graph, tflite: bytes, inputs: Sequence[NamedInputs], golden_outputs: Sequence[Mapping[str, Int8]]
+    graph: Graph, tflite: bytes, inputs: Sequence[NamedInputs], golden_outputs: Sequence[Mapping[str, Stored]]
 ) -> dict[str, Rounding | NotDone]:
     """How far runtimes of a graph as read, that round in float, lie from the exact outputs: statistics, never a verdict.
 

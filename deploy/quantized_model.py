@@ -11,14 +11,14 @@ from ..codegen.build import LEVELS, Build, build_for
 from ..codegen.targets import Target
 from ..report.schema import FineTuning, LayerSqnr, NotDone
 
-Int8 = npt.NDArray[np.int8]
+Stored = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledInputs:
     """Held-out images as int8 inputs [N, H, W, C] with their labels, and what the float network makes of them."""
 
-    inputs: Int8
+    inputs: Stored
     labels: npt.NDArray[np.int64]
     float_accuracy: float
 
@@ -36,7 +36,7 @@ class QuantizedModel:
     name: str
     title: str
     tflite: bytes
-    real_inputs: Int8 | None
+    real_inputs: Stored | None
     trained: bool | None
     params: int | None = None
     onnx: bytes | None = None

@@ -76,11 +76,12 @@ def _golden(found: Contents, graph: Graph) -> bytes:
     name = f"{shown(found.folder)}/golden.onnx"
     try:
         twin = OnnxTwin(graph, content)
-        tried = twin.run({name: np.zeros(graph.tensor(name).shape, np.int8) for name in graph.inputs})
+        tried = twin.run({name: np.zeros(graph.tensor(name).shape, graph.tensor(name).dtype.value) for name in graph.inputs})
     except CANNOT_RUN as error:
         raise BadData(f"onnxruntime cannot run {name}: {visible(first_line(error))}; compile the model again") from error
     for output in graph.outputs:
-        if output not in tried or tried[output].shape != graph.tensor(output).shape or tried[output].dtype != np.int8:
+        wanted, given = graph.tensor(output), tried.get(output)
+        if given is None or given.shape != wanted.shape or given.dtype.name != wanted.dtype.value:
             raise BadData(f"{name} is not the twin of model.tflite: it lacks the output {output!r}; compile the model again")
     return content
 

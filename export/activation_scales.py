@@ -1,9 +1,9 @@
 """Scales and zero points of all activations: which tensors must share one, and how small a scale may be.
 
-Operators that only move int8 values (RESHAPE, SLICE, GATHER, PAD, poolings, REDUCE_MAX) quantize input and output alike.
-CONCATENATION and MAXIMUM want it of all inputs too: their producers write with it directly where nobody else reads them, else a
-QUANTIZE comes between. LOGISTIC and SOFTMAX write 1/256, -128. Where a Clip's bounds are left to int8's saturation, no tie may
-widen the range: there a QUANTIZE comes between as well.
+Operators that only move int8 values (RESHAPE, SLICE, GATHER, PAD, TRANSPOSE, poolings, REDUCE_MAX, REDUCE_MIN), and
+RESIZE_BILINEAR, quantize input and output alike. CONCATENATION, MAXIMUM and MINIMUM want it of all inputs too: their producers
+write with it directly where nobody else reads them, else a QUANTIZE comes between. LOGISTIC and SOFTMAX write 1/256, -128. Where
+a Clip's bounds are left to int8's saturation, no tie may widen the range: there a QUANTIZE comes between as well.
 
 LiteRT has lower bounds for output scales and aborts the process below some of them; a tensor that is constant in float (a dead
 channel, the variance of a constant map) would fall below. `_scale_floor` states each.
@@ -22,10 +22,11 @@ from .float_graph import FloatGraph, FloatOp, FloatTensor, Kind
 
 _MOVES = {
     *(Kind.RESHAPE, Kind.SLICE, Kind.STRIDED_SLICE, Kind.GATHER, Kind.PAD),
-    *(Kind.MAX_POOL_2D, Kind.AVERAGE_POOL_2D, Kind.REDUCE_MAX),
+    *(Kind.MAX_POOL_2D, Kind.AVERAGE_POOL_2D, Kind.REDUCE_MAX, Kind.REDUCE_MIN),
+    *(Kind.TRANSPOSE, Kind.RESIZE_BILINEAR),
 }
-_JOINS = {Kind.CONCATENATION, Kind.MAXIMUM}
-_SELECTS = (_MOVES | _JOINS) - {Kind.AVERAGE_POOL_2D}  # every output element is one of the input's, or 0
+_JOINS = {Kind.CONCATENATION, Kind.MAXIMUM, Kind.MINIMUM}
+_SELECTS = (_MOVES | _JOINS) - {Kind.AVERAGE_POOL_2D, Kind.RESIZE_BILINEAR}  # every output element is one of the input's, or 0
 _UNIT_INTERVAL = {Kind.LOGISTIC, Kind.SOFTMAX}
 _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-40, 2.0**40  # products of two stay far inside float32
 _ABOVE = 1.01  # how far above a bound that must not be touched
@@ -145,6 +146,10 @@ def _scale_floor(op: FloatOp, inputs: list[Affine]) -> float:
         return 2 * max(scales) / 2**20
     if op.kind is Kind.MUL:  # the product of two offsets, shifted left, stays inside int32
         return scales[0] * scales[1] / 2**13
+    if op.kind is Kind.BATCH_MATMUL:  # sums of a few thousand products, shifted left, stay inside int32
+        return scales[0] * scales[1] / 2**3
+    if op.kind is Kind.PRELU:
+        return max(scales[0] / 2**16, scales[0] * scales[1] / 2**13)
     if op.kind is Kind.HARD_SWISH:  # input / (128 * output) must be below 1
         return scales[0] / 128
     if op.kind is Kind.LEAKY_RELU:

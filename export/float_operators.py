@@ -115,6 +115,10 @@ def _gather(op: FloatOp, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor
     return inputs[0].index_select(int(op.options["axis"]) + 1, torch.from_numpy(op.parameters[0]).long())
 
 
+def _transpose(op: FloatOp, inputs: list[Tensor], shape: tuple[int, ...]) -> Tensor:
+    return inputs[0].permute(0, *(int(axis) + 1 for axis in op.parameters[0]))
+
+
 MOVES: Mapping[Kind, FloatOperator] = {
     Kind.RESHAPE: lambda op, inputs, shape: inputs[0].reshape(len(inputs[0]), *shape),
     Kind.SLICE: _slice,
@@ -125,6 +129,9 @@ MOVES: Mapping[Kind, FloatOperator] = {
     Kind.REDUCE_MAX: _reduce(torch.amax),
     Kind.CONCATENATION: lambda op, inputs, shape: torch.cat(inputs, int(op.options["axis"]) + 1),
     Kind.MAXIMUM: _binary(torch.maximum),
+    Kind.MINIMUM: _binary(torch.minimum),
+    Kind.REDUCE_MIN: _reduce(torch.amin),
+    Kind.TRANSPOSE: _transpose,
 }
 """Operators whose outputs are elements of inputs with the same scale, or 0: in int8 they compute what they compute in float."""
 
@@ -142,6 +149,7 @@ ARITHMETIC: Mapping[Kind, FloatOperator] = {
     Kind.RELU6: _unary(F.relu6),
     Kind.LEAKY_RELU: lambda op, inputs, shape: F.leaky_relu(inputs[0], float(op.options["alpha"])),
     Kind.TANH: _unary(torch.tanh),
+    Kind.TABLE: lambda op, inputs, shape: op.options["term"].at(inputs[0]),
     Kind.QUANTIZE: _unary(lambda value: value),
 }
 """Operators that int8 rounds in."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from .onnx_graph import Array, Node, OnnxGraph
+from .pointwise import pointwise_functions
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
 _VIEWS = ("Reshape", "Transpose", "ReduceMean")  # y = f(x) with f(c * x) = c * f(x)
@@ -21,6 +22,8 @@ class _Folding:
     def __init__(self, graph: OnnxGraph):
         self.graph = graph
         self.uses = graph.uses()
+        tables, inside = pointwise_functions(graph)
+        self.of_tables = inside | tables.keys()
         self.nodes: dict[str, Node] = {}  # by output, in order: what stands so far
         self.constants: dict[str, Array] = {}
         self.alias: dict[str, str] = {}  # values that turned out to be others, unchanged
@@ -30,7 +33,7 @@ class _Folding:
     def run(self) -> OnnxGraph:
         for node in self.graph.nodes:
             node = replace(node, inputs=tuple(self.alias.get(name, name) for name in node.inputs))
-            affine = self._affine(node)
+            affine = None if node.output in self.of_tables else self._affine(node)
             if affine is not None:
                 value, factor, offset = affine
                 if self._fold(node, value, factor, offset) or self._as_depthwise(node, value, factor, offset):

@@ -22,7 +22,7 @@ def _joined(ops: Iterable[FloatOp]) -> list[FloatOp]:
     for op in ops:
         if op.kind is Kind.GATHER:
             first = gathers.get(op.inputs[0])
-            if first is not None:
+            if first is not None and first.options["axis"] == op.options["axis"]:
                 op = replace(op, inputs=first.inputs, parameters=(first.parameters[0][op.parameters[0]],))
             gathers[op.output] = op
         result.append(op)
@@ -35,7 +35,13 @@ def _into_convolutions(graph: FloatGraph) -> FloatGraph:
     ops: dict[str, FloatOp] = {}  # by the output as it was
     for op in graph.ops:
         conv = ops.get(op.inputs[0])
-        if op.kind is not Kind.GATHER or conv is None or uses[conv.output] > 1 or not _reads_all_channels(conv, graph):
+        if (
+            op.kind is not Kind.GATHER
+            or op.options["axis"] != 3
+            or conv is None
+            or uses[conv.output] > 1
+            or not _reads_all_channels(conv, graph)
+        ):
             ops[op.output] = op
             continue
         taken = op.parameters[0]

@@ -32,6 +32,7 @@ from ..codegen.fixed_point import (
 )
 from .activation_scales import Affine
 from .float_graph import FloatOp, Kind
+from .pointwise import function_table
 
 Integer = Callable[[FloatOp, Sequence[Int64], Sequence[Affine], Affine], Int64]
 
@@ -79,6 +80,12 @@ def _scaled(value: Int64, factor: Multiplier, result: Affine) -> Int64:
 @lru_cache(maxsize=1024)
 def _table(kind: Kind, source: Affine, result: Affine, parameters: tuple[float, ...]) -> Int8:
     return activation_table(kind, source, result, parameters)
+
+
+def _by_own_table(op: FloatOp, inputs: Sequence[Int64], sources: Sequence[Affine], result: Affine) -> Int64:
+    source = sources[0]
+    table = function_table(op.options["term"], source.scale, source.zero_point, result.scale, result.zero_point)
+    return table[inputs[0] + (source.zero_point + 128)].astype(np.int64)
 
 
 def _by_table(op: FloatOp, inputs: Sequence[Int64], sources: Sequence[Affine], result: Affine) -> Int64:
@@ -133,5 +140,6 @@ INTEGER_OPERATORS: Mapping[Kind, Integer] = {
     Kind.SQUARED_DIFFERENCE: _squared_difference,
     Kind.MEAN: _mean,
     Kind.SOFTMAX: _softmax,
+    Kind.TABLE: _by_own_table,
     **{kind: _by_table for kind in Kind if kind.value in ACTIVATIONS},
 }

@@ -87,6 +87,22 @@ class Layout:
         """Whether memory holds the axes one after another in `order`; axes of 1 fit anywhere."""
         return self == Layout.ordered(self.shape, order)
 
+    def moved_to(self, order: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """(shape, permutation) of the TRANSPOSE that lays the axes out in `order`; what stays together is one dimension."""
+        numbers = _atom_numbers(self.axes)
+        wanted = [atom for axis in order for atom in numbers[axis]]
+        flat = [size for atoms in self.axes for size in atoms]
+        follows = dict(pairwise(wanted))
+        runs: list[list[int]] = []
+        for atom in self.memory:
+            if runs and follows.get(runs[-1][-1]) == atom:
+                runs[-1].append(atom)
+            else:
+                runs.append([atom])
+        first = {run[0]: index for index, run in enumerate(runs)}
+        shape = tuple(math.prod(flat[atom] for atom in run) for run in runs)
+        return shape, tuple(first[atom] for atom in wanted if atom in first)
+
     def transpose(self, permutation: Sequence[int]) -> Layout:
         """The same bytes with the logical axes renamed: new axis i is old axis permutation[i]."""
         numbers = _atom_numbers(self.axes)
@@ -137,8 +153,9 @@ class Layout:
             return self
         assert len(self.axes[axis]) <= 1, "a scattered axis has no size to change"
         if not self.axes[axis]:
-            order = channels_last_order(len(self.axes))
-            assert self.is_ordered(order), "the place of a new axis is known in channels-last order only"
+            orders = (channels_last_order(len(self.axes)), tuple(range(len(self.axes))))
+            order = next((order for order in orders if self.is_ordered(order)), None)
+            assert order is not None, "the place of a new axis is known where all lie in order"
             return Layout.ordered((*self.shape[:axis], size, *self.shape[axis + 1 :]), order)
         numbers = _atom_numbers(self.axes)
         atom = numbers[axis][0]

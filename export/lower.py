@@ -1,4 +1,4 @@
-"""Float ONNX -> a float network of TFLite operators in NHWC, without a single TRANSPOSE.
+"""Float ONNX -> a float network of TFLite operators in NHWC, with a TRANSPOSE only where no order of memory fits.
 
 Each ONNX value keeps its meaning; only where its elements lie in memory changes (`layout.py`). Reshapes cost nothing. Notable:
 
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ..codegen.fixed_point import bilinear_places
 from ..errors import BadModel, UnsupportedOperators
 from .float_graph import Array, FloatGraph, Kind
 from .fold_gathers import fold_gathers
@@ -29,21 +30,14 @@ from .layout import Layout, channels_last_order
 from .lower_builder import Builder, CannotLowerError, broadcast_shape, constant_operand, nhwc
 from .lower_windows import lower_average_pool, lower_conv, lower_max_pool
 from .onnx_graph import Node, OnnxGraph
-from .onnx_nodes import clamp_of, clip_bounds, reduced_axes, scalar_operand
+from .onnx_nodes import clamp_of, clip_bounds, reduced_axes
 
 _ADVICE = {
-    "Transpose": "keep maps in N, C, H, W",
-    "ConvTranspose": "upsampling has no kernel",
-    "Resize": "upsampling has no kernel",
-    "Gelu": "use Hardswish",
-    "Erf": "GELU has no kernel: use Hardswish",
-    "PRelu": "use Relu or Hardswish",
-    "Elu": "use Relu or Hardswish",
-    "LayerNormalization": "use BatchNorm",
-    "InstanceNormalization": "use BatchNorm",
-    "GroupNormalization": "use BatchNorm",
-    "Div": "divide by a constant, or multiply",
-    "MatMul": "one operand must be a constant matrix [in, out] on the right",
+    "ConvTranspose": "two axes, one group, no dilation, and as much padding as kernel",
+    "Resize": "nearest, or linear by half pixels, corners or neither",
+    "PRelu": "the slope must be constant",
+    "LogSoftmax": "leave it to the caller",
+    "ArgMax": "leave it to the caller",
 }
 
 
@@ -58,13 +52,13 @@ def lower(graph: OnnxGraph) -> FloatGraph:
     problems: list[str] = []
     broken: set[str] = set()
     for node in graph.nodes:
-        if node.output in builder.fused:
+        if node.output in builder.fused or node.output in builder.inside_tables:
             continue
-        handler = _HANDLERS.get(node.op)
+        handler = _table if node.output in builder.tables else _HANDLERS.get(node.op)
         try:
             if handler is None:
                 raise CannotLowerError("")
-            if broken.intersection(node.inputs):
+            if broken.intersection((_source(builder, node),) if handler is _table else node.inputs):
                 broken.update(node.outputs)
                 continue
             handler(builder, node)
@@ -80,6 +74,22 @@ def lower(graph: OnnxGraph) -> FloatGraph:
     if not lowered.ops:
         raise BadModel("the model has no operators")
     return lowered
+
+
+def _source(b: Builder, node: Node) -> str:
+    return b.tables[node.output].source
+
+
+def _table(b: Builder, node: Node) -> None:
+    """A function of one value, of all the nodes that say it."""
+    placed = b.placed(_source(b, node))
+    options = {"term": b.tables[node.output].term}
+    b.emit(Kind.TABLE, node, [placed.tensor], node.output, b.tensor_shape(placed.tensor), placed.layout, options=options)
+
+
+def _prelu(b: Builder, node: Node) -> None:
+    b.constant(node, 1, "slopes")
+    _emit_binary(b, node, Kind.PRELU, node.inputs[0], node.inputs[1], node.output, {})
 
 
 def _unary(kind: Kind) -> Callable[[Builder, Node], None]:
@@ -135,11 +145,15 @@ def _emit_binary(b: Builder, node: Node, kind: Kind, left: str, right: str, valu
         other_layout = b.placed(other).layout.reshape(other_logical)
         wanted = layout.without(broadcast)
         held = b.placed(other).tensor
-        if other_layout != wanted:
-            is_map = b.shape(other) == other_logical and b.placed(other).layout.channel_order is not None
-            if not is_map or wanted.channel_order is None:
-                raise CannotLowerError("its operands lie in different orders; one would need a TRANSPOSE")
+        is_map = b.shape(other) == other_logical and b.placed(other).layout.channel_order is not None
+        if other_layout != wanted and is_map and wanted.channel_order is not None:
             held = b.in_layout(other, wanted)
+        elif other_layout != wanted:
+            for name in (main, other):  # row by row: so every shape broadcasts
+                b.reorder(name, range(len(b.shape(name))))
+            assert b.placed(other).layout.reshape(other_logical) == b.placed(main).layout.without(broadcast)
+            _emit_binary(b, node, kind, left, right, value, options)
+            return
         operand = b.view(held, broadcast_shape(dims, physical, broadcast))
     inputs = [tensor, operand] if main == left else [operand, tensor]
     b.emit(kind, node, inputs, value, physical, layout, options=options)
@@ -157,19 +171,27 @@ def _mul(b: Builder, node: Node) -> None:
 
 
 def _maximum(b: Builder, node: Node) -> None:
-    bound = scalar_operand(node, b.graph)
-    if bound is not None:
-        raise CannotLowerError(f"the maximum with the constant {bound[1]:g}")
     left, right = node.inputs
     _emit_binary(b, node, Kind.MAXIMUM, left, right, node.output, {})
 
 
+def _minimum(b: Builder, node: Node) -> None:
+    if clip_bounds(node, b.graph) is not None:
+        _clip(b, node)
+        return
+    if len(node.inputs) != 2:
+        raise CannotLowerError(f"the minimum of {len(node.inputs)}")
+    left, right = node.inputs
+    _emit_binary(b, node, Kind.MINIMUM, left, right, node.output, {})
+
+
 def _softmax(b: Builder, node: Node) -> None:
+    rank = len(b.shape(node.inputs[0]))
+    axis = int(node.attrs.get("axis", -1)) % rank
+    if b.isolated(node.inputs[0], [axis])[1][-1] != {axis}:
+        b.reorder(node.inputs[0], [*(other for other in range(rank) if other != axis), axis])
     layout = b.placed(node.inputs[0]).layout
-    axis = int(node.attrs.get("axis", -1)) % len(layout.shape)
-    tensor, dims = b.isolated(node.inputs[0], [axis])
-    if dims[-1] != {axis}:
-        raise CannotLowerError(f"axis {axis} is not the last one in memory; it would need a TRANSPOSE")
+    tensor, _ = b.isolated(node.inputs[0], [axis])
     b.emit(Kind.SOFTMAX, node, [tensor], node.output, b.tensor_shape(tensor), layout, options={"beta": 1.0})
 
 
@@ -222,22 +244,70 @@ def _gemm(b: Builder, node: Node) -> None:
 
 
 def _matmul(b: Builder, node: Node) -> None:
-    weights = b.constant(node, 1, "right-hand values")
-    if weights.ndim != 2:
-        raise CannotLowerError("")
-    _fully_connected(b, node, weights.T, None)
+    weights = b.graph.constants.get(node.inputs[1])
+    if weights is not None and weights.ndim == 2:
+        _fully_connected(b, node, weights.T, None)
+        return
+    shape = b.shape(node.output)
+    ranks = [len(b.shape(name)) for name in node.inputs]
+    if min(ranks) < 2 or max(ranks) > MAX_MATRIX_RANK:
+        raise CannotLowerError(f"matrices of rank {ranks[0]} and {ranks[1]}")
+    operands, adjoint = zip(*(_matrix(b, name) for name in node.inputs), strict=True)
+    options = {"adjX": adjoint[0], "adjY": adjoint[1]}
+    b.emit(Kind.BATCH_MATMUL, node, operands, node.output, shape, Layout.ordered(shape, range(len(shape))), options=options)
+
+
+def _matrix(b: Builder, name: str) -> tuple[str, bool]:
+    """(the tensor of a value whose last two axes are a matrix, whether they lie the other way round)."""
+    if name in b.graph.constants:
+        return b.add_constant(name, b.graph.constants[name].astype(np.float32)), False
+    shape = b.shape(name)
+    swapped = [*range(len(shape) - 2), len(shape) - 1, len(shape) - 2]
+    if not b.placed(name).layout.is_ordered(range(len(shape))) and b.placed(name).layout.is_ordered(swapped):
+        return b.view(b.placed(name).tensor, [shape[axis] for axis in swapped]), True
+    b.reorder(name, range(len(shape)))
+    return b.view(b.placed(name).tensor, shape), False
+
+
+def _resize(b: Builder, node: Node) -> None:
+    """Linear, over height and width alone; nearest ones are GATHERs before."""
+    mode, corners = (_text(node.attrs.get(name, default)) for name, default in (("mode", "nearest"), _CORNERS))
+    source, shape = b.shape(node.inputs[0]), b.shape(node.output)
+    options = {"half_pixel": (False, True), "align_corners": (True, False), "asymmetric": (False, False)}
+    options["pytorch_half_pixel"] = options["half_pixel"]
+    if mode != "linear" or corners not in options or len(shape) != 4 or source[:2] != shape[:2] or node.attrs.get("antialias", 0):
+        raise CannotLowerError(f"{mode} by {corners} from {source} to {shape}")
+    align, half = options[corners]
+    for size, wanted in zip(source[2:], shape[2:], strict=True):
+        if wanted == 1 != size and corners in ("pytorch_half_pixel", "align_corners"):
+            raise CannotLowerError(f"{corners} to one element")
+        if int(bilinear_places(size, wanted, align, half)[0].max()) >= size:
+            raise CannotLowerError(f"LiteRT reads past {size} elements for {wanted}")
+    tensor = b.channels_last(node.inputs[0])
+    layout = Layout.ordered(shape, channels_last_order(4))
+    made = {"alignCorners": align, "halfPixelCenters": half}
+    parameters = (np.array(shape[2:], np.int32),)
+    b.emit(Kind.RESIZE_BILINEAR, node, [tensor], node.output, nhwc(shape), layout, options=made, parameters=parameters)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+_CORNERS = ("coordinate_transformation_mode", "half_pixel")
+MAX_MATRIX_RANK = 5
 
 
 def _fully_connected(b: Builder, node: Node, weights: Array, bias: Array | None) -> None:
     """A 1x1 convolution over the last axis; `weights` is [out, in]. The other axes become the width."""
+    logical = b.shape(node.inputs[0])
+    if np.prod(logical[:-1]) != 1:
+        b.reorder(node.inputs[0], range(len(logical)))
     placed = b.placed(node.inputs[0])
-    logical = placed.layout.shape
     channels, positions = logical[-1], int(np.prod(logical[:-1]))
     if positions == 1:  # the columns follow the input's order in memory
         columns = placed.layout.to_memory(np.arange(channels).reshape(logical))
         weights = weights[:, columns]
-    elif not placed.layout.is_ordered(range(len(logical))):
-        raise CannotLowerError("its input's last axis is not the last one in memory; it would need a TRANSPOSE")
     tensor = b.view(placed.tensor, (1, 1, positions, channels))
     value, activation = b.fused_activation(node)
     outputs = weights.shape[0]
@@ -261,8 +331,12 @@ def _reshape(b: Builder, node: Node) -> None:
         tensor = b.channels_last(node.inputs[0])
         layout = Layout.channels_last(placed.layout.shape).reshape(b.shape(node.output))
     if layout is None:
-        source = placed.layout.shape
-        raise CannotLowerError(f"{source} -> {b.shape(node.output)} regroups elements that are apart; it would need a TRANSPOSE")
+        rank = len(placed.layout.shape)
+        b.reorder(node.inputs[0], range(rank))
+        tensor, layout = b.placed(node.inputs[0]).tensor, b.placed(node.inputs[0]).layout.reshape(b.shape(node.output))
+    if layout is None:
+        tensor = b.view(tensor, b.shape(node.output))
+        layout = Layout.ordered(b.shape(node.output), range(len(b.shape(node.output))))
     b.place(node.output, tensor, layout)
 
 
@@ -283,15 +357,29 @@ def _concat(b: Builder, node: Node) -> None:
         layout = Layout.ordered(b.shape(node.output), order)
         shape, dim = nhwc(b.shape(node.output)), _nhwc_dim(axis, len(order))
     else:
-        if len({layout.without([axis]) for layout in layouts}) > 1 or len({layout.span(axis) for layout in layouts}) > 1:
-            raise CannotLowerError("its inputs lie in different orders; one would need a TRANSPOSE")
-        span = layouts[0].span(axis)
-        if span is None:
-            raise CannotLowerError(f"axis {axis} is scattered in memory; it would need a TRANSPOSE")
+        spans = {layout.span(axis) for layout in layouts}
+        if len({layout.without([axis]) for layout in layouts}) > 1 or len(spans) > 1 or None in spans:
+            rank = len(order)
+            for name in node.inputs:
+                b.reorder(name, order if any(layout.channel_order for layout in layouts) else range(rank))
+            layouts = [b.placed(name).layout for name in node.inputs]
+            if rank in (3, 4) and all(layout.channel_order is not None for layout in layouts):
+                _concat(b, node)
+                return
+        span = _span_of(layouts, axis)
         shape, dim = (1, span[0], size, span[1]), 2
         tensors = [b.view(b.placed(n).tensor, (1, span[0], b.shape(n)[axis], span[1])) for n in node.inputs]
         layout = layouts[0].resize(axis, size)
     b.emit(Kind.CONCATENATION, node, tensors, node.output, shape, layout, options={"axis": dim})
+
+
+def _span_of(layouts: list[Layout], axis: int) -> tuple[int, int]:
+    """Elements before and after an axis in the memory of values that lie alike; of one whose size is 1 as of the others."""
+    known = [span for span in (layout.span(axis) for layout in layouts) if span is not None]
+    if known:
+        return known[0]
+    shape = layouts[0].shape
+    return int(np.prod(shape[:axis])), int(np.prod(shape[axis + 1 :]))
 
 
 def _nhwc_dim(axis: int, rank: int) -> int:
@@ -304,8 +392,6 @@ def _slice(b: Builder, node: Node) -> None:
     starts, ends = (b.constant(node, index, "bounds").tolist() for index in (1, 2))
     axes = b.constant(node, 3, "axes").tolist() if len(node.inputs) > 3 and node.inputs[3] else list(range(len(starts)))
     steps = b.constant(node, 4, "steps").tolist() if len(node.inputs) > 4 else [1] * len(starts)
-    if min(steps) < 1:
-        raise CannotLowerError("a negative step")
     begin, stride = [0] * rank, [1] * rank
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         begin[axis % rank], _, stride[axis % rank] = slice(start, end, step).indices(source[axis % rank])
@@ -327,11 +413,20 @@ def _slice(b: Builder, node: Node) -> None:
 
 
 def _gather(b: Builder, node: Node) -> None:
-    """A list of channels of a map."""
-    indices = b.constant(node, 1, "indices")
-    if indices.ndim != 1 or node.attrs.get("axis", 0) % len(b.shape(node.inputs[0])) != 1:
-        raise CannotLowerError("only channels can be gathered")
-    _take_channels(b, node, indices)
+    """Elements of an axis."""
+    value, rank = node.inputs[0], len(b.shape(node.inputs[0]))
+    indices, axis = b.constant(node, 1, "indices"), node.attrs.get("axis", 0) % rank
+    if indices.ndim != 1:
+        raise CannotLowerError("its indices are no list")
+    if axis == 1 and rank in (3, 4) and b.placed(value).layout.channel_order is not None:
+        _take_channels(b, node, indices)
+        return
+    tensor, layout, where = _positions(b, node, [axis])
+    (dim,) = where.values()
+    shape = [len(indices) if i == dim else size for i, size in enumerate(b.tensor_shape(tensor))]
+    taken = (indices % b.shape(value)[axis]).astype(np.int32)
+    layout = layout.resize(axis, len(indices))
+    b.emit(Kind.GATHER, node, [tensor], node.output, shape, layout, options={"axis": dim}, parameters=(taken,))
 
 
 def _take_channels(b: Builder, node: Node, indices: Array) -> None:
@@ -353,11 +448,16 @@ def _positions(b: Builder, node: Node, axes: list[int]) -> tuple[str, Layout, di
     value = node.inputs[0]
     layout = b.placed(value).layout
     rank = len(layout.shape)
-    is_scattered = any(len(layout.axes[axis]) != 1 for axis in axes)
+    is_scattered = any(len(layout.axes[axis]) > 1 for axis in axes)
     if rank in (3, 4) and (layout.is_ordered(channels_last_order(rank)) or (is_scattered and layout.channel_order)):
         return b.channels_last(value), Layout.channels_last(layout.shape), {axis: _nhwc_dim(axis, rank) for axis in axes}
     if is_scattered:
-        raise CannotLowerError("an axis is scattered in memory; it would need a TRANSPOSE")
+        b.reorder(value, channels_last_order(rank) if rank == 4 else range(rank))
+        return _positions(b, node, axes)
+    if any(not layout.axes[axis] for axis in axes):  # an axis of 1 has a place only where all have
+        b.reorder(value, range(rank))
+        tensor = b.view(b.placed(value).tensor, b.shape(value))
+        return tensor, b.placed(value).layout, {axis: axis for axis in axes}
     tensor, dims = b.isolated(value, axes)
     return tensor, layout, {axis: dims.index({axis}) for axis in axes}
 
@@ -391,12 +491,15 @@ _HANDLERS: dict[str, Callable[[Builder, Node], None]] = {
     "LeakyRelu": _leaky_relu,
     "Tanh": _unary(Kind.TANH),
     "Clip": _clip,
-    "Min": _clip,
+    "Min": _minimum,
+    "PRelu": _prelu,
+    "Resize": _resize,
     "HardSwish": _unary(Kind.HARD_SWISH),
     "Sigmoid": _unary(Kind.LOGISTIC),
     "Softmax": _softmax,
     "ReduceMean": _reduce(Kind.MEAN, keep_dims=True),
     "ReduceMax": _reduce(Kind.REDUCE_MAX, keep_dims=False),
+    "ReduceMin": _reduce(Kind.REDUCE_MIN, keep_dims=False),
     "Add": _binary(Kind.ADD),
     "Sub": _binary(Kind.SUB),
     "Mul": _mul,

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedOperators
 from .float_graph import Array, FloatGraph, FloatOp, FloatTensor, Kind
 from .layout import Layout, channels_last_order
 from .onnx_graph import Node, OnnxGraph
 from .onnx_nodes import clamp_of, saturates
+from .pointwise import pointwise_functions
+
+MAX_RANK = 6  # of a TRANSPOSE
 
 
 class CannotLowerError(Exception):
@@ -33,11 +35,14 @@ class Builder:
 
     def __init__(self, graph: OnnxGraph):
         self.graph = graph
+        self.tables, self.inside_tables = pointwise_functions(graph)
+        self.table_sources = frozenset(function.source for function in self.tables.values())
         self.uses = graph.uses()
         self.producers = graph.producers()
         self.fused: set[str] = set()  # activation nodes that their producers took in, by output
         self._readers = {name: node for node in graph.nodes for name in node.inputs}
         self._placed: dict[str, Placed] = {}
+        self._inputs: list[str] = []
         self._tensors: dict[str, FloatTensor] = {}
         self._ops: list[FloatOp] = []
         self.known_reductions: dict[tuple[Kind, str, tuple[int, ...]], str] = {}  # (kind, tensor, dimensions) -> tensor
@@ -71,7 +76,7 @@ class Builder:
     def fused_activation(self, node: Node) -> tuple[str, str]:
         """(value, fused activation) of an operator that can clamp: of its only reader, when that is a Relu or a Clip from 0."""
         reader = self._readers.get(node.output) if self.uses[node.output] == 1 else None
-        if reader is None or node.output in self.graph.outputs:
+        if reader is None or node.output in self.graph.outputs or node.output in self.table_sources:
             return node.output, "NONE"
         activation = clamp_of(reader, self.graph)
         if activation is None:
@@ -93,6 +98,7 @@ class Builder:
         layout = Layout.channels_last(self.shape(value))
         shape = nhwc(layout.shape) if len(layout.shape) in (3, 4) else layout.shape
         self._placed[value] = Placed(self._new_tensor(value, shape, value, layout), layout)
+        self._inputs.append(self._placed[value].tensor)
 
     def add_constant(self, name: str, data: Array) -> str:
         return self._new_tensor(name, data.shape, None, None, data)
@@ -151,6 +157,20 @@ class Builder:
         self._tensors[unique] = FloatTensor(unique, shape, value, layout, data)
         return unique
 
+    def reorder(self, value: str, order: Sequence[int]) -> None:
+        """Lay a value's axes out in `order`, slowest first: a TRANSPOSE, unless they lie so."""
+        placed = self.placed(value)
+        wanted = Layout.ordered(placed.layout.shape, order)
+        if placed.layout == wanted:
+            return
+        shape, permutation = placed.layout.moved_to(order)
+        if len(shape) > MAX_RANK:
+            raise CannotLowerError(f"a TRANSPOSE over {len(shape)} axes")
+        source, parameters = self.view(placed.tensor, shape), (np.array(permutation, np.int32),)
+        output = self._new_tensor(value, tuple(shape[axis] for axis in permutation), value, wanted)
+        self._ops.append(FloatOp(Kind.TRANSPOSE, (source,), output, self._origin(value).label, parameters=parameters))
+        self.place(value, self.view(output, [placed.layout.shape[axis] for axis in order], value, wanted), wanted)
+
     # --- values in the order and shape that an operator asks for
 
     def channels_last(self, value: str) -> str:
@@ -160,10 +180,12 @@ class Builder:
 
     def shuffled_channels_last(self, value: str) -> tuple[str, tuple[int, ...]]:
         """The same without the GATHER: (NHWC tensor, the channel at each of its places)."""
+        if self.placed(value).layout.channel_order is None and len(self.shape(value)) in (3, 4):
+            self.reorder(value, channels_last_order(len(self.shape(value))))
         placed = self.placed(value)
         order = placed.layout.channel_order
         if order is None:
-            raise CannotLowerError(f"its input {value!r} is not in N, H, W, C order; it would need a TRANSPOSE")
+            raise CannotLowerError(f"its input {value!r} is no map")
         return self.view(placed.tensor, nhwc(placed.layout.shape)), order
 
     def in_layout(self, value: str, layout: Layout) -> str:
@@ -208,16 +230,17 @@ class Builder:
         for value in self.graph.outputs:
             placed = self.placed(value)
             rank = len(placed.layout.shape)
+            is_row_major = rank <= 3 and placed.layout.is_ordered(range(rank))
+            if not is_row_major and placed.layout.channel_order is None:
+                self.reorder(value, channels_last_order(rank) if rank > 3 else range(rank))
+                placed = self.placed(value)
             tensor = placed.tensor
             if rank <= 3 and placed.layout.is_ordered(range(rank)):
                 tensor = self.view(tensor, placed.layout.shape)
             elif placed.layout.channel_order is not None:
                 tensor = self.channels_last(value)
-            elif not placed.layout.is_ordered(channels_last_order(rank)):
-                raise UnsupportedOperators([f"output {value!r} (it would need a TRANSPOSE to be in N, H, W, C order)"])
             outputs.append(tensor)
-        inputs = tuple(self._placed[value].tensor for value in self.graph.inputs)
-        return FloatGraph(self._tensors, (), inputs, tuple(outputs)).with_ops(self._ops)
+        return FloatGraph(self._tensors, (), tuple(self._inputs), tuple(outputs)).with_ops(self._ops)
 
 
 def nhwc(shape: Sequence[int]) -> tuple[int, int, int, int]:

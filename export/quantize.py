@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from .activation_scales import Affine, calibrated_tensors, choose_scales
 from .calibrate import Calibration
 from .float_graph import Array, FloatGraph, FloatOp, FloatTensor, Kind
+from .pointwise import function_table
 from .tflite_writer import ModelSpec, OpSpec, TensorSpec
 
 _LARGEST_BIAS = 2**29
 _SMALLEST_FACTOR = 2.0**-28  # of an accumulator to the output; below 2^-31 LiteRT makes it 0
-_FORBIDDEN_OPERATORS = {"DEQUANTIZE", "TRANSPOSE", "CAST"}
+_FORBIDDEN_OPERATORS = {"DEQUANTIZE"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,9 @@ class _Writer:
                 inputs = (*inputs, *self._layer(index, op))
             inputs = (*inputs, *(self._parameter(array) for array in op.parameters))
             self._activation(op.output)
+            if op.kind is Kind.TABLE:
+                self._table(op)
+                continue
             self.ops.append(OpSpec(op.kind.value, inputs, (op.output,), _without_defaults(op.options)))
         return ModelSpec(tuple(self.tensors.values()), tuple(self.ops), self.graph.inputs, self.graph.outputs)
 
@@ -130,6 +135,21 @@ class _Writer:
         self.tensors[bias] = TensorSpec(bias, layer.bias.shape, "int32", bias_scales, zeros, 0, layer.bias)
         return weights, bias
 
+    def _table(self, op: FloatOp) -> None:
+        """A function of one value: its byte as an index into 256 entries. All runtimes have CAST and GATHER."""
+        source, result = self.affine[op.inputs[0]], self.affine[op.output]
+        table = function_table(op.options["term"], source.scale, source.zero_point, result.scale, result.zero_point)
+        shape, name = self.graph.tensors[op.output].shape, f"{op.output}/table"
+        stored = TensorSpec(name, (256,), "int8", (result.scale,), (result.zero_point,), data=np.roll(table, 128))
+        byte, place = TensorSpec(f"{name}_byte", shape, "uint8"), TensorSpec(f"{name}_place", shape, "int32")
+        self.tensors.update({tensor.name: tensor for tensor in (stored, byte, place)})
+        types = {dtype: vars(schema.TensorType)[dtype.upper()] for dtype in ("int8", "uint8", "int32")}
+        to_byte = {"inDataType": types["int8"], "outDataType": types["uint8"]}
+        to_place = {"inDataType": types["uint8"], "outDataType": types["int32"]}
+        self.ops.append(OpSpec("CAST", op.inputs, (byte.name,), to_byte))
+        self.ops.append(OpSpec("CAST", (byte.name,), (place.name,), to_place))
+        self.ops.append(OpSpec("GATHER", (name, place.name), (op.output,), {"axis": 0}))
+
     def _parameter(self, array: Array) -> str:
         name = "i" + "_".join(str(part) for part in (*array.shape, *array.reshape(-1).tolist()))
         self.tensors.setdefault(name, TensorSpec(name, array.shape, "int32", data=array))
@@ -143,9 +163,12 @@ def _without_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(model: ModelSpec) -> None:
-    """What the result promises: int8 throughout, no conversion, no transposition."""
+    """What the result promises: int8 throughout, no conversion but of a byte to its place in a table."""
     constants = {tensor.name for tensor in model.tensors if tensor.data is not None}
+    casts = {op.outputs[0] for op in model.ops if op.opcode == "CAST"}
     for tensor in model.tensors:
+        if tensor.name in casts:
+            continue
         is_int32_constant = tensor.dtype == "int32" and tensor.name in constants
         assert tensor.dtype == "int8" or is_int32_constant, f"{tensor.name} is {tensor.dtype}"
         assert is_int32_constant or tensor.scales, f"{tensor.name} has no scale"

@@ -93,7 +93,7 @@ def _identity_of(node: Node, graph: OnnxGraph) -> str | None:
         return first
     if node.op == "Transpose" and list(node.attrs.get("perm", ())) == sorted(node.attrs.get("perm", (1, 0))):
         return first
-    if node.op == "Cast" and node.attrs.get("to") == 1:
+    if node.op == "CastLike" or (node.op == "Cast" and node.attrs.get("to") == 1):
         return first
     return _neutral_operand(node, graph)
 

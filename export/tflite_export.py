@@ -124,7 +124,7 @@ def write_network(network: CalibratedNetwork, name: str) -> ExportResult:
     index_of = {tensor.name: index for index, tensor in enumerate(quantized.model.tensors)}
     kinds = {op.outputs[0]: op.opcode for op in quantized.model.ops}
     origins = []
-    for name_in_file in (*quantized.model.inputs, *kinds):
+    for name_in_file in (*quantized.model.inputs, *(name for name in kinds if name in quantized.tensors)):
         kind, tensor = kinds.get(name_in_file, "INPUT"), quantized.tensors[name_in_file]
         if kind != "RESHAPE" and tensor.value is not None:
             affine, selected = quantized.affine[name_in_file], name_in_file not in quantized.measured

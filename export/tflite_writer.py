@@ -90,6 +90,7 @@ _OP_VERSIONS: Mapping[str, int] = {
     "FILL": 1,
     "RANGE": 1,
     "REDUCE_PROD": 1,
+    "PRELU": 1,
     **dict.fromkeys(("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"), 1),
     **{name: activation.version for name, activation in ACTIVATIONS.items()},
 }

@@ -35,7 +35,7 @@ SHARED = {"export": {("codegen", "fixed_point"), ("codegen", "activations")}}
 
 CODEGEN_FLOORS = [
     {"fixed_point", "activations", "targets"},
-    {"fixed_point_16", "ir", "build"},
+    {"activations_16", "fixed_point_16", "ir", "build"},
     {"contracts", "lstm", "int8_functions"},
     {"verify_graph"},
     {"reading", "supported_ops"},

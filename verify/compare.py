@@ -121,7 +121,9 @@ class Comparison:
         self._left_name, self._right_name = left_name, right_name
         self._places = {name: op.label for op in graph.ops for name in _written(op)}
         ends = zip(graph.inputs, file_inputs(graph), strict=True)
-        changed = {name for name, end in ends if end.element != "int8"}  # by the file's QUANTIZE: it must give our values
+        changed = {
+            name for name, end in ends if end.element != graph.tensor(name).dtype.value
+        }  # by the file's QUANTIZE: it must give our values
         given = [name for name in graph.inputs if name in changed or name in graph.outputs]
         self._places |= dict.fromkeys(given, "graph input") | dict.fromkeys(graph.constant_outputs(), "constant")
         state = graph.start_state()

@@ -27,7 +27,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from ..codegen.ir import FileEnd, Graph, Tensor
 
-Int8 = npt.NDArray[np.int8]
+Values = npt.NDArray[np.integer]
 
 
 class Resolver(Enum):
@@ -123,40 +123,46 @@ class LiteRtProcess:
 
 @dataclass(frozen=True)
 class _Stored:
-    """How the file's tensor `index` holds the values of one of `shape`: in its own type, or in float32 or uint8 at an end."""
+    """How the file's tensor `index` holds the values of one of `shape`: in its own type, or in float32 or uint8 at an end.
+
+    stored  the type of the values themselves
+    """
 
     index: int
     element: str
     shape: tuple[int, ...]
     scale: float
     zero_point: int
+    stored: str
 
     @staticmethod
     def own(tensor: Tensor) -> _Stored:
         assert tensor.source_index is not None
-        return _Stored(tensor.source_index, tensor.dtype.value, tensor.shape, tensor.scale, tensor.zero_point)
+        dtype = tensor.dtype.value
+        return _Stored(tensor.source_index, dtype, tensor.shape, tensor.scale, tensor.zero_point, dtype)
 
     @staticmethod
     def of(end: FileEnd, tensor: Tensor) -> _Stored:
-        return _Stored(end.index, end.element, tensor.shape, tensor.scale, tensor.zero_point)
+        return _Stored(end.index, end.element, tensor.shape, tensor.scale, tensor.zero_point, tensor.dtype.value)
 
     @property
     def size_bytes(self) -> int:
         return math.prod(self.shape) * np.dtype(self.element).itemsize
 
-    def encoded(self, values: Int8) -> npt.NDArray[np.generic]:
-        """int8 values as the file's tensor takes them."""
+    def encoded(self, values: Values) -> npt.NDArray[np.generic]:
+        """Stored values as the file's tensor takes them."""
         if self.element == "float32":
             return np.float32(self.scale) * (values.astype(np.float32) - np.float32(self.zero_point))
         return values.view(np.uint8) ^ np.uint8(128) if self.element == "uint8" else values
 
-    def decoded(self, payload: bytes) -> Int8:
-        """The int8 values that the file's tensor stands for."""
+    def decoded(self, payload: bytes) -> Values:
+        """The stored values that the file's tensor stands for."""
         values = np.frombuffer(payload, self.element).reshape(self.shape)
         if self.element == "float32":
-            stored = np.rint(values.astype(np.float64) / self.scale) + self.zero_point
-            values = np.clip(stored, -128, 127).astype(np.int8)
-        decoded: Int8 = (values ^ np.uint8(128)).view(np.int8) if self.element == "uint8" else values
+            limits = np.iinfo(self.stored)
+            found = np.rint(values.astype(np.float64) / self.scale) + self.zero_point
+            values = np.clip(found, limits.min, limits.max).astype(self.stored)
+        decoded: Values = (values ^ np.uint8(128)).view(np.int8) if self.element == "uint8" else values
         return decoded
 
 
@@ -166,7 +172,7 @@ class LiteRt:
     all_tensors  every activation is read back (the default for BUILTIN_REF, impossible with XNNPACK), else only the outputs
     process      a child to share with other models; by default the model has its own
 
-    Float and uint8 ends of the file are fed with and read as the int8 values that they stand for. `note` says where LiteRT got
+    Float and uint8 ends of the file are fed with and read as the stored values that they stand for. `note` says where LiteRT got
     a patched copy of the file (`litert_copy`), else it is empty.
     """
 
@@ -226,12 +232,12 @@ class LiteRt:
             self._process.start_again()
             self._is_new = True
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Values]:
         """Every wanted tensor of one inference, by its name in the graph."""
         self._is_new = False
-        by_index = {stored.index: stored.encoded(np.asarray(inputs[name], np.int8)) for name, stored in self._given.items()}
+        by_index = {stored.index: stored.encoded(np.asarray(inputs[name], stored.stored)) for name, stored in self._given.items()}
         payload = self._process.run(by_index, [stored.index for stored in self._read.values()])
-        values: dict[str, Int8] = {}
+        values: dict[str, Values] = {}
         offset = 0
         for name, stored in self._read.items():
             values[name] = stored.decoded(payload[offset : offset + stored.size_bytes])

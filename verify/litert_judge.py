@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codegen.fixed_point import SOFTMAX_ABORT_Q19, softmax_exponentials
-from ..codegen.ir import Graph, OpKind, SoftmaxAttrs
+from ..codegen.ir import DType, Graph, Op, OpKind, SoftmaxAttrs
 from ..errors import LiteRtEnded
 from .compare import CannotJudge
 from .litert import LiteRt
 from .onnx_twin import OnnxTwin
 
-Int8 = npt.NDArray[np.int8]
+Stored = npt.NDArray[np.integer]
 Tensors = Mapping[str, npt.NDArray[np.generic]]
 
 MOST_DEATHS = 3  # after these LiteRT is not asked again: it would only end once more
@@ -28,7 +28,12 @@ MOST_DEATHS = 3  # after these LiteRT is not asked again: it would only end once
 
 def may_abort(graph: Graph) -> bool:
     """Whether some input could make LiteRT abort as far as we know: a SOFTMAX over rows of 512 and more."""
-    return any(op.kind is OpKind.SOFTMAX and graph.tensor(op.inputs[0]).shape[-1] >= 512 for op in graph.ops)
+    return any(_may_abort(op, graph) and graph.tensor(op.inputs[0]).shape[-1] >= 512 for op in graph.ops)
+
+
+def _may_abort(op: Op, graph: Graph) -> bool:
+    """A SOFTMAX of int8; that of int16 does not."""
+    return op.kind is OpKind.SOFTMAX and graph.tensor(op.inputs[0]).dtype is DType.INT8
 
 
 def foreseen_abort(graph: Graph, tensors: Tensors) -> str | None:
@@ -37,7 +42,7 @@ def foreseen_abort(graph: Graph, tensors: Tensors) -> str | None:
     tensors  the exact values of the inputs and of every activation (those that SOFTMAX reads are enough)
     """
     for op in graph.ops:
-        if isinstance(op.attrs, SoftmaxAttrs) and op.inputs[0] in tensors:
+        if isinstance(op.attrs, SoftmaxAttrs) and _may_abort(op, graph) and op.inputs[0] in tensors:
             scale = graph.tensor(op.inputs[0]).scale
             _, total_q19 = softmax_exponentials(tensors[op.inputs[0]].astype(np.int64), scale, op.attrs.beta)
             if int(total_q19.max()) >= SOFTMAX_ABORT_Q19:
@@ -75,7 +80,7 @@ class LiteRtJudge:
         if self._litert is not None:
             self._litert.reset()
 
-    def run(self, inputs: Tensors, /) -> Mapping[str, Int8]:
+    def run(self, inputs: Tensors, /) -> Mapping[str, Stored]:
         """Every wanted tensor of one inference, by its name in the graph."""
         try:
             return self._run(inputs)
@@ -83,7 +88,7 @@ class LiteRtJudge:
             self._has_lost_state = bool(self._graph.variables)
             raise
 
-    def _run(self, inputs: Tensors) -> Mapping[str, Int8]:
+    def _run(self, inputs: Tensors) -> Mapping[str, Stored]:
         if self._has_lost_state:
             raise CannotJudge("LiteRT left out an input before it in the same sequence")
         reason = foreseen_abort(self._graph, {**inputs, **self._exact(inputs)}) if self._exact is not None else None
@@ -130,12 +135,12 @@ class LiteRtOrTwin:
     def __init__(self, graph: Graph, model: bytes, all_tensors: bool = False) -> None:
         self._graph = graph
         self._twin: OnnxTwin | None = None
-        self._latest: Mapping[str, Int8] = {}
+        self._latest: Mapping[str, Stored] = {}
         self._judge = LiteRtJudge(graph, model, self._exact if may_abort(graph) else None, all_tensors)
         self.replaced = 0
         self._why = ""
 
-    def run(self, inputs: Tensors) -> Mapping[str, Int8]:
+    def run(self, inputs: Tensors) -> Mapping[str, Stored]:
         """The graph's outputs, and all activations where they were asked for."""
         self._latest = {}
         self._judge.reset()
@@ -146,7 +151,7 @@ class LiteRtOrTwin:
             self._why = self._why or str(limit)
             return self._latest or self._exact(inputs)
 
-    def _exact(self, inputs: Tensors) -> Mapping[str, Int8]:
+    def _exact(self, inputs: Tensors) -> Mapping[str, Stored]:
         if self._twin is None:
             self._twin = OnnxTwin(self._graph)
         self._twin.reset()

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ..codegen.fixed_point import reduced_multiplier
 from ..codegen.ir import DType, Graph, Tensor
 
 OPSET = 18
 IR_VERSION = 10
 
-_ELEMENTS = {DType.INT8: TensorProto.INT8, DType.INT16: TensorProto.INT16}
+ELEMENTS = {DType.INT8: TensorProto.INT8, DType.INT16: TensorProto.INT16}
 
 Array = npt.NDArray[np.generic]
 
@@ -74,7 +75,7 @@ class OnnxGraph:
         return self._memo[key]
 
     def nchw(self, name: str) -> str:
-        """int8, channels first."""
+        """Stored values, channels first."""
         key = (name, "nchw")
         if key not in self._memo:
             self._memo[key] = self.node("Transpose", self.activation(name), perm=[0, 3, 1, 2])
@@ -115,11 +116,19 @@ class OnnxGraph:
         factor = np.asarray(multiplier, np.int64) << np.maximum(shifts, 0)
         return self.divide_by_pot(self.high_mul(acc, self.int64(factor)), np.maximum(-shifts, 0))
 
-    def to_int8(self, value: str, zero_point: int, low: int, high: int, output: str | None = None) -> str:
+    def requantize_64(self, acc: str, multiplier: npt.NDArray[np.int64], shift: npt.NDArray[np.int64]) -> str:
+        """One rounding by a multiplier of 16 bits: `fixed_point.requantize_64`."""
+        total = 15 - np.asarray(shift, np.int64)
+        product = self.node("Mul", acc, self.int64(reduced_multiplier(multiplier)))
+        return self.floor_shift(self.node("Add", product, self.int64(np.int64(1) << (total - 1))), total)
+
+    def stored(
+        self, value: str, zero_point: int, low: int, high: int, output: str | None = None, dtype: DType = DType.INT8
+    ) -> str:
         """Add the zero point, clamp and store."""
         shifted = self.node("Add", value, self.int64(zero_point)) if zero_point else value
         clamped = self.node("Clip", shifted, self.int64(low), self.int64(high))
-        return self.node("Cast", clamped, to=TensorProto.INT8, output=output)
+        return self.node("Cast", clamped, to=ELEMENTS[dtype], output=output)
 
     # --- the model --------------------------------------------------------------------------------------------------
 
@@ -137,4 +146,4 @@ class OnnxGraph:
 
 
 def _value(tensor: Tensor) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(tensor.name, _ELEMENTS[tensor.dtype], list(tensor.shape))
+    return helper.make_tensor_value_info(tensor.name, ELEMENTS[tensor.dtype], list(tensor.shape))

@@ -26,11 +26,13 @@ from ..codegen.ir import (
     ReduceAttrs,
     SoftmaxAttrs,
     Tensor,
+    works_on_int16,
 )
+from .onnx_geometry import convolution_geometry, dilations, groups_of, weights_oihw
 from .onnx_graph import OnnxGraph
-from .onnx_twin import EXACT_EMITTERS, convolution_geometry, dilations, groups_of, weights_oihw
+from .onnx_twin import exact_emitter
 
-Int8 = npt.NDArray[np.int8]
+Stored = npt.NDArray[np.integer]
 
 # onnxruntime's exceptions share no base but Exception; these are all that its sessions raise
 ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -47,11 +49,13 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
 
 
 def build_qdq(graph: Graph) -> onnx.ModelProto:
-    """The QDQ model of a graph as read; its outputs are the graph's."""
+    """The QDQ model of a graph as read; its outputs are the graph's. Raises TypeError where it has activations of int16."""
+    if any(works_on_int16(op, graph) for op in graph.ops):
+        raise TypeError("int16 activations are not tried in float operators between QuantizeLinear and DequantizeLinear")
     out = OnnxGraph(graph)
     for op in graph.ops:
         out.scope = op.output
-        emit = _EMITTERS.get(op.kind) or EXACT_EMITTERS[op.kind]  # moves and maxima need no float
+        emit = _EMITTERS.get(op.kind) or exact_emitter(op, graph)  # moves and maxima need no float
         emit(op, out)
     for name, data in graph.constant_outputs().items():
         out.node("Identity", out.constant(data, np.int8), output=name)
@@ -81,11 +85,11 @@ class QdqOnnxRuntime:
         """Give the variables their start values."""
         self._state: Mapping[str, npt.NDArray[np.generic]] = self._graph.start_state()
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Stored]:
         """The outputs of one inference by name."""
-        feeds = {name: np.asarray(inputs[name], np.int8) for name in self._graph.inputs}
+        feeds = {name: np.asarray(inputs[name], self._graph.tensor(name).dtype.value) for name in self._graph.inputs}
         feeds |= {name: np.asarray(value) for name, value in self._state.items()}
-        values: dict[str, Int8] = feeds | dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        values: dict[str, Stored] = feeds | dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
         self._state = self._graph.next_state(values)
         return values
 

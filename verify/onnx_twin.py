@@ -1,14 +1,14 @@
 """The golden twin: a graph as a plain integer ONNX model, run by onnxruntime.
 
-Every activation is an output under its IR name, int8 in the IR's own layout. A variable is an input, its value when an inference
-begins, and an output, its value behind it: whoever runs the model feeds the one with the other. Only standard operators on
-integers are used, so any ONNX runtime that keeps to the standard computes these very bytes. Formulas: design section 2.
+Every activation is an output under its IR name, in the IR's own type and layout. A variable is an input, its value when an
+inference begins, and an output, its value behind it: whoever runs the model feeds the one with the other. Only standard operators
+on integers are used (and one product in double, that of FULLY_CONNECTED on int16), so any ONNX runtime that keeps to the standard
+computes these very bytes. Formulas: design section 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,14 +36,15 @@ from ..codegen.ir import (
     SliceAttrs,
     SoftmaxAttrs,
     TransposeAttrs,
-    Window,
-    conv_groups,
+    works_on_int16,
 )
 from ..codegen.lstm import GATE_BITS, Sums, lstm_of
 from ..codegen.reference import channel_multipliers, division_table, fully_connected_multipliers
+from . import onnx_twin_16
+from .onnx_geometry import convolution_geometry, dilations, groups_of, real_positions, shifted, uniform, weights_oihw
 from .onnx_graph import OnnxGraph
 
-Int8 = npt.NDArray[np.int8]
+Values = npt.NDArray[np.integer]
 
 
 def build_twin(graph: Graph) -> onnx.ModelProto:
@@ -51,10 +52,10 @@ def build_twin(graph: Graph) -> onnx.ModelProto:
     out = OnnxGraph(graph)
     for op in graph.ops:
         out.scope = op.output
-        EXACT_EMITTERS[op.kind](op, out)
+        exact_emitter(op, graph)(op, out)
     constants = graph.constant_outputs()
     for name, data in constants.items():
-        out.node("Identity", out.constant(data, np.int8), output=name)
+        out.node("Identity", out.constant(data, graph.tensor(name).dtype.value), output=name)
     made = [*constants, *(name for op in graph.ops for name in op.outputs)]
     return out.model([graph.tensor(name) for name in made])
 
@@ -78,44 +79,14 @@ class OnnxTwin:
         """Give the variables their start values."""
         self._state: Mapping[str, npt.NDArray[np.generic]] = self._graph.start_state()
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Int8]:
+    def run(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Values]:
         """Every activation of one inference by name, the graph's inputs and variables included."""
-        feeds = {name: np.asarray(inputs[name], np.int8) for name in self._graph.inputs}
+        feeds = {name: np.asarray(inputs[name], self._graph.tensor(name).dtype.value) for name in self._graph.inputs}
         feeds |= {name: np.asarray(value) for name, value in self._state.items()}
         results = self._session.run(self._outputs, feeds)
-        values: dict[str, Int8] = feeds | dict(zip(self._outputs, results, strict=True))
+        values: dict[str, Values] = feeds | dict(zip(self._outputs, results, strict=True))
         self._state = self._graph.next_state(values)
         return values
-
-
-def convolution_geometry(window: Window) -> dict[str, Any]:
-    """The attributes of an ONNX convolution or pool of a window."""
-    return {
-        "kernel_shape": [window.kernel_h, window.kernel_w],
-        "strides": [window.stride_h, window.stride_w],
-        "pads": [window.pad_top, window.pad_left, window.pad_bottom, window.pad_right],
-    }
-
-
-def dilations(window: Window) -> list[int]:
-    """The `dilations` attribute of an ONNX convolution."""
-    return [window.dilation_h, window.dilation_w]
-
-
-def weights_oihw(op: Op, graph: Graph) -> npt.NDArray[np.generic]:
-    """Weights of CONV_2D or DEPTHWISE_CONV_2D in ONNX's layout [c_out, c_in / groups, kernel_h, kernel_w]."""
-    weights = graph.tensor(op.inputs[1]).constant()
-    return weights.transpose(0, 3, 1, 2) if op.kind is OpKind.CONV_2D else weights.transpose(3, 0, 1, 2)
-
-
-def groups_of(op: Op, graph: Graph) -> int:
-    """The `group` of an ONNX convolution."""
-    return graph.tensor(op.inputs[0]).shape[3] if op.kind is OpKind.DEPTHWISE_CONV_2D else conv_groups(op, graph)
-
-
-def _shifted(weights: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
-    """Weights as ConvInteger and MatMulInteger take them: plus 128, with zero point 128 (uint8 never saturates)."""
-    return weights.astype(np.int64) + 128
 
 
 def _accumulators(op: Op, out: OnnxGraph, acc: str, bias_shape: tuple[int, ...]) -> str:
@@ -126,18 +97,13 @@ def _accumulators(op: Op, out: OnnxGraph, acc: str, bias_shape: tuple[int, ...])
     return out.node("Cast", acc, to=TensorProto.INT64)
 
 
-def _uniform(values: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """One number for each channel, or a scalar when they are all the same."""
-    return values[0].reshape(()) if (values == values[0]).all() else values.reshape(shape)
-
-
 def _convolution(op: Op, out: OnnxGraph) -> None:
     assert isinstance(op.attrs, ConvAttrs)
     source, result = out.source.tensor(op.inputs[0]), out.source.tensor(op.output)
     acc = out.node(
         "ConvInteger",
         out.unsigned(out.nchw(op.inputs[0])),
-        out.constant(_shifted(weights_oihw(op, out.source)), np.uint8),
+        out.constant(shifted(weights_oihw(op, out.source)), np.uint8),
         out.constant(source.zero_point + 128, np.uint8),
         out.constant(128, np.uint8),
         group=groups_of(op, out.source),
@@ -146,8 +112,8 @@ def _convolution(op: Op, out: OnnxGraph) -> None:
     )
     acc = _accumulators(op, out, acc, (1, -1, 1, 1))
     multiplier, shift = channel_multipliers(op, out.source)
-    scaled = out.requantize(acc, _uniform(multiplier, (-1, 1, 1)), _uniform(shift, (-1, 1, 1)))
-    stored = out.to_int8(scaled, result.zero_point, op.attrs.activation_min, op.attrs.activation_max)
+    scaled = out.requantize(acc, uniform(multiplier, (-1, 1, 1)), uniform(shift, (-1, 1, 1)))
+    stored = out.stored(scaled, result.zero_point, op.attrs.activation_min, op.attrs.activation_max)
     out.node("Transpose", stored, perm=[0, 2, 3, 1], output=op.output)
 
 
@@ -160,17 +126,17 @@ def _fully_connected(op: Op, out: OnnxGraph) -> None:
     acc = out.node(
         "MatMulInteger",
         rows,
-        out.constant(_shifted(weights.T), np.uint8),
+        out.constant(shifted(weights.T), np.uint8),
         out.constant(source.zero_point + 128, np.uint8),
         out.constant(128, np.uint8),
     )
     acc = _accumulators(op, out, acc, (-1,))
     multiplier, shift = fully_connected_multipliers(op, out.source)
     bits = 31 - shift
-    product = out.node("Mul", acc, out.int64(_uniform(multiplier, (-1,))))
-    rounded = out.node("Add", product, out.int64(_uniform(np.int64(1) << (bits - 1), (-1,))))
-    scaled = out.floor_shift(rounded, _uniform(bits, (-1,)))
-    stored = out.to_int8(scaled, result.zero_point, op.attrs.activation_min, op.attrs.activation_max)
+    product = out.node("Mul", acc, out.int64(uniform(multiplier, (-1,))))
+    rounded = out.node("Add", product, out.int64(uniform(np.int64(1) << (bits - 1), (-1,))))
+    scaled = out.floor_shift(rounded, uniform(bits, (-1,)))
+    stored = out.stored(scaled, result.zero_point, op.attrs.activation_min, op.attrs.activation_max)
     out.node("Reshape", stored, out.int64(result.shape), output=op.output)
 
 
@@ -185,7 +151,7 @@ def _scales(op: Op, out: OnnxGraph) -> tuple[float, float, float]:
 def _finish(op: Op, out: OnnxGraph, value: str, factor: fp.Multiplier) -> None:
     low, high = (op.attrs.activation_min, op.attrs.activation_max) if isinstance(op.attrs, ClampAttrs) else (-128, 127)
     scaled = out.requantize(value, factor.multiplier, factor.shift)
-    out.to_int8(scaled, out.source.tensor(op.output).zero_point, low, high, output=op.output)
+    out.stored(scaled, out.source.tensor(op.output).zero_point, low, high, output=op.output)
 
 
 def _rescaled_pair(op: Op, out: OnnxGraph, factors: fp.AddMultipliers) -> tuple[str, str]:
@@ -232,7 +198,7 @@ def _prelu(op: Op, out: OnnxGraph) -> None:
     product = out.node("Mul", value, out.int64(alpha.constant().astype(np.int64) - alpha.zero_point))
     scaled = (out.requantize(value, above.multiplier, above.shift), out.requantize(product, below.multiplier, below.shift))
     chosen = out.node("Where", out.node("GreaterOrEqual", value, out.int64(0)), *scaled)
-    out.to_int8(chosen, result.zero_point, -128, 127, output=op.output)
+    out.stored(chosen, result.zero_point, -128, 127, output=op.output)
 
 
 def _div(op: Op, out: OnnxGraph) -> None:
@@ -335,19 +301,13 @@ def _average_pool(op: Op, out: OnnxGraph) -> None:
         group=source.shape[3],
         **convolution_geometry(window),
     )
-    rows = _real_positions(source.shape[1], window.kernel_h, window.stride_h, window.pad_top, window.pad_bottom)
-    columns = _real_positions(source.shape[2], window.kernel_w, window.stride_w, window.pad_left, window.pad_right)
+    rows = real_positions(source.shape[1], window.kernel_h, window.stride_h, window.pad_top, window.pad_bottom)
+    columns = real_positions(source.shape[2], window.kernel_w, window.stride_w, window.pad_left, window.pad_right)
     count = rows[:, np.newaxis] * columns
     nudge = out.node("Mul", out.node("Sign", total), out.constant(count // 2, np.int32))
     mean = out.node("Div", out.node("Add", total, nudge), out.constant(count, np.int32))
-    stored = out.to_int8(out.node("Cast", mean, to=TensorProto.INT64), 0, op.attrs.activation_min, op.attrs.activation_max)
+    stored = out.stored(out.node("Cast", mean, to=TensorProto.INT64), 0, op.attrs.activation_min, op.attrs.activation_max)
     out.node("Transpose", stored, perm=[0, 2, 3, 1], output=op.output)
-
-
-def _real_positions(size: int, kernel: int, stride: int, before: int, after: int) -> npt.NDArray[np.int64]:
-    """For each output position along one axis: how many kernel positions lie on the map."""
-    first = np.arange(0, size + before + after - kernel + 1, stride) - before
-    return np.minimum(first + kernel, size) - np.maximum(first, 0)
 
 
 def _max_pool(op: Op, out: OnnxGraph) -> None:
@@ -380,7 +340,7 @@ def _softmax(op: Op, out: OnnxGraph) -> None:
     share = out.high_mul(reciprocal, exponential)  # never negative, so half up is half away
     half = out.node("Gather", out.int64(powers[2:]), bits)
     rounded = out.node("Div", out.node("Add", share, half), out.node("Gather", out.int64(powers[3:]), bits))
-    out.to_int8(rounded, -128, -128, 127, output=op.output)
+    out.stored(rounded, -128, -128, 127, output=op.output)
 
 
 def _saturated(out: OnnxGraph, value: str) -> str:
@@ -416,7 +376,7 @@ def _l2_normalization(op: Op, out: OnnxGraph) -> None:
     halves = out.node("Where", is_one, out.int64(0), halves)
     divisor = out.node("Where", is_one, out.int64(1), divisor)
     nudged = out.node("Add", product, out.node("Mul", out.node("Sign", product), halves))
-    out.to_int8(out.node("Div", nudged, divisor), 0, -128, 127, output=op.output)
+    out.stored(out.node("Div", nudged, divisor), 0, -128, 127, output=op.output)
 
 
 def _resize_bilinear(op: Op, out: OnnxGraph) -> None:
@@ -432,7 +392,7 @@ def _resize_bilinear(op: Op, out: OnnxGraph) -> None:
             for places, weights in ((below, 1024 - share), (above, share))
         ]
         value = out.node("Add", *parts)
-    out.to_int8(out.divide_by_pot(value, 20), 0, -128, 127, output=op.output)
+    out.stored(out.divide_by_pot(value, 20), 0, -128, 127, output=op.output)
 
 
 # --- moves ----------------------------------------------------------------------------------------------------------
@@ -479,7 +439,9 @@ def _copy(op: Op, out: OnnxGraph) -> None:
     out.node("Identity", out.activation(op.inputs[0]), output=op.output)
 
 
-EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
+Emitter = Callable[[Op, OnnxGraph], None]
+
+_EMITTERS: Mapping[OpKind, Emitter] = {
     OpKind.CONV_2D: _convolution,
     OpKind.DEPTHWISE_CONV_2D: _convolution,
     OpKind.FULLY_CONNECTED: _fully_connected,
@@ -511,3 +473,14 @@ EXACT_EMITTERS: Mapping[OpKind, Callable[[Op, OnnxGraph], None]] = {
     OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: _lstm,
     **dict.fromkeys(TABLE_KINDS, _table),
 }
+
+
+_EMITTERS_16: Mapping[OpKind, Emitter] = {
+    **{kind: _EMITTERS[kind] for kind in (OpKind.CONCATENATION, OpKind.GATHER, OpKind.TRANSPOSE, OpKind.RESHAPE)},
+    **onnx_twin_16.EMITTERS,
+}
+
+
+def exact_emitter(op: Op, graph: Graph) -> Emitter:
+    """What writes an operator's nodes."""
+    return (_EMITTERS_16 if works_on_int16(op, graph) else _EMITTERS)[op.kind]

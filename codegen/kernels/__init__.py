@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ..build import ARMV6M, DSP, PLAIN, Build, Isa
 from ..contracts import broken_clause
-from ..ir import TABLE_KINDS, FusedAttrs, FusedPattern, Graph, Op, OpKind
+from ..ir import TABLE_KINDS, FusedAttrs, FusedPattern, Graph, Op, OpKind, works_on_int16
 from ..verify_graph import GraphError
 from . import (
     add,
@@ -17,6 +17,7 @@ from . import (
     depthwise_pair,
     fully_connected,
     gather,
+    int16x8,
     l2_normalization,
     lstm,
     maximum,
@@ -105,9 +106,11 @@ _KERNELS: Mapping[Isa, Mapping[OpKind | FusedPattern, Select]] = {PLAIN: _PLAIN,
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call that computes an operator on the build's instruction set, or on the one that it falls back to.
 
-    A table fused into its producer is the work of the producer's kernel.
+    A table fused into its producer is the work of the producer's kernel. Operators on int16 have kernels that serve all.
     Raises GraphError for a fused operator that breaks its pattern's contract: its kernel would compute something else.
     """
+    if works_on_int16(op, graph):
+        return int16x8.select(op, graph, build)
     what: OpKind | FusedPattern = op.kind
     if isinstance(op.attrs, FusedAttrs):
         broken = broken_clause(op, graph)

@@ -86,6 +86,7 @@ class KernelCall:
     is_own       whether all sizes are literals in the function, whatever the level merges
     in_place     output behind the first -> the input whose bytes it may take, at the very same place
     stays        an input that must lie where output 0 begins: the kernel does not move it
+    moves_bytes  the kernel takes its operands as bytes, whatever their type
     """
 
     parameters: KernelParameters
@@ -99,6 +100,7 @@ class KernelCall:
     is_own: bool = False
     in_place: Mapping[str, str] = field(default_factory=dict)
     stays: str | None = None
+    moves_bytes: bool = False
 
 
 def elementwise_schedule(num_bytes: int) -> RowSchedule:

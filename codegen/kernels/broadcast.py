@@ -38,10 +38,15 @@ class BroadcastNest:
     run: int
     step0: int
     step1: int
+    element_bytes: int = 1
 
     @property
     def num_elements(self) -> int:
         return math.prod(self.sizes) * self.run
+
+    @property
+    def num_bytes(self) -> int:
+        return self.num_elements * self.element_bytes
 
     @property
     def is_plain(self) -> tuple[bool, bool]:
@@ -87,5 +92,5 @@ def broadcast_nest(shape0: Shape, shape1: Shape) -> BroadcastNest:
 
 def elementwise_sharing(nest: BroadcastNest, inputs: tuple[str, ...]) -> Mapping[str, Sharing]:
     """Operands that the output may replace: those whose elements are the output's, each read just before it is written."""
-    schedule = elementwise_schedule(nest.num_elements)
+    schedule = elementwise_schedule(nest.num_bytes)
     return {name: schedule for name, plain in zip(inputs, nest.is_plain, strict=False) if plain}

@@ -38,7 +38,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     tensors = [graph.tensor(name) for name in op.inputs]
     activations = tuple(dict.fromkeys(t.name for t in tensors if not t.is_constant))
     constants = [t for t in tensors if t.is_constant]
-    first_of_constant = np.cumsum([0, *(t.num_elements for t in constants)])
+    first_of_constant = np.cumsum([0, *(t.size_bytes for t in constants)])
     sources, starts = [], []
     for tensor in tensors:
         if tensor.is_constant:
@@ -48,9 +48,9 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
             sources.append(activations.index(tensor.name))
             starts.append(0)
     count = math.prod(tensors[0].shape[:axis])
-    joined = [t.constant().reshape(-1).astype(np.int8) for t in constants]
+    joined = [t.constant().reshape(-1).astype(t.dtype.value).view(np.int8) for t in constants]
     first_stays = count == 1 and not tensors[0].is_constant and op.inputs.count(op.inputs[0]) == 1
-    blocks = tuple(math.prod(t.shape[axis:]) for t in tensors)
+    blocks = tuple(math.prod(t.shape[axis:]) * t.dtype.size_bytes for t in tensors)
     if op.attrs.first_stays:
         assert first_stays, f"{op.label}: the first of {count} blocks cannot stay"
         sources[0] = -2
@@ -60,4 +60,5 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
         (op.output,),
         sharing={op.inputs[0]: SamePlace()} if first_stays else {},
         stays=op.inputs[0] if op.attrs.first_stays else None,
+        moves_bytes=True,
     )

@@ -48,7 +48,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a GATHER; indices that follow one another move as one block."""
     assert isinstance(op.attrs, GatherAttrs)
     source, axis, indices = graph.tensor(op.inputs[0]), op.attrs.axis, op.attrs.indices
-    count, inner = math.prod(source.shape[:axis]), math.prod(source.shape[axis + 1 :])
+    count, inner = math.prod(source.shape[:axis]), math.prod(source.shape[axis + 1 :]) * source.dtype.size_bytes
     straight = inner == 1 and len(indices) <= min(MAX_STRAIGHT, 8 * count)
     length = block_length(indices)
     offsets = np.array(indices[::length]) * inner
@@ -69,6 +69,7 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
         scratch_bytes=stride if is_banded else 0,
         sharing={source.name: elementwise_schedule(count * stride)} if is_banded else {},
         is_banded=is_banded,
+        moves_bytes=True,
     )
 
 

@@ -13,7 +13,7 @@ from .parameters import KernelParameters, size
 
 @dataclass(frozen=True, eq=False)
 class Pad(KernelParameters):
-    """Loops of `sizes`, outermost first, with `before` and `after` elements of padding around each, over runs of `run`."""
+    """Loops of `sizes`, outermost first, with `before` and `after` bytes of padding around each, over runs of `run` bytes."""
 
     template: ClassVar[str] = "pad"
     sizes: tuple[int, ...] = size()
@@ -32,10 +32,10 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     assert isinstance(op.attrs, PadAttrs)
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
     run = 1
-    axes: list[tuple[int, int, int]] = []  # count, elements of padding before and after; innermost first
-    rows = zip(source.shape, op.attrs.before, op.attrs.after, strict=True)
-    for length, before, after in reversed(list(rows)):
-        inner = output_elements(axes, run)
+    axes: list[tuple[int, int, int]] = []  # count, bytes of padding before and after; innermost first
+    rows = [*zip(source.shape, op.attrs.before, op.attrs.after, strict=True), (source.dtype.size_bytes, 0, 0)]
+    for length, before, after in reversed(rows):
+        inner = output_bytes(axes, run)
         if not axes and not before and not after:
             run *= length
         elif axes and not before and not after and axes[-1][1] == axes[-1][2] == 0:
@@ -47,12 +47,13 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
             axes.append((length, before * inner, after * inner))
     outer = axes[::-1]
     sizes, befores, afters = tuple(a[0] for a in outer), tuple(a[1] for a in outer), tuple(a[2] for a in outer)
-    return KernelCall(Pad(sizes, befores, afters, run, output.zero_point), (source.name,), (op.output,))
+    value = output.zero_point  # 0 of int16, each of whose bytes is then 0
+    return KernelCall(Pad(sizes, befores, afters, run, value), (source.name,), (op.output,), moves_bytes=True)
 
 
-def output_elements(axes: list[tuple[int, int, int]], run: int) -> int:
-    """Elements of output under the axes gathered so far."""
-    elements = run
+def output_bytes(axes: list[tuple[int, int, int]], run: int) -> int:
+    """Bytes of output under the axes gathered so far."""
+    found = run
     for count, before, after in axes:
-        elements = before + count * elements + after
-    return elements
+        found = before + count * found + after
+    return found

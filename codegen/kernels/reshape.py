@@ -23,5 +23,6 @@ class Copy(KernelParameters):
 
 def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a RESHAPE, a READ_VARIABLE or an ASSIGN_VARIABLE: a copy."""
-    count = graph.tensor(op.output).num_elements
-    return KernelCall(Copy(count), (op.inputs[0],), (op.output,), sharing={op.inputs[0]: elementwise_schedule(count)})
+    count = graph.tensor(op.output).size_bytes
+    sharing = {op.inputs[0]: elementwise_schedule(count)}
+    return KernelCall(Copy(count), (op.inputs[0],), (op.output,), sharing=sharing, moves_bytes=True)

@@ -24,7 +24,7 @@ from ..ir import (
 from .bypass_contract import require_bypass
 from .certificate import BypassedOperator
 from .channels import REMOVABLE
-from .intervals import Bounds, graph_bounds, state_intervals
+from .intervals import Bounds, graph_bounds, state_intervals, works_on_int8
 
 NEVER_BITES, TAKES_ALL, CANCEL = "it never bites", "it moves nothing", "it undoes the TRANSPOSE before it"
 
@@ -54,7 +54,7 @@ def bypass(graph: Graph) -> Bypass:
 def _may_be_idle(op: Op, graph: Graph) -> bool:
     """Whether readers of an operator's output could read its input: also by its scale, which moves may change by one step."""
     source, output = graph.tensor(op.inputs[0]), graph.tensor(op.output)
-    same = source.shape == output.shape and source.quantization == output.quantization and source.dtype is output.dtype
+    same = source.shape == output.shape and source.quantization == output.quantization and works_on_int8(op, graph)
     return not source.is_constant and op.output not in graph.results and same
 
 

@@ -3,7 +3,7 @@
 The set grows from the graph's inputs and outputs until nothing more is asked for, so it is the smallest that is closed. Where an
 operator makes channel j of its output of channel i of its input, j asks for i; and where it takes all channels of its input, as
 an ADD does, i brings j with it, so that a residual's maps lose a channel together or not at all. A variable has the same
-channels before and after an inference.
+channels before and after an inference, and the groups of a convolution have as many each, or none.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from .intervals import Bounds, channels_of, data_operands, taps_on_map, works_on
 Mask = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 
-_ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.MINIMUM, OpKind.SQUARED_DIFFERENCE})
+ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.MINIMUM, OpKind.SQUARED_DIFFERENCE})
 _CHANNEL_BY_CHANNEL = frozenset({OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D, *TABLE_KINDS})
 REMOVABLE = frozenset({OpKind.CONV_2D, OpKind.FULLY_CONNECTED, OpKind.DEPTHWISE_CONV_2D, OpKind.SOFTMAX, OpKind.MEAN})
-REMOVABLE |= _ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.REDUCE_MIN, OpKind.CONCATENATION}
+REMOVABLE |= ELEMENTWISE | _CHANNEL_BY_CHANNEL | {OpKind.REDUCE_MAX, OpKind.REDUCE_MIN, OpKind.CONCATENATION}
 REMOVABLE |= {OpKind.SLICE, OpKind.STRIDED_SLICE, OpKind.GATHER, OpKind.TRANSPOSE, OpKind.PAD, OpKind.RESHAPE}
 REMOVABLE |= {OpKind.ASSIGN_VARIABLE}
 
@@ -63,9 +63,9 @@ def links_of(op: Op, graph: Graph) -> tuple[Link, ...] | None:
     own = np.arange(after)
     if not works_on_int8(op, graph) or not source.shape or not output.shape:
         return None
-    if op.kind not in _ELEMENTWISE and any(graph.tensor(name).is_constant for name in data_operands(op)):
+    if op.kind not in ELEMENTWISE and any(graph.tensor(name).is_constant for name in data_operands(op)):
         return None
-    if op.kind in _ELEMENTWISE:
+    if op.kind in ELEMENTWISE:
         operands = [graph.tensor(name) for name in op.inputs if not graph.tensor(name).is_constant]
         wide = [channels_of(operand) == after for operand in operands]
         return tuple(Link(t.name, own if w else 0 * own, own, w) for t, w in zip(operands, wide, strict=True))
@@ -96,14 +96,20 @@ def links_of(op: Op, graph: Graph) -> tuple[Link, ...] | None:
 
 
 def weights_by_channel(op: Op, graph: Graph) -> npt.NDArray[np.generic] | None:
-    """[c_out, taps, c_in]: weights of an operator each of whose outputs reads all channels of its input; None of any other."""
+    """[c_out, taps, c_in]: weights of a CONV_2D or FULLY_CONNECTED, 0 outside of a channel's group; None of any other."""
     if op.kind not in (OpKind.CONV_2D, OpKind.FULLY_CONNECTED) or not works_on_int8(op, graph):
         return None
     if graph.tensor(op.inputs[0]).is_constant or not graph.tensor(op.output).shape:
         return None
     weights, channels = graph.tensor(op.inputs[1]).constant(), channels_of(graph.tensor(op.inputs[0]))
     if op.kind is OpKind.CONV_2D:
-        return weights.reshape(len(weights), -1, channels) if conv_groups(op, graph) == 1 else None
+        groups, share = conv_groups(op, graph), weights.shape[3]
+        if groups == 1:
+            return weights.reshape(len(weights), -1, channels)
+        full = np.zeros((groups, len(weights) // groups, weights.shape[1] * weights.shape[2], groups, share), weights.dtype)
+        for group, own in enumerate(np.split(weights, groups)):
+            full[group, :, :, group] = own.reshape(len(own), -1, share)
+        return full.reshape(len(weights), -1, channels)
     return weights.reshape(len(weights), -1, channels) if weights.shape[1] % channels == 0 else None
 
 
@@ -190,11 +196,31 @@ class _Demand:
 
     def _ask_weighted(self, op: Op, weights: npt.NDArray[np.generic]) -> None:
         source = op.inputs[0]
-        reading = reading_of(op, weights, self._graph, self._bounds, self._kept[op.output], self._equal.get(source))
-        wanted = reading.wanted
-        if not wanted.any() and not self._kept[source].any():
-            wanted[0] = True  # an operator needs an input
-        self._ask(source, wanted)
+        wanted = reading_of(op, weights, self._graph, self._bounds, self._kept[op.output], self._equal.get(source)).wanted
+        groups = groups_of(op, self._graph)
+        if groups == 1:
+            if not wanted.any() and not self._kept[source].any():
+                wanted[0] = True  # an operator needs an input
+            self._ask(source, wanted)
+            return
+        inputs = (self._kept[source] | wanted).reshape(groups, -1)
+        outputs = self._kept[op.output].reshape(groups, -1)
+        active: Mask = np.asarray(np.concatenate([inputs, outputs], axis=1).any(axis=1))
+        self._ask(source, _as_many(inputs, active).reshape(-1))
+        self._ask(op.output, _as_many(outputs, active).reshape(-1))
+
+
+def groups_of(op: Op, graph: Graph) -> int:
+    """The groups of a CONV_2D, 1 of any other operator."""
+    return conv_groups(op, graph) if op.kind is OpKind.CONV_2D else 1
+
+
+def _as_many(kept: Mask, active: Mask) -> Mask:
+    """Channels [groups, channels of each] that are kept, and the first others, until all active groups have as many."""
+    count = max(1, int(kept.sum(axis=1).max()))
+    spare = np.cumsum(~kept, axis=1)
+    more: Mask = kept | (~kept & (spare <= count - kept.sum(axis=1, keepdims=True)))
+    return more & active[:, np.newaxis]
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +265,9 @@ def reading_of(
         return wanted
 
     wanted = asked()
-    copies = [] if equal is None else np.flatnonzero(wanted & (equal != np.arange(len(equal)))).tolist()
+    copies = (
+        [] if equal is None or groups_of(op, graph) > 1 else np.flatnonzero(wanted & (equal != np.arange(len(equal)))).tolist()
+    )
     for copy in copies:
         assert equal is not None
         total = summed[:, :, equal[copy]] + summed[:, :, copy]

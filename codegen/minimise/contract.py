@@ -198,8 +198,6 @@ class _Contract:
                 weights = source.tensor(op.inputs[1]).constant()
                 return _same(of_input, copies, first) and np.array_equal(weights[..., copies], weights[..., first[copies]])
             channels = source.tensor(op.inputs[0]).shape[-1]
-            if op.kind is OpKind.CONV_2D and source.tensor(op.inputs[1]).shape[-1] != channels:
-                return False
             weights = self._weights(op, source, channels)
             return not self._merged(weights[copies] - weights[first[copies]], self._first(op.inputs[0])).any()
         if op.kind in ELEMENTWISE:
@@ -226,9 +224,16 @@ class _Contract:
         return _same(self._first(name), copies, first)
 
     def _weights(self, op: Op, graph: Graph, channels: int) -> Int64:
-        """[c_out, taps, c_in]."""
-        weights = graph.tensor(op.inputs[1]).constant()
-        return weights.reshape(len(weights), -1, channels).astype(np.int64)
+        """[c_out, taps, c_in], those of each group at its place."""
+        weights = graph.tensor(op.inputs[1]).constant().astype(np.int64)
+        if op.kind is OpKind.FULLY_CONNECTED or weights.shape[3] == channels:
+            return weights.reshape(len(weights), -1, channels)
+        share, each = weights.shape[3], len(weights) * weights.shape[3] // channels
+        full = np.zeros((*weights.shape[:3], channels), np.int64)
+        for row, taps in enumerate(weights):
+            begin = row // each * share
+            full[row, :, :, begin : begin + share] = taps
+        return full.reshape(len(weights), -1, channels)
 
     def _positions(self, op: Op) -> list[Int64]:
         """For each kind of position of the output: the taps that lie on the map."""

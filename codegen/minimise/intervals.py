@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -86,8 +87,20 @@ def anything(tensor: Tensor) -> Bounds:
     return Bounds(np.array([limits.min], np.int64), np.array([limits.max], np.int64))
 
 
-def graph_bounds(graph: Graph) -> dict[str, Bounds]:
-    """The bounds of every activation of an analysable graph, for all inputs; of what this module does not know, anything."""
+_KNOWN: WeakKeyDictionary[Graph, Mapping[str, Bounds]] = WeakKeyDictionary()
+
+
+def graph_bounds(graph: Graph) -> Mapping[str, Bounds]:
+    """The bounds of every activation of an analysable graph, for all inputs; of what this module does not know, anything.
+
+    They are found once for each graph: each pass asks for them.
+    """
+    if graph not in _KNOWN:
+        _KNOWN[graph] = _found_bounds(graph)
+    return _KNOWN[graph]
+
+
+def _found_bounds(graph: Graph) -> dict[str, Bounds]:
     state = {variable.before: _of_rows(variable.start, graph.tensor(variable.before)) for variable in graph.variables}
     turn = 0
     while True:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir import Attrs, DType, GatherAttrs, Graph, Op, OpKind, SliceAttrs, Tensor, Variable
-from .channels import Mask, constant_channels, reading_of, weights_by_channel
+from .channels import Mask, constant_channels, groups_of, reading_of, weights_by_channel
 from .intervals import Bounds, bias_of, channels_of
 
 Int64 = npt.NDArray[np.int64]
@@ -90,14 +90,17 @@ class _Narrowing:
         values = self._bounds[source.name].of(len(columns))[0][folded] - source.zero_point
         summed = reading_of(op, weights, self._source, self._bounds, rows, self._equal.get(source.name)).weights
         bias = bias_of(op, self._source) + summed.sum(axis=1)[:, folded] @ values
-        narrow = summed[:, :, columns]
         fixed = constant_channels(output.name, self._source, self._bounds)
         sums = self._bounds[output.name].accumulators
         assert sums is not None
-        narrow[fixed], bias[fixed] = 0, np.clip(0, *sums)[fixed]
+        summed[fixed], bias[fixed] = 0, np.clip(0, *sums)[fixed]
         constant = self._source.tensor(op.inputs[1])
         shape = (int(rows.sum()), *constant.shape[1:-1], -1)
-        inputs = [source.name, self._constant(constant, op, narrow[rows].astype(weights.dtype).reshape(shape))]
+        groups = groups_of(op, self._source)
+        blocks = [np.split(part, groups, axis=2)[group] for group, part in enumerate(np.split(summed, groups))]
+        each = zip(blocks, np.split(rows, groups), np.split(columns, groups), strict=True)
+        narrow = [block[which][:, :, reads] for block, which, reads in each if which.any()]
+        inputs = [source.name, self._constant(constant, op, np.concatenate(narrow).astype(weights.dtype).reshape(shape))]
         if len(op.inputs) > 2:
             inputs.append(self._constant(self._source.tensor(op.inputs[2]), op, bias[rows].astype(np.int32)))
         elif bias.any():

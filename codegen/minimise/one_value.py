@@ -18,11 +18,11 @@ from ..contracts import PRODUCERS
 from ..ir import TABLE_KINDS, Graph, Op, OpKind, TableAttrs
 from ..reference import computed
 from .certificate import SimplifiedOperator
+from .channels import ELEMENTWISE
 from .intervals import Bounds, works_on_int8
 
 Int64 = npt.NDArray[np.int64]
 
-ELEMENTWISE = frozenset({OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE})
 WORTH_ELEMENTS = 256  # an operator of two operands becomes a table (256 bytes) from so many elements on
 
 _EACH = np.arange(-128, 128, dtype=np.int64)

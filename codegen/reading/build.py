@@ -39,9 +39,15 @@ from ..ir import (
 )
 from ..verify_graph import GraphError, verify_graph
 from .file_model import FileModel, FileOp, FileTensor, as_it_is
+from .operands import shifts_of
 from .schema import FUSED_ACTIVATIONS, ElementType
 
-_DTYPES = {ElementType.INT8: DType.INT8, ElementType.INT16: DType.INT16, ElementType.INT32: DType.INT32}
+_DTYPES = {
+    ElementType.INT8: DType.INT8,
+    ElementType.INT16: DType.INT16,
+    ElementType.INT32: DType.INT32,
+    ElementType.INT64: DType.INT64,
+}
 
 
 class _Tensors:
@@ -144,7 +150,7 @@ _Built = tuple[Attrs, list[FileTensor]]
 
 def _clamp(op: FileOp) -> tuple[int, int]:
     name = FUSED_ACTIVATIONS[int(op.options["fused_activation"])]
-    return activation_bounds(name, op.output.scale, op.output.zero_point)
+    return activation_bounds(name, op.output.scale, op.output.zero_point, op.output.type.limits)
 
 
 def _window(op: FileOp, kernel_h: int, kernel_w: int) -> Window:
@@ -184,6 +190,10 @@ def _pool(op: FileOp) -> _Built:
 
 def _binary(op: FileOp) -> _Built:
     return ClampAttrs(*_clamp(op)), [op.input(0), op.input(1)]
+
+
+def _sum(op: FileOp) -> _Built:
+    return ClampAttrs(*_clamp(op), shifts_of(op) if op.output.type is ElementType.INT16 else None), [op.input(0), op.input(1)]
 
 
 def _two_inputs(op: FileOp) -> _Built:
@@ -324,8 +334,8 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "FULLY_CONNECTED": _fully_connected,
     "AVERAGE_POOL_2D": _pool,
     "MAX_POOL_2D": _pool,
-    "ADD": _binary,
-    "SUB": _binary,
+    "ADD": _sum,
+    "SUB": _sum,
     "MUL": _binary,
     "MAXIMUM": _two_inputs,
     "MINIMUM": _two_inputs,

@@ -84,15 +84,15 @@ def evaluate(evaluation: Evaluation) -> list[Array]:
 
 
 def quantized(values: Array, tensor: FileTensor) -> Array:
-    """float32 as a tensor's int8: round(value / scale) half away from zero, plus the zero point, clamped."""
-    if tensor.type is not ElementType.INT8 or values.dtype != np.float32 or not np.isfinite(values).all():
+    """float32 as a tensor's int8 or int16: round(value / scale) half away from zero, plus the zero point, clamped."""
+    if tensor.type not in (ElementType.INT8, ElementType.INT16) or values.dtype != np.float32 or not np.isfinite(values).all():
         raise NotFoldable
     scales, zero_points = _per_axis(tensor, values.ndim)
     scaled = (values / scales.astype(np.float32)).astype(np.float64)
     if not np.all(np.abs(scaled) < 2.0**31 - 1024):  # C leaves it undefined
         raise NotFoldable
     rounded = np.trunc(scaled + np.copysign(0.5, scaled)) + zero_points
-    clamped: Array = np.clip(rounded, -128, 127).astype(np.int8)
+    clamped: Array = np.clip(rounded, *tensor.type.limits).astype(tensor.type.name.lower())
     return clamped
 
 
@@ -196,9 +196,10 @@ def _zeros_like(e: Evaluation) -> Array:
 
 
 def _operands(e: Evaluation) -> list[Array]:
-    """All operands, which must have one quantization with the output where they are int8: their bytes are kept."""
+    """All operands, which must have one quantization with the output where they have any: their bytes are kept."""
     for tensor in e.op.inputs:
-        if tensor is not None and tensor.type is ElementType.INT8 and tensor.quantization != e.op.output.quantization:
+        is_quantized = tensor is not None and tensor.type in (ElementType.INT8, ElementType.INT16)
+        if tensor is not None and is_quantized and tensor.quantization != e.op.output.quantization:
             raise NotFoldable
     return [e.value(i) for i in range(len(e.values))]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .channel_axes import CHANNEL_AXIS
 from .file_model import FileModel, FileTensor
+from .operands import is_on_int16
 from .schema import ElementType
 
 _SHOWN = 4
@@ -19,15 +21,6 @@ def _narrow(constants: _Types, activations: _Types) -> str | None:
         return None
     names = " and ".join(sorted(t.name for t in narrow))
     return f"its tensors of type {names} are not supported there; convert the network with int8 weights and activations"
-
-
-def _wide(constants: _Types, activations: _Types) -> str | None:
-    if ElementType.INT16 not in activations:
-        return None
-    return (
-        "it is quantized with int16 activations (16x8), which are not supported yet; "
-        "convert the network with int8 activations (TFLITE_BUILTINS_INT8)"
-    )
 
 
 def _old(constants: _Types, activations: _Types) -> str | None:
@@ -52,7 +45,7 @@ def _floating(constants: _Types, activations: _Types) -> str | None:
     return f"it is a float model; {_FULLY}"
 
 
-_KINDS: tuple[Callable[[_Types, _Types], str | None], ...] = (_narrow, _wide, _old, _floating)
+_KINDS: tuple[Callable[[_Types, _Types], str | None], ...] = (_narrow, _old, _floating)
 
 
 def kind_of(model: FileModel, given: FileModel) -> str | None:
@@ -67,9 +60,13 @@ def kind_of(model: FileModel, given: FileModel) -> str | None:
 
 
 def not_int8(model: FileModel, given: FileModel) -> str | None:
-    """Why a model is not one of int8, with the first tensors that are not; None for one whose tensors are all int8 or int32."""
-    wide = {t for v in model.variables for t in (v.before, v.after) if t.type is ElementType.INT16}  # a cell's state
-    wrong = [t for t in _used(model) if t.type not in (ElementType.INT8, ElementType.INT32) and t not in wide]
+    """Why a model is not one of int8 or int16, with the first tensors that are not; None where kernels take all types.
+
+    int64 are biases beside int16 activations alone.
+    """
+    wide_biases = {op.inputs[2] for op in model.ops if op.opcode in CHANNEL_AXIS and len(op.inputs) > 2 and is_on_int16(op)}
+    allowed = (ElementType.INT8, ElementType.INT16, ElementType.INT32)
+    wrong = [t for t in _used(model) if t.type not in allowed and not (t.type is ElementType.INT64 and t in wide_biases)]
     if not wrong:
         return None
     kind = kind_of(model, given) or "some tensors have types that no kernel takes"

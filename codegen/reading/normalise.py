@@ -34,11 +34,11 @@ def normalise(model: FileModel, file_bytes: int) -> FileModel:
 
 
 def _without_unread(model: FileModel) -> FileModel:
-    """The model without operators that make nothing in int8 that is read, and tensors of a rewriting that nothing reads."""
+    """The model without operators that make nothing quantized that is read, and tensors of a rewriting that nothing reads."""
     read: set[FileTensor] = {*model.outputs, *(variable.after for variable in model.variables)}
     ops = []
     for op in reversed(model.ops):
-        is_files_own = any(t.type is ElementType.INT8 and t.index is not None for t in op.outputs)
+        is_files_own = any(t.type in (ElementType.INT8, ElementType.INT16) and t.index is not None for t in op.outputs)
         if is_files_own or not op.outputs or any(t in read for t in op.outputs):
             ops.append(op)
             read.update(t for t in op.inputs if t is not None)

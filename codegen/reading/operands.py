@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..activations import ACTIVATIONS
+from ..activations_16 import log2_of
+from ..ir import INT16_KINDS
 from ..verify_graph import MAX_RANK, MAX_SCALE, MIN_SCALE
 from .file_model import FileOp, FileTensor
 from .schema import ElementType
@@ -23,6 +25,7 @@ MAX_INDICES = 1 << 16
 class Operand:
     """What one input or output must be.
 
+    also          another type that it may have
     channel_axis  int8: the axis along which it may have one scale for each index; None where it must have one scale
     max_elements  of a constant that steers the operator
     """
@@ -34,13 +37,21 @@ class Operand:
     channel_axis: int | None = None
     may_be_missing: bool = False
     max_elements: int | None = None
+    also: ElementType | None = None
+
+    @property
+    def types(self) -> tuple[ElementType, ...]:
+        """Those that it may have."""
+        return (self.type,) if self.also is None else (self.type, self.also)
 
     @property
     def text(self) -> str:
         """The line of SUPPORTED_OPS.md."""
-        words = [*(["constant"] if self.is_constant else []), self.type.name.lower()]
+        words = [*(["constant"] if self.is_constant else []), " or ".join(t.name.lower() for t in self.types)]
         words += [f"of rank {self.rank}"] if self.rank is not None else []
-        if self.type is ElementType.INT8:
+        if self.type is ElementType.INT16 and self.also is None:
+            words.append("with one scale and zero point 0")
+        elif self.type in (ElementType.INT8, ElementType.INT16):
             channel = f", or one for each index of axis {self.channel_axis}" if self.channel_axis is not None else ""
             words.append(f"with one scale and zero point{channel}")
         words += [f"of at most {self.max_elements} elements"] if self.max_elements is not None else []
@@ -154,9 +165,55 @@ SIGNATURES: Mapping[str, Signature] = {
 }
 
 
+_QUANTIZED = (ElementType.INT8, ElementType.INT16)
+
+
+def _on_int16(operand: Operand) -> Operand:
+    """The same of an operator on int16: activations are, weights stay int8."""
+    is_activation = operand.type is ElementType.INT8 and operand.name != "weights"
+    return replace(operand, type=ElementType.INT16) if is_activation else operand
+
+
+def _signature_on_int16(opcode: str) -> Signature:
+    signature = SIGNATURES[opcode]
+    if opcode == "QUANTIZE":
+        either = replace(_DATA, type=ElementType.INT8, also=ElementType.INT16)
+        return Signature((either,), replace(either, name="output"))
+    inputs = tuple(
+        replace(operand, type=ElementType.INT64, also=None if opcode == "DEPTHWISE_CONV_2D" else ElementType.INT32)
+        if operand is _BIAS
+        else _on_int16(operand)
+        for operand in signature.inputs
+    )
+    return replace(signature, inputs=inputs, output=_on_int16(signature.output))
+
+
+SIGNATURES_16: Mapping[str, Signature] = {kind.value: _signature_on_int16(kind.value) for kind in INT16_KINDS}
+"""Of operators on int16 activations."""
+
+
+def is_on_int16(op: FileOp) -> bool:
+    """Whether an operator reads or writes int16 activations; the cell state of an LSTM is none."""
+    ends = (*op.inputs[:1], *op.outputs[:1])
+    return any(t is not None and t.type is ElementType.INT16 for t in ends)
+
+
+def shifts_of(op: FileOp) -> tuple[int, int] | None:
+    """By how many bits LiteRT shifts the inputs of an ADD or SUB of int16 whose scales are powers of two right; else None."""
+    if not op.options["shifts_powers_of_two"]:
+        return None
+    first, second, result = (log2_of(t.scale) for t in (op.input(0), op.input(1), op.output))
+    return None if first is None or second is None or result is None else (result - first, result - second)
+
+
+def signature_of(op: FileOp) -> Signature:
+    """What the operands of an operator must be, which says int16 where its data are and it is computed on that."""
+    return SIGNATURES_16.get(op.opcode, SIGNATURES[op.opcode]) if is_on_int16(op) else SIGNATURES[op.opcode]
+
+
 def incomplete(op: FileOp) -> str | None:
     """What is wrong with the list of an operator's operands in any runtime: too few or too many."""
-    signature = SIGNATURES[op.opcode]
+    signature = signature_of(op)
     counts = signature.counts
     if len(op.inputs) not in counts:
         needed = f"{counts[0]} to {counts[-1]} are" if len(counts) > 1 else f"{counts[0]} {'is' if counts[0] == 1 else 'are'}"
@@ -170,12 +227,12 @@ def incomplete(op: FileOp) -> str | None:
 
 
 def malformed(op: FileOp) -> str | None:
-    """What is wrong with an operator in any runtime: it is incomplete, or an int8 operand's quantization means nothing."""
+    """What is wrong with an operator in any runtime: it is incomplete, or a quantized operand's scale means nothing."""
     gap = incomplete(op)
     if gap is not None:
         return gap
     for _, tensor in _operands(op):
-        if tensor.type is ElementType.INT8:
+        if tensor.type in _QUANTIZED:
             broken = broken_quantization(tensor)
             if broken is not None:
                 return f"{op.label}: {broken}"
@@ -183,14 +240,15 @@ def malformed(op: FileOp) -> str | None:
 
 
 def broken_quantization(tensor: FileTensor) -> str | None:
-    """What keeps an int8 tensor's scales and zero points from meaning anything."""
+    """What keeps a quantized tensor's scales and zero points from meaning anything."""
     q = tensor.quantization
     if q is None:
-        return f"{tensor.label} is int8 without a scale"
+        return f"{tensor.label} is {tensor.type.name.lower()} without a scale"
     if q.axis is not None and not (0 <= q.axis < len(tensor.shape) and tensor.shape[q.axis] == len(q.scales)):
         return f"{tensor.label} has {len(q.scales)} scales for axis {q.axis} of shape {list(tensor.shape)}"
-    if not all(-128 <= z <= 127 for z in q.zero_points):
-        return f"{tensor.label} has a zero point outside -128..127"
+    lowest, highest = tensor.type.limits
+    if not all(lowest <= z <= highest for z in q.zero_points):
+        return f"{tensor.label} has a zero point outside {lowest}..{highest}"
     least = 0.0 if tensor.is_constant else MIN_SCALE  # weights of a channel that is always 0 have whatever scale
     odd = next((s for s in q.scales if not least <= s <= MAX_SCALE), None)
     if odd is not None:
@@ -203,8 +261,8 @@ def unsupported_operands(op: FileOp) -> list[str]:
     found = []
     for operand, tensor in _operands(op):
         what = f"its {operand.name} {tensor.label}"
-        if tensor.type is not operand.type:
-            found.append(f"{what} is {tensor.type.name}, {operand.type.name} is needed")
+        if tensor.type not in operand.types:
+            found.append(f"{what} is {tensor.type.name}, {' or '.join(t.name for t in operand.types)} is needed")
             continue
         if operand.is_constant and not tensor.is_constant:
             found.append(f"{what} is computed at run time, a constant is needed")
@@ -213,7 +271,7 @@ def unsupported_operands(op: FileOp) -> list[str]:
         if operand.max_elements is not None and tensor.num_elements > operand.max_elements:
             found.append(f"{what} has {tensor.num_elements} elements, at most {operand.max_elements} are taken")
         q = tensor.quantization
-        if tensor.type is ElementType.INT8 and q is not None and q.axis not in (None, operand.channel_axis):
+        if tensor.type in _QUANTIZED and q is not None and q.axis not in (None, operand.channel_axis):
             allowed = "one scale" if operand.channel_axis is None else f"one scale, or scales along axis {operand.channel_axis}"
             found.append(f"{what} has {len(q.scales)} scales along axis {q.axis}; {allowed} can be")
     return found
@@ -221,7 +279,7 @@ def unsupported_operands(op: FileOp) -> list[str]:
 
 def _operands(op: FileOp) -> Iterator[tuple[Operand, FileTensor]]:
     """The operands that are there, inputs first, each with what it must be."""
-    signature = SIGNATURES[op.opcode]
+    signature = signature_of(op)
     for i, tensor in enumerate(op.inputs):
         if tensor is not None:
             yield signature.operand(i), tensor

@@ -41,7 +41,7 @@ def _same_values(a: FileTensor, b: FileTensor) -> bool:
     quantizations = [
         None if q is None else (tuple(map(np.float32, q.scales)), q.zero_points, q.axis) for q in (a.quantization, b.quantization)
     ]
-    is_quantized = a.type in (ElementType.INT8, ElementType.UINT8)
+    is_quantized = a.type in (ElementType.INT8, ElementType.UINT8, ElementType.INT16)
     return a.type is b.type and a.num_elements == b.num_elements and (not is_quantized or quantizations[0] == quantizations[1])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
+import numpy as np
+
 from ..activations import ACTIVATIONS, FUSED_CLAMPS
 
 
@@ -40,6 +42,12 @@ class ElementType(Enum):
     def of(cls, code: int) -> ElementType:
         """The type of a code; UNKNOWN for one that the schema does not have."""
         return cls(code) if code in cls._value2member_map_ else cls.UNKNOWN
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The least and the largest value of an integer type."""
+        limits = np.iinfo(self.name.lower())
+        return int(limits.min), int(limits.max)
 
     @property
     def numpy(self) -> str | None:
@@ -92,15 +100,26 @@ _CONV: tuple[OptionSlot, ...] = (("padding", 0, "b", 0), ("stride_w", 1, "i", 0)
 _POOL: tuple[OptionSlot, ...] = (*_CONV, ("filter_w", 3, "i", 0), ("filter_h", 4, "i", 0), ("fused_activation", 5, "b", 0))
 _ACTIVATION_ONLY: tuple[OptionSlot, ...] = (("fused_activation", 0, "b", 0),)
 OPTIONS: Mapping[str, tuple[OptionSlot, ...]] = {
-    "CONV_2D": (*_CONV, ("fused_activation", 3, "b", 0), ("dilation_w", 4, "i", 1), ("dilation_h", 5, "i", 1)),
+    "CONV_2D": (
+        *_CONV,
+        ("fused_activation", 3, "b", 0),
+        ("dilation_w", 4, "i", 1),
+        ("dilation_h", 5, "i", 1),
+        ("bias_type", 6, "b", 0),
+    ),
     "DEPTHWISE_CONV_2D": (*_CONV, ("fused_activation", 4, "b", 0), ("dilation_w", 5, "i", 1), ("dilation_h", 6, "i", 1)),
     "AVERAGE_POOL_2D": _POOL,
     "MAX_POOL_2D": _POOL,
-    "FULLY_CONNECTED": (*_ACTIVATION_ONLY, ("weights_format", 1, "b", 0), ("keep_num_dims", 2, "?", 0)),
+    "FULLY_CONNECTED": (
+        *_ACTIVATION_ONLY,
+        ("weights_format", 1, "b", 0),
+        ("keep_num_dims", 2, "?", 0),
+        ("bias_type", 4, "b", 0),
+    ),
     "SOFTMAX": (("beta", 0, "f", 0.0),),
     "CONCATENATION": (("axis", 0, "i", 0), ("fused_activation", 1, "b", 0)),
-    "ADD": _ACTIVATION_ONLY,
-    "SUB": _ACTIVATION_ONLY,
+    "ADD": (*_ACTIVATION_ONLY, ("shifts_powers_of_two", 1, "?", 1)),
+    "SUB": (*_ACTIVATION_ONLY, ("shifts_powers_of_two", 1, "?", 1)),
     "MUL": _ACTIVATION_ONLY,
     "GATHER": (("axis", 0, "i", 0), ("batch_dims", 1, "i", 0)),
     "MEAN": (("keep_dims", 0, "?", 0),),

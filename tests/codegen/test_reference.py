@@ -20,6 +20,7 @@ from flynet_tiny.verify.litert import LiteRt, LiteRtProcess
 
 from ..one_op_models import (
     CASES,
+    ROOTS,
     Quant,
     binary,
     conv_2d,
@@ -201,6 +202,12 @@ def test_tables_are_exact_for_every_value(opcode: str, litert: LiteRtProcess) ->
         wide = np.random.default_rng(seed).uniform(-14, 5)
         factor = np.random.default_rng(seed + 1).uniform(0.02, 3)
         source, result = Quant(2.0**wide, seed * 4 - 128), Quant(2.0**wide * factor, 127 - seed)
+        if opcode == "NEG":
+            source = result = Quant(2.0**wide, 0)
+        elif opcode in ROOTS:
+            source = Quant(2.0**wide, -128)
+        if opcode == "RSQRT":
+            result = Quant(2.0 ** (-wide / 2) * factor, 127 - seed)
         model = unary(opcode, seed, (256,), source, result)
         graph = read_tflite(model)
         inputs = {"x": np.arange(-128, 128).astype(np.int8)}

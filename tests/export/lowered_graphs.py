@@ -9,6 +9,7 @@ import numpy as np
 from flynet_tiny.export.activation_scales import UNIT_INTERVAL, Affine, require_scales_hold
 from flynet_tiny.export.float_graph import FloatGraph, FloatOp, FloatTensor, Kind
 from flynet_tiny.export.layout import Layout
+from flynet_tiny.export.pointwise import Term
 
 Rng = np.random.Generator
 Made = tuple[FloatGraph, dict[str, Affine]]
@@ -123,6 +124,14 @@ def unary(rng: Rng, kind: Kind) -> Made:
     return s.finish(s.add(kind, [s.input], s.tensors[s.input].shape, affine, options=options))
 
 
+def table(rng: Rng) -> Made:
+    """A bump: twice the value below 1, nothing far from 0."""
+    s = Sketch(rng)
+    term = Term("Mul", (2.0, Term("Mul", (None, Term("Exp", (Term("Neg", (Term("Mul", (None, None)),)),))))))
+    affine = Affine(float(np.float32(rng.uniform(0.005, 0.01))), random_affine(rng).zero_point)
+    return s.finish(s.add(Kind.TABLE, [s.input], s.tensors[s.input].shape, affine, options={"term": term}))
+
+
 def mean(rng: Rng) -> Made:
     """Over any axes, with an output that is up to twelve times as fine."""
     s = Sketch(rng, channels=int(rng.integers(2, 9)), side=(int(rng.integers(1, 15)), int(rng.integers(1, 15))))
@@ -156,6 +165,10 @@ def moves(rng: Rng) -> Made:
     begin = (ints(0, 0, 0, 4), ints(1, 5, 4, 4))
     half = s.add(Kind.SLICE, [taken], (1, 5, 4, 4), same, parameters=begin)
     larger = s.add(Kind.MAXIMUM, [maps, half], (1, 5, 4, 4), same)
+    least = s.add(Kind.REDUCE_MIN, [half], (1, 5, 1, 4), same, options={"keepDims": True}, parameters=(ints(2),))
+    larger = s.add(Kind.MINIMUM, [larger, least], (1, 5, 4, 4), same)
+    turned = s.add(Kind.TRANSPOSE, [larger], (1, 4, 5, 4), same, parameters=(ints(0, 2, 1, 3),))
+    larger = s.add(Kind.TRANSPOSE, [turned], (1, 5, 4, 4), same, parameters=(ints(0, 2, 1, 3),))
     both = s.add(Kind.CONCATENATION, [larger, maps], (1, 5, 4, 8), same, options={"axis": 3})
     taken_channels = rng.permutation(8)[:6].astype(np.int32)
     return s.finish(s.add(Kind.GATHER, [both], (1, 5, 4, 6), same, options={"axis": 3}, parameters=(taken_channels,)))
@@ -168,6 +181,7 @@ CASES: dict[str, Callable[[Rng], Made]] = {
     "AVERAGE_POOL_2D": lambda rng: pool(rng, Kind.AVERAGE_POOL_2D),
     "MAX_POOL_2D": lambda rng: pool(rng, Kind.MAX_POOL_2D),
     "MEAN": mean,
+    "TABLE": table,
     "moves": moves,
     **{kind.value: lambda rng, kind=kind: binary(rng, kind) for kind in (Kind.ADD, Kind.SUB, Kind.MUL, Kind.SQUARED_DIFFERENCE)},
     **{

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from flynet_tiny.codegen.build import DEFAULT_BUILD, Build
 from flynet_tiny.codegen.ir import (
@@ -25,9 +26,10 @@ from flynet_tiny.codegen.ir import (
 from flynet_tiny.codegen.kernels import select
 from flynet_tiny.codegen.verify_graph import verify_graph
 
-from .kernel_runner import Int8, KernelCase, case_of
+from .kernel_runner import KernelCase, case_of
 
 Rng = np.random.Generator
+Int8 = npt.NDArray[np.int8]
 Shape = tuple[int, ...]
 Quant = tuple[float, int]
 

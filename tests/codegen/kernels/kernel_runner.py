@@ -28,7 +28,7 @@ from flynet_tiny.codegen.kernels.base import KernelCall, RowSchedule
 from flynet_tiny.codegen.own_functions import with_own_functions
 from flynet_tiny.codegen.targets import Core
 
-Int8 = npt.NDArray[np.int8]
+Stored = npt.NDArray[np.integer]
 
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]
 COMMON_FLAGS = ["-O3", "-mthumb", "-ffunction-sections", "-fdata-sections"]
@@ -51,8 +51,8 @@ class KernelCase:
 
     name: str
     call: KernelCall
-    inputs: Mapping[str, Int8]
-    outputs: Mapping[str, Int8]
+    inputs: Mapping[str, Stored]
+    outputs: Mapping[str, Stored]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Measured:
     code_bytes: int
 
 
-def case_of(name: str, op: Op, graph: Graph, call: KernelCall, inputs: Mapping[str, Int8]) -> KernelCase:
+def case_of(name: str, op: Op, graph: Graph, call: KernelCall, inputs: Mapping[str, Stored]) -> KernelCase:
     """A case whose expected outputs are the reference interpreter's."""
     values = reference.run_op(op, graph, {n: inputs[n] for n in call.inputs})
     return KernelCase(name, call, {n: inputs[n] for n in call.inputs}, {n: values[n] for n in call.outputs})
@@ -205,9 +205,10 @@ def intrinsics() -> str:
 
 
 def _operand_types(case: KernelCase) -> OperandTypes:
-    return OperandTypes(
-        tuple(case.inputs[n].dtype.name for n in case.call.inputs), tuple(case.outputs[n].dtype.name for n in case.call.outputs)
-    )
+    def names(values: Mapping[str, Stored], of: Sequence[str]) -> tuple[str, ...]:
+        return tuple("int8" if case.call.moves_bytes else values[n].dtype.name for n in of)
+
+    return OperandTypes(names(case.inputs, case.call.inputs), names(case.outputs, case.call.outputs))
 
 
 def _function_text(function: Function) -> str:
@@ -240,9 +241,9 @@ def _layer_text(index: int, case: KernelCase, layer: LayerCall) -> str:
 
 
 def _case_text(index: int, case: KernelCase, blob: bytearray) -> str:
-    def placed(array: Int8) -> tuple[int, int]:
+    def placed(array: Stored) -> tuple[int, int]:
         at = len(blob)
-        blob.extend(array.tobytes())
+        blob.extend(np.ascontiguousarray(array).tobytes())
         return at, array.nbytes
 
     inputs = [placed(case.inputs[n]) for n in case.call.inputs]
@@ -253,7 +254,7 @@ def _case_text(index: int, case: KernelCase, blob: bytearray) -> str:
         if isinstance(sharing, RowSchedule):
             distance = sharing.min_distance_bytes
             if sharing.from_end:
-                distance += case.inputs[name].size - case.outputs[case.call.outputs[0]].size
+                distance += case.inputs[name].nbytes - case.outputs[case.call.outputs[0]].nbytes
             below = -(-distance // ALIGN_BYTES) * ALIGN_BYTES * (-1 if sharing.from_end else 1)
         shares.append((case.call.inputs.index(name), max(0, below), max(0, -below)))
 

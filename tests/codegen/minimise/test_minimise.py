@@ -235,3 +235,48 @@ def test_places_of_slices_gathers_and_concatenations_follow() -> None:
     found = minimised(s.file(("x",), ("y",)))
     assert kept(found, "a") == (1, 2, 4)
     assert kept(found, "joined") == (0, 1, 3, 4, 6, 7)
+
+
+def in_groups(dead: tuple[int, ...], dead_results: tuple[int, ...] = (), padding: str = "VALID") -> Minimised:
+    """`a` = conv(x), 8 channels; `b` = 3x3 convolution of `a` in 2 groups to 6 channels; `y` = conv(b).
+
+    dead          channels of `a` that never change
+    dead_results  channels of `b` that `y` does not read
+    """
+    s = Sketch(7)
+    s.act("x", (1, 5, 5, 3))
+    s.act("a", (1, 5, 5, 8))
+    s.conv("x", "a", 8)
+    for channel in dead:
+        set_channel(s, "a", channel, 600 + channel)
+    side = 5 if padding == "SAME" else 3
+    s.act("b", (1, side, side, 6))
+    s._weighted("CONV_2D", "a", "b", (6, 3, 3, 4), 0, padding, 1, {})
+    s.act("y", (1, side, side, 2))
+    s.conv("b", "y", 2)
+    for channel in dead_results:
+        set_reads(s, "y", channel)
+    return minimised(s.file(("x",), ("y",)))
+
+
+@pytest.mark.parametrize(
+    ("dead", "left", "unread", "results"),
+    [
+        ((1, 6), (0, 2, 3, 4, 5, 7), (), (0, 1, 2, 3, 4, 5)),  # one of each group
+        ((1, 2, 6), (0, 1, 3, 4, 5, 7), (), (0, 1, 2, 3, 4, 5)),  # two and one: one comes back
+        ((1,), (0, 1, 2, 3, 4, 5, 6, 7), (), (0, 1, 2, 3, 4, 5)),
+        ((), (0, 1, 2, 3, 4, 5, 6, 7), (1, 3), (0, 2, 4, 5)),
+        ((), (4, 5, 6, 7), (0, 1, 2), (3, 4, 5)),  # a whole group: an ordinary convolution is left
+        ((0, 1, 2, 3), (4, 5, 6, 7), (), (3, 4, 5)),  # what the other makes never changes either
+    ],
+)
+def test_groups_of_a_convolution_keep_as_many_channels_each(
+    dead: tuple[int, ...], left: tuple[int, ...], unread: tuple[int, ...], results: tuple[int, ...]
+) -> None:
+    found = in_groups(dead, unread)
+    assert kept(found, "a") == left
+    assert kept(found, "b") == results
+
+
+def test_a_constant_that_meets_the_border_of_groups_stays() -> None:
+    assert not in_groups((1, 6), padding="SAME").certificate
