@@ -37,6 +37,21 @@ def _expand_sum(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> li
     return [replace(node, op="ReduceMean", outputs=(mean,)), replace(node, op="Mul", inputs=(mean, count), attrs={})]
 
 
+def _expand_norm(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> list[Node] | None:
+    """ReduceL2: the root of a mean of squares times their count."""
+    size = reduced_size(node, graph)
+    if size < 1:
+        return None
+    count = add_constant(constants, f"{node.output}/count", np.array(size, np.float32))
+    squares, mean, total = (f"{node.output}/{part}" for part in ("squares", "mean", "total"))
+    return [
+        replace(node, op="Mul", inputs=(node.inputs[0], node.inputs[0]), outputs=(squares,), attrs={}),
+        replace(node, op="ReduceMean", inputs=(squares, *node.inputs[1:]), outputs=(mean,)),
+        replace(node, op="Mul", inputs=(mean, count), outputs=(total,), attrs={}),
+        replace(node, op="Sqrt", inputs=(total,), attrs={}),
+    ]
+
+
 def _expand_square(node: Node, graph: OnnxGraph, constants: dict[str, Array]) -> list[Node] | None:
     exponent = graph.constants.get(node.inputs[1])
     if exponent is None or not np.all(exponent == 2) or exponent.size != 1:
@@ -313,6 +328,7 @@ _EXPANSIONS: dict[str, Callable[[Node, OnnxGraph, dict[str, Array]], list[Node] 
     "GlobalAveragePool": _expand_global_pool,
     "GlobalMaxPool": _expand_global_pool,
     "ReduceSum": _expand_sum,
+    "ReduceL2": _expand_norm,
     "Pow": _expand_square,
     "MatMul": _expand_matmul,
     "Max": _expand_max,

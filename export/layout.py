@@ -153,7 +153,8 @@ class Layout:
             return self
         assert len(self.axes[axis]) <= 1, "a scattered axis has no size to change"
         if not self.axes[axis]:
-            orders = (channels_last_order(len(self.axes)), tuple(range(len(self.axes))))
+            rank = len(self.axes)
+            orders = (*((channels_last_order(rank),) if rank in (3, 4) else ()), tuple(range(rank)))
             order = next((order for order in orders if self.is_ordered(order)), None)
             assert order is not None, "the place of a new axis is known where all lie in order"
             return Layout.ordered((*self.shape[:axis], size, *self.shape[axis + 1 :]), order)

@@ -190,8 +190,11 @@ def _softmax(b: Builder, node: Node) -> None:
     axis = int(node.attrs.get("axis", -1)) % rank
     if b.isolated(node.inputs[0], [axis])[1][-1] != {axis}:
         b.reorder(node.inputs[0], [*(other for other in range(rank) if other != axis), axis])
+        shape = b.shape(node.inputs[0])
+        tensor = b.view(b.placed(node.inputs[0]).tensor, [*(size for i, size in enumerate(shape) if i != axis), shape[axis]])
+    else:
+        tensor, _ = b.isolated(node.inputs[0], [axis])
     layout = b.placed(node.inputs[0]).layout
-    tensor, _ = b.isolated(node.inputs[0], [axis])
     b.emit(Kind.SOFTMAX, node, [tensor], node.output, b.tensor_shape(tensor), layout, options={"beta": 1.0})
 
 
@@ -348,9 +351,14 @@ def _transpose(b: Builder, node: Node) -> None:
 
 
 def _concat(b: Builder, node: Node) -> None:
+    order = channels_last_order(len(b.shape(node.output)))
+    moving = [name for name in node.inputs if name not in b.graph.constants]
+    is_map = len(order) in (3, 4) and all(b.placed(name).layout.channel_order is not None for name in moving)
+    for name in node.inputs:
+        if name in b.graph.constants:
+            b.hold_constant(name, order if is_map else range(len(order)))
     layouts = [b.placed(name).layout for name in node.inputs]
     axis = node.attrs["axis"] % len(layouts[0].shape)
-    order = channels_last_order(len(layouts[0].shape))
     size = b.shape(node.output)[axis]
     if len(order) in (3, 4) and all(layout.channel_order is not None for layout in layouts):
         tensors = [b.channels_last(name) for name in node.inputs]
@@ -369,7 +377,7 @@ def _concat(b: Builder, node: Node) -> None:
         span = _span_of(layouts, axis)
         shape, dim = (1, span[0], size, span[1]), 2
         tensors = [b.view(b.placed(n).tensor, (1, span[0], b.shape(n)[axis], span[1])) for n in node.inputs]
-        layout = layouts[0].resize(axis, size)
+        layout = next((layout for layout in layouts if layout.span(axis) is not None), layouts[0]).resize(axis, size)
     b.emit(Kind.CONCATENATION, node, tensors, node.output, shape, layout, options={"axis": dim})
 
 

@@ -54,9 +54,15 @@ class Builder:
 
     def placed(self, value: str) -> Placed:
         """Where an ONNX value is."""
-        if value in self.graph.constants:
+        if value not in self._placed and value in self.graph.constants:
             raise CannotLowerError("an operand is constant")
         return self._placed[value]
+
+    def hold_constant(self, value: str, order: Sequence[int]) -> None:
+        """Place a constant as a value whose axes lie in `order`."""
+        data = np.asarray(self.graph.constants[value], np.float32)
+        layout = Layout.ordered(data.shape, order)
+        self._placed[value] = Placed(self.add_constant(value, np.ascontiguousarray(data.transpose(order))), layout)
 
     def constant(self, node: Node, index: int, what: str) -> Array:
         """A constant input of a node."""
@@ -65,7 +71,7 @@ class Builder:
         return self.graph.constants[node.inputs[index]]
 
     def shape(self, value: str) -> tuple[int, ...]:
-        return self.graph.shapes[value]
+        return self.graph.constants[value].shape if value in self.graph.constants else self.graph.shapes[value]
 
     def place(self, value: str, tensor: str, layout: Layout) -> None:
         """Say where a value is; maps in N, H, W, C order get a tensor of that shape at once."""

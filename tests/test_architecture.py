@@ -37,6 +37,7 @@ CODEGEN_FLOORS = [
     {"fixed_point", "activations", "targets"},
     {"activations_16", "fixed_point_16", "ir", "build"},
     {"contracts", "lstm", "int8_functions"},
+    {"svdf"},
     {"verify_graph"},
     {"reading", "supported_ops"},
     {"tflite_reader", "reference", "passes", "kernels"},

@@ -1,9 +1,12 @@
-"""Operators that change nothing: activations that never bite, moves that take everything, TRANSPOSEs that cancel."""
+"""Operators that change nothing, and what is computed twice.
+
+Activations that never bite, moves that take everything and TRANSPOSEs that cancel change nothing.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +30,7 @@ from .channels import REMOVABLE
 from .intervals import Bounds, graph_bounds, state_intervals, works_on_int8
 
 NEVER_BITES, TAKES_ALL, CANCEL = "it never bites", "it moves nothing", "it undoes the TRANSPOSE before it"
+TWICE = "another operator computes the same"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +46,9 @@ def bypass(graph: Graph) -> Bypass:
 
     Two TRANSPOSEs of which nobody else reads the first become one, or none. An operator stays that makes an output of the graph.
     """
-    if not any(_may_be_idle(op, graph) or op.kind is OpKind.TRANSPOSE for op in graph.ops):
+    readers = Counter((op.kind, op.inputs[0]) for op in graph.ops)
+    twice = max(readers.values(), default=0) > 1
+    if not twice and not any(_may_be_idle(op, graph) or op.kind is OpKind.TRANSPOSE for op in graph.ops):
         return Bypass(graph, ())
     bounds = graph_bounds(graph)
     found = _Bypassing(graph, bounds).found()
@@ -66,6 +72,7 @@ class _Bypassing:
         self._same: dict[str, str] = {}
         self._operators: list[BypassedOperator] = []
         self._made: dict[str, Op] = {}
+        self._computed: dict[Hashable, str] = {}
         self._reads = Counter(name for op in graph.ops for name in op.inputs)
 
     def found(self) -> Bypass:
@@ -77,12 +84,29 @@ class _Bypassing:
                 why = CANCEL if joined is not op else NEVER_BITES if op.kind in TABLE_KINDS else TAKES_ALL
                 self._same[op.output] = joined.inputs[0]
                 self._operators.append(BypassedOperator(op.output, joined.inputs[0], op.kind.value, why))
+                continue
+            first = self._first_like(op) if joined is op and op.kind in REMOVABLE else op.output
+            if first != op.output:
+                self._same[op.output] = first
+                self._operators.append(BypassedOperator(op.output, first, op.kind.value, TWICE))
             else:
                 ops.append(joined)
                 self._made[op.output] = joined
         if tuple(ops) == self._graph.ops:
             return Bypass(self._graph, ())
         return Bypass(self._graph.with_ops(_read(ops, self._graph)), tuple(self._operators))
+
+    def _first_like(self, op: Op) -> str:
+        """The result of an operator before that computes the same from the same, else this one's, or if that is the graph's."""
+        tensors = [self._graph.tensor(name) for name in op.inputs]
+        operands = tuple(
+            tensor.name if tensor.data is None else (tensor.shape, tensor.quantization, tensor.dtype, tensor.data.tobytes())
+            for tensor in tensors
+        )
+        output = self._graph.tensor(op.output)
+        key = (op.kind, op.attrs, operands, output.shape, output.quantization, output.dtype)
+        first = self._computed.setdefault(key, op.output)
+        return op.output if op.output in self._graph.results else first
 
     def _joined(self, op: Op) -> Op:
         """A TRANSPOSE of a TRANSPOSE as one."""

@@ -11,6 +11,7 @@ from ..ir import TABLE_KINDS, Graph, Op, OpKind, PoolAttrs, TransposeAttrs, Wind
 from ..reference import computed
 from ..verify_graph import GraphError
 from .certificate import BypassedOperator, Certificate, StateInterval
+from .channels import REMOVABLE
 from .contract import MOVED_FROM, MOVES, Limits, limits
 
 
@@ -19,14 +20,16 @@ def require_bypass(
 ) -> None:
     """Raise `GraphError` with the first clause that is broken; `state` as in `Certificate`.
 
-    A bypassed tensor has the elements of its source at their places, and every value that they can have unchanged; each operator
-    that stays is the same but for reading the source, or is the TRANSPOSE that two were.
+    A bypassed tensor has the elements of its source at their places, and every value that they can have unchanged, or is made as
+    its source is, of the same tensors; each operator that stays is the same but for reading the source, or is the TRANSPOSE that
+    two were.
     """
     known = limits(before, Certificate(state=state))
     writers = {op.output: op for op in before.ops}
     same: dict[str, str] = {}
     for entry in bypassed:
-        _require_same(entry.name, entry.source, before, writers, known)
+        if not _is_twice(entry.name, entry.source, before, writers, same):
+            _require_same(entry.name, entry.source, before, writers, known)
         same[entry.name] = entry.source
     if after.inputs != before.inputs or after.outputs != before.outputs or after.variables != before.variables:
         raise GraphError("a bypass changes inputs, outputs or variables")
@@ -40,6 +43,23 @@ def require_bypass(
         numbers = _numbers(op.inputs[0], before)
         if not np.array_equal(computed(op, after, [numbers]), _moved(op.output, op.inputs[0], before, writers, known)):
             raise GraphError(f"{op.label} does not move what two TRANSPOSEs moved")
+
+
+def _is_twice(name: str, source: str, graph: Graph, writers: dict[str, Op], same: dict[str, str]) -> bool:
+    """Whether two operators do the same with the same, and the tensor of the second is needed by others alone."""
+    if name in graph.results or name not in writers or source not in writers:
+        return False
+    second, first = writers[name], writers[source]
+    if second.kind not in REMOVABLE or (second.kind, second.attrs) != (first.kind, first.attrs):
+        return False
+    for mine, its in zip((*second.inputs, name), (*first.inputs, source), strict=len(second.inputs) == len(first.inputs)):
+        tensors = graph.tensor(mine), graph.tensor(its)
+        if len({(tensor.shape, tensor.dtype, tensor.quantization) for tensor in tensors}) != 1:
+            return False
+        equal = tensors[0].is_constant and tensors[1].is_constant and np.array_equal(tensors[0].constant(), tensors[1].constant())
+        if mine != name and not equal and same.get(mine, mine) != same.get(its, its):
+            return False
+    return len(second.inputs) == len(first.inputs)
 
 
 def _numbers(name: str, graph: Graph) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

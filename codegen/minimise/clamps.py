@@ -10,8 +10,8 @@ from .certificate import SimplifiedOperator
 from .intervals import Bounds, bounds_of, works_on_int8
 
 _LOWEST, _HIGHEST = -128, 127
-_ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)
 _ROUNDS_TWICE = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D)
+_CLAMPED = (*_ROUNDS_TWICE, OpKind.FULLY_CONNECTED, OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D)
 
 
 def without_idle_clamps(graph: Graph, bounds: Mapping[str, Bounds]) -> tuple[Graph, tuple[SimplifiedOperator, ...]]:
@@ -45,7 +45,7 @@ def _form(op: Op) -> object:
 
 def _unclamped(op: Op, graph: Graph, bounds: Mapping[str, Bounds]) -> Op:
     attrs = op.attrs
-    if not isinstance(attrs, ConvAttrs | ClampAttrs | PoolAttrs) or op.kind in _ELEMENTWISE or not works_on_int8(op, graph):
+    if not isinstance(attrs, ConvAttrs | ClampAttrs | PoolAttrs) or op.kind not in _CLAMPED or not works_on_int8(op, graph):
         return op
     if (attrs.activation_min, attrs.activation_max) == (_LOWEST, _HIGHEST):
         return op

@@ -86,6 +86,7 @@ case(lambda m: m("Max", m("Min", "x", m.conv("x", 4, 4)), m.normal(4, 1, 1)), "m
 case(lambda m: m("Max", "x", np.float32(0.7)), "maximum with a number")
 case(lambda m: m("ReduceMin", "x", np.array([2]), keepdims=1), "least")
 case(lambda m: m("ReduceSum", "x", np.array([2, 3]), keepdims=1), "sum")
+case(lambda m: m("Div", "x", m("ReduceL2", "x", np.array([1]), keepdims=1)), "unit vectors")
 case(lambda m: m("Div", "x", m("Add", m("Sigmoid", m.conv("x", 4, 4)), np.float32(1))), "quotient")
 
 
@@ -98,6 +99,22 @@ case(lambda m: m("InstanceNormalization", "x", 1 + m.normal(4, scale=0.2), m.nor
 case(lambda m: m("MatMul", rows(m), m("Transpose", rows(m), perm=[0, 2, 1])), "product with a transposed")
 case(lambda m: m("MatMul", m("Transpose", rows(m), perm=[0, 2, 1]), rows(m)), "product of a transposed")
 case(lambda m: m("MatMul", m.normal(1, 5, 30, scale=0.2), rows(m)), "product of a constant")
+
+
+def one_head(m: OnnxModel) -> str:
+    tokens = m.reshape(rows(m), 1, 1, 30, 8)
+    return m("Softmax", m("MatMul", tokens, m("Transpose", tokens, perm=[0, 1, 3, 2])), axis=-1)
+
+
+def stacked(m: OnnxModel) -> str:
+    maps = [m("Unsqueeze", m.conv("x", 4, 3), np.array([1])) for _ in range(2)]
+    return m("ReduceMean", m("Concat", *maps, axis=1), np.array([1]), keepdims=0)
+
+
+case(one_head, "shares of one head")
+case(stacked, "maps on a new axis")
+case(lambda m: m("Concat", m.normal(1, 1, 8), rows(m), axis=1), "a class token")
+case(lambda m: m("Concat", m.normal(1, 2, 6, 5), m.conv("x", 4, 3), axis=1), "constant channels")
 
 
 class Attention(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 
 from flynet_tiny.codegen import reference
 from flynet_tiny.codegen.ir import Graph, Op, OpKind, TransposeAttrs
-from flynet_tiny.codegen.minimise.bypass import CANCEL, NEVER_BITES, TAKES_ALL, bypass
+from flynet_tiny.codegen.minimise.bypass import CANCEL, NEVER_BITES, TAKES_ALL, TWICE, bypass
 from flynet_tiny.codegen.minimise.bypass_contract import require_bypass
 from flynet_tiny.codegen.minimise.certificate import BypassedOperator
 from flynet_tiny.codegen.tflite_reader import read_tflite
@@ -130,7 +130,8 @@ def test_a_transpose_that_others_read_too_stays() -> None:
     def build(s: Sketch) -> str:
         s.op("TRANSPOSE", ("a", s.const("p", [0, 2, 1, 3])), s.like("b", "a", (1, 3, 4, 5)))
         s.op("TRANSPOSE", ("b", s.const("q", [0, 2, 1, 3])), s.like("c", "a", SHAPE))
-        s.op("TRANSPOSE", ("b", "q"), s.like("d", "a", SHAPE))
+        s.op("HARD_SWISH", ("b",), s.like("f", "a", (1, 3, 4, 5)))
+        s.op("TRANSPOSE", ("f", "q"), s.like("d", "a", SHAPE))
         s.op("ADD", ("c", "d"), s.act("e", SHAPE), fusedActivationFunction="NONE")
         return "e"
 
@@ -184,3 +185,48 @@ def test_the_contract_refuses_an_operator_that_reads_another_tensor() -> None:
     after = changed(found.graph, "y", lambda op: replace(op, inputs=("x", *op.inputs[1:])))
     with pytest.raises(GraphError, match="bypassed around"):
         require_bypass(graph, after, found.operators)
+
+
+def twins(second_bias: int = 0, activation: str = "NONE", outputs: tuple[str, ...] = ("y",)) -> Graph:
+    """`b` and `c` are convolutions of `a` with the same weights, `y` their products behind a pool each."""
+    s = Sketch()
+    s.act("a", SHAPE)
+    s.act("b", SHAPE, 0.04, 3)
+    s.conv("a", "b", 5)
+    s.like("c", "b", SHAPE)
+    s.conv("a", "c", 5)
+    clamp(s, activation)
+    for part in "wb":
+        s.tensors[f"c_{part}"] = replace(s.tensors[f"b_{part}"], name=f"c_{part}")
+    bias = s.tensors["c_b"].data
+    assert bias is not None
+    s.tensors["c_b"] = replace(s.tensors["c_b"], data=bias + second_bias)
+    for source in "bc":
+        s.op(
+            "MAX_POOL_2D", (source,), s.like(f"{source}_pool", "b", (1, 3, 2, 5)), filterHeight=2, filterWidth=2,
+            strideH=1, strideW=1, padding="VALID", fusedActivationFunction="NONE",
+        )  # fmt: skip
+    s.op("MUL", ("b_pool", "c_pool"), s.act("y", (1, 3, 2, 5)), fusedActivationFunction="NONE")
+    return read_tflite(s.file(("a",), outputs))
+
+
+def test_what_is_computed_twice_is_computed_once() -> None:
+    graph, went = bypassed(twins())
+    assert went == [("c", "b", TWICE), ("c_pool", "b_pool", TWICE)]
+    assert [(op.kind, op.inputs[0]) for op in graph.ops] == [
+        (OpKind.CONV_2D, "a"), (OpKind.MAX_POOL_2D, "b"), (OpKind.MUL, "b_pool"),
+    ]  # fmt: skip
+
+
+def test_what_differs_a_little_is_computed_twice() -> None:
+    for graph in (twins(second_bias=1), twins(activation="RELU")):
+        assert bypass(graph).graph is graph
+    shown = twins(outputs=("y", "c"))
+    assert bypass(shown).graph is shown
+
+
+def test_the_contract_refuses_twins_that_are_none() -> None:
+    for graph in (twins(second_bias=1), twins(activation="RELU")):
+        after = changed(graph, "c_pool", lambda op: replace(op, inputs=("b",)))
+        with pytest.raises(GraphError, match="not made of"):
+            require_bypass(graph, after, (BypassedOperator("c", "b", "CONV_2D", TWICE),))
