@@ -94,7 +94,7 @@ CORTEX_M4 = Costs(
     square_lanes=4.4,
     scale_lookup=1.0,
     scale_product=3.0,
-    wide_product=1 / 16,
+    wide_product=1 / 8,
     wide_output=1.5,
     row_tile=12.0,
     row_tile_output=5.0,
@@ -149,7 +149,7 @@ class Level:
     compiler_flag      gcc's optimization of the firmware. On six networks, beside -O2, -O3 saves up to 3 % of the instructions
                        for 0.1 to 6 % of the flash, and -Os saves up to 0.7 % of the flash for up to 25 % more instructions:
                        -O3 where instructions count, -O2 where flash does
-    saves_memory       whether one row of a FULLY_CONNECTED is read in place, a fifth slower, where the arena is smaller without
+    saves_memory       whether one row of a FULLY_CONNECTED is read in place, a quarter slower, where the arena is smaller without
                        its int16 copy
     max_bands          into how many row bands the schedule may cut a kernel's work, to save memory
     """
@@ -175,7 +175,7 @@ class Level:
 
 SPEED = Level(
     name="speed",
-    unroll_all_pairs=30,
+    unroll_all_pairs=32,
     unroll_pairs=16,
     own_gain=0.0,
     wide_weights=65536,
@@ -193,11 +193,11 @@ SPEED = Level(
 )
 BALANCED = Level(
     name="balanced",
-    unroll_all_pairs=30,
+    unroll_all_pairs=32,
     unroll_pairs=16,
     own_gain=0.7,
     wide_weights=16384,
-    wide_gain=3.0,
+    wide_gain=5.2,
     depthwise_bytes=4096,
     max_tile=8,
     unrolled_rows=10,

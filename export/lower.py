@@ -467,6 +467,9 @@ def _positions(b: Builder, node: Node, axes: list[int]) -> tuple[str, Layout, di
         tensor = b.view(b.placed(value).tensor, b.shape(value))
         return tensor, b.placed(value).layout, {axis: axis for axis in axes}
     tensor, dims = b.isolated(value, axes)
+    if any(dims.count({axis}) != 1 for axis in axes):  # the height and the width of a map may be one axis
+        tensor = b.view(tensor, layout.sizes)
+        dims = layout.axes_of_dims(layout.sizes) or []
     return tensor, layout, {axis: dims.index({axis}) for axis in axes}
 
 

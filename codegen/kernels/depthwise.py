@@ -1,10 +1,12 @@
 """Depthwise convolutions, channel by channel: the channel's map is widened to int16 in scratch, with its padding ("plane").
 
 The sums of a tile of outputs are micro-kernels (`row_tiles.py`). For each channel, the packed weights have for each filter
-("head"): the start of its sum, then for each kernel row the words of its taps, then multiplier, offset and shift. Where the
-heads' maximum is taken and all have the same multiplier and shift ("tied"), these constants come once, after the last head.
+("head"): the start of its sum, then for each kernel row the words of its taps, then multiplier, offset and, where the form needs
+one, shift. Where the heads' maximum is taken and all have the same multiplier and shift ("tied"), these constants come once,
+after the last head.
 
-Large weights are stored compact, the taps as int8 in place of the words; each filter is widened in scratch when its turn comes.
+Large weights are stored compact, the taps as int8 in place of the words; each filter is widened in scratch when its turn comes,
+and its offset made of the shift and of the layer's zero point, where it is that.
 
 Maps that do not fit into MAX_PLANE_BYTES are taken in bands of rows; the rows that two bands share are kept in scratch. In the
 banded form all channels of a band come before the next band: a little more work, but the output may then follow the input
@@ -68,6 +70,7 @@ class Compact:
     tap_words   of a filter without its constants, in flash
     lanes       (group of four taps, byte at which it lies in a row, whether its odd lanes are needed)
     pairs       C expressions of a row's words
+    half_steps  2 * zero point + 1, of which the offsets are multiples by powers of two, or None: they are stored
     """
 
     taps_at: int = size()
@@ -78,6 +81,7 @@ class Compact:
     is_doubled: bool = code()
     lanes: tuple[tuple[int, bool], ...] = code()
     pairs: tuple[str, ...] = code()
+    half_steps: int | None = data()
 
 
 @dataclass(frozen=True)
@@ -255,17 +259,18 @@ def depthwise_call(
     row_step = w.dilation_h * plane.plane_w // 2
     clamps = conv.table is None or is_max
     clamp_low, clamp_high = clamps and conv.activation_min > -128, clamps and conv.activation_max < 127
-    weights = _packed_weights(conv, heads, taps, requant, is_tied)
+    constants = requant.constants[:, :2] if requant.rounding.is_fine else requant.constants
+    weights = _packed_weights(conv, heads, taps, requant.factors, constants, is_tied)
     compact = None
-    head_words = 1 + w.kernel_h * taps.words
+    filter_words = 1 + w.kernel_h * taps.words
     scratch_bytes = plane.size_bytes
     is_smaller = w.kernel_h * taps.words > (w.kernel_h * w.kernel_w + 3) // 4
     if weights.nbytes > build.level.depthwise_bytes and is_smaller and not has_single_taps(w):
         requant = coarse  # taps that are widened in scratch are multiplied there, all by the same
         compact = _compact(conv, taps, requant, plane.size_bytes, build)
-        scratch_bytes += 4 * (weights.size // channels // (1 if is_max else heads))
-        weights = _packed_weights(conv, heads, None, requant, is_tied)
-        head_words = 1 + compact.tap_words
+        scratch_bytes += 4 * _group_words(filter_words, 3, heads if is_max else 1, is_tied)
+        stored = requant.constants if compact.half_steps is None else requant.constants[:, ::2]
+        weights = _packed_weights(conv, heads, None, requant.factors, stored, is_tied)
     inputs: tuple[str, ...] = (source,)
     scaling = None
     if scale is not None:
@@ -304,7 +309,7 @@ def depthwise_call(
         channels=channels,
         heads=(heads if is_max else first_heads) if has_heads else None,
         heads_of_second=heads_of_second if heads_of_second > 1 else None,
-        filter_words=None if compact else heads * (head_words + 3 * (not is_tied)) + 3 * is_tied if is_max else head_words + 3,
+        filter_words=None if compact else _group_words(filter_words, constants.shape[1], heads if is_max else 1, is_tied),
         plane_words=plane.plane_w * plane.plane_h // 2,
         out_h=out_h if plane.bands == 1 else None,
         tiles=row.tiles if row.tiles > 1 else None,
@@ -392,6 +397,7 @@ def _compact(conv: Convolution, taps: Taps, requant: Requantization, taps_at: in
         is_doubled=requant.rounding.takes_doubled,
         lanes=tuple((4 * j, 4 * j + 1 < w.kernel_w) for j in range((w.kernel_w + 3) // 4)),
         pairs=tuple(_pair(k, w.kernel_w) for k in taps.firsts),
+        half_steps=requant.half_steps(conv.output_zero_point),
     )
 
 
@@ -584,10 +590,14 @@ def _bands_run_behind(conv: Convolution, plane: Plane) -> bool:
     return True
 
 
-def _packed_weights(conv: Convolution, heads: int, taps: Taps | None, requant: Requantization, is_tied: bool) -> Int32:
+def _group_words(filter_words: int, constants: int, filters: int, is_tied: bool) -> int:
+    """Words of filters that are read together, each with its constants, or with one group of them for all."""
+    return filters * filter_words + constants * (1 if is_tied else filters)
+
+
+def _packed_weights(conv: Convolution, heads: int, taps: Taps | None, factors: Int64, constants: Int32, is_tied: bool) -> Int32:
     """The layer's words in reading order; without `taps` compact."""
     filters = filters_of(conv)
-    factors = requant.factors
     start = factors * (conv.bias - conv.input_zero_point * filters.sum(axis=(1, 2)))
     words: list[Int64] = []
     for channel, rows in enumerate(filters):
@@ -598,5 +608,5 @@ def _packed_weights(conv: Convolution, heads: int, taps: Taps | None, requant: R
         else:
             words += [row_words(row, taps, conv.attrs.window) for row in factors[channel] * rows]
         if not is_tied or channel % heads == heads - 1:
-            words.append(requant.constants[channel].astype(np.int64))
+            words.append(constants[channel].astype(np.int64))
     return np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)

@@ -1,6 +1,6 @@
 """The multiplication of CONV_2D and FULLY_CONNECTED: widened windows with two output channels at a time.
 
-The windows of up to 4 pixels, a tile, are widened to int16 and interleaved in scratch (im2col); each word of weights, two
+The windows of a tile, up to 4 pixels, are widened to int16 and interleaved in scratch (im2col); each word of weights, two
 channels' worth of a pair of window elements, is then used for all of the pixels. Weights, biases and requantization constants lie
 in packed weights, words in the order in which they are read:
 
@@ -8,7 +8,13 @@ in packed weights, words in the order in which they are read:
     channel, constants of the odd channel; for a last single channel: its start, `pairs` words, its constants
 
 Twos that fit share words ("packed"); those that `channel_twos.py` cannot make fit are wide and follow, behind a word that says
-how many words they are. Channels come in any order: a channel's place in the output lies above the low byte of its shift.
+how many words they are. A layer of wide twos alone has tiles of 2 pixels: two pairs of these and of two channels fill the
+registers by two loads of several words.
+
+A channel's constants are multiplier, offset and shift. Where all twos are neighbours, in order, their shifts share a word, behind
+the even channel's offset; no shift is stored where the form needs none ("fine", of int16 weights), and no offset for one pixel
+where it is made of the shift and of the layer's zero point. Else channels come in any order: a channel's place in the output lies
+above the low byte of its shift.
 
 A convolution of several groups has packed weights of each, one after the other, and widens its windows group by group.
 """
@@ -35,6 +41,7 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 MAX_COLUMN_BYTES = 8192
+SMALL_TILE = 72  # products of two channels with which a larger tile saves more than two pairs at a time do
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class GemmKernel(Helper):
     has_packed  whether a group has twos of output channels that share words, ..
     has_wide    .. twos of which each has int16 words of its own, ..
     has_single  .. and one channel beside these
+    in_order    whether twos are neighbours, from the first channel on
+    has_offsets whether offsets are stored, not made of shifts
     loop        over a window's pairs, or over a row's groups of four values
     pairs       in a window; 0: a number of the layer
     stride      from one pixel's outputs to the next's; 0: a number of the layer
@@ -73,6 +82,8 @@ class GemmKernel(Helper):
     has_packed: bool
     has_wide: bool
     has_single: bool
+    in_order: bool
+    has_offsets: bool
     rounding: Rounding
     clamps_low: bool
     clamps_high: bool
@@ -91,7 +102,8 @@ class GemmKernel(Helper):
         parts += ["min"] * self.clamps_low + ["max"] * self.clamps_high + ["table"] * self.has_table
         parts += [f"row{self.rest_bytes}"] * self.in_place
         parts += [f"r{self.loop.rest}"] * (self.loop.rest >= 0) + [f"u{self.loop.unroll}"] * self.loop.has_turns
-        parts += ["odd" if self.has_twos else "single"] * self.has_single
+        parts += ["odd" if self.has_twos else "single"] * self.has_single + ["placed"] * (not self.in_order)
+        parts += ["shifts"] * (not self.has_offsets)
         if self.is_own:
             parts += [f"p{self.pairs}", f"c{self.stride}", f"w{self.words}"]
         return "_".join(("ft", *parts))
@@ -131,6 +143,7 @@ class Gemm:
     kernel   for a whole tile
     rest     for the pixels that the tiles leave over, together or one by one
     table    the activation's lookup table, the clamp inside; int8[256]
+    half_steps  2 * zero point + 1, of which the offsets are multiples by powers of two, where they are not stored
     """
 
     kernel: GemmKernel = code()
@@ -142,6 +155,7 @@ class Gemm:
     stride: int = size()
     activation_min: int | None = data()
     activation_max: int | None = data()
+    half_steps: int | None = data()
 
     @property
     def stored(self) -> str:
@@ -158,6 +172,9 @@ class PackedWeights:
     """A layer's packed weights and how the kernel reads them.
 
     packed, wide  twos of a group's channels that share words, and that have words of their own
+    in_order      whether twos are neighbours, from the first channel on
+    two_words     of two channels of the first kind beside their weights
+    half_steps    as in `Gemm`
     accumulator   the least and the largest int32 sum of any channel
     """
 
@@ -165,6 +182,9 @@ class PackedWeights:
     pairs: int
     packed: int
     wide: int
+    in_order: bool
+    two_words: int
+    half_steps: int | None
     rounding: Rounding
     accumulator: tuple[int, int]
 
@@ -184,33 +204,55 @@ def pack_weights(
     padded = np.concatenate([weights, np.zeros((c_out, 1), np.int64)], axis=1)
     lanes = padded[:, np.array(pairs)]  # [c_out, pairs, 2]; index -1 is the zero column
     share = c_out // groups
-    constants = requant.constants.astype(np.int64)
-    constants[:, 2] = constants[:, 2] & 0xFF | np.arange(c_out) % share << 8
-    factors = requant.factors
     orders = _orders(weights, largest, num_pixels, build, groups)
+    in_order = all(order.channels == list(range(share)) and not (order.packed and order.wide) for order in orders)
+    factors, constants = requant.factors, requant.constants.astype(np.int64)
+    is_fine = requant.rounding.is_fine
+    half_steps = requant.half_steps(conv.output_zero_point) if num_pixels == 1 and in_order else None
+    stored = [0, 2] if half_steps is not None else [0, 1] if is_fine else [0, 1, 2]  # of a single channel
+    places = np.arange(c_out) % share
+
+    def constants_of(a: int, b: int, is_packed: bool) -> list[Int64]:
+        """Those of two channels."""
+        even, odd = constants[a].copy(), constants[b].copy()
+        if is_packed and is_fine:  # 256 times the odd channel's sum: what is too much
+            odd[2] = 8 - odd[2]
+        if not in_order:
+            even[2], odd[2] = (shift & 0xFF | place << 8 for shift, place in ((even[2], places[a]), (odd[2], places[b])))
+            return [even, odd]
+        if half_steps is not None:
+            return [even[:1], even[2:] & 0xFF | odd[2:] << 8, odd[:1]]
+        if is_fine and not is_packed:
+            return [even[:2], odd[:2]]
+        return [even[:2], even[2:] & 0xFF | odd[2:] << 8, odd[:2]]
+
     words: list[Int64] = []
     for group, order in enumerate(orders):
         first = group * share
         for a, b in np.array(order.packed, np.int64).reshape(-1, 2) + first:
             words += [np.stack([256 * start[b] + start[a], start[a]]), pair_words(256 * lanes[b] + lanes[a])]
-            words += [constants[a], constants[b]]
-            if requant.rounding.is_fine:  # 256 times the odd channel's sum: what is too much
-                words[-1] = constants[b] + [0, 0, 8 - 2 * (constants[b, 2] & 0xFF)]
+            words += constants_of(a, b, True)
         if order.packed and order.wide:
             words.append(np.array([len(order.wide) * (8 + 2 * len(pairs))]))
         for a, b in np.array(order.wide, np.int64).reshape(-1, 2) + first:
             scaled = factors[[a, b], np.newaxis, np.newaxis] * lanes[[a, b]]
             words += [factors[[a, b]] * start[[a, b]], pair_words(scaled.transpose(1, 0, 2)).reshape(-1)]
-            words += [constants[a], constants[b]]
+            words += constants_of(a, b, False)
         if order.single is not None:
             last = first + order.single
-            words += [factors[[last]] * start[[last]], pair_words(factors[last] * lanes[last]), constants[last]]
+            words += [factors[[last]] * start[[last]], pair_words(factors[last] * lanes[last]), constants[last][stored]]
+            if not in_order:
+                shift = constants[last][2:] * (not is_fine)
+                words[-1] = np.concatenate([constants[last][:2], shift & 0xFF | places[last] << 8])
     packed_words = np.concatenate(words).astype(np.uint64).astype(np.uint32).view(np.int32)
     return PackedWeights(
         packed_words,
         len(pairs),
         len(orders[0].packed),
         len(orders[0].wide),
+        in_order,
+        8 if not in_order else 5 if half_steps is not None else 6 if is_fine and not orders[0].packed else 7,
+        half_steps,
         requant.rounding,
         (int(low.min()), int(high.max())),
     )
@@ -235,14 +277,15 @@ def pair_words(lanes: Int64) -> Int64:
 
 
 def is_worth_widening(weights: Int64, num_pixels: int, build: Build) -> bool:
-    """Whether int16 weights pay: about 1/16 instruction a product and 1.5 an output less, for a byte a weight more."""
+    """Whether int16 weights pay: about 1/8 instruction a product less, for a byte a weight more."""
     gain = num_pixels * (build.costs.wide_product + build.costs.wide_output / weights.shape[1])
     return weights.size <= build.level.wide_weights and gain >= build.level.wide_gain
 
 
-def pixels_at_once(num_pixels: int, pairs: int) -> int:
-    """How many windows are widened and multiplied together."""
-    return min(num_pixels, 4, max(1, MAX_COLUMN_BYTES // (4 * pairs)))
+def pixels_at_once(num_pixels: int, packed: PackedWeights) -> int:
+    """How many windows are widened and multiplied together: two at a time need all registers, also those that outlive calls."""
+    most = 4 if packed.packed or packed.rounding.is_exact or packed.wide * (packed.pairs - 4) < SMALL_TILE else 2
+    return min(num_pixels, most, max(1, MAX_COLUMN_BYTES // (4 * packed.pairs)))
 
 
 def gemm(
@@ -255,8 +298,8 @@ def gemm(
     level = build.level
     c_out = conv.weights.shape[0]
     share, pairs = c_out // groups, packed.pairs
-    pixels = pixels_at_once(num_pixels, pairs)
-    words = packed.packed * (8 + pairs) if packed.packed else packed.wide * (8 + 2 * pairs)
+    pixels = pixels_at_once(num_pixels, packed)
+    words = packed.packed * (packed.two_words + pairs) if packed.packed else packed.wide * (packed.two_words + 2 * pairs)
     # one pixel has little code for each pair; layers rounded in 64 bits, in the public networks, have the longest windows
     rest = max(1, num_pixels % pixels) if joins_rest and not level.merges_inner else 1
     unroll = level.unroll_pairs if pixels == 1 or packed.rounding.is_exact else level.unroll_pairs // 2
@@ -265,6 +308,8 @@ def gemm(
         packed.packed > 0,
         packed.wide > 0,
         share % 2 == 1,
+        packed.in_order,
+        packed.half_steps is None,
         packed.rounding,
         conv.activation_min > -128 and conv.table is None,
         conv.activation_max < 127 and conv.table is None,
@@ -282,6 +327,7 @@ def gemm(
         c_out,
         conv.activation_min if shared.clamps_low else None,
         conv.activation_max if shared.clamps_high else None,
+        packed.half_steps,
     )
     return made, replace(made, kernel=replace(shared, loop=loop, pairs=pairs, stride=c_out, words=words))
 

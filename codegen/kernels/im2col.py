@@ -15,6 +15,7 @@ Int64 = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 MOST_UNROLLED_FOURS = 4  # groups of four bytes of one window's run that are widened without a loop; side by side one less
+FEW_BYTES = 8  # that are copied without a call
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,16 @@ class Im2col:
     def unrolled_fours(self) -> int:
         """Groups of four bytes that are widened without a loop, or 0."""
         return self.fours if self.fours <= MOST_UNROLLED_FOURS else 0
+
+    @property
+    def fours_in_turn(self) -> int:
+        """Groups of four bytes in a turn of the loop where there is one."""
+        return 4 if self.side_by_side and self.fours % 4 == 0 else 1
+
+    @property
+    def copies_rows(self) -> bool:
+        """Whether the taps of a kernel row are copied together, not one by one: neighbours in the map, and no few bytes."""
+        return self.window.kernel_w > 1 and self.window.dilation_w == 1 and self.c >= FEW_BYTES
 
     @property
     def rest(self) -> tuple[tuple[int, ...], ...]:

@@ -76,6 +76,13 @@ class Requantization:
             return factors
         return np.full(len(multiplier), 2 if self.rounding.takes_doubled else 1, np.int64)
 
+    def half_steps(self, zero_point: int | Int64) -> int | None:
+        """2 * zero point + 1 of all channels, if every offset is that times half a step of its channel's right shift."""
+        steps = 2 * int(np.max(zero_point)) + 1
+        _, offset, right = self.constants.astype(np.int64).T
+        is_shifted = self.rounding.takes_doubled and bool((offset == steps << (right - 1)).all())
+        return steps if is_shifted else None
+
 
 def requantization(conv: Convolution, largest: Int64, once: bool = False, least: Int64 | None = None) -> Requantization:
     """The fastest exact form; of each channel `largest` [c_out] is the largest |accumulator|, `least` the least one if known."""

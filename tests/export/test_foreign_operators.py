@@ -117,6 +117,12 @@ case(lambda m: m("Concat", m.normal(1, 1, 8), rows(m), axis=1), "a class token")
 case(lambda m: m("Concat", m.normal(1, 2, 6, 5), m.conv("x", 4, 3), axis=1), "constant channels")
 
 
+case(lambda m: m("Pad", rows(m), np.array([0, 1, 0, 0, 2, 0])), "rows padded")
+case(lambda m: m("Slice", rows(m), np.array([1, 0]), np.array([30, 7]), np.array([1, 2]), np.array([2, 1])), "rows sliced")
+case(lambda m: m("Add", rows(m), m("Gather", rows(m), np.arange(30)[::-1].copy(), axis=1)), "rows reversed")
+case(lambda m: m.conv(m.reshape(m("Gather", rows(m), np.array(0), axis=1), 1, 8, 1, 1), 8, 3), "the first row")
+
+
 class Attention(nn.Module):
     """A block of a vision transformer on a patched picture."""
 

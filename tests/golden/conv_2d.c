@@ -14,12 +14,12 @@ static const net_conv_3x3_4x4x3_to2_layer net_op0 = {
 
 /* All output channels of a group for 4 pixels, 2 channels from windows of 14 pairs. Returns where the next group's
  * packed weights begin. */
-FT_INLINE const ft_word *ft_gemm_packed_4px_away_r13_p14_c2_w22(const ft_gemm *gemm, const ft_word *w,
+FT_INLINE const ft_word *ft_gemm_packed_4px_away_r13_p14_c2_w21(const ft_gemm *gemm, const ft_word *w,
     const ft_word *column, int8_t *out) {
   (void)gemm;
   /* volatile is in memory: the sums need the registers */
-  int8_t *const volatile first = out;
-  const ft_word *const end_of_twos = w + 22;
+  int8_t *volatile first = out;
+  const ft_word *const end_of_twos = w + 21;
   do {
     int32_t both[4], even[4];
     const ft_word *pairs = column;
@@ -37,38 +37,38 @@ FT_INLINE const ft_word *ft_gemm_packed_4px_away_r13_p14_c2_w22(const ft_gemm *g
     ft_packed_4(&w, &pairs, both, even);
     ft_packed_4(&w, &pairs, both, even);
     ft_packed_4(&w, &pairs, both, even);
-    int32_t multiplier, offset, shift;
+    int32_t multiplier, offset;
     ft_next_two(&w, &multiplier, &offset);
-    shift = ft_next(&w);
-    int8_t *to = first + (shift >> 8);
+    const int32_t shifts = ft_next(&w);
+    int32_t shift = shifts;
+    int8_t *to = first;
     FT_OPAQUE(to);
+    first = to + 2;
     to[0] = (int8_t)ft_scale_away(even[0] * 2, multiplier, offset, shift);
     to[2] = (int8_t)ft_scale_away(even[1] * 2, multiplier, offset, shift);
     to[4] = (int8_t)ft_scale_away(even[2] * 2, multiplier, offset, shift);
     to[6] = (int8_t)ft_scale_away(even[3] * 2, multiplier, offset, shift);
     ft_next_two(&w, &multiplier, &offset);
-    shift = ft_next(&w);
-    to = first + (shift >> 8);
-    FT_OPAQUE(to);
-    to[0] = (int8_t)ft_scale_away(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift);
-    to[2] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
-    to[4] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
-    to[6] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
+    shift = shifts >> 8;
+    to[1] = (int8_t)ft_scale_away(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift);
+    to[3] = (int8_t)ft_scale_away(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift);
+    to[5] = (int8_t)ft_scale_away(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift);
+    to[7] = (int8_t)ft_scale_away(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift);
   } while (w != end_of_twos);
   return w;
 }
 
 /* 3x3 convolution, stride 1x1, of a [4,4,3] map. The windows of 4 pixels are widened to int16 pairs in `column`,
  * then multiplied with two output channels at a time.
- * Sizes: group_out 2, tile_output 8, column_words 56, gemm_words 22, gemm_pairs 14, gemm_stride 2.
+ * Sizes: group_out 2, tile_output 8, column_words 56, gemm_words 21, gemm_pairs 14, gemm_stride 2.
  * Accumulators lie in [-189796, 290893]. */
 FT_KERNEL void net_conv_3x3_4x4x3_to2(const net_conv_3x3_4x4x3_to2_layer *layer, const int8_t *input0, int8_t *output0,
     void *scratch) {
   FT_STATIC_ASSERT(-189796 >= INT32_MIN && 290893 <= INT32_MAX, "an accumulator is wider than 32 bits");
   const ft_gemm gemm = {
     layer->gemm_weights, NULL,
-    22, 14, 2,
-    0, 0,
+    21, 14, 2,
+    0, 0, 0,
   };
   ft_word *const column = (ft_word *)scratch;
   int8_t *const patch = (int8_t *)(column + 56); /* a window that reaches into the padding */
@@ -119,7 +119,7 @@ FT_KERNEL void net_conv_3x3_4x4x3_to2(const net_conv_3x3_4x4x3_to2_layer *layer,
       }
     }
     FT_FENCE();
-    (void)ft_gemm_packed_4px_away_r13_p14_c2_w22(&gemm, gemm.weights, column, out);
+    (void)ft_gemm_packed_4px_away_r13_p14_c2_w21(&gemm, gemm.weights, column, out);
     FT_FENCE();
     out += 8;
   }

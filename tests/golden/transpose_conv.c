@@ -16,11 +16,11 @@ static const net_conv_4x2_4x4x7_to18_layer net_op0 = {
 
 /* All output channels of a group for 4 pixels, 18 channels from windows of 28 pairs. Returns where the next group's
  * packed weights begin. */
-FT_INLINE const ft_word *ft_gemm_packed_4px_up_min_r27_p28_c18_w324(const ft_gemm *gemm, const ft_word *w,
+FT_INLINE const ft_word *ft_gemm_packed_4px_up_min_r27_p28_c18_w315(const ft_gemm *gemm, const ft_word *w,
     const ft_word *column, int8_t *out) {
   /* volatile is in memory: the sums need the registers */
-  int8_t *const volatile first = out;
-  const ft_word *const end_of_twos = w + 324;
+  int8_t *volatile first = out;
+  const ft_word *const end_of_twos = w + 315;
   do {
     int32_t both[4], even[4];
     const ft_word *pairs = column;
@@ -52,25 +52,25 @@ FT_INLINE const ft_word *ft_gemm_packed_4px_up_min_r27_p28_c18_w324(const ft_gem
     ft_packed_4(&w, &pairs, both, even);
     ft_packed_4(&w, &pairs, both, even);
     ft_packed_4(&w, &pairs, both, even);
-    int32_t multiplier, offset, shift;
+    int32_t multiplier, offset;
     ft_next_two(&w, &multiplier, &offset);
-    shift = ft_next(&w);
-    int8_t *to = first + (shift >> 8);
+    const int32_t shifts = ft_next(&w);
+    int32_t shift = shifts;
+    int8_t *to = first;
     FT_OPAQUE(to);
+    first = to + 2;
     to[0] = (int8_t)ft_max(ft_scale_up(even[0] * 2, multiplier, offset, shift), gemm->activation_min);
     to[18] = (int8_t)ft_max(ft_scale_up(even[1] * 2, multiplier, offset, shift), gemm->activation_min);
     to[36] = (int8_t)ft_max(ft_scale_up(even[2] * 2, multiplier, offset, shift), gemm->activation_min);
     to[54] = (int8_t)ft_max(ft_scale_up(even[3] * 2, multiplier, offset, shift), gemm->activation_min);
     ft_next_two(&w, &multiplier, &offset);
-    shift = ft_next(&w);
-    to = first + (shift >> 8);
-    FT_OPAQUE(to);
-    to[0] = (int8_t)ft_max(ft_scale_up(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift), gemm->activation_min);
-    to[18] = (int8_t)ft_max(ft_scale_up(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift),
+    shift = shifts >> 8;
+    to[1] = (int8_t)ft_max(ft_scale_up(ft_odd(both[0], even[0]) >> 7, multiplier, offset, shift), gemm->activation_min);
+    to[19] = (int8_t)ft_max(ft_scale_up(ft_odd(both[1], even[1]) >> 7, multiplier, offset, shift),
         gemm->activation_min);
-    to[36] = (int8_t)ft_max(ft_scale_up(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift),
+    to[37] = (int8_t)ft_max(ft_scale_up(ft_odd(both[2], even[2]) >> 7, multiplier, offset, shift),
         gemm->activation_min);
-    to[54] = (int8_t)ft_max(ft_scale_up(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift),
+    to[55] = (int8_t)ft_max(ft_scale_up(ft_odd(both[3], even[3]) >> 7, multiplier, offset, shift),
         gemm->activation_min);
   } while (w != end_of_twos);
   return w;
@@ -78,15 +78,15 @@ FT_INLINE const ft_word *ft_gemm_packed_4px_up_min_r27_p28_c18_w324(const ft_gem
 
 /* 4x2 convolution, stride 1x1, of a [4,4,7] map. The windows of 4 pixels are widened to int16 pairs in `column`,
  * then multiplied with two output channels at a time.
- * Sizes: group_out 18, tile_output 72, column_words 112, gemm_words 324, gemm_pairs 28, gemm_stride 18.
+ * Sizes: group_out 18, tile_output 72, column_words 112, gemm_words 315, gemm_pairs 28, gemm_stride 18.
  * Accumulators lie in [-565024, 625954]. */
 FT_KERNEL void net_conv_4x2_4x4x7_to18(const net_conv_4x2_4x4x7_to18_layer *layer, const int8_t *input0,
     int8_t *output0, void *scratch) {
   FT_STATIC_ASSERT(-565024 >= INT32_MIN && 625954 <= INT32_MAX, "an accumulator is wider than 32 bits");
   const ft_gemm gemm = {
     layer->gemm_weights, NULL,
-    324, 28, 18,
-    layer->gemm_activation_min, 0,
+    315, 28, 18,
+    layer->gemm_activation_min, 0, 0,
   };
   ft_word *const column = (ft_word *)scratch;
   int8_t *const patch = (int8_t *)(column + 112); /* a window that reaches into the padding */
@@ -140,7 +140,7 @@ FT_KERNEL void net_conv_4x2_4x4x7_to18(const net_conv_4x2_4x4x7_to18_layer *laye
       }
     }
     FT_FENCE();
-    (void)ft_gemm_packed_4px_up_min_r27_p28_c18_w324(&gemm, gemm.weights, column, out);
+    (void)ft_gemm_packed_4px_up_min_r27_p28_c18_w315(&gemm, gemm.weights, column, out);
     FT_FENCE();
     out += 72;
   }

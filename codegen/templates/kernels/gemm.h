@@ -299,7 +299,71 @@ FT_INLINE void ft_single_four(const ft_word **w, const int8_t **values, int32_t 
   *values += 4;
 }
 
-/* ft_packed_1 for two pairs at once */
+/* The same for two or four pairs at once. */
+#if FT_ALL_REGISTERS
+FT_INLINE void ft_wide_2_twice(const ft_word **w, const ft_word **x, int32_t *even, int32_t *odd) {
+  __asm__ volatile(
+      "ldmia %4!, {r8, r9, r10, r11}\n\tldmia %5!, {r3, r4, r5, r6}\n\t"
+      "smlad %0, r8, r3, %0\n\tsmlad %1, r9, r3, %1\n\tsmlad %2, r8, r4, %2\n\tsmlad %3, r9, r4, %3\n\t"
+      "smlad %0, r10, r5, %0\n\tsmlad %1, r11, r5, %1\n\tsmlad %2, r10, r6, %2\n\tsmlad %3, r11, r6, %3"
+      : "+r"(even[0]), "+r"(odd[0]), "+r"(even[1]), "+r"(odd[1]), "+r"(*w), "+r"(*x)
+      :
+      : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11");
+}
+FT_INLINE void ft_wide_2_first_twice(const ft_word **w, const ft_word **x, int32_t *even, int32_t *odd) {
+  ft_next_two(w, &even[0], &odd[0]);
+  __asm__ volatile(
+      "ldmia %4!, {r8, r9, r10, r11}\n\tldmia %5!, {r3, r4, r5, r6}\n\t"
+      "smlad %2, r8, r4, %0\n\tsmlad %3, r9, r4, %1\n\tsmlad %0, r8, r3, %0\n\tsmlad %1, r9, r3, %1\n\t"
+      "smlad %0, r10, r5, %0\n\tsmlad %1, r11, r5, %1\n\tsmlad %2, r10, r6, %2\n\tsmlad %3, r11, r6, %3"
+      : "+r"(even[0]), "+r"(odd[0]), "=&r"(even[1]), "=&r"(odd[1]), "+r"(*w), "+r"(*x)
+      :
+      : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11");
+}
+FT_INLINE void ft_packed_1_four(const ft_word **w, const ft_word **x, int32_t *both, int32_t *even) {
+  __asm__ volatile(
+      "ldmia %2!, {r8, r9, r10, r11}\n\tldmia %3!, {r3, r4, r5, r6}\n\t"
+      "smlad %0, r8, r3, %0\n\tsxtb16 r8, r8\n\tsmlad %1, r8, r3, %1\n\t"
+      "smlad %0, r9, r4, %0\n\tsxtb16 r9, r9\n\tsmlad %1, r9, r4, %1\n\t"
+      "smlad %0, r10, r5, %0\n\tsxtb16 r10, r10\n\tsmlad %1, r10, r5, %1\n\t"
+      "smlad %0, r11, r6, %0\n\tsxtb16 r11, r11\n\tsmlad %1, r11, r6, %1"
+      : "+r"(*both), "+r"(*even), "+r"(*w), "+r"(*x)
+      :
+      : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11");
+}
+FT_INLINE void ft_packed_eight(const ft_word **w, const int8_t **values, int32_t *both, int32_t *even) {
+  __asm__ volatile(
+      "ldmia %2!, {r8, r9, r10, r11}\n\tldr r3, [%3], #4\n\tldr r5, [%3], #4\n\t"
+      "sxtb16 r4, r3, ror #8\n\tsxtb16 r3, r3\n\tsxtb16 r6, r5, ror #8\n\tsxtb16 r5, r5\n\t"
+      "smlad %0, r8, r3, %0\n\tsxtb16 r8, r8\n\tsmlad %1, r8, r3, %1\n\t"
+      "smlad %0, r9, r4, %0\n\tsxtb16 r9, r9\n\tsmlad %1, r9, r4, %1\n\t"
+      "smlad %0, r10, r5, %0\n\tsxtb16 r10, r10\n\tsmlad %1, r10, r5, %1\n\t"
+      "smlad %0, r11, r6, %0\n\tsxtb16 r11, r11\n\tsmlad %1, r11, r6, %1"
+      : "+r"(*both), "+r"(*even), "+r"(*w), "+r"(*values)
+      :
+      : "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11");
+}
+#else
+FT_INLINE void ft_packed_eight(const ft_word **w, const int8_t **values, int32_t *both, int32_t *even) {
+  ft_packed_four(w, values, both, even);
+  ft_packed_four(w, values, both, even);
+}
+FT_INLINE void ft_wide_2_twice(const ft_word **w, const ft_word **x, int32_t *even, int32_t *odd) {
+  ft_wide_2(w, x, even, odd);
+  ft_wide_2(w, x, even, odd);
+}
+FT_INLINE void ft_wide_2_first_twice(const ft_word **w, const ft_word **x, int32_t *even, int32_t *odd) {
+  ft_wide_2_first(w, x, even, odd);
+  ft_wide_2(w, x, even, odd);
+}
+FT_INLINE void ft_packed_1_four(const ft_word **w, const ft_word **x, int32_t *both, int32_t *even) {
+  ft_packed_1(w, x, both, even);
+  ft_packed_1(w, x, both, even);
+  ft_packed_1(w, x, both, even);
+  ft_packed_1(w, x, both, even);
+}
+#endif
+
 FT_INLINE void ft_packed_1_twice(const ft_word **w, const ft_word **x, int32_t *both, int32_t *even) {
   int32_t w0, w1, x0, x1;
   ft_next_two(w, &w0, &w1);
@@ -320,9 +384,10 @@ FT_INLINE int32_t ft_odd(int32_t both, int32_t even) { return (int32_t)((uint32_
  * words    of packed weights for all channels of a group that come in twos
  * pairs    int16 pairs in a window, the first of which carries the sums' starts
  * stride   from one pixel's outputs to the next's
+ * half_steps  2 * zero point + 1, where offsets are made of it and of shifts
  */
 typedef struct {
   const ft_word *weights;
   const int8_t *table;
-  int32_t words, pairs, stride, activation_min, activation_max;
+  int32_t words, pairs, stride, activation_min, activation_max, half_steps;
 } ft_gemm;

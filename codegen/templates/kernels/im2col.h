@@ -40,11 +40,13 @@ FT_INLINE ft_word *ft_widen_2(const int8_t *from, int32_t distance, ft_word *x) 
   return x;
 }
 FT_INLINE ft_word *ft_widen_2_all(const int8_t *from, int32_t distance, int32_t fours, ft_word *x) {
+  int32_t k = 0;
   FT_ROLLED
-  for (int32_t k = 0; k < fours; ++k) {
+  for (; k < fours - 1; k += 2) {
     x = ft_widen_2(from + 4 * k, distance, x);
+    x = ft_widen_2(from + 4 * k + 4, distance, x);
   }
-  return x;
+  return k < fours ? ft_widen_2(from + 4 * k, distance, x) : x;
 }
 FT_INLINE ft_word *ft_widen_1(const int8_t *from, ft_word *x) {
   const int32_t pixel0 = ft_load_word(from);

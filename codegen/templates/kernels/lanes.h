@@ -3,6 +3,16 @@
  * portable C with the same result. A word packs two int16 lanes (`low` in bits 0..15) or four int8 lanes; words are
  * int32_t, as in ACLE.
  */
+/* Whether assembly may use every register. One of them is the frame pointer with -fno-omit-frame-pointer: build with
+ * -DFT_ALL_REGISTERS=0 then, for the same numbers in a few more instructions. */
+#if !defined(FT_ALL_REGISTERS)
+#if FT_HAS_DSP && defined(__OPTIMIZE__) && !defined(__clang__) && !defined(__pic__)
+#define FT_ALL_REGISTERS 1
+#else
+#define FT_ALL_REGISTERS 0
+#endif
+#endif
+
 #if FT_HAS_DSP
 
 #define FT_BINARY(name, instruction)                                            \
@@ -91,6 +101,12 @@ FT_INLINE void ft_next_two(const ft_word **p, int32_t *first, int32_t *second) {
 FT_INLINE void ft_put_two(ft_word **p, int32_t first, int32_t second) {
   __asm__ volatile("strd %1, %2, [%0], #8" : "+r"(*p) : "r"(first), "r"(second));
 }
+/* The next four words of p at once, into variables in neighbouring registers. */
+#if FT_ALL_REGISTERS
+#define FT_REGISTER(name, word) register int32_t word __asm__(name)
+#define FT_NEXT_FOUR(p, a, b, c, d) \
+  __asm__ volatile("ldmia %4!, { %0, %1, %2, %3}" : "=&r"(a), "=&r"(b), "=&r"(c), "=&r"(d), "+r"(p))
+#endif
 /* Words at a constant distance from p, at most 255 words for two. */
 #define FT_READ(p, offset, word) __asm__ volatile("ldr %0, [%1, %2]" : "=r"(word) : "r"(p), "i"(4 * (offset)))
 #define FT_READ_TWO(p, offset, first, second) \
@@ -164,6 +180,11 @@ FT_INLINE int32_t ft_load_word(const void *p) {
   return word;
 }
 
+#endif
+
+#if !FT_ALL_REGISTERS
+#define FT_REGISTER(name, word) int32_t word
+#define FT_NEXT_FOUR(p, a, b, c, d) (ft_next_two(&(p), &(a), &(b)), ft_next_two(&(p), &(c), &(d)))
 #endif
 
 /* `count` words of one value. */

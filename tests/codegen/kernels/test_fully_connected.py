@@ -68,13 +68,13 @@ def test_rows_read_in_place_need_no_scratch_and_equal_the_reference(tmp_path: Pa
     run_on_arm(cases, tmp_path / "arm", level=level)
 
 
-def test_a_row_read_in_place_costs_a_fifth_more(tmp_path: Path) -> None:
+def test_a_row_read_in_place_costs_a_quarter_more(tmp_path: Path) -> None:
     layer = Layer(Kind.FULLY_CONNECTED, 1, 1, 232, 40)
     counts = [
         run_on_arm([case], tmp_path / str(i))[case.name].instructions
         for i, case in enumerate((layer.case(), layer.case(IN_PLACE)))
     ]
-    assert counts[0] < counts[1] < 1.25 * counts[0]
+    assert counts[0] < counts[1] < 1.28 * counts[0]
 
 
 def test_a_factor_wider_than_the_kernels_words_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
