@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
-from .errors import CANNOT_WRITE, NO_ROOM, FlynetError, Interrupted, OutputFailed
+from .errors import CANNOT_WRITE, NO_ROOM, FlynetError, Interrupted, OutputFailed, UnsupportedOperators
 from .quoting import for_terminal, shorten, visible
 
 if TYPE_CHECKING:
     from .deploy.network import NetworkRequest
-    from .deploy.request import DeploymentRequest
+    from .deploy.request import DeploymentRequest, SourceRequest
     from .flynet.data.pixels import Pixels
     from .learn.request import Hardware, RecipeRequest, TeacherRequest
 
@@ -69,6 +69,17 @@ class _Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Model(click.ParamType[str]):
+    """A model's file, or FILE.py:FACTORY; what it is shows when it is opened."""
+
+    name = "model"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value:
+            self.fail("the name is empty", param, ctx)
+        return str(value)
+
+
 _Command = Callable[..., None]
 _Option = Callable[[_Command], _Command]
 
@@ -79,7 +90,7 @@ def _as_one(name: str, make: Callable[..., object], options: Sequence[_Option]) 
     def decorate(command: _Command) -> _Command:
         @wraps(command)
         def with_one(**given: Any) -> None:
-            own = {key: given.pop(key) for key in names}
+            own = {key: given.pop(key) for key in names if key in given}  # some are one argument already
             command(**{name: make(**own)}, **given)
 
         decorated: _Command = with_one
@@ -108,6 +119,22 @@ def _deployment_request(
 
     floor = None if emit is None else Emit(emit)
     return DeploymentRequest(out=out, as_json=as_json, emit=floor, emulate=not no_emulate, minimise=not no_minimise, **options)
+
+
+def _source_request(
+    calibration: Path | None,
+    data: Path | None,
+    pixels: Pixels | None,
+    labels: Path | None,
+    shapes: tuple[str, ...],
+    weights: Path | None,
+) -> SourceRequest:
+    from .deploy.request import SourceRequest
+    from .sources.preprocessing import Preprocessing
+    from .sources.shapes import parse_shapes
+
+    how = Preprocessing(pixels).with_labels_of(labels)
+    return SourceRequest(calibration, data, how, parse_shapes(shapes), weights)
 
 
 def _network_request(**options: Any) -> NetworkRequest:
@@ -202,6 +229,51 @@ def _deployment_options(named_for: str, seed_of: str) -> _Option:
     return _as_one("deployment", _deployment_request, options)
 
 
+_SHAPES = click.option(
+    "--input",
+    "shapes",
+    multiple=True,
+    metavar="1,C,H,W",
+    help="Shape of the input, where the model leaves axes free; NAME=1,C,H,W for each of several.",
+)
+_WEIGHTS = click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE.pt",
+    help="State dict of the module that FILE.py:FACTORY gives; read with weights_only, never run.",
+)
+_SOURCE = _as_one(
+    "source",
+    _source_request,
+    (
+        click.option(
+            "--calibration",
+            type=click.Path(path_type=Path),
+            metavar="DIR|FILE.npz|FILE.npy",
+            help="Inputs as the network will see them, which set the int8 ranges of a float one: a folder of pictures (512 of "
+            "it, taken evenly), an .npz with an array for each input by its name, or an .npy. uint8 arrays are pictures, "
+            "all others are taken as they are.",
+        ),
+        click.option(
+            "--data",
+            type=click.Path(path_type=Path),
+            metavar="DIR|FILE.npz",
+            help="Labelled inputs for the accuracy, float and int8: DIR/CLASS/picture (its 'val', where it has one; 512 of it, "
+            "taken evenly), or an .npz with the array 'labels'.",
+        ),
+        _PIXELS,
+        click.option(
+            "--labels",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="The classes' names in the order of the scores, one a line.",
+        ),
+        _SHAPES,
+        _WEIGHTS,
+    ),
+)
+
+
 _NETWORK = _as_one(
     "network",
     _network_request,
@@ -266,7 +338,7 @@ def export(network: NetworkRequest, deployment: DeploymentRequest) -> None:
     Without --checkpoint the paper's network is taken with seeded weights and reported as UNTRAINED: its sizes, instruction
     counts and exactness are true, its accuracy is chance.
     """
-    from .deploy.commands import export_network
+    from .api.commands import export_network
 
     _print(export_network(replace(network, seed=deployment.seed), deployment), nl=False)
 
@@ -276,20 +348,63 @@ def export(network: NetworkRequest, deployment: DeploymentRequest) -> None:
     cls=_Examples,
     examples="""
     flynet-tiny compile person_detect.tflite --target stm32f412 --out out/person
+    flynet-tiny compile model.onnx --calibration pictures/ --pixels imagenet --labels names.txt --target stm32h743
+    flynet-tiny compile model.onnx --input 1,3,96,96 --calibration pictures/ --data held_out/ --target stm32h743
+    flynet-tiny compile sensors.onnx --calibration windows.npz --data labelled.npz --target stm32f412
+    flynet-tiny compile nets.py:make_net --weights net.pt --input 1,3,96,96 --calibration pictures/ --target stm32f412
     flynet-tiny compile model.tflite --target stm32f405 --name keyword --optimize size --no-emulate --json
     flynet-tiny compile model.tflite --target stm32f405 --emit ir
     """,
 )
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.tflite")
-@_deployment_options("the file's", "the test inputs")
-def compile_command(model: Path, deployment: DeploymentRequest) -> None:
-    """Compile any int8 .tflite to proven C.
+@click.argument("model", type=_Model(), metavar="MODEL")
+@_SOURCE
+@_deployment_options("the model's", "the test inputs")
+def compile_command(model: str, source: SourceRequest, deployment: DeploymentRequest) -> None:
+    """Compile a model of any kind to proven C.
 
-    'flynet-tiny ops' lists the operators and their rules.
+    MODEL is an int8 .tflite, which is taken as it is; a float .onnx (opset 11 to 22); or FILE.py:FACTORY, a function that gives a
+    torch.nn.Module. A float network is quantized with the inputs of --calibration. Its batch becomes 1; weights in files beside
+    an .onnx are read from its own folder only.
+
+    Code is run from FILE.py alone. A .pt is read as weights (weights_only), never as code, and an .onnx or .tflite holds none.
+
+    'flynet-tiny check MODEL' says in seconds whether a model compiles; 'flynet-tiny ops' lists the operators and their rules.
     """
-    from .deploy.commands import compile_model
+    from .api.commands import compile_model
 
-    _print(compile_model(model, deployment), nl=False)
+    _print(compile_model(model, deployment, source), nl=False)
+
+
+@cli.command(
+    cls=_Examples,
+    examples="""
+    flynet-tiny check model.onnx
+    flynet-tiny check model.onnx --input 1,3,96,96 --target stm32f412
+    flynet-tiny check nets.py:make_net --input 1,3,96,96
+    flynet-tiny check model.tflite --json
+    """,
+)
+@click.argument("model", type=_Model(), metavar="MODEL")
+@_SHAPES
+@_WEIGHTS
+@click.option("--target", metavar="CHIP", help="Also refuse what the chip's memories can never hold.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+@click.pass_context
+def check(
+    context: click.Context, model: str, shapes: tuple[str, ...], weights: Path | None, target: str | None, as_json: bool
+) -> None:
+    """Say in seconds what a model is, and everything that stops it, without data.
+
+    MODEL is as for 'compile'. Each operator that has no way into int8 is named with its place, the reason and, where there is
+    one, the nearest form that works. Ends with 0 when nothing stops it, else with 4.
+    """
+    from .api.checking import check_file
+    from .sources.shapes import parse_shapes
+
+    found = check_file(model, parse_shapes(shapes), weights, target)
+    _print(found.to_json() if as_json else str(found), nl=False)
+    if not found.compiles:
+        context.exit(UnsupportedOperators.exit_code)
 
 
 _TRAINED_NETWORK = _as_one(
@@ -506,7 +621,7 @@ def emulate(folder: Path, picture: Path | None, pixels: Pixels | None, top: int)
 @_JSON
 def report(folder: Path, as_json: bool) -> None:
     """Print the verdict of an output folder."""
-    from .deploy.commands import print_report
+    from .api.commands import print_report
 
     _print(print_report(folder, as_json), nl=False)
 

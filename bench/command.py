@@ -10,7 +10,6 @@ from pathlib import Path
 from ..codegen.targets import Target, get_target
 from ..codegen.tflite_reader import read_tflite
 from ..deploy.console import Reporter
-from ..deploy.extras import require_torch
 from ..deploy.model_file import open_tflite
 from ..deploy.network import NetworkRequest, prepare_network
 from ..deploy.quantizing import quantize_network
@@ -18,6 +17,7 @@ from ..firmware.toolchain import Tool, require_tools
 from ..folders.manifest import Kind
 from ..folders.output_folder import output_folder, require_replaceable
 from ..quoting import visible
+from ..sources.extras import require_torch
 from .measure import Measured, measure, measure_layers, measure_mobilenet
 from .present import as_chart, as_json, as_table, files_as_table
 from .public_files import Refused, measure_files

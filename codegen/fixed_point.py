@@ -157,15 +157,70 @@ def mul_multiplier(scale1: float, scale2: float, output_scale: float) -> Multipl
     return quantize_multiplier(float(np.float32(np.float32(np.float32(scale1) * np.float32(scale2)) / np.float32(output_scale))))
 
 
-def lstm_gate_multiplier(operand_scale: float, weight_scale: float) -> Multiplier:
-    """The factor that takes a sum of products to a gate's int16 with 12 bits behind the point; LiteRT computes it in float32."""
+GATE_SCALE = 2.0**-12  # of a gate's int16, unless it is normalised
+
+
+def lstm_gate_multiplier(operand_scale: float, weight_scale: float, gate_scale: float = GATE_SCALE) -> Multiplier:
+    """The factor that takes a sum of products to a gate's int16; LiteRT computes it in float32."""
     product = np.float32(np.float32(weight_scale) * np.float32(operand_scale))
-    return quantize_multiplier(float(np.float32(product / np.float32(2.0**-12))))
+    return quantize_multiplier(float(np.float32(product / np.float32(gate_scale))))
 
 
 def lstm_hidden_multiplier(hidden_scale: float) -> Multiplier:
     """The factor that takes a product of two Q0.15 numbers to the hidden state's scale."""
     return quantize_multiplier(float(np.float32(2.0**-15 / float(np.float32(hidden_scale)) * 2.0**-15)))
+
+
+def lstm_peephole_multiplier(cell_scale: float, weight_scale: float, gate_scale: float = GATE_SCALE) -> Multiplier:
+    """The factor that takes a product of cell state and peephole weight to a gate's int16."""
+    product = float(np.float32(cell_scale)) * float(np.float32(weight_scale))
+    return quantize_multiplier(float(np.float32(product / float(np.float32(gate_scale)))))
+
+
+def lstm_norm_multiplier(weight_scale: float) -> Multiplier:
+    """The factor that takes a normalised value, times 2^10, to a gate's int16 with 12 bits behind the point."""
+    factor = quantize_multiplier(float(np.float32(weight_scale)))
+    return Multiplier(factor.multiplier, factor.shift + 12)
+
+
+def inverse_square_root(value: int) -> Multiplier:
+    """1 / sqrt(value) of 0 < value <= 2^30, by five Newton steps in Q3.28; the shift is to the right."""
+    if value <= 1:
+        return Multiplier((1 << 31) - 1, 0)
+    right = 11
+    while value >= 1 << 29:
+        value //= 4
+        right += 1
+    twos = (31 - value.bit_length()) // 2 - 1
+    right, value = right - twos, value << 2 * twos
+    half = ((value >> 1) + 1) >> 1
+    x = 1 << 28
+    for _ in range(5):
+        cube = _saturated(_high(_high(x, x), x) << 6)
+        x = _saturated((_high((1 << 28) + (1 << 27), x) - _high(half, cube)) << 3)
+    x = _high(x, INVERSE_ROOT_OF_2)
+    return Multiplier(x << max(-right, 0), -max(right, 0))
+
+
+INVERSE_ROOT_OF_2 = 1518500250  # in Q31
+
+
+def _high(a: int, b: int) -> int:
+    return (a * b + (1 << 30)) >> 31
+
+
+def _saturated(value: int) -> int:
+    return max(-(1 << 31), min((1 << 31) - 1, value))
+
+
+def svdf_newest_multiplier(data_scale: float, weight_scale: float, state_scale: float) -> Multiplier:
+    """The factor that takes a sum of products to the state's scale; LiteRT computes it in float32."""
+    return mul_multiplier(data_scale, weight_scale, state_scale)
+
+
+def svdf_output_multiplier(state_scale: float, tap_scale: float, output_scale: float) -> Multiplier:
+    """The factor that takes a sum over the memory to the output's scale, in float32 as well."""
+    return mul_multiplier(state_scale, tap_scale, output_scale)
 
 
 def mean_multiplier(input_scale: float, output_scale: float, num_elements: int) -> Multiplier:

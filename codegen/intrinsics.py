@@ -15,6 +15,7 @@ SECTIONS = (
     "kernels/channel_statistics.h",
     "kernels/fixed_point_16.h",
     "kernels/int16x8/arithmetic.h",
+    "kernels/layer_norm.h",
     "kernels/lstm.h",
     "kernels/inverse_sqrt.h",
     "kernels/plain/scale.h",

@@ -90,6 +90,7 @@ class OpKind(Enum):
     READ_VARIABLE = "READ_VARIABLE"
     ASSIGN_VARIABLE = "ASSIGN_VARIABLE"
     UNIDIRECTIONAL_SEQUENCE_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    SVDF = "SVDF"
     TABLE = "TABLE"  # of no file: a GATHER from 256 constants, and what minimisation makes of functions of one value
     FUSED = "FUSED"
 
@@ -359,16 +360,37 @@ class PadAttrs:
 class LstmAttrs:
     """UNIDIRECTIONAL_SEQUENCE_LSTM of a batch of 1.
 
-    Inputs: data [1, time, c_in] or [time, 1, c_in], hidden state int8 [1, cells], cell state int16 [1, cells]; then weights of
-    the data, weights of the hidden state and biases, each of four gates in the order input, forget, cell, output.
+    Operands: data [1, time, c_in] or [time, 1, c_in], hidden state int8 [1, units], cell state int16 [1, cells]; then weights of
+    the data, weights of the hidden state and biases, each of four gates in the order input, forget, cell, output; peepholes of
+    input, forget and output gate (int16 [cells]); weights and bias of a projection. Those of the input gate may be missing all
+    together (then it is 1 - forget gate), the peepholes likewise, the projection (then units are cells), and its bias; then
+    coefficients of layer normalization (int16 [cells]) of all gates that there are, or none.
     Outputs: the hidden state behind each step, and the two states behind the last.
 
-    cell_clip  the largest |cell state|, 0: none
-    hidden     scale and zero point of the product of output gate and cell
+    operands     which of them the inputs are, in order
+    cell_clip    the largest |cell state|, 0: none
+    output_clip  the largest |stored output| of a projection, 0: none
+    hidden       scale and zero point of the product of output gate and cell
+    gate_scales  of the gates' int16 before they are normalised
     """
 
+    operands: tuple[int, ...]
     cell_clip: int
+    output_clip: int
     hidden: Quantization
+    gate_scales: tuple[float, float, float, float] = (2.0**-12,) * 4
+
+
+@dataclass(frozen=True)
+class SvdfAttrs:
+    """SVDF of a batch of 1: of `rank` neighbouring filters' memories the weighted sum is one output.
+
+    Inputs: data [1, c_in], state int16 [1, filters * memory]; then weights of the data int8 [filters, c_in], weights of the
+    memory int16 [filters, memory] from the oldest value on, and a bias that may be missing. Outputs: [1, filters / rank], and
+    the state behind it.
+    """
+
+    rank: int
 
 
 @dataclass(frozen=True)
@@ -396,6 +418,7 @@ Attrs = (
     | TransposeAttrs
     | PadAttrs
     | LstmAttrs
+    | SvdfAttrs
     | FusedAttrs
 )
 
@@ -582,7 +605,10 @@ def macs(op: Op, graph: Graph) -> int:
         return sum(macs(step, graph) for step in op.attrs.body)
     if op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM:
         steps = graph.tensor(op.output).num_elements // graph.tensor(op.outputs[1]).num_elements
-        return steps * sum(graph.tensor(name).num_elements for name in op.inputs[3:11])
+        matrices = (name for name in op.inputs[3:] if len(graph.tensor(name).shape) == 2)
+        return steps * sum(graph.tensor(name).num_elements for name in matrices)
+    if op.kind is OpKind.SVDF:
+        return sum(graph.tensor(name).num_elements for name in op.inputs[2:4])
     if isinstance(op.attrs, MatMulAttrs):
         depth = graph.tensor(op.inputs[0]).shape[-2 if op.attrs.adj_x else -1]
         return graph.tensor(op.output).num_elements * depth

@@ -41,7 +41,8 @@ from .ir import (
     conv_groups,
     works_on_int16,
 )
-from .lstm import GATE_BITS, Sums, lstm_of
+from .lstm import GATE_BITS, Gate, Sums, lstm_of
+from .svdf import svdf_of, wrapped_32
 
 Array = npt.NDArray[np.generic]
 Int8 = npt.NDArray[np.int8]
@@ -91,8 +92,8 @@ def _run_op(op: Op, graph: Graph, values: Values) -> None:
             _run_op(step, graph, values)
         return
     operands = [_value(name, graph, values) for name in op.inputs]
-    if op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM:
-        for name, value in zip(op.outputs, _lstm(op, graph, operands), strict=True):
+    if op.kind in _RECURRENT:
+        for name, value in zip(op.outputs, _RECURRENT[op.kind](op, graph, operands), strict=True):
             tensor = graph.tensor(name)
             values[name] = value.reshape(tensor.shape).astype(tensor.dtype.value)
         return
@@ -128,18 +129,52 @@ def _lstm(op: Op, graph: Graph, operands: list[Array]) -> tuple[Int64, Int64, In
         acc = sums.weights.astype(np.int64) @ operand + sums.bias
         return fp.requantize(acc, sums.multiplier.multiplier, sums.multiplier.shift)
 
+    def sigmoid(gate: Gate, step: Int64) -> Int64:
+        return sigmoid_16(value(gate, step), GATE_BITS)
+
+    def value(gate: Gate, step: Int64) -> Int64:
+        found = _int16(summed(gate.hidden, hidden) + _int16(summed(gate.data, step)))
+        if gate.peephole is not None:
+            factor = gate.peephole.multiplier
+            found = _int16(fp.requantize(gate.peephole.weights * cell, factor.multiplier, factor.shift) + found)
+        return found if gate.norm is None else _int16(gate.norm.of(found))
+
     for step in operands[0].astype(np.int64).reshape(numbers.steps, numbers.c_in):
-        gates = [_int16(summed(gate.hidden, hidden) + _int16(summed(gate.data, step))) for gate in numbers.gates]
-        given, forget, output = (sigmoid_16(gates[i], GATE_BITS) for i in (0, 1, 3))
-        kept = fp.rounding_divide_by_pot(forget * cell, 15)
-        cell = _int16(kept + fp.rounding_divide_by_pot(given * tanh_16(gates[2], GATE_BITS), 15 + numbers.cell_bits))
+        given, forget, update, output = numbers.gates
+        kept_share = sigmoid(forget, step)
+        share = 32767 - kept_share if given is None else sigmoid(given, step)
+        kept = fp.rounding_divide_by_pot(kept_share * cell, 15)
+        added = share * tanh_16(value(update, step), GATE_BITS)
+        cell = _int16(kept + fp.rounding_divide_by_pot(added, 15 + numbers.cell_bits))
         if numbers.cell_clip:
             cell = np.clip(cell, -numbers.cell_clip, numbers.cell_clip)
-        product = output * tanh_16(cell, numbers.cell_bits)
+        product = sigmoid(output, step) * tanh_16(cell, numbers.cell_bits)
         scaled = fp.requantize(product, numbers.output.multiplier, numbers.output.shift)
         hidden = _clamp(scaled + numbers.output_zero_point, -128, 127)
+        if numbers.projection is not None:
+            hidden = _clamp(summed(numbers.projection.sums, hidden) + numbers.projection.zero_point, -128, 127)
+            if numbers.projection.clip:
+                hidden = np.clip(hidden, -numbers.projection.clip, numbers.projection.clip)
         out.append(hidden)
     return np.stack(out), hidden, cell
+
+
+def _svdf(op: Op, graph: Graph, operands: list[Array]) -> tuple[Int64, Int64]:
+    """The output, and the state behind it."""
+    numbers = svdf_of(op, graph)
+    acc = numbers.newest.weights.astype(np.int64) @ operands[0].astype(np.int64).reshape(-1) + numbers.newest.bias
+    newest = _int16(fp.requantize(acc, numbers.newest.multiplier.multiplier, numbers.newest.multiplier.shift))
+    memory = operands[1].astype(np.int64).reshape(numbers.taps.shape)
+    state = np.concatenate([memory[:, 1:], newest[:, np.newaxis]], axis=1)
+    total = wrapped_32((numbers.taps * state).reshape(len(numbers.bias), -1).sum(axis=1) + numbers.bias)
+    scaled = fp.requantize(total, numbers.output.multiplier, numbers.output.shift)
+    return _clamp(scaled + numbers.output_zero_point, -128, 127), state
+
+
+_RECURRENT: Mapping[OpKind, Callable[[Op, Graph, list[Array]], tuple[Int64, ...]]] = {
+    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: _lstm,
+    OpKind.SVDF: _svdf,
+}
 
 
 def _int16(values: Int64) -> Int64:

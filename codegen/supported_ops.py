@@ -262,13 +262,14 @@ def one_sequence(op: FileOp) -> bool:
 
 
 def plain_lstm(op: FileOp) -> bool:
-    """The fused activation is TANH, no weights are diagonal, and the cell clip is not negative; LiteRT ignores the first two."""
-    return op.options["fused_activation"] == TANH and not op.options["diagonal"] and 0 <= op.options["cell_clip"] < np.inf
+    """The fused activation is TANH, no weights are diagonal, and no clip is negative; LiteRT ignores the first two."""
+    clips = all(0 <= op.options[name] < np.inf for name in ("cell_clip", "proj_clip"))
+    return op.options["fused_activation"] == TANH and not op.options["diagonal"] and clips
 
 
 def symmetric_gates(op: FileOp) -> bool:
-    """The weights' zero points are 0; LiteRT ignores others."""
-    return all(tensor is not None and tensor.zero_point == 0 for tensor in op.inputs[3:11])
+    """The weights' zero points are 0, those of peepholes, projection and normalization too; LiteRT ignores others."""
+    return all(tensor is None or tensor.zero_point == 0 for tensor in (*op.inputs[3:11], *op.inputs[15:19], *op.inputs[20:24]))
 
 
 def cell_scale(op: FileOp) -> bool:
@@ -285,7 +286,31 @@ def hidden_scales(op: FileOp) -> bool:
 
 def no_wrap_of_gates(op: FileOp) -> bool:
     """Each gate's sums of 256 |weight| and |bias|, shifted left where their multiplier is 1 or more, stay inside int32."""
-    return all(_gate_reach(op, gate) < INT32 for gate in range(4))
+    return all(_gate_reach(op, gate) < INT32 for gate in range(4) if op.optional(3 + gate) is not None)
+
+
+def no_wrap_of_cells(op: FileOp) -> bool:
+    """The products of peepholes, and a projection's sums of 256 |weight| and |bias|, stay inside int32 likewise."""
+    cell, weights, bias = op.input(2), op.optional(18), op.optional(19)
+    for gate, peephole in zip((0, 1, 3), op.inputs[15:18], strict=True):
+        if peephole is not None:
+            shift = fixed_point.lstm_peephole_multiplier(cell.scale, peephole.scale, float(op.options[f"gate_scale{gate}"])).shift
+            if int(np.abs(peephole.constant().astype(np.int64)).max()) << 15 + max(shift, 0) >= INT32:
+                return False
+    if weights is None:
+        return True
+    sums = int(np.abs(weights.constant().astype(np.int64)).sum(axis=1).max()) * 256
+    sums += 0 if bias is None else int(np.abs(bias.constant().astype(np.int64)).max())
+    shift = fixed_point.mul_multiplier(weights.scale, float(op.options["hidden_scale"]), op.input(1).scale).shift
+    return sums << max(shift, 0) < INT32
+
+
+def small_normalization(op: FileOp) -> bool:
+    """Scales of normalization are from 2^-30 to 2^-12, those of the gates before it from 2^-30 to 1, of fewer than 2^15 cells."""
+    gates = [i for i in range(4) if op.optional(20 + i) is not None]
+    scales = all(2.0**-30 < op.input(20 + i).scale < 2.0**-12 for i in gates)
+    before = all(2.0**-30 < op.options[f"gate_scale{i}"] < 1 for i in gates)
+    return scales and before and op.input(2).num_elements < 1 << 15
 
 
 def _gate_reach(op: FileOp, gate: int) -> int:
@@ -293,9 +318,37 @@ def _gate_reach(op: FileOp, gate: int) -> int:
     bias = int(np.abs(op.input(11 + gate).constant().astype(np.int64)).max())
     for operand, weights, added in ((op.input(0), op.input(3 + gate), bias), (op.input(1), op.input(7 + gate), 0)):
         sums = int(np.abs(weights.constant().astype(np.int64)).sum(axis=1).max()) * 256 + added
-        shift = fixed_point.lstm_gate_multiplier(operand.scale, weights.scale).shift
+        shift = fixed_point.lstm_gate_multiplier(operand.scale, weights.scale, float(op.options[f"gate_scale{gate}"])).shift
         reach = max(reach, sums << max(shift, 0))
     return reach
+
+
+def filters_of_rank(op: FileOp) -> bool:
+    """The rank divides the number of filters, and there is one row of data."""
+    rank = op.options["rank"]
+    return rank > 0 and op.input(3).shape[0] % rank == 0 and op.input(0).shape[0] == 1
+
+
+def named_relu(op: FileOp) -> bool:
+    """The fused activation is RELU, without which LiteRT does not run it; it applies none."""
+    return _fused(op) == "RELU"
+
+
+def symmetric_memory(op: FileOp) -> bool:
+    """The zero points of the state and of all weights are 0; LiteRT ignores others."""
+    return all(op.input(i).zero_point == 0 for i in (1, 2, 3))
+
+
+def no_wrap_of_newest(op: FileOp) -> bool:
+    """The data's sums of 256 |weight|, shifted left where their multiplier is 1 or more, stay inside int32."""
+    sums = int(np.abs(op.input(2).constant().astype(np.int64)).sum(axis=1).max()) * 256
+    factor = fixed_point.svdf_newest_multiplier(op.input(0).scale, op.input(2).scale, op.input(1).scale)
+    return sums << max(factor.shift, 0) < INT32
+
+
+def small_memory_factor(op: FileOp) -> bool:
+    """The scales of state and memory's weights together are below the output's; sums wrap around at int32, as LiteRT's do."""
+    return fixed_point.svdf_output_multiplier(op.input(1).scale, op.input(3).scale, op.output.scale).shift <= 0
 
 
 # --- int16 activations ----------------------------------------------------------------------------------------------
@@ -498,6 +551,7 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
     "SQUARED_DIFFERENCE": (output_scale_above_square,),
     "STRIDED_SLICE": (same_scales, no_ellipsis),
     "SUB": (*_CLAMPED, output_scale_above_sum),
+    "SVDF": (filters_of_rank, named_relu, symmetric_memory, no_wrap_of_newest, small_memory_factor),
     "TABLE": (whole_table,),
     "TILE": _MOVED,
     "TRANSPOSE": (same_scales,),
@@ -509,6 +563,8 @@ SUPPORTED: Mapping[str, tuple[Constraint, ...]] = {
         cell_scale,
         hidden_scales,
         no_wrap_of_gates,
+        no_wrap_of_cells,
+        small_normalization,
     ),
     **{name: tuple(map(_between_ends, activation.rules)) for name, activation in ACTIVATIONS.items()},
 }
@@ -550,7 +606,7 @@ SUPPORTED_16: Mapping[str, tuple[Constraint, ...]] = {
 }
 """The rules of operators on int16 activations."""
 
-_NO_STATE = "recurrent layers are not compiled yet; convolutions over time (CONV_2D) are"
+_NO_STATE = "of recurrent layers UNIDIRECTIONAL_SEQUENCE_LSTM and SVDF are compiled, and convolutions over time (CONV_2D)"
 _NO_FLOW = "control flow is not compiled; unroll it before conversion"
 
 NEAREST: Mapping[str, str] = {
@@ -567,7 +623,6 @@ NEAREST: Mapping[str, str] = {
     "BIDIRECTIONAL_SEQUENCE_RNN": _NO_STATE,
     "LSTM": _NO_STATE,
     "RNN": _NO_STATE,
-    "SVDF": _NO_STATE,
     "WHILE": _NO_FLOW,
     "IF": _NO_FLOW,
     "CALL": _NO_FLOW,

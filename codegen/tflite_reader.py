@@ -19,6 +19,7 @@ from .reading.normalise import normalise
 from .reading.operands import broken_quantization, incomplete, malformed
 from .reading.parse import parse, unknown_operators
 from .reading.schema import ElementType
+from .reading.svdf import resolve_svdf
 from .reading.variables import resolve_variables
 from .supported_ops import has_kernel, problems
 from .verify_graph import GraphError
@@ -32,7 +33,7 @@ def read_tflite(data: bytes, name: str = "model") -> Graph:
     """
     unknown = unknown_operators(data)
     try:
-        given = resolve_lstm(resolve_variables(parse(data)))
+        given = resolve_svdf(resolve_lstm(resolve_variables(parse(data))))
         _require_complete(given)
         model = normalise(given, len(data))
     except BadModel as error:

@@ -34,6 +34,7 @@ from .ir import (
     ResizeAttrs,
     SliceAttrs,
     SoftmaxAttrs,
+    SvdfAttrs,
     TableAttrs,
     Tensor,
     TransposeAttrs,
@@ -183,7 +184,7 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
         _require(isinstance(op.attrs, attrs_type), f"{op.label}: attributes are {type(op.attrs).__name__}")
         count = len(op.inputs)
         _require(min_inputs <= count <= max_inputs, f"{op.label}: {count} inputs, {min_inputs} to {max_inputs} are allowed")
-        outputs = 3 if op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM else 1
+        outputs = {OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: 3, OpKind.SVDF: 2}.get(op.kind, 1)
         _require(len(op.outputs) == outputs, f"{op.label}: {len(op.outputs)} outputs, {outputs} are allowed")
         _verify_types(op, graph)
         if isinstance(op.attrs, ClampAttrs | ConvAttrs | PoolAttrs):
@@ -204,8 +205,8 @@ def _verify_op(op: Op, graph: Graph, written: set[str]) -> None:
 def _verify_types(op: Op, graph: Graph) -> None:
     """Activations are int8 or, where the operator is computed on it, int16; only QUANTIZE goes from one to the other."""
     has_weights = op.kind in (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED)
-    is_lstm = op.kind is OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM
-    data = op.inputs[:1] if has_weights or is_lstm else op.inputs
+    is_recurrent = op.kind in (OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM, OpKind.SVDF)
+    data = op.inputs[:1] if has_weights or is_recurrent else op.inputs
     types = {graph.tensor(name).dtype for name in (*data, op.output)}
     allowed = ACTIVATION_TYPES if op.kind in INT16_KINDS else (DType.INT8,)
     _require(types.issubset(allowed), f"{op.label}: its data are not {' or '.join(t.value for t in allowed)}")
@@ -373,25 +374,69 @@ def _reshape_shape(op: Op, graph: Graph) -> Shape:
 
 def _lstm_shape(op: Op, graph: Graph) -> Shape:
     assert isinstance(op.attrs, LstmAttrs)
-    data, hidden, cell, *constants = (graph.tensor(name) for name in op.inputs)
+    places = op.attrs.operands
+    _require(len(places) == len(op.inputs) and places[:3] == (0, 1, 2), f"{op.label}: its operands are not its inputs")
+    found = {place: graph.tensor(name) for place, name in zip(places, op.inputs, strict=True)}
+    gates = [i for i in range(4) if 3 + i in found]
+    peepholes = [i for i, place in ((0, 15), (1, 16), (3, 17)) if place in found]
+    normalised = {20 + i for i in range(4) if 20 + i in found}
+    needed = {place + i for i in gates for place in (3, 7, 11)}
+    good = gates in ([0, 1, 2, 3], [1, 2, 3]) and set(places) - {0, 1, 2, 15, 16, 17, 18, 19, *normalised} == needed
+    good = good and normalised in (set(), {20 + i for i in gates})
+    good = good and peepholes in ([], [i for i in gates if i != 2]) and (19 not in found or 18 in found)
+    _require(good, f"{op.label}: operands {list(places)} are no LSTM's")
+    data, hidden, cell = (found[i] for i in range(3))
     _require(
         len(data.shape) == 3 and 1 in data.shape[:2], f"{op.label}: data of shape {list(data.shape)}, a batch of 1 is needed"
     )
-    c_in, cells = data.shape[2], hidden.num_elements
-    types = (hidden.dtype, cell.dtype) == (DType.INT8, DType.INT16) and hidden.shape == cell.shape == (1, cells)
-    _require(types, f"{op.label}: states are int8 and int16 [1, cells]")
+    c_in, cells, units = data.shape[2], cell.num_elements, hidden.num_elements
+    types = (hidden.dtype, cell.dtype) == (DType.INT8, DType.INT16) and (hidden.shape, cell.shape) == ((1, units), (1, cells))
+    _require(types and (units == cells or 18 in found), f"{op.label}: states are int8 [1, units] and int16 [1, cells]")
+    _require(units == cells or not peepholes, f"{op.label}: peepholes with {units} units of {cells} cells")
     _require(cell_exponent(cell.scale) is not None and cell.zero_point == 0, f"{op.label}: cell scale {cell.scale:g}")
-    for tensor, shape in zip(constants, [(cells, c_in)] * 4 + [(cells, cells)] * 4 + [(cells,)] * 4, strict=True):
-        is_bias = len(shape) == 1
-        good = tensor.is_constant and tensor.dtype is (DType.INT32 if is_bias else DType.INT8) and tensor.shape == shape
-        _require(good, f"{op.label}: {tensor.name} must be constant {list(shape)}")
-        _require(is_bias or tensor.zero_point == 0, f"{op.label}: weights must have zero point 0")
+    kinds = {
+        **dict.fromkeys(range(3, 7), (DType.INT8, (cells, c_in))),
+        **dict.fromkeys(range(7, 11), (DType.INT8, (cells, units))),
+        **dict.fromkeys(range(11, 15), (DType.INT32, (cells,))),
+        **dict.fromkeys((15, 16, 17, 20, 21, 22, 23), (DType.INT16, (cells,))),
+        18: (DType.INT8, (units, cells)),
+        19: (DType.INT32, (units,)),
+    }
+    for place, tensor in found.items():
+        if place > 2:
+            dtype, shape = kinds[place]
+            good = tensor.is_constant and tensor.dtype is dtype and tensor.shape == shape
+            _require(good, f"{op.label}: {tensor.name} must be constant {dtype.value} {list(shape)}")
+            _require(dtype is DType.INT32 or tensor.zero_point == 0, f"{op.label}: weights must have zero point 0")
     for state, name in ((hidden, op.outputs[1]), (cell, op.outputs[2])):
         behind = graph.tensor(name)
         same = (state.shape, state.dtype, state.quantization) == (behind.shape, behind.dtype, behind.quantization)
         _require(same, f"{op.label}: {name} is not like the state before")
     _require(graph.tensor(op.output).quantization == hidden.quantization, f"{op.label}: the output's scale is not the state's")
-    return (*data.shape[:2], cells)
+    return (*data.shape[:2], units)
+
+
+def _svdf_shape(op: Op, graph: Graph) -> Shape:
+    assert isinstance(op.attrs, SvdfAttrs)
+    data, state, weights, taps, *bias = (graph.tensor(name) for name in op.inputs)
+    ranks = {len(data.shape), len(weights.shape), len(taps.shape)}
+    _require(ranks == {2} and data.shape[0] == 1, f"{op.label}: data of shape {list(data.shape)}, a batch of 1 is needed")
+    filters, memory = taps.shape
+    rank = op.attrs.rank
+    _require(rank > 0 and filters % rank == 0, f"{op.label}: rank {rank} of {filters} filters")
+    good = weights.is_constant and weights.dtype is DType.INT8 and weights.shape == (filters, data.shape[1])
+    _require(good, f"{op.label}: weights of the data must be constant int8 {[filters, data.shape[1]]}")
+    _require(taps.is_constant and taps.dtype is DType.INT16, f"{op.label}: weights of the memory must be constant int16")
+    _require(weights.zero_point == taps.zero_point == state.zero_point == 0, f"{op.label}: zero points must be 0")
+    good = state.dtype is DType.INT16 and state.shape == (1, filters * memory)
+    _require(good, f"{op.label}: its state must be int16 {[1, filters * memory]}")
+    for tensor in bias:
+        good = tensor.is_constant and tensor.dtype is DType.INT32 and tensor.num_elements == filters // rank
+        _require(good, f"{op.label}: the bias must be {filters // rank} constant int32 values")
+    behind = graph.tensor(op.outputs[1])
+    same = (state.shape, state.dtype, state.quantization) == (behind.shape, behind.dtype, behind.quantization)
+    _require(same, f"{op.label}: {behind.name} is not like the state before")
+    return (1, filters // rank)
 
 
 def _activation_shape(op: Op, graph: Graph) -> Shape:
@@ -505,7 +550,8 @@ _RULES: Mapping[OpKind, _Rule] = {
     OpKind.TRANSPOSE: (TransposeAttrs, 1, 1, _transpose_shape),
     OpKind.PAD: (PadAttrs, 1, 1, _pad_shape),
     OpKind.RESHAPE: (NoAttrs, 1, 1, _reshape_shape),
-    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: (LstmAttrs, 15, 15, _lstm_shape),
+    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: (LstmAttrs, 12, 24, _lstm_shape),
+    OpKind.SVDF: (SvdfAttrs, 4, 5, _svdf_shape),
     OpKind.READ_VARIABLE: (NoAttrs, 1, 1, _same_shape),
     OpKind.ASSIGN_VARIABLE: (NoAttrs, 1, 1, _same_shape),
     **dict.fromkeys(ACTIVATION_KINDS, (NoAttrs | ActivationAttrs, 1, 1, _activation_shape)),

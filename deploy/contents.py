@@ -33,6 +33,7 @@ from ..verify.host_c import HostLibrary
 from .building import FIRMWARE_FOLDER, REAL_ADDRESS_BOARDS
 from .console import Reporter
 from .quantized_model import DeploymentPlan
+from .usage_notes import with_usage_notes
 
 _MOST_BYTES = 1 << 30
 _WEIGHTS_HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)_weights\.h")
@@ -95,7 +96,8 @@ def read_contents(folder: Path) -> Contents:
         target, emulate=True, optimize=report.target.optimize, minimise=isinstance(report.minimisation, Minimisation)
     )
     compiled = compile_tflite(tflite, _library_name(folder, manifest), plan.build)
-    library = _own_library(folder, compiled.library, found)
+    made = with_usage_notes(compiled.library, report.model.pixels, report.model.class_names)
+    library = _own_library(folder, made, found)
     return Contents(folder, tflite, replace(compiled, library=library), plan, report, found)
 
 

@@ -30,7 +30,7 @@ _MOST_HEADER_BYTES = 1 << 16  # of a .npy, before its numbers
 def emulate_folder(folder: Path, picture: Path | None, top: int, pixels: Pixels | None = None) -> str:
     """`flynet-tiny emulate`: the folder's firmware on one input; outputs, instructions and stack.
 
-    pixels  what a foreign model wants of a picture; without it the picture is normalised as in training
+    pixels  what a foreign model wants of a picture; None: what the folder says, else it is normalised as in training
     """
     drawn = picture is not None and picture.suffix != ".npy"
     if pixels is not None and not drawn:
@@ -41,6 +41,8 @@ def emulate_folder(folder: Path, picture: Path | None, top: int, pixels: Pixels 
     reporter = Reporter()
     found.say_changed(reporter)
     library, graph = found.compiled.library, found.compiled.source_graph
+    said = found.report.model.pixels
+    pixels = pixels or (None if said is None else Pixels(said.mean, said.std))
     values = {name: _input(graph.tensor(name), picture, pixels) for name in graph.inputs}
     if drawn and pixels is None and found.report.model.trained is None:
         reporter.line("picture", "normalised as in our training; say with --pixels what this model was trained on, else it errs")

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from ..codegen.tflite_reader import read_tflite
 from ..errors import BadData
-from ..flynet.data.images import ImageSet
 from ..report.schema import FineTuning, FineTuningEpoch
+from ..sources.samples import Samples
 from ..verify.litert_judge import LiteRtOrTwin
 from .console import Reporter
 from .network import Floats, PreparedNetwork, quantize_images
@@ -50,8 +50,8 @@ def fine_tune_network(
     count = len(training)
     with reporter.step("fine-tune") as step:
         from ..export.finetune import FineTuningRecipe, fine_tune, simulated_outputs
+        from ..export.onnx_file import onnx_file
         from ..export.tflite_export import write_network
-        from ..export.tuned_onnx import onnx_file
 
         recipe = FineTuningRecipe(network.qat_epochs, distillation=network.distillation)
         curve: list[FineTuningEpoch] = []
@@ -71,7 +71,7 @@ def fine_tune_network(
             return FineTuned(result, onnx, FineTuning(recipe.epochs, count, recipe.distillation, tuple(curve), *unknown))
         before, _ = int8_outputs(write_network(calibrated, _NAME).tflite, held_out)
         after, remark = int8_outputs(result.tflite, held_out)
-        simulated = simulated_outputs(tuned, held_out.images)
+        simulated = simulated_outputs(tuned, held_out.only)
         apart = np.abs(after.astype(np.int64) - simulated)
         facts = FineTuning(
             epochs=recipe.epochs,
@@ -101,12 +101,12 @@ def batches(training: LabelledImages, seed: int, epoch: int) -> Iterator[tuple[F
         yield training.training_batch(chosen, slice(None), seed, epoch), training.labels[chosen]
 
 
-def int8_outputs(tflite: bytes, images: ImageSet) -> tuple[Int8, str]:
+def int8_outputs(tflite: bytes, images: Samples) -> tuple[Int8, str]:
     """[N, elements]: the first output in LiteRT's reference kernels, or the golden twin where LiteRT ends; a remark."""
     graph = read_tflite(tflite, _NAME)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
     with LiteRtOrTwin(graph, tflite) as litert:
-        stored = quantize_images(images.images, tensor)
+        stored = quantize_images(images.only, tensor)
         found = [litert.run({tensor.name: image[None]})[output].reshape(-1) for image in stored]
         return np.stack(found), litert.remark
 

@@ -18,11 +18,13 @@ from ..codegen.ir import DType, Tensor
 from ..errors import BadData, UsageError
 from ..flynet.data.image_folder import FolderStream
 from ..flynet.data.images import PHOTO_COUNT, ImageSet, digits, folder, source
+from ..flynet.data.pixels import OURS, Pixels
 from ..flynet.detection.detector_config import DetectorConfig
 from ..flynet.networks.flynet_config import FlyNetConfig
 from ..flynet.networks.network_config import NetworkConfig
 from ..flynet.networks.presets import preset
 from ..quoting import ForeignText
+from ..sources.samples import Samples
 from ..verify.pictures import drawn_pictures
 from .console import Reporter
 
@@ -101,25 +103,27 @@ class NetworkRequest:
 
 @dataclass(frozen=True)
 class PreparedNetwork:
-    """A float network ready for quantization.
+    """A float network ready for quantization, whatever it comes from.
 
-    held_out     labelled images for the accuracy, where there are any
+    trained      None where nobody says it: of a foreign network
+    held_out     labelled inputs for the accuracy, where there are any
     is_backbone  it gives maps for a detector, no classes
     training     labelled images to fine-tune on, batch by batch; None without fine-tuning
     """
 
     name: str
     onnx: bytes
-    trained: bool
+    trained: bool | None
     params: int
-    calibration: ImageSet
-    held_out: ImageSet | None
+    calibration: Samples
+    held_out: Samples | None
     is_backbone: bool = False
     qat_epochs: int = 0
     training: LabelledImages | None = None
     distillation: float = 0.5
     seed: int = 0
     class_names: tuple[str, ...] = ()  # of the checkpoint, where it has them
+    pixels: Pixels | None = None  # how pictures are normalised, where that is known
 
 
 def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetwork:
@@ -162,14 +166,15 @@ def prepare_network(request: NetworkRequest, reporter: Reporter) -> PreparedNetw
         onnx=onnx,
         trained=request.checkpoint is not None,
         params=counts.params,
-        calibration=calibration,
-        held_out=held_out,
+        calibration=Samples.of_images(calibration),
+        held_out=None if held_out is None else Samples.of_images(held_out),
         is_backbone=request.backbone,
         qat_epochs=request.qat_epochs,
         training=training,
         distillation=request.distillation,
         seed=request.seed,
         class_names=class_names,
+        pixels=OURS[config.channels],
     )
 
 
@@ -232,8 +237,12 @@ def _held_out(request: NetworkRequest, config: NetworkConfig, dataset: str, clas
 
 def quantize_images(images: Floats, tensor: Tensor) -> Stored:
     """float [N, C, H, W] as the [N, H, W, C] that a graph's input takes: round half to even, clamp."""
-    nhwc = np.ascontiguousarray(np.transpose(images, (0, 2, 3, 1)))
-    stored = np.rint(nhwc / np.float32(tensor.scale)) + tensor.zero_point
+    return quantize_values(np.ascontiguousarray(np.transpose(images, (0, 2, 3, 1))), tensor)
+
+
+def quantize_values(real: Floats, tensor: Tensor) -> Stored:
+    """float values in the tensor's order as it stores them: round half to even, clamp."""
+    stored = np.rint(real / np.float32(tensor.scale)) + tensor.zero_point
     clamped: Stored = np.clip(stored, *tensor.dtype.limits).astype(tensor.dtype.value)
     return clamped
 

@@ -26,7 +26,8 @@ from .console import Reporter
 from .network import REAL_INPUTS, inputs_for_any_model
 from .proof import Progress, Runtimes, ordinary_runtimes, prove, test_inputs
 from .quantized_model import DeploymentPlan, LabelledInputs, QuantizedModel
-from .reporting import report_after_linking, write_report
+from .reporting import report_after_linking, usage_of, write_report
+from .usage_notes import with_usage_notes
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def deploy_model(model: QuantizedModel, plan: DeploymentPlan, folder: Path, repo
     """Compile, link, prove and report a model; everything is written below `folder`."""
     with reporter.step("compile") as step:
         compiled = compile_tflite(model.tflite, model.name, plan.build)
+        compiled = replace(compiled, library=with_usage_notes(compiled.library, *usage_of(model, compiled.source_graph)))
         _write_models(model, compiled, folder)
         write_library(compiled.library, folder)
         minimised = minimisation_of(compiled)
@@ -93,7 +95,7 @@ def _prove(deployment: _Deployment, linked: FittedFirmware) -> Report:
     graph = compiled.source_graph
     real = model.real_inputs
     if real is None:
-        real = inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, plan.seed)
+        real = {graph.inputs[0]: inputs_for_any_model(graph.tensor(graph.inputs[0]), REAL_INPUTS, plan.seed)}
     inputs = test_inputs(compiled, real, REAL_INPUTS, plan.seed)
     with deployment.reporter.step("verify") as step:
         runtimes = Runtimes(compiled, model.tflite, deployment.host, linked.firmware if plan.emulate else None)
@@ -136,9 +138,8 @@ def _prove(deployment: _Deployment, linked: FittedFirmware) -> Report:
             accuracy = _accuracy(deployment, model.labelled, linked if plan.emulate else None, step.progress)
             report = replace(report, accuracy=accuracy)
             emulated = "not run" if accuracy.emulated is None else f"{accuracy.emulated:.2%}"
-            step.say(
-                f"float {accuracy.float:.2%}, int8 {accuracy.int8:.2%}, emulated {emulated} of {accuracy.images} held-out images"
-            )
+            in_float = "" if accuracy.float is None else f"float {accuracy.float:.2%}, "
+            step.say(f"{in_float}int8 {accuracy.int8:.2%}, emulated {emulated} of {accuracy.images} held-out images")
     return report
 
 
@@ -168,8 +169,8 @@ def _require_self_test(result: SelfTest) -> None:
 def _accuracy(deployment: _Deployment, labelled: LabelledInputs, linked: FittedFirmware | None, progress: Progress) -> Accuracy:
     """Shares of held-out images that the C gets right; raises `NumbersDiffer` where host and board give other outputs."""
     library = deployment.compiled.library
-    (given,), (output, *_) = library.inputs, library.outputs
-    sets = [{given.name: image} for image in labelled.inputs]
+    output, *_ = library.outputs
+    sets = [{name: values[index] for name, values in labelled.inputs.items()} for index in range(len(labelled.labels))]
 
     def share_right(results: Sequence[SetResult]) -> float:
         return float(np.mean([int(np.argmax(result.outputs[output.name])) for result in results] == labelled.labels))

@@ -99,18 +99,17 @@ class _KeepsOutputs(OnnxTwin):
         return tensors
 
 
-def test_inputs(compiled: Compiled, real: Stored, count: int, seed: int) -> tuple[NamedInputs, ...]:
-    """`count` real inputs, then the extremes; further inputs of a model with several get seeded noise.
+def test_inputs(compiled: Compiled, real: Mapping[str, Stored], count: int, seed: int) -> tuple[NamedInputs, ...]:
+    """`count` real inputs, then the extremes; inputs of a model with several that have none get seeded noise.
 
     Of a model with variables the real inputs are one sequence, and the extremes begin others.
     """
     graph = compiled.source_graph
-    first, *others = graph.inputs
     rng = np.random.default_rng(seed)
     named = []
-    for i in range(min(count, len(real))):
-        values = {first: real[i].reshape(graph.tensor(first).shape)}
-        values |= {name: _noise(graph.tensor(name), rng) for name in others}
+    for i in range(min(count, *map(len, real.values()))):
+        values = {name: real[name][i].reshape(graph.tensor(name).shape) for name in graph.inputs if name in real}
+        values |= {n: _noise(graph.tensor(n), rng) for n in graph.inputs if n not in real}
         named.append(NamedInputs(f"real {i}", values, begins=i == 0 or not graph.variables))
     return (*named, *extreme_inputs(graph, seed=seed))
 

@@ -11,10 +11,11 @@ from ..codegen.ir import FileEnd, Graph, Tensor, file_inputs, file_outputs, macs
 from ..codegen.targets import Target
 from ..errors import OverBudget
 from ..firmware.project import FittedFirmware
+from ..flynet.data.pixels import Pixels
 from ..report.layers import layers_of
 from ..report.minimisation import minimisation_of
 from ..report.page import render_page
-from ..report.schema import BankUse, Flash, ModelFacts, NotDone, Port, Ram, Report, TargetFacts
+from ..report.schema import BankUse, Flash, ModelFacts, NotDone, PixelFacts, Port, Ram, Report, TargetFacts
 from .quantized_model import DeploymentPlan, QuantizedModel
 
 
@@ -48,6 +49,11 @@ def report_after_linking(
     )
 
 
+def usage_of(model: QuantizedModel, graph: Graph) -> tuple[PixelFacts | None, tuple[str, ...]]:
+    """What the report says of a network's pixels and class names, which the header says as well."""
+    return _pixels(model.pixels, graph.tensor(graph.inputs[0])), model.class_names
+
+
 def write_report(report: Report, compiled: Compiled, folder: Path) -> None:
     """report.json, and report.html to look at."""
     (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
@@ -72,7 +78,16 @@ def _model_facts(model: QuantizedModel, sha256: str, graph: Graph) -> ModelFacts
         input_ports=_ports(graph, graph.inputs, file_inputs(graph)),
         output_ports=_ports(graph, graph.outputs, file_outputs(graph)),
         notes=graph.notes,
+        pixels=_pixels(model.pixels, first),
     )
+
+
+def _pixels(pixels: Pixels | None, tensor: Tensor) -> PixelFacts | None:
+    """Of each channel of the input; None where nobody said it, or the input is no picture."""
+    if pixels is None or len(tensor.shape) != 4 or tensor.shape[3] not in (1, 3):
+        return None
+    of_channels = pixels.for_channels(tensor.shape[3])
+    return PixelFacts(of_channels.mean, of_channels.std)
 
 
 def _unlinked(compiled: Compiled, target: Target) -> tuple[Flash, Ram]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from ..codegen.targets import get_target
+from ..sources.preprocessing import Preprocessing
 from .quantized_model import DeploymentPlan
 
 
@@ -43,3 +45,19 @@ class DeploymentRequest:
     def plan(self) -> DeploymentPlan:
         """The chip and how to deploy to it; `UnknownTarget` for a chip that we do not know."""
         return DeploymentPlan(get_target(self.target), self.emulate, self.seed, self.optimize, self.minimise)
+
+
+@dataclass(frozen=True)
+class SourceRequest:
+    """What the user says of a network from elsewhere.
+
+    calibration  a folder of pictures, a `.npz` or a `.npy`: inputs that set the int8 ranges of a float network
+    data         the same with labels: inputs on which the accuracy is measured
+    shapes       of inputs with free axes, by name;  weights  of a module that a factory makes
+    """
+
+    calibration: Path | None = None
+    data: Path | None = None
+    how: Preprocessing = field(default_factory=Preprocessing)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    weights: Path | None = None

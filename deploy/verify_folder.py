@@ -47,7 +47,7 @@ def _prove(found: Contents, count: int, seed: int, firmware: BuiltFirmware | Non
     compiled = found.compiled
     graph = compiled.source_graph
     golden = _golden(found, graph)
-    real = inputs_for_any_model(graph.tensor(graph.inputs[0]), count, seed)
+    real = {graph.inputs[0]: inputs_for_any_model(graph.tensor(graph.inputs[0]), count, seed)}
     with host_library(found) as host, reporter.step("verify") as step:
         inputs = test_inputs(compiled, real, count, seed)
         proof = prove(Runtimes(compiled, found.tflite, host, firmware, golden), inputs, step.progress)

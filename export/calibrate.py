@@ -17,6 +17,8 @@ from ..errors import BadData, BadModel
 from .onnx_graph import Array, OnnxGraph
 
 Progress = Callable[[int], None]  # called with the number of images done
+Batch = Array | Mapping[str, Array]  # [N, ...] of a network's only input, or of each by its name
+Feed = Mapping[str, Array]  # one image of each input, each with a batch of one
 
 
 class RangeMethod(Enum):
@@ -45,7 +47,7 @@ class Calibration:
 def calibrate(
     graph: OnnxGraph,
     values: Sequence[str],
-    batches: Iterable[Array],
+    batches: Iterable[Batch],
     *,
     method: RangeMethod = RangeMethod.MIN_MAX,
     percentile: float = 99.999,
@@ -53,10 +55,12 @@ def calibrate(
 ) -> Calibration:
     """The ranges of `values` over all images of all batches ([N, C, H, W] each, float32, as the network takes them).
 
+    A network with several inputs takes batches by name, of equal length; an image is one set of all inputs.
+
     percentile  of the elements that the range holds, when that is the method; half of the rest is cut off at each end
     Raises BadData for images of another shape or with NaN, and where there is none.
     """
-    images = _images(graph, batches)
+    images = feeds(graph, batches)
     run = _min_max if method is RangeMethod.MIN_MAX else _percentiles
     ranges, count = run(graph, values, images, percentile, progress or (lambda done: None))
     if count == 0:
@@ -67,22 +71,39 @@ def calibrate(
     return Calibration(ranges, count)
 
 
-def _images(graph: OnnxGraph, batches: Iterable[Array]) -> Iterator[Array]:
+def feeds(graph: OnnxGraph, batches: Iterable[Batch]) -> Iterator[Feed]:
     """Images one by one, checked, each as a batch of one."""
-    expected = graph.shapes[graph.inputs[0]]
     for batch in batches:
-        batch = np.asarray(batch)
-        if batch.shape[1:] != expected[1:] or batch.ndim != len(expected):
-            wanted = ", ".join(str(size) for size in ("N", *expected[1:]))
-            raise BadData(f"a calibration batch of shape {list(batch.shape)}; the network takes [{wanted}]")
-        if not np.isfinite(batch).all():
-            raise BadData("a calibration image holds NaN or infinity")
-        for image in batch.astype(np.float32):
-            yield image[None]
+        named = batch if isinstance(batch, Mapping) else {graph.inputs[0]: batch}
+        if set(named) != set(graph.inputs):
+            raise BadData(f"calibration data of {_list(named)}; the network takes {_list(graph.inputs)}")
+        arrays = {name: _checked(graph, name, np.asarray(named[name])) for name in graph.inputs}
+        if len({len(array) for array in arrays.values()}) > 1:
+            raise BadData(f"calibration batches of different lengths: {_list(f'{n} {len(a)}' for n, a in arrays.items())}")
+        for index in range(len(arrays[graph.inputs[0]])):
+            yield {name: array[index : index + 1] for name, array in arrays.items()}
+
+
+def _checked(graph: OnnxGraph, name: str, batch: Array) -> Array:
+    expected = graph.shapes[name]
+    if batch.shape[1:] != expected[1:] or batch.ndim != len(expected):
+        wanted = ", ".join(str(size) for size in ("N", *expected[1:]))
+        raise BadData(f"a calibration batch of shape {list(batch.shape)}; the network takes [{wanted}]{_of(graph, name)}")
+    if not np.isfinite(batch).all():
+        raise BadData(f"a calibration image holds NaN or infinity{_of(graph, name)}")
+    return batch.astype(np.float32)
+
+
+def _of(graph: OnnxGraph, name: str) -> str:
+    return f" as {name!r}" if len(graph.inputs) > 1 else ""
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names) or "nothing"
 
 
 def _min_max(
-    graph: OnnxGraph, values: Sequence[str], images: Iterator[Array], _: float, progress: Progress
+    graph: OnnxGraph, values: Sequence[str], images: Iterator[Feed], _: float, progress: Progress
 ) -> tuple[dict[str, ValueRange], int]:
     reducers = [
         helper.make_node(op, [value], [f"{value}/{op}"], keepdims=0) for value in values for op in ("ReduceMin", "ReduceMax")
@@ -92,7 +113,7 @@ def _min_max(
     low, high = np.full(len(values), np.inf), np.full(len(values), -np.inf)
     count = 0
     for image in images:
-        found = np.array(session.run(names, {graph.inputs[0]: image}), np.float64)
+        found = np.array(session.run(names, image), np.float64)
         low, high = np.minimum(low, found[0::2]), np.maximum(high, found[1::2])  # NaN stays NaN
         count += 1
         progress(count)
@@ -100,16 +121,16 @@ def _min_max(
 
 
 def _percentiles(
-    graph: OnnxGraph, values: Sequence[str], images: Iterator[Array], percentile: float, progress: Progress
+    graph: OnnxGraph, values: Sequence[str], images: Iterator[Feed], percentile: float, progress: Progress
 ) -> tuple[dict[str, ValueRange], int]:
     computed = [value for value in values if value not in graph.inputs]
     session = graph.session(computed)
     histograms = {value: _Histogram() for value in values}
     count = 0
     for image in images:
-        found = dict(zip(computed, session.run(computed, {graph.inputs[0]: image}), strict=True))
+        found = dict(zip(computed, session.run(computed, image), strict=True))
         for value in values:
-            histograms[value].add(found.get(value, image))
+            histograms[value].add(found[value] if value in found else image[value])
         count += 1
         progress(count)
     return {value: histogram.range(percentile) for value, histogram in histograms.items()}, count

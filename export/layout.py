@@ -196,6 +196,11 @@ class Layout:
         flat = [size for atoms in self.axes for size in atoms]
         return np.ascontiguousarray(logical.reshape(flat).transpose(self.memory)).reshape(-1)
 
+    def from_memory(self, stored: Array) -> Array:
+        """The logical array of elements in memory order."""
+        turned = stored.reshape(self.sizes).transpose(np.argsort(np.array(self.memory, np.int64)))
+        return np.ascontiguousarray(turned).reshape(self.shape)
+
 
 def channels_last_order(rank: int) -> tuple[int, ...]:
     """N, H, W, C for N, C, H, W, and likewise for rank 3 and 5."""

@@ -101,10 +101,22 @@ class Builder:
         return self._tensors[tensor].shape
 
     def add_input(self, value: str) -> None:
-        layout = Layout.channels_last(self.shape(value))
-        shape = nhwc(layout.shape) if len(layout.shape) in (3, 4) else layout.shape
+        order = self._order_of_input(value)
+        layout = Layout.ordered(self.shape(value), order)
+        shape = tuple(layout.shape[axis] for axis in order)
+        if len(shape) == 3:
+            shape = (shape[0], 1, *shape[1:])
         self._placed[value] = Placed(self._new_tensor(value, shape, value, layout), layout)
         self._inputs.append(self._placed[value].tensor)
+
+    def _order_of_input(self, value: str) -> tuple[int, ...]:
+        """How an input lies in memory: channels last, also where the model takes them so and transposes them itself."""
+        rank = len(self.shape(value))
+        order = channels_last_order(rank)
+        to_channels_first = tuple(order.index(axis) for axis in range(rank))
+        readers = [node for node in self.graph.nodes if value in node.inputs]
+        is_last = all(node.op == "Transpose" and tuple(node.attrs.get("perm", ())) == to_channels_first for node in readers)
+        return tuple(range(rank)) if rank >= 3 and readers and is_last else order
 
     def add_constant(self, name: str, data: Array) -> str:
         return self._new_tensor(name, data.shape, None, None, data)

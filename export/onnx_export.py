@@ -5,20 +5,14 @@ Nodes carry the path of the module that they come from ("block3.expand.conv"), a
 
 from __future__ import annotations
 
-import ast
 import copy
 import logging
 import os
-import re
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from onnx import numpy_helper
@@ -28,12 +22,11 @@ from onnxscript.optimizer import fold_constants
 from torch import nn
 
 from ..errors import BadModel, OutputFailed
-
-Doubles = npt.NDArray[np.float64]
+from .batch_norm import drop_zero_bias, fold_batch_norm, replace_batch_norm, replace_field
+from .module_paths import node_labels
+from .onnx_file import PRODUCER
 
 OPSET = 20
-PRODUCER = "flynet-tiny"
-_SCOPES = "pkg.torch.onnx.name_scopes"
 _WEIGHTED = {"Conv": ("weight", "bias"), "Gemm": ("weight", "bias"), "MatMul": ("weight",)}
 
 
@@ -41,15 +34,21 @@ def export_onnx(module: nn.Module, input_shape: Sequence[int], path: Path | str 
     """The ONNX file of a module in inference mode, also written to `path` if given (whole or not at all).
 
     input_shape  with the batch, e.g. (1, 3, 224, 224); it becomes static. The module is left as it was.
-    Inputs are called "input", outputs "output" ("output_1", ... when there are several).
+    The input is called "input", outputs "output" ("output_1", ... when there are several).
     BadModel when torch.onnx cannot express the module; OutputFailed when the file cannot be written.
     """
+    data = export_module(module, (torch.zeros(tuple(input_shape)),))
+    if path is not None:
+        _write_whole(Path(path), data)
+    return data
+
+
+def export_module(module: nn.Module, examples: Sequence[torch.Tensor]) -> bytes:
+    """The same of a module with several inputs, which are called as its `forward` calls them; their shapes become static."""
     model = copy.deepcopy(module).cpu().eval()
     with _quiet(), torch.no_grad():
         try:
-            program = torch.onnx.export(
-                model, (torch.zeros(tuple(input_shape)),), dynamo=True, opset_version=OPSET, optimize=False, verbose=False
-            )
+            program = torch.onnx.export(model, tuple(examples), dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
         except torch.onnx.errors.OnnxExporterError as error:
             cause = str(error.__cause__ or error).strip().splitlines()
             raise BadModel(f"torch.onnx cannot export {type(module).__name__}: {cause[0] if cause else type(error)}") from error
@@ -62,95 +61,11 @@ def export_onnx(module: nn.Module, input_shape: Sequence[int], path: Path | str 
             common.RemoveUnusedNodesPass(),
         )(program.model)
     proto = program.model_proto
-    for simplify in (_fold_batch_norm, _replace_batch_norm, _drop_zero_bias, _share_initializers, _rename, _strip):
+    for simplify in (fold_batch_norm, replace_batch_norm, drop_zero_bias, _share_initializers, _rename, _strip):
         simplify(proto)
     onnx.checker.check_model(proto, full_check=True)
     data: bytes = proto.SerializeToString(deterministic=True)
-    if path is not None:
-        _write_whole(Path(path), data)
     return data
-
-
-def _fold_batch_norm(proto: onnx.ModelProto) -> None:
-    """A BatchNormalization whose input is one convolution's or fully connected layer's alone goes into its weights and bias."""
-    graph = proto.graph
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    uses = Counter(name for node in graph.node for name in node.input) + Counter(value.name for value in graph.output)
-    producers = {node.output[0]: node for node in graph.node}
-    folded = []
-    for node in graph.node:
-        conv = producers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
-        if conv is None or not _has_output_rows(conv) or uses[node.input[0]] > 1 or uses[conv.input[1]] > 1:
-            continue
-        gain, shift = _affine(node, tensors)
-        weights = numpy_helper.to_array(tensors[conv.input[1]]).astype(np.float64)
-        weights *= gain.reshape(-1, *[1] * (weights.ndim - 1))
-        if len(conv.input) > 2:
-            shift = shift + gain * numpy_helper.to_array(tensors[conv.input[2]])
-        bias = f"{conv.output[0]}.bias"
-        tensors[conv.input[1]].CopyFrom(numpy_helper.from_array(weights.astype(np.float32), conv.input[1]))
-        graph.initializer.append(numpy_helper.from_array(shift.astype(np.float32), bias))
-        _replace(conv.input, [*conv.input[:2], bias])
-        conv.output[0] = node.output[0]
-        folded.append(node)
-    for node in folded:
-        graph.node.remove(node)
-
-
-def _has_output_rows(layer: onnx.NodeProto) -> bool:
-    """Whether the first axis of a node's weights is that of its output channels: of a Conv, and of the Gemm of a Linear."""
-    attributes = {attribute.name: attribute for attribute in layer.attribute}
-    plain = all(attributes[name].f == 1.0 for name in ("alpha", "beta") if name in attributes)
-    return layer.op_type == "Conv" or (
-        layer.op_type == "Gemm" and plain and "transB" in attributes and attributes["transB"].i == 1
-    )
-
-
-def _replace_batch_norm(proto: onnx.ModelProto) -> None:
-    """A BatchNormalization that no layer could take in becomes a 1x1 depthwise convolution, of a vector a product and a sum."""
-    graph = proto.graph
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    nodes = []
-    for node in graph.node:
-        if node.op_type != "BatchNormalization":
-            nodes.append(node)
-            continue
-        rank = len(_shape(graph, node.output[0]))
-        gain, shift = _affine(node, tensors)
-        data, result = node.input[0], node.output[0]
-        weight, bias, scaled = f"{result}.weight", f"{result}.bias", f"{result}.scaled"
-        weights = gain.astype(np.float32)
-        if rank > 2:
-            weights = weights.reshape(-1, *[1] * (rank - 1))
-            made = [onnx.helper.make_node("Conv", [data, weight, bias], [result], node.name, group=len(gain))]
-        else:
-            made = [
-                onnx.helper.make_node("Mul", [data, weight], [scaled], f"{node.name}.scaled"),
-                onnx.helper.make_node("Add", [scaled, bias], [result], node.name),
-            ]
-        graph.initializer.append(numpy_helper.from_array(weights, weight))
-        graph.initializer.append(numpy_helper.from_array(shift.astype(np.float32), bias))
-        for part in made:
-            part.metadata_props.extend(node.metadata_props)
-        nodes += made
-    _replace(graph.node, nodes)
-
-
-def _drop_zero_bias(proto: onnx.ModelProto) -> None:
-    """The exporter gives a convolution without bias one of zeros."""
-    tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
-    for node in proto.graph.node:
-        biased = node.op_type == "Conv" and len(node.input) > 2 and node.input[2] in tensors
-        if biased and not numpy_helper.to_array(tensors[node.input[2]]).any():
-            del node.input[2]
-
-
-def _affine(norm: onnx.NodeProto, tensors: Mapping[str, onnx.TensorProto]) -> tuple[Doubles, Doubles]:
-    """The gain and the shift of each channel that a BatchNormalization is in inference."""
-    epsilon = next((attribute.f for attribute in norm.attribute if attribute.name == "epsilon"), 1e-5)
-    gain, shift, mean, variance = (numpy_helper.to_array(tensors[name]).astype(np.float64) for name in norm.input[1:5])
-    gain = gain / np.sqrt(variance + epsilon)
-    return gain, shift - mean * gain
 
 
 def _share_initializers(proto: onnx.ModelProto) -> None:
@@ -166,14 +81,14 @@ def _share_initializers(proto: onnx.ModelProto) -> None:
         for position, name in enumerate(node.input):
             node.input[position] = replaced.get(name, name)
     used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-    _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in used])
+    replace_field(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in used])
 
 
 def _rename(proto: onnx.ModelProto) -> None:
     """Nodes by their module's path, values by their node, weights by their consumer, integer constants by their values."""
     graph = proto.graph
-    values = {value.name: name for value, name in zip(graph.input, _numbered("input", len(graph.input)), strict=True)}
-    labels = _node_labels(graph)
+    values = {value.name: value.name if len(graph.input) > 1 else "input" for value in graph.input}
+    labels = node_labels(graph)
     for node, label in zip(graph.node, labels, strict=True):
         node.name = label
         for position, name in enumerate(node.output):
@@ -184,32 +99,14 @@ def _rename(proto: onnx.ModelProto) -> None:
         values[value.name] = name
     for node in graph.node:
         for names in (node.input, node.output):
-            _replace(names, [values[name] if name else "" for name in names])
+            replace_field(names, [values[name] if name else "" for name in names])
     for named in (*graph.input, *graph.output, *graph.initializer):
         named.name = values[named.name]
     made = {name for node in graph.node for name in node.output} - {value.name for value in graph.output}
     infos = [info for info in graph.value_info if values.get(info.name) in made]
     for info in infos:
         info.name = values[info.name]
-    _replace(graph.value_info, infos)
-
-
-def _node_labels(graph: onnx.GraphProto) -> list[str]:
-    """A module's only node has the module's path; several in one module add the operation's name, numbered from the second on."""
-    scopes: list[tuple[str, str]] = []
-    for node in graph.node:
-        found = next((prop.value for prop in node.metadata_props if prop.key == _SCOPES), "[]")
-        path = [str(part) for part in ast.literal_eval(found)]
-        word = re.sub(r"_\d+$", "", path[-1]).strip("_") if path else node.op_type.lower()
-        scopes.append((path[-2] if len(path) > 1 else "", word))
-    in_module = Counter(module for module, _ in scopes)
-    used: Counter[str] = Counter()
-    labels = []
-    for module, word in scopes:
-        label = module if module and in_module[module] == 1 else f"{module}.{word}".strip(".")
-        used[label] += 1
-        labels.append(label if used[label] == 1 else f"{label}_{used[label] - 1}")
-    return labels
+    replace_field(graph.value_info, infos)
 
 
 def _initializer_label(graph: onnx.GraphProto, tensor: onnx.TensorProto) -> str:
@@ -230,21 +127,9 @@ def _strip(proto: onnx.ModelProto) -> None:
         item.doc_string = ""
         del item.metadata_props[:]
     for node in graph.node:
-        _replace(node.attribute, sorted(node.attribute, key=lambda attribute: attribute.name))
+        replace_field(node.attribute, sorted(node.attribute, key=lambda attribute: attribute.name))
     for opset in [opset for opset in proto.opset_import if opset.domain]:
         proto.opset_import.remove(opset)
-
-
-def _replace(field: Any, items: Iterable[Any]) -> None:
-    """Set a repeated protobuf field, whose messages cannot be assigned."""
-    kept = [copy.copy(item) for item in items]
-    del field[:]
-    field.extend(kept)
-
-
-def _shape(graph: onnx.GraphProto, name: str) -> tuple[int, ...]:
-    value = next(value for value in (*graph.value_info, *graph.output) if value.name == name)
-    return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
 
 
 def _numbered(name: str, count: int) -> list[str]:

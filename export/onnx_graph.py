@@ -109,34 +109,60 @@ def load_onnx(source: str | Path | bytes) -> OnnxGraph:
     """The graph of a float ONNX file, with constants folded and every shape known.
 
     The shapes are those of one run on zeros; a symbolic batch becomes 1. Raises BadModel for a file that cannot be read or
-    run, or that has other than one float input and a batch of one.
+    run, or whose inputs are not float with a batch of one.
     """
     try:
         model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(str(source))
-        onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise BadModel(f"not a readable ONNX model: {str(error).splitlines()[0]}") from error
     except Exception as error:  # protobuf's DecodeError has no stable home
         if type(error).__name__ != "DecodeError":
             raise
         raise BadModel("not an ONNX model: the file is truncated or of another kind") from error
+    return graph_of(model)
+
+
+def graph_of(model: onnx.ModelProto) -> OnnxGraph:
+    """The same of a model in memory."""
+    check(model)
     foreign = sorted({node.domain for node in model.graph.node if node.domain not in ("", "ai.onnx")})
     if foreign or model.functions:
         found = [f"{n.op_type} of domain {n.domain!r}" for n in model.graph.node if n.domain in foreign]
         raise UnsupportedOperators(found or ["local functions: inline them first"])
-    model = _with_recent_opset(model)
+    model = with_recent_opset(model)
     graph = OnnxGraph(
-        nodes=tuple(_node(node) for node in model.graph.node),
-        constants={tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer},
+        nodes=tuple(node_of(node) for node in model.graph.node),
+        constants={tensor.name: array_of(tensor) for tensor in model.graph.initializer},
         shapes={},
         inputs=(),
         outputs=tuple(value.name for value in model.graph.output),
-        opset=next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        opset=opset_of(model),
     )
     inputs = {value.name: _input_shape(value) for value in model.graph.input if value.name not in graph.constants}
-    if len(inputs) != 1:
-        raise BadModel(f"the model has {len(inputs)} inputs ({', '.join(inputs)}); one image is expected")
+    if not inputs:
+        raise BadModel("the model has no input")
     return fold_constants(replace(graph, shapes=inputs, inputs=tuple(inputs)))
+
+
+def array_of(tensor: onnx.TensorProto) -> Array:
+    """A constant's values; BadModel where they are not as many as its shape says, or of no known type."""
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise BadModel(f"the constant {tensor.name!r} does not hold what it says: {str(error).splitlines()[0]}") from error
+
+
+def check(model: onnx.ModelProto) -> None:
+    """BadModel for a model that is not what the ONNX specification says."""
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise BadModel(f"not a readable ONNX model: {str(error).splitlines()[0]}") from error
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators; 0 where the model does not say it."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def fold_constants(graph: OnnxGraph) -> OnnxGraph:
@@ -155,8 +181,10 @@ def fold_constants(graph: OnnxGraph) -> OnnxGraph:
     constants = dict(graph.constants)
     nodes = []
     for node in graph.nodes:
+        # a subgraph reads values that the node does not list
+        has_subgraph = any(isinstance(value, onnx.GraphProto) for value in node.attrs.values())
         is_known = node.op in ("Shape", "Size") or all(name in constants for name in node.inputs if name)
-        if is_known and not node.op.startswith("Random"):
+        if is_known and not has_subgraph and not node.op.startswith("Random"):
             constants.update({name: values[name] for name in node.outputs if name})
         else:
             nodes.append(node)
@@ -164,13 +192,14 @@ def fold_constants(graph: OnnxGraph) -> OnnxGraph:
     return graph.rewritten(nodes, constants, shapes)
 
 
-def _with_recent_opset(model: onnx.ModelProto) -> onnx.ModelProto:
-    version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+def with_recent_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in an opset that the passes know; BadModel where it cannot be converted."""
+    version = opset_of(model)
     if version >= _OLDEST_OPSET:
         return model
     try:
         return version_converter.convert_version(model, _OPSET)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, version_converter.ConvertError) as error:
         raise BadModel(f"opset {version} cannot be converted ({str(error).splitlines()[0]}); export with opset 18") from error
 
 
@@ -188,7 +217,7 @@ def _input_shape(value: onnx.ValueInfoProto) -> Shape:
     return tuple(dims)
 
 
-def _node(proto: onnx.NodeProto) -> Node:
+def node_of(proto: onnx.NodeProto) -> Node:
     attrs = {attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute}
     return Node(proto.op_type, tuple(proto.input), tuple(proto.output), attrs, proto.name)
 

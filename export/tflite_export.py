@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .activation_scales import Affine, calibrated_values, choose_scales
-from .calibrate import Progress, RangeMethod, calibrate
+from .calibrate import Batch, Feed, Progress, RangeMethod, calibrate
 from .float_graph import Array, FloatGraph, FloatTensor
 from .lower import lower
 from .onnx_graph import OnnxGraph, load_onnx
@@ -36,6 +36,11 @@ class TensorOrigin:
         assert self.tensor.value is not None
         return self.tensor.value
 
+    def quantize(self, real: Array) -> Array:
+        """int8 values [1, ...] in the tensor's order and shape of an ONNX value of one image: round half to even, clamp."""
+        stored = (self.tensor.stored(real.astype("float64")) / self.affine.scale).round() + self.affine.zero_point
+        return stored.clip(-128, 127).astype("int8")
+
     def dequantize(self, stored: Array) -> Array:
         """The real numbers of int8 values, in the tensor's own order and shape."""
         return self.affine.scale * (stored.astype("float64") - self.affine.zero_point)
@@ -45,7 +50,8 @@ class TensorOrigin:
 class ExportResult:
     """tflite   the file
     float_graph  the simplified float ONNX graph, which computes every value that an origin names
-    origins      the tensors that operators compute, in order, where an ONNX value has the same elements; the input first
+    origins      the tensors that operators compute, in order, where an ONNX value has the same elements; the inputs first
+    outputs      the tensors that hold the network's outputs, in order
     """
 
     name: str
@@ -53,6 +59,7 @@ class ExportResult:
     float_graph: OnnxGraph
     origins: tuple[TensorOrigin, ...]
     calibration_images: int
+    outputs: tuple[FloatTensor, ...] = ()
 
     @property
     def input(self) -> TensorOrigin:
@@ -67,11 +74,18 @@ class ExportResult:
     def input_zero_point(self) -> int:
         return self.input.affine.zero_point
 
+    @property
+    def inputs(self) -> tuple[TensorOrigin, ...]:
+        """All inputs, in order."""
+        return self.origins[: len(self.float_graph.inputs)]
+
     def quantize_input(self, images: Array) -> Array:
         """Images [N, C, H, W] as the int8 network takes them, [N, H, W, C]."""
-        stored = np.stack([self.input.tensor.stored(image[None]) for image in images.astype("float64")])
-        scaled = (stored / self.input_scale).round() + self.input_zero_point
-        return scaled.clip(-128, 127).astype("int8").reshape(len(images), *self.input.tensor.shape[1:])
+        return np.concatenate([self.input.quantize(image[None]) for image in images])
+
+    def quantize_inputs(self, image: Feed) -> list[Array]:
+        """One image of each input as the int8 network takes it."""
+        return [origin.quantize(image[origin.value]) for origin in self.inputs]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +103,7 @@ class CalibratedNetwork:
 
 def export_tflite(
     onnx_model: str | Path | bytes,
-    calibration: Iterable[Array],
+    calibration: Iterable[Batch],
     *,
     name: str,
     method: RangeMethod = RangeMethod.MIN_MAX,
@@ -97,16 +111,22 @@ def export_tflite(
 ) -> ExportResult:
     """The int8 network of a float ONNX model (a path or the file's bytes).
 
-    calibration  batches [N, C, H, W] of float32 images as the float network takes them, from the distribution of use
+    calibration  batches [N, C, H, W] of float32 images as the float network takes them, from the distribution of use; of a
+                 network with several inputs by their names
     progress     called with the number of calibration images done
     Raises BadModel, UnsupportedOperators (all at once) and BadData.
     """
     return write_network(calibrate_network(onnx_model, calibration, method=method, progress=progress), name)
 
 
+def require_lowerable(graph: OnnxGraph) -> None:
+    """Raise what `calibrate_network` will: UnsupportedOperators with all of them, or BadModel."""
+    lower(simplify(graph))
+
+
 def calibrate_network(
     onnx_model: str | Path | bytes,
-    calibration: Iterable[Array],
+    calibration: Iterable[Batch],
     *,
     method: RangeMethod = RangeMethod.MIN_MAX,
     progress: Progress | None = None,
@@ -129,4 +149,5 @@ def write_network(network: CalibratedNetwork, name: str) -> ExportResult:
         if kind != "RESHAPE" and tensor.value is not None:
             affine, selected = quantized.affine[name_in_file], name_in_file not in quantized.measured
             origins.append(TensorOrigin(index_of[name_in_file], kind, tensor, affine, selected))
-    return ExportResult(name, write_tflite(quantized.model), network.onnx, tuple(origins), network.calibration_images)
+    outputs = tuple(quantized.tensors[output] for output in quantized.model.outputs)
+    return ExportResult(name, write_tflite(quantized.model), network.onnx, tuple(origins), network.calibration_images, outputs)

@@ -9,12 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import onnx
 
 from ..errors import BadModel
 from .float_graph import Array, FloatGraph, FloatOp
 from .lower import lower
-from .onnx_export import PRODUCER
 from .onnx_graph import Node, OnnxGraph
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
@@ -44,18 +42,6 @@ def with_weights_of(graph: OnnxGraph, tuned: FloatGraph) -> OnnxGraph:
         for name, start in zip(layers, starts, strict=False)
     }
     return replace(graph, constants={**graph.constants, **constants})
-
-
-def onnx_file(graph: OnnxGraph) -> bytes:
-    """The graph as an ONNX file with the names that its values have; the same graph gives the same bytes."""
-    model = onnx.load_from_string(graph.model(()))
-    infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, graph.shapes[name]) for name in graph.outputs]
-    model.graph.output.extend(infos)
-    for node in model.graph.node:
-        node.name = node.output[0]
-    model.producer_name, model.graph.name = PRODUCER, "main"
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _weighted(graph: FloatGraph) -> list[FloatOp]:

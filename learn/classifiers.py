@@ -15,13 +15,14 @@ from ..codegen.ir import Graph
 from ..codegen.schedule.least_memory import require_host_memory
 from ..deploy.console import Reporter
 from ..deploy.contents import built_firmware, host_library, read_contents, require_firmware
-from ..deploy.extras import require_torch
 from ..deploy.model_file import open_tflite
 from ..deploy.network import Floats, quantize_images
 from ..deploy.proof import CANNOT_RUN, first_line
 from ..errors import BadData, BadModel, UsageError
 from ..firmware.toolchain import Tool, require_tools
+from ..flynet.data.pixels import Pixels
 from ..folders.regular_file import read_regular
+from ..sources.extras import require_torch
 from ..verify.litert_judge import LiteRtOrTwin
 from ..verify.onnx_qdq import ORT_ERRORS
 from ..verify.qemu import run_emulated
@@ -37,6 +38,7 @@ class Classifier:
     class_names  where the file knows them, else empty
     remark  what must be said beside `runtime` once the images are done, else empty
     graph   of an int8 network, as read
+    pixels  how it wants pictures to be normalised, where it says so
     """
 
     runtime: str
@@ -48,6 +50,7 @@ class Classifier:
     class_names: tuple[str, ...] = ()
     remark: Callable[[], str] = lambda: ""
     graph: Graph | None = None
+    pixels: Pixels | None = None
 
 
 @contextmanager
@@ -140,7 +143,8 @@ def _tflite(model: Path) -> Iterator[Classifier]:
 def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
     found = read_contents(folder)
     found.say_changed(Reporter())
-    class_names = found.report.model.class_names
+    class_names, said = found.report.model.class_names, found.report.model.pixels
+    pixels = None if said is None else Pixels(said.mean, said.std)
     graph, library = found.compiled.source_graph, found.compiled.library
     resolution, channels, classes = _facts(folder, graph)
     tensor, output = graph.tensor(graph.inputs[0]), graph.outputs[0]
@@ -154,7 +158,9 @@ def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
             run = run_emulated(firmware, library, sets, trace=False, count=False, timeout_s=EMULATION_TIMEOUT_S)
             return np.stack([result.outputs[output].reshape(-1) for result in run.sets])
 
-        yield Classifier("generated C, emulated board", resolution, channels, classes, 32, emulated, class_names, graph=graph)
+        yield Classifier(
+            "generated C, emulated board", resolution, channels, classes, 32, emulated, class_names, graph=graph, pixels=pixels
+        )
         return
     require_tools(Tool.HOST_COMPILER)
     with host_library(found) as host:
@@ -163,7 +169,7 @@ def _output_folder(folder: Path, runtime: str) -> Iterator[Classifier]:
             sets = [{tensor.name: image} for image in quantize_images(images, tensor)]
             return np.stack([result.outputs[output].reshape(-1) for result in host.run_many(sets, trace=False)])
 
-        yield Classifier("generated C, host", resolution, channels, classes, 32, on_host, class_names, graph=graph)
+        yield Classifier("generated C, host", resolution, channels, classes, 32, on_host, class_names, graph=graph, pixels=pixels)
 
 
 def _facts(model: Path, graph: Graph) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ class EvaluationRequest:
     model    a checkpoint, an `.onnx`, a `.tflite` or an output folder
     data     "digits", or a folder of pictures by class
     runtime  where an output folder's C runs: "host" or "emulated"; None: on the host
-    pixels   what a foreign model wants; None: they are normalised as in training
+    pixels   what a foreign model wants; None: what an output folder says, else they are normalised as in training
     limit    of images;  out  gets evaluation.json and confusion.svg
     """
 
@@ -59,8 +59,9 @@ def evaluate_model(request: EvaluationRequest) -> str:
         raise UsageError(f"{model} was trained here and gets the pixels of its training; leave --pixels, --mean and --std out")
     reporter = Reporter()
     with reporter.step("evaluate") as step, open_classifier(model, request.runtime) as classifier:
-        wanted = (pixels or OURS[classifier.channels]).for_channels(classifier.channels)
+        wanted = (pixels or classifier.pixels or OURS[classifier.channels]).for_channels(classifier.channels)
         images = _images(data, classifier, request.limit, wanted)
+        images = images.in_order_of(classifier.class_names)
         _require_agreement(model, classifier, data, images.class_names)
         tally = Tally(classifier.classes)
         done = 0
@@ -103,6 +104,13 @@ class _Images:
     channels: int
     pixels: Pixels
     oddities: Counter[Oddity] = field(default_factory=Counter)
+
+    def in_order_of(self, names: tuple[str, ...]) -> _Images:
+        """With the classes as the network has them, where they are the same in another order."""
+        if set(names) != set(self.class_names):
+            return self
+        index = np.array([names.index(name) for name in self.class_names], np.int64)
+        return replace(self, labels=index[self.labels], class_names=names)
 
     def batches(self, size: int) -> Iterator[tuple[Floats, Labels]]:
         for start in range(0, len(self.labels), size):

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..deploy.console import Reporter
-from ..deploy.extras import require_torch
 from ..errors import BadCheckpoint, BadData, UsageError
 from ..flynet.data.image_folder import FolderStream
 from ..flynet.data.images import digits
 from ..flynet.networks.presets import preset
 from ..flynet.training.recipe import Recipe, paper_recipe, small_recipe
 from ..quoting import ForeignText
+from ..sources.extras import require_torch
 from .detecting import COCO, detector_training
 from .request import TrainingRequest
 from .training_run import Training, check_in_first_process, require_same, run_training

@@ -34,12 +34,24 @@ class Port:
 
 
 @dataclass(frozen=True)
+class PixelFacts:
+    """How the network's pictures are normalised, channel by channel: (byte / 255 - mean) / std."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _require(len(self.mean) == len(self.std) and all(self.std), "the pixels' mean and deviation have a value a channel")
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """The network. `trained` is None for a foreign `.tflite`; `params` counts weights and biases; `macs` convolutions and fc.
 
     outputs      the shape of each output without its batch; `classes` is the first one's last dimension
     class_names  in the order of the scores; empty where they are not known
     parameter_bytes  of all constants as the model stores them
+    pixels           None where nobody said it
     notes            what reading changed of the file's form (ends in float32, folded shape arithmetic), and what a judge got
     """
 
@@ -57,6 +69,7 @@ class ModelFacts:
     input_ports: tuple[Port, ...] = ()
     output_ports: tuple[Port, ...] = ()
     notes: tuple[str, ...] = ()
+    pixels: PixelFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -316,12 +329,15 @@ class NotDone:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 shares of labelled held-out images (`images` of them), each runtime on the same ones."""
+    """Top-1 shares of labelled held-out images (`images` of them), each runtime on the same ones.
+
+    float  None for a model that came as int8
+    """
 
     images: int
     int8: Share
     emulated: Share | None
-    float: Share
+    float: Share | None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from .schema import (
     Minimisation,
     ModelFacts,
     NotDone,
+    PixelFacts,
     Ram,
     Report,
     Rounding,
@@ -30,6 +31,7 @@ def format_report(report: Report) -> str:
     lines = [
         visible(f"{model.name} on {target.name} ({target.core})"),
         _row("model", _model(model)),
+        *_pixels(model.pixels),
         _row("flash", _flash(report.flash)),
         *_ram(report.ram),
         _row("fits", "yes" if report.fits else f"NO: {report.over_budget}"),
@@ -58,6 +60,13 @@ def _model(model: ModelFacts) -> str:
     outputs = ", ".join("x".join(str(d) for d in output) for output in model.outputs)
     state = {True: "trained", False: "UNTRAINED", None: "as given"}[model.trained]
     return f"{shape} -> {outputs}, {model.params:,} parameters, {model.macs:,} MACs, {state}"
+
+
+def _pixels(found: PixelFacts | None) -> list[str]:
+    if found is None:
+        return []
+    mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (found.mean, found.std))
+    return [_row("pixels", f"(byte / 255 - mean) / std, mean {mean}, std {std}")]
 
 
 def _flash(flash: Flash) -> str:
@@ -96,7 +105,8 @@ def _accuracy(found: Accuracy | NotDone) -> list[str]:
     if isinstance(found, NotDone):
         return [_row("accuracy", f"not measured: {found.not_done}")]
     emulated = "not run" if found.emulated is None else f"{100 * found.emulated:.2f} %"
-    shares = f"float {100 * found.float:.2f} %, int8 {100 * found.int8:.2f} %, emulated board {emulated}"
+    in_float = "" if found.float is None else f"float {100 * found.float:.2f} %, "
+    shares = f"{in_float}int8 {100 * found.int8:.2f} %, emulated board {emulated}"
     return [_row("accuracy", f"{shares} of {found.images} held-out images")]
 
 
@@ -111,7 +121,7 @@ def _fine_tuning(found: FineTuning | None, accuracy: Accuracy | NotDone) -> list
         return rows
     before = f"before: float {100 * compared.float_before:.2f} %, int8 {100 * compared.int8_before:.2f} %"
     after = f"simulated int8 {100 * compared.simulated:.2f} %"
-    if isinstance(accuracy, Accuracy):
+    if isinstance(accuracy, Accuracy) and accuracy.float is not None:
         after = f"float {100 * accuracy.float:.2f} %, {after}, exported int8 {100 * accuracy.int8:.2f} %"
     agreement = (
         f"simulated against int8: argmax agrees in {100 * compared.argmax_agreement:.1f} %, "

@@ -57,8 +57,8 @@ def _one_seed(
 ) -> list[tuple[int, tuple[float, ...]]]:
     from ..export.finetune import FineTuningRecipe, fine_tune
     from ..export.onnx_export import export_onnx
+    from ..export.onnx_file import onnx_file
     from ..export.tflite_export import calibrate_network
-    from ..export.tuned_onnx import onnx_file
     from ..flynet.training.classification import train_classifier
 
     training, held_out = digits(config.resolution, config.channels)

@@ -21,7 +21,6 @@ from ..codegen.compiler import compile_tflite
 from ..codegen.targets import Bank, Target, get_target
 from ..deploy.building import write_library
 from ..deploy.console import Reporter
-from ..deploy.extras import require_torch
 from ..deploy.quantized_model import DeploymentPlan
 from ..errors import OutputFailed
 from ..firmware.project import FittedFirmware, fit_firmware
@@ -30,6 +29,7 @@ from ..flynet.networks.flynet_config import FlyNetConfig
 from ..flynet.networks.network_config import NetworkConfig
 from ..flynet.networks.presets import PRESETS, Preset, preset
 from ..folders.scratch import ScratchFolder
+from ..sources.extras import require_torch
 
 _PACKAGE = __package__.rpartition(".")[0]
 STORE = Path(str(files(__package__).joinpath("data/models.json")))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..codegen.targets import get_target
 from ..deploy.console import Reporter
-from ..deploy.extras import require_torch
 from ..flynet.networks.flynet_config import FlyNetConfig
 from ..flynet.networks.presets import PRESETS, Preset, Printed
+from ..sources.extras import require_torch
 from .measured_sizes import CORE_OF, read_store, sources_hash
 
 if TYPE_CHECKING:

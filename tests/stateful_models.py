@@ -232,8 +232,14 @@ def lstm_sketch(
     exponent: int = -12,
     time_major: bool = False,
     gain: float = 8,
+    form: str = "",
+    units: int = 0,
 ) -> Sketch:
-    """One LSTM on x, which gives y; with this gain its gates see all of their range, whatever scales and weights are drawn."""
+    """One LSTM on x, which gives y; with this gain its gates see all of their range, whatever scales and weights are drawn.
+
+    form   letters: c without an input gate, p with peepholes, j with a projection, b and its bias, n with normalization
+    units  of a projection
+    """
     s = Sketch(seed)
     rng = s.rng
 
@@ -248,26 +254,58 @@ def lstm_sketch(
     lead = (steps, 1) if time_major else (1, steps)
     x_scale, h_scale, h_zero = scale(3e-3, 0.1), scale(4e-3, 2e-2), int(rng.integers(-128, 128))
     put("x", (*lead, c_in), "int8", x_scale, int(rng.integers(-128, 128)))
-    put("h", (1, cells), "int8", h_scale, h_zero, is_variable=True)
+    units = units if "j" in form else cells
+    put("h", (1, units), "int8", h_scale, h_zero, is_variable=True)
     put("c", (1, cells), "int16", 2.0**exponent, is_variable=True)
-    put("y", (*lead, cells), "int8", h_scale, h_zero)
+    put("y", (*lead, units), "int8", h_scale, h_zero)
     gain *= np.exp(rng.uniform(-1, 1))
     weights, recurrent, biases = [], [], []
     for gate in GATES:
         of_x = float(np.float32(gain / (x_scale * 12800 * np.sqrt(c_in)) * np.exp(rng.uniform(-0.5, 0.5))))
-        of_h = float(np.float32(gain / (h_scale * 12800 * np.sqrt(cells)) * np.exp(rng.uniform(-0.5, 0.5))))
+        of_h = float(np.float32(gain / (h_scale * 12800 * np.sqrt(units)) * np.exp(rng.uniform(-0.5, 0.5))))
         limit = int(2 / (x_scale * of_x)) + 1
-        drawn = [rng.integers(-127, 128, (cells, n)).astype(np.int8) for n in (c_in, cells)]
+        drawn = [rng.integers(-127, 128, (cells, n)).astype(np.int8) for n in (c_in, units)]
         weights.append(put(f"w{gate}", (cells, c_in), "int8", of_x, data=drawn[0]))
-        recurrent.append(put(f"r{gate}", (cells, cells), "int8", of_h, data=drawn[1]))
+        recurrent.append(put(f"r{gate}", (cells, units), "int8", of_h, data=drawn[1]))
         bias = rng.integers(-limit, limit + 1, cells).astype(np.int32)
         biases.append(put(f"b{gate}", (cells,), "int32", float(np.float32(x_scale * of_x)), data=bias))
     inner = [f"inner{i}" for i in range(4)]
     for name in inner:
         s.tensors[name] = TensorSpec(name, (0,), "float32")
     put("inner4", (0,), "int8", scale(4e-3, 1e-2), int(rng.integers(-50, 50)))
-    options = {"fusedActivationFunction": "TANH", "cellClip": float(rng.choice([0.0, 10.0, 1.5])), "timeMajor": time_major}
-    inputs = ("x", *weights, *recurrent, "", "", "", *biases, "", "", "h", "c", "", "", "", "")
+    options: dict[str, object] = {
+        "fusedActivationFunction": "TANH",
+        "cellClip": float(rng.choice([0.0, 10.0, 1.5])),
+        "timeMajor": time_major,
+    }
+    peepholes = [""] * 3
+    if "p" in form:
+        drawn_peepholes = rng.integers(-32767, 32768, (3, cells)).astype(np.int16)
+        peepholes = [
+            put(f"p{g}", (cells,), "int16", scale(1e-5, 2e-4), data=w) for g, w in zip("ifo", drawn_peepholes, strict=True)
+        ]
+    projection = ["", ""]
+    if "j" in form:
+        of_projection = float(np.float32(1 / (127 * np.sqrt(cells))))
+        data = rng.integers(-127, 128, (units, cells)).astype(np.int8)
+        projection[0] = put("j", (units, cells), "int8", of_projection, data=data)
+        options["projClip"] = float(rng.choice([0.0, 0.6]))
+    if "b" in form:
+        scale_of_sums = float(np.float32(of_projection * s.tensors["inner4"].scales[0]))
+        projection[1] = put("jb", (units,), "int32", scale_of_sums, data=rng.integers(-3000, 3001, units).astype(np.int32))
+    norms = [""] * 4
+    if "n" in form:
+        for i, gate in enumerate(GATES):
+            data = rng.integers(-32767, 32768, cells).astype(np.int16)
+            norms[i] = put(f"n{gate}", (cells,), "int16", scale(1e-5, 1e-4), data=data)
+            put(inner[i], (0,), "int16", scale(1e-4, 5e-3))
+            bias = rng.integers(-(1 << 24), 1 << 24, cells).astype(np.int32)
+            s.tensors[f"b{gate}"] = replace(s.tensors[f"b{gate}"], data=bias)
+    if "c" in form:
+        weights[0] = recurrent[0] = biases[0] = peepholes[0] = norms[0] = ""
+        for name in ("wi", "ri", "bi", "pi", "ni"):
+            s.tensors.pop(name, None)
+    inputs = ("x", *weights, *recurrent, *peepholes, *biases, *projection, "h", "c", *norms)
     s.ops.append(OpSpec("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, ("y",), options, (*inner, "inner4")))
     return s
 
@@ -285,6 +323,54 @@ def lstm(seed: int = 0, **sizes: object) -> bytes:
     return lstm_sketch(seed, **{**drawn, **sizes}).file(("x",), ("y",))  # type: ignore[arg-type]
 
 
+LSTM_FORMS = ("c", "p", "cp", "j", "jb", "cjb", "cpjb", "n", "cpn", "pjn")
+
+
+def lstm_form(seed: int) -> bytes:
+    """An LSTM of one of the forms beside the plain one; with peepholes units are cells, as LiteRT takes them to be."""
+    form, rng = LSTM_FORMS[seed % len(LSTM_FORMS)], np.random.default_rng([seed, 81])
+    cells = int(rng.integers(1, 14))
+    units = cells if "p" in form else int(rng.integers(1, 14))
+    return lstm(seed, cells=cells, form=form, units=units)
+
+
+def svdf(seed: int = 0, **sizes: object) -> bytes:
+    """One SVDF, of drawn sizes where none are given."""
+    rng = np.random.default_rng([seed, 80])
+    drawn = {
+        "c_in": int(rng.integers(1, 14)),
+        "units": int(rng.integers(1, 7)),
+        "rank": int(rng.integers(1, 4)),
+        "memory": int(rng.integers(1, 10)),
+        "has_bias": bool(rng.random() < 0.7),
+    }
+    return svdf_sketch(seed, **{**drawn, **sizes}).file(("x",), ("y",))  # type: ignore[arg-type]
+
+
+def svdf_sketch(
+    seed: int = 0, c_in: int = 5, units: int = 2, rank: int = 1, memory: int = 3, has_bias: bool = True, gain: float = 1
+) -> Sketch:
+    """One SVDF on x, which gives y; with this gain its state sees all of its range, and some sums wrap around."""
+    s = Sketch(seed)
+    rng, filters = s.rng, units * rank
+    x_scale, of_x = (float(np.float32(rng.uniform(0.01, 0.1))) for _ in range(2))
+    state_scale = float(np.float32(x_scale * of_x * 70 * 70 * np.sqrt(c_in) / 12000 / gain))
+    of_memory = float(np.float32(rng.uniform(1e-5, 1e-4)))
+    y_scale = float(np.float32(state_scale * of_memory * 9000 * 9000 * np.sqrt(memory * rank) / 60))
+    s.act("x", (1, c_in), x_scale, int(rng.integers(-128, 128)))
+    s.act("y", (1, units), y_scale, int(rng.integers(-128, 128)))
+    s.tensors["state"] = TensorSpec("state", (1, filters * memory), "int16", (state_scale,), (0,), is_variable=True)
+    weights, taps = rng.integers(-127, 128, (filters, c_in)), rng.integers(-32767, 32768, (filters, memory))
+    s.tensors["w"] = TensorSpec("w", (filters, c_in), "int8", (of_x,), (0,), data=weights.astype(np.int8))
+    s.tensors["t"] = TensorSpec("t", (filters, memory), "int16", (of_memory,), (0,), data=taps.astype(np.int16))
+    if has_bias:
+        bias = rng.integers(-(1 << 29), 1 << 29, units).astype(np.int32)
+        s.tensors["b"] = TensorSpec("b", (units,), "int32", (float(np.float32(state_scale * of_memory)),), (0,), data=bias)
+    inputs = ("x", "w", "t", "b" if has_bias else "", "state")
+    s.ops.append(OpSpec("SVDF", inputs, ("y",), {"rank": rank, "fusedActivationFunction": "RELU"}))
+    return s
+
+
 MODELS = {
     "ring": ring,
     "rings": rings,
@@ -294,4 +380,5 @@ MODELS = {
     "read_again": read_again,
     "constant_variable": constant_variable,
     "lstm": lstm,
+    "svdf": svdf,
 }

@@ -14,6 +14,7 @@ import pytest
 from flynet_tiny.cli import cli, main
 from flynet_tiny.export.tflite_writer import ModelSpec, OpSpec, TensorSpec, write_tflite
 
+from .foreign_models import classifier, edited
 from .small_models import mdw_max_out
 
 
@@ -88,6 +89,13 @@ def left(folder: Path) -> set[str]:
         (("export", "--target", "stm32f412", "--seed", "-1"), ("--seed",)),
         (("compile", "net.tflite", "--target", "stm32f412", "--seed", "-1"), ("--seed",)),
         (("verify", "out", "--seed", "-1"), ("--seed",)),
+        (("compile", "nets.py", "--target", "stm32f412"), ("nets.py is code", "nets.py:make_net")),
+        (("compile", "net.pt", "--target", "stm32f412"), ("weights only", "nets.py:make_net --weights net.pt")),
+        (("compile", "net.onnx", "--target", "stm32f412", "--input", "1,three"), ("--input '1,three'", "1,3,96,96")),
+        (("compile", "net.tflite", "--target", "stm32f412", "--calibration", "x.npz"), ("--calibration", "int8 .tflite")),
+        (("compile", "net.onnx", "--target", "stm32f412", "--mean", "0.5"), ("--mean needs --std",)),
+        (("compile", "", "--target", "stm32f412"), ("the name is empty",)),
+        (("check", "net.py"), ("net.py:make_net",)),
     ],
 )
 def test_usage_errors_exit_with_2(tmp_path: Path, model: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
@@ -121,6 +129,21 @@ def test_bad_model_files_exit_with_3(tmp_path: Path, model: Path) -> None:
     model.write_bytes(write_tflite(ModelSpec(tensors, (OpSpec("RELU", ("image",), ("y",), {}),), ("image",), ("y",))))
     fails(run("compile", "net.tflite", "--target", "stm32f412", cwd=tmp_path), 3, "FLOAT32", "image")
     assert left(tmp_path) == {"net.tflite"}
+
+
+def test_float_models_that_cannot_be_taken_exit_with_3_or_4(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    fails(
+        run("compile", "bad.onnx", "--target", "stm32f412", "--calibration", "x.npz", cwd=tmp_path), 3, "bad.onnx", "not an ONNX"
+    )
+    odd = edited(classifier(), lambda model: setattr(model.graph.node[10], "op_type", "Hardmax"))
+    (tmp_path / "odd.onnx").write_bytes(odd.SerializeToString())
+    given = ("odd.onnx", "--input", "1,3,8,8")
+    fails(run("compile", *given, "--target", "stm32f412", "--calibration", "x.npz", cwd=tmp_path), 4, "/softmax/Softmax")
+    (tmp_path / "odd.onnx").write_bytes(classifier().SerializeToString())
+    fails(run("compile", *given, "--target", "stm32f412", cwd=tmp_path), 2, "give --calibration", "x [1, 3, 8, 8]")
+    fails(run("compile", *given, "--target", "stm32f412", "--calibration", "x.npz", cwd=tmp_path), 3, "x.npz")
+    assert left(tmp_path) == {"bad.onnx", "odd.onnx"}
 
 
 def test_models_without_an_operator_or_with_an_input_twice_exit_with_3(tmp_path: Path, model: Path) -> None:

@@ -38,8 +38,9 @@ from ..codegen.ir import (
     TransposeAttrs,
     works_on_int16,
 )
-from ..codegen.lstm import GATE_BITS, Sums, lstm_of
+from ..codegen.lstm import GATE_BITS, Norm, Sums, lstm_of
 from ..codegen.reference import channel_multipliers, division_table, fully_connected_multipliers
+from ..codegen.svdf import svdf_of
 from . import onnx_twin_16
 from .onnx_geometry import convolution_geometry, dilations, groups_of, real_positions, shifted, uniform, weights_oihw
 from .onnx_graph import OnnxGraph
@@ -236,39 +237,136 @@ def _lstm(op: Op, out: OnnxGraph) -> None:
         return out.node("Cast", found, to=TensorProto.INT64)
 
     def summed(parts: Sequence[Sums], operand: str) -> str:
-        """[rows, 4 cells] of [rows, c_in], rescaled."""
+        """[rows, outputs of all parts] of [rows, c_in], rescaled."""
         weights = np.concatenate([part.weights for part in parts]).T
         product = out.node("MatMul", operand, out.int64(weights))
         acc = out.node("Add", product, out.int64(np.concatenate([part.bias for part in parts])))
-        multipliers = np.repeat(np.array([part.multiplier.multiplier for part in parts], np.int64), cells)
-        shifts = np.repeat(np.array([part.multiplier.shift for part in parts], np.int64), cells)
+        counts = [len(part.weights) for part in parts]
+        multipliers = np.repeat(np.array([part.multiplier.multiplier for part in parts], np.int64), counts)
+        shifts = np.repeat(np.array([part.multiplier.shift for part in parts], np.int64), counts)
         return out.requantize(acc, multipliers, shifts)
 
     def part_of(value: str, axis: int, begin: int, count: int) -> str:
         return out.node("Slice", value, out.int64([begin]), out.int64([begin + count]), out.int64([axis]))
 
+    present = [i for i in range(4) if numbers.gates[i] is not None]
+    gates = [gate for gate in numbers.gates if gate is not None]
     data = out.node("Reshape", out.cast(op.inputs[0], TensorProto.INT64), out.int64([numbers.steps, numbers.c_in]))
-    given = int16(summed([gate.data for gate in numbers.gates], data))
+    given = int16(summed([gate.data for gate in gates], data))
     hidden, cell = (out.cast(name, TensorProto.INT64) for name in op.inputs[1:3])
     steps = []
     for step in range(numbers.steps):
-        fed_back = summed([gate.hidden for gate in numbers.gates], hidden)
-        gates = int16(out.node("Add", fed_back, part_of(given, 0, step, 1)))
-        values = [function(tables[int(i == 2)], part_of(gates, 1, i * cells, cells)) for i in range(4)]
-        kept = out.divide_by_pot(out.node("Mul", values[1], cell), 15)
-        added = out.divide_by_pot(out.node("Mul", values[0], values[2]), 15 + numbers.cell_bits)
+        fed_back = summed([gate.hidden for gate in gates], hidden)
+        both = int16(out.node("Add", fed_back, part_of(given, 0, step, 1)))
+
+        def value(i: int, seen_cell: str, both: str = both) -> str:
+            """A gate that sees a state of the cells."""
+            place = present.index(i)
+            found, peephole = part_of(both, 1, place * cells, cells), gates[place].peephole
+            if peephole is not None:
+                seen = out.node("Mul", seen_cell, out.int64(peephole.weights))
+                seen = out.requantize(seen, peephole.multiplier.multiplier, peephole.multiplier.shift)
+                found = int16(out.node("Add", seen, found))
+            norm = gates[place].norm
+            if norm is not None:
+                found = int16(_normalised(found, norm, out))
+            return function(tables[int(i == 2)], found)
+
+        forget = value(1, cell)
+        share = value(0, cell) if 0 in present else out.node("Sub", out.int64(32767), forget)
+        kept = out.divide_by_pot(out.node("Mul", forget, cell), 15)
+        added = out.divide_by_pot(out.node("Mul", share, value(2, cell)), 15 + numbers.cell_bits)
         cell = int16(out.node("Add", kept, added))
         if numbers.cell_clip:
             cell = out.node("Clip", cell, out.int64(-numbers.cell_clip), out.int64(numbers.cell_clip))
-        product = out.node("Mul", values[3], function(tables[2], cell))
+        product = out.node("Mul", value(3, cell), function(tables[2], cell))
         scaled = out.requantize(product, numbers.output.multiplier, numbers.output.shift)
         shifted = out.node("Add", scaled, out.int64(numbers.output_zero_point))
         hidden = out.node("Clip", shifted, out.int64(-128), out.int64(127))
+        if numbers.projection is not None:
+            projected = summed([numbers.projection.sums], hidden)
+            shifted = out.node("Add", projected, out.int64(numbers.projection.zero_point))
+            limit = numbers.projection.clip
+            hidden = out.node("Clip", shifted, out.int64(-limit if limit else -128), out.int64(limit or 127))
         steps.append(hidden)
     result, shape = out.node("Concat", *steps, axis=0), out.int64(out.source.tensor(op.output).shape)
     out.node("Reshape", out.node("Cast", result, to=TensorProto.INT8), shape, output=op.output)
     out.node("Cast", hidden, to=TensorProto.INT8, output=op.outputs[1])
     out.node("Cast", cell, to=TensorProto.INT16, output=op.outputs[2])
+
+
+def _normalised(values: str, norm: Norm, out: OnnxGraph) -> str:
+    """`Norm.of` of int64 [1, cells]. Div truncates, as LiteRT's divisions do."""
+    cells = len(norm.weights)
+    total = out.node("ReduceSum", values, out.int64([1]))
+    squares = out.node("ReduceSum", out.node("Mul", values, values), out.int64([1]))
+    mean = out.node("Div", out.node("Mul", total, out.int64(1024)), out.int64(cells))
+    spread = out.node("Sub", out.node("Mul", squares, out.int64(norm.share)), out.node("Mul", mean, mean))
+    variance = out.node("Div", spread, out.int64(1 << 20))
+    variance = out.node("Where", out.node("Less", variance, out.int64(1)), out.int64(norm.least_variance), variance)
+    factor, right = _inverse_square_root(variance, out)
+    centred = out.node("Sub", out.node("Mul", values, out.int64(1024)), mean)
+    high = out.high_mul(centred, factor)
+    power = out.node("Gather", out.int64(1 << np.arange(32, dtype=np.int64)), right)
+    nudge = out.node("Mul", out.node("Sign", high), out.node("Div", power, out.int64(2)))
+    scaled = out.node("Div", out.node("Add", high, nudge), power)
+    product = out.node("Add", out.node("Mul", scaled, out.int64(norm.weights)), out.int64(norm.bias + (1 << 31)))
+    wrapped = out.node("Sub", out.node("Mod", product, out.int64(1 << 32)), out.int64(1 << 31))
+    return out.requantize(out.divide_by_pot(wrapped, 10), norm.multiplier.multiplier, norm.multiplier.shift)
+
+
+def _inverse_square_root(value: str, out: OnnxGraph) -> tuple[str, str]:
+    """`fixed_point.inverse_square_root` of numbers above 0: the multiplier, and by how much to the right."""
+
+    def saturated(number: str) -> str:
+        return out.node("Clip", number, out.int64(-(1 << 31)), out.int64((1 << 31) - 1))
+
+    def counted(condition: str) -> str:
+        return out.node("Cast", condition, to=TensorProto.INT64)
+
+    is_large = out.node("GreaterOrEqual", value, out.int64(1 << 29))
+    reduced = out.node("Where", is_large, out.node("Div", value, out.int64(4)), value)
+    powers = out.int64(1 << np.arange(30, dtype=np.int64))
+    length = out.node("ReduceSum", counted(out.node("GreaterOrEqual", reduced, powers)), out.int64([1]))
+    twos = out.node("Sub", out.node("Div", out.node("Sub", out.int64(31), length), out.int64(2)), out.int64(1))
+    right = out.node("Sub", out.node("Add", out.int64(11), counted(is_large)), twos)
+    reduced = out.node("Mul", reduced, out.node("Gather", out.int64(1 << 2 * np.arange(16, dtype=np.int64)), twos))
+    half = out.divide_by_pot(out.floor_shift(reduced, 1), 1)
+    x = out.int64(np.full((1, 1), 1 << 28))
+    for _ in range(5):
+        cube = saturated(out.node("Mul", out.high_mul(out.high_mul(x, x), x), out.int64(1 << 6)))
+        step = out.node("Sub", out.high_mul(out.int64((1 << 28) + (1 << 27)), x), out.high_mul(half, cube))
+        x = saturated(out.node("Mul", step, out.int64(1 << 3)))
+    x = out.high_mul(x, out.int64(fp.INVERSE_ROOT_OF_2))
+    left = out.node("Max", out.node("Neg", right), out.int64(0))
+    x = out.node("Mul", x, out.node("Gather", out.int64(1 << np.arange(16, dtype=np.int64)), left))
+    is_one = out.node("LessOrEqual", value, out.int64(1))
+    return (
+        out.node("Where", is_one, out.int64((1 << 31) - 1), x),
+        out.node("Where", is_one, out.int64(0), out.node("Max", right, out.int64(0))),
+    )
+
+
+def _svdf(op: Op, out: OnnxGraph) -> None:
+    """The sums over the memory wrap around at 32 bits: Mod has the divisor's sign."""
+    numbers = svdf_of(op, out.source)
+    filters, memory = numbers.taps.shape
+    product = out.node("MatMul", out.cast(op.inputs[0], TensorProto.INT64), out.int64(numbers.newest.weights.T))
+    acc = out.node("Add", product, out.int64(numbers.newest.bias))
+    scaled = out.requantize(acc, numbers.newest.multiplier.multiplier, numbers.newest.multiplier.shift)
+    newest = out.node("Clip", scaled, out.int64(-(1 << 15)), out.int64((1 << 15) - 1))
+    held = out.node("Reshape", out.cast(op.inputs[1], TensorProto.INT64), out.int64([filters, memory]))
+    older = out.node("Slice", held, out.int64([1]), out.int64([memory]), out.int64([1]))
+    state = out.node("Concat", older, out.node("Reshape", newest, out.int64([filters, 1])), axis=1)
+    weighted = out.node("Reshape", out.node("Mul", state, out.int64(numbers.taps)), out.int64([len(numbers.bias), -1]))
+    total = out.node("ReduceSum", weighted, out.int64([1]), keepdims=0)
+    shifted = out.node("Add", total, out.int64(numbers.bias + (1 << 31)))
+    wrapped = out.node("Sub", out.node("Mod", shifted, out.int64(1 << 32)), out.int64(1 << 31))
+    result = out.requantize(wrapped, numbers.output.multiplier, numbers.output.shift)
+    stored = out.stored(result, numbers.output_zero_point, -128, 127)
+    out.node("Reshape", stored, out.int64(out.source.tensor(op.output).shape), output=op.output)
+    flat = out.node("Reshape", state, out.int64(out.source.tensor(op.outputs[1]).shape))
+    out.node("Cast", flat, to=TensorProto.INT16, output=op.outputs[1])
 
 
 # --- reductions and pools -------------------------------------------------------------------------------------------
@@ -471,6 +569,7 @@ _EMITTERS: Mapping[OpKind, Emitter] = {
     OpKind.RESHAPE: _reshape,
     OpKind.ASSIGN_VARIABLE: _copy,
     OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: _lstm,
+    OpKind.SVDF: _svdf,
     **dict.fromkeys(TABLE_KINDS, _table),
 }
 

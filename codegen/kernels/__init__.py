@@ -39,6 +39,7 @@ from . import (
     slice,
     softmax,
     squared_difference,
+    svdf,
     table,
 )
 from .base import KernelCall
@@ -75,6 +76,7 @@ _PLAIN: Mapping[OpKind | FusedPattern, Select] = {
     OpKind.RESHAPE: reshape.select,
     OpKind.READ_VARIABLE: reshape.select,
     OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: lstm.select,
+    OpKind.SVDF: svdf.select,
     OpKind.ASSIGN_VARIABLE: reshape.select,
     **dict.fromkeys(TABLE_KINDS, table.select),
     FusedPattern.MDW_MAX: plain.depthwise.select_max,

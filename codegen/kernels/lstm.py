@@ -31,7 +31,7 @@ from .gate_rows import (
 )
 from .parameters import Helper, KernelParameters, array, code, data, group, size
 
-_ORDER = (0, 1, 3, 2)  # of the gates in memory: input, forget, output, cell
+_ORDER = (0, 1, 3, 2)  # of the gates in memory: input where there is one, forget, output, cell
 _MOST_PRODUCT = 32767 * 32767  # of output gate and tanh
 _TABLE_BITS, _TABLE_SIZE = 3, 1024  # of exponentials: integer bits of the values that it is made for; with more, every 2^n-th
 _TABLE_GAIN = 16  # instructions less for each value
@@ -62,7 +62,7 @@ class GateFunction(Helper):
 
 @dataclass(frozen=True, eq=False)
 class UnidirectionalSequenceLstm(KernelParameters):
-    """Gates lie one after the other: input, forget, output, cell, each of an even number of int16.
+    """Gates lie one after the other: input where there is one, forget, output, cell, each of an even number of int16.
 
     in_lanes   whether the rows are multiplied in lanes, ..
     is_packed  .. each two of them in common words, ..
@@ -70,7 +70,11 @@ class UnidirectionalSequenceLstm(KernelParameters):
     shifted    whether plain C has its weights + 128, ..
     rounding, output_rounding  .. and how it rescales; "" in lanes
     stride     from gate to gate
-    exponentials  in [-1/4, 0), see lstm.h
+    before_output  sigmoids before the output gate
+    projected      int16 of a projection's sums, an even number
+    exponentials   in [-1/4, 0), see lstm.h
+    norm_weights, norm_bias, norm_scale  of all gates in their order, see layer_norm.h
+    peepholes      weights of input, forget and output gate, [cells] each, and multiplier and shift of each
     """
 
     template: ClassVar[str] = "unidirectional_sequence_lstm"
@@ -87,12 +91,21 @@ class UnidirectionalSequenceLstm(KernelParameters):
     cell_tanh: GateFunction | None = code()
     gate_bits: int = code()
     cell_bits: int = code()
+    has_input_gate: bool = code()
+    has_peepholes: bool = code()
+    has_projection: bool = code()
+    has_norm: bool = code()
     has_clip: bool = code()
+    has_output_clip: bool = code()
     cells: int = size(inner=True)
+    units: int = size(inner=True)
     cell_bytes: int = size()
     stride: int = size(inner=True)
+    before_output: int = size()
     sigmoids: int = size()
     gates: int = size()
+    projected: int | None = size()
+    column_bytes: int = size()
     c_in: int = size()
     steps: int = size()
     cell_clip: int | None = data()
@@ -100,14 +113,25 @@ class UnidirectionalSequenceLstm(KernelParameters):
     output_half: int = data()
     output_shift: int = data()
     output_zero_point: int = data()
+    norm_share: int | None = data()
+    projection_zero_point: int | None = data()
+    output_clip: int | None = data()
     exponentials: npt.NDArray[np.int16] | None = array()
+    peepholes: npt.NDArray[np.int16] | None = array()
+    peephole_scale: npt.NDArray[np.int32] | None = array()
+    norm_weights: npt.NDArray[np.int16] | None = array()
+    norm_bias: npt.NDArray[np.int32] | None = array()
+    norm_scale: npt.NDArray[np.int32] | None = array()
     given: GateRows = group()
     fed: GateRows = group()
+    projection: GateRows | None = group()
 
     @property
     def summary(self) -> str:
         steps = f", of {self.vectors} steps at once for the data" if self.vectors > 1 else ""
-        return f"LSTM: for each step the four gates of all cells in int16{steps}, then cell and hidden state in their places."
+        gates = "four" if self.has_input_gate else "three"
+        end = ", projected" if self.has_projection else ""
+        return f"LSTM: for each step the {gates} gates of all cells in int16{steps}, then both states in their places{end}."
 
     @property
     def stored(self) -> str:
@@ -122,7 +146,9 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
     """The kernel call of a UNIDIRECTIONAL_SEQUENCE_LSTM."""
     numbers = lstm_of(op, graph)
     parameters = _parameters(numbers, build)
-    columns = (8 if parameters.in_lanes else 4) * max(parameters.vectors * parameters.given.fours, parameters.fed.fours)
+    columns = parameters.column_bytes
+    if parameters.projected is not None:
+        columns += 2 * parameters.projected + numbers.cells
     return KernelCall(
         parameters,
         op.inputs[:3],
@@ -133,26 +159,36 @@ def select(op: Op, graph: Graph, build: Build) -> KernelCall:
 
 
 def _parameters(numbers: Lstm, build: Build) -> UnidirectionalSequenceLstm:
-    gates = [numbers.gates[i] for i in _ORDER]
+    gates = [gate for i in _ORDER if (gate := numbers.gates[i]) is not None]
+    projection = [] if numbers.projection is None else [numbers.projection.sums]
     given, fed = [gate.data for gate in gates], [gate.hidden for gate in gates]
-    scaled = [(part.multiplier, int(largest_sums([part]).max())) for part in (*given, *fed)]
+    scaled = [(part.multiplier, int(largest_sums([part]).max())) for part in (*given, *fed, *projection)]
     output = (numbers.output, _MOST_PRODUCT)
     in_lanes = build.isa is DSP and all(is_fast(*each) for each in (*scaled, output))
-    packed = in_lanes and can_pack(given) and can_pack(fed)
+    packed = in_lanes and all(can_pack(part) for part in (given, fed, projection) if part)
     vectors, rounding, output_rounding = 1, "", ""
     functions: tuple[GateFunction | None, ...] = (None, None, None)
+    projected: GateRows | None = None
     if in_lanes:
         vectors = _steps_at_once(numbers.steps, build)
         most = build.level.unroll_pairs // 2
         rows = [rows_in_lanes(given, packed, vectors, most), rows_in_lanes(fed, packed, 1, most)]
+        projected = rows_in_lanes(projection, packed, 1, most) if projection else None
         scale: tuple[int, ...] = short_scale(numbers.output)
         functions = _functions(numbers, build)
     else:
         rounding, output_rounding = plain_rounding(scaled, build.isa), plain_rounding([output], build.isa)
         rows = [rows_in_plain_c(part, build.isa, rounding) for part in (given, fed)]
+        projected = rows_in_plain_c(projection, build.isa, rounding) if projection else None
         scale = plain_scale(numbers.output, output_rounding)
     stride = even(numbers.cells)
     multiplier, half, shift = scale
+    peepholes = [gate.peephole for gate in gates if gate.peephole is not None]
+    factors = [number for each in peepholes for number in (each.multiplier.multiplier, each.multiplier.shift)]
+    norms = [gate.norm for gate in gates if gate.norm is not None]
+    norm_scale = [word for n in norms for word in (n.multiplier.multiplier, n.multiplier.shift, n.least_variance)]
+    end = numbers.projection
+    projected_rows = [] if projected is None else [projected]
     return UnidirectionalSequenceLstm(
         in_lanes=in_lanes,
         is_packed=packed,
@@ -165,12 +201,21 @@ def _parameters(numbers: Lstm, build: Build) -> UnidirectionalSequenceLstm:
         cell_tanh=functions[2],
         gate_bits=GATE_BITS,
         cell_bits=numbers.cell_bits,
+        has_input_gate=numbers.gates[0] is not None,
+        has_peepholes=bool(peepholes),
+        has_projection=end is not None,
+        has_norm=bool(norms),
         has_clip=numbers.cell_clip > 0,
+        has_output_clip=end is not None and end.clip > 0,
         cells=numbers.cells,
+        units=numbers.units,
         cell_bytes=2 * numbers.cells,
         stride=stride,
-        sigmoids=3 * stride,
-        gates=4 * stride,
+        before_output=(len(gates) - 2) * stride,
+        sigmoids=(len(gates) - 1) * stride,
+        gates=len(gates) * stride,
+        projected=None if end is None else even(numbers.units),
+        column_bytes=(8 if in_lanes else 4) * max(vectors * rows[0].fours, *(each.fours for each in (*rows, *projected_rows))),
         c_in=numbers.c_in,
         steps=numbers.steps,
         cell_clip=numbers.cell_clip or None,
@@ -178,6 +223,15 @@ def _parameters(numbers: Lstm, build: Build) -> UnidirectionalSequenceLstm:
         output_half=half,
         output_shift=shift,
         output_zero_point=numbers.output_zero_point,
+        projection_zero_point=None if end is None else end.zero_point,
+        output_clip=end.clip if end is not None and end.clip else None,
+        peepholes=np.concatenate([each.weights for each in peepholes]).astype(np.int16) if peepholes else None,
+        peephole_scale=np.array(factors, np.int32) if peepholes else None,
+        norm_share=norms[0].share if norms else None,
+        norm_weights=np.concatenate([each.weights for each in norms]).astype(np.int16) if norms else None,
+        norm_bias=np.concatenate([each.bias for each in norms]).astype(np.int32) if norms else None,
+        norm_scale=np.array(norm_scale, np.int32) if norms else None,
+        projection=projected,
         exponentials=_exponentials() if any(function and function.has_table for function in functions) else None,
         given=rows[0],
         fed=rows[1],

@@ -31,6 +31,7 @@ from ..ir import (
     ResizeAttrs,
     SliceAttrs,
     SoftmaxAttrs,
+    SvdfAttrs,
     TableAttrs,
     Tensor,
     TransposeAttrs,
@@ -225,7 +226,16 @@ def _lstm(op: FileOp) -> _Built:
     with np.errstate(over="ignore"):  # an infinite quotient is cut like any other
         limit = int(min(clip / scale, np.float32(32767))) if clip > 0 else 0
     hidden = Quantization((float(op.options["hidden_scale"]),), (int(op.options["hidden_zero_point"]),))
-    return LstmAttrs(limit, hidden), [op.input(i) for i in range(len(op.inputs))]
+    output_clip = np.float32(op.options["proj_clip"])
+    output_limit = int(min(output_clip / np.float32(op.output.scale), np.float32(127))) if output_clip > 0 else 0
+    first, second, third, fourth = (float(op.options[f"gate_scale{i}"]) for i in range(4))
+    scales = (first, second, third, fourth)
+    there = [(i, t) for i, t in enumerate(op.inputs) if t is not None]
+    return LstmAttrs(tuple(i for i, _ in there), limit, output_limit, hidden, scales), [t for _, t in there]
+
+
+def _svdf(op: FileOp) -> _Built:
+    return SvdfAttrs(int(op.options["rank"])), [t for t in op.inputs if t is not None]
 
 
 def _table(op: FileOp) -> _Built:
@@ -353,6 +363,7 @@ _BUILDERS: Mapping[str, Callable[[FileOp], _Built]] = {
     "RESHAPE": _reshape,
     "ASSIGN_VARIABLE": _copy,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
+    "SVDF": _svdf,
     "CONCATENATION": _concat,
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice_attrs,

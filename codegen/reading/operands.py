@@ -114,12 +114,32 @@ _LSTM = Signature(
         Operand("data", rank=3),
         _HIDDEN,
         _CELL,
-        *(Operand(f"{gate} gate's weights of the data", is_constant=True, rank=2) for gate in _GATES),
-        *(Operand(f"{gate} gate's weights of the hidden state", is_constant=True, rank=2) for gate in _GATES),
-        *(Operand(f"{gate} gate's bias", ElementType.INT32, is_constant=True) for gate in _GATES),
+        *(Operand(f"{gate} gate's weights of the data", ElementType.INT8, True, 2, None, gate == "input") for gate in _GATES),
+        *(
+            Operand(f"{gate} gate's weights of the hidden state", ElementType.INT8, True, 2, None, gate == "input")
+            for gate in _GATES
+        ),
+        *(Operand(f"{gate} gate's bias", ElementType.INT32, True, None, None, gate == "input") for gate in _GATES),
+        *(Operand(f"{gate} gate's peephole", ElementType.INT16, True, 1, None, True) for gate in ("input", "forget", "output")),
+        Operand("weights of the projection", ElementType.INT8, True, 2, None, True),
+        Operand("bias of the projection", ElementType.INT32, True, None, None, True),
+        *(Operand(f"{gate} gate's normalization", ElementType.INT16, True, 1, None, True) for gate in _GATES),
     ),
     Operand("output", rank=3),
     states=(replace(_HIDDEN, name="hidden state behind it"), replace(_CELL, name="cell state behind it")),
+)
+
+_SVDF_STATE = Operand("state", ElementType.INT16, rank=2)
+_SVDF = Signature(
+    (
+        Operand("data", rank=2),
+        _SVDF_STATE,
+        Operand("weights of the data", is_constant=True, rank=2),
+        Operand("weights of the memory", ElementType.INT16, is_constant=True, rank=2),
+        _BIAS,
+    ),
+    Operand("output", rank=2),
+    states=(replace(_SVDF_STATE, name="state behind it"),),
 )
 
 SIGNATURES: Mapping[str, Signature] = {
@@ -156,6 +176,7 @@ SIGNATURES: Mapping[str, Signature] = {
     "SQUARED_DIFFERENCE": _BINARY,
     "STRIDED_SLICE": Signature((_DATA, _steering("begin"), _steering("end"), _steering("strides")), _OUTPUT),
     "SUB": _BINARY,
+    "SVDF": _SVDF,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _LSTM,
     "TABLE": Signature((_DATA, Operand("table", is_constant=True, rank=1, max_elements=256)), _OUTPUT),
     "TILE": Signature((_DATA, _steering("multiples")), _OUTPUT),

@@ -81,7 +81,7 @@ OPCODES: Mapping[int, str] = {
     41: "SUB", 45: "STRIDED_SLICE", 55: "MAXIMUM", 65: "SLICE", 82: "REDUCE_MAX", 99: "SQUARED_DIFFERENCE",
     **{activation.code: name for name, activation in ACTIVATIONS.items()},
     # resolved before anything else is asked
-    44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    27: "SVDF", 44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
     129: "CALL_ONCE", 142: "VAR_HANDLE", 143: "READ_VARIABLE", 144: "ASSIGN_VARIABLE",
     # rewritten before the rules are asked
     6: "DEQUANTIZE", 37: "BATCH_TO_SPACE_ND", 38: "SPACE_TO_BATCH_ND", 42: "DIV", 43: "SQUEEZE", 49: "SPLIT",
@@ -146,6 +146,7 @@ OPTIONS: Mapping[str, tuple[OptionSlot, ...]] = {
         ("asymmetric_inputs", 4, "?", 0),
         ("diagonal", 5, "?", 0),
     ),
+    "SVDF": (("rank", 0, "i", 0), ("fused_activation", 1, "b", 0)),
     "CALL_ONCE": (("subgraph", 0, "i", 0),),
     "SPLIT": (("num_splits", 0, "i", 0),),
     "SPLIT_V": (("num_splits", 0, "i", 0),),

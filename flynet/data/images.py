@@ -142,17 +142,18 @@ def folder(path: Path | str, resolution: int, channels: int = 3, split: str | No
     return ImageSet(normalise(pixels, channels), pictures.labels, pictures.class_names)
 
 
-def centre_crop(image: Image.Image, resolution: int) -> Bytes:
-    """[resolution, resolution, 3]: shorter side scaled to 266/224 of the resolution, then the centre."""
+def centre_crop(image: Image.Image, height: int, width: int | None = None) -> Bytes:
+    """[height, width, 3]: scaled so that it covers 266/224 of both (a square without `width`), then the centre."""
+    width = height if width is None else width
     if max(image.size) > LONGEST_RATIO * min(image.size):  # a strip of one pixel by a million would be scaled to gigabytes
         kept = [min(side, LONGEST_RATIO * min(image.size)) for side in image.size]
         left, top = ((side - part) // 2 for side, part in zip(image.size, kept, strict=True))
         image = image.crop((left, top, left + kept[0], top + kept[1]))
-    scale = round(resolution * EVAL_ZOOM) / min(image.size)
-    width, height = (max(resolution, round(side * scale)) for side in image.size)
-    pixels = _resize(image, height, width)
-    top, left = (height - resolution) // 2, (width - resolution) // 2
-    return pixels[top : top + resolution, left : left + resolution]
+    scale = max(round(width * EVAL_ZOOM) / image.width, round(height * EVAL_ZOOM) / image.height)
+    scaled_width, scaled_height = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+    pixels = _resize(image, scaled_height, scaled_width)
+    top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
+    return pixels[top : top + height, left : left + width]
 
 
 def augmented(images: ImageSet, count: int, seed: int) -> ImageSet:

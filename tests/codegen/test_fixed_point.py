@@ -150,3 +150,11 @@ def test_softmax_steps_are_near_their_real_functions(scale: float) -> None:
     reciprocal, shift = fp.softmax_reciprocal(totals)
     shares = reciprocal / 2.0**31 / 2.0 ** (shift - 23)
     assert np.abs(shares * totals / 2**19 - 1).max() < 1e-7
+
+
+def test_inverse_square_roots_are_close_and_saturate_at_one() -> None:
+    for value in (2, 3, 4, 5, 100, (1 << 27) - 1, 1 << 27, (1 << 29) - 1, 1 << 29, 1 << 30):
+        found = fp.inverse_square_root(value)
+        assert found.shift <= 0
+        assert abs(found.multiplier * 2.0 ** (found.shift - 31) * value**0.5 - 1) < 2e-6
+    assert fp.inverse_square_root(1) == fp.Multiplier((1 << 31) - 1, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flynet_tiny.deploy.commands import compile_model
+from flynet_tiny.api.commands import compile_model
 from flynet_tiny.deploy.request import DeploymentRequest
 
 from ..small_models import mdw_max_out

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flynet_tiny.deploy.commands import compile_model
+from flynet_tiny.api.commands import compile_model
 from flynet_tiny.deploy.emulate_folder import emulate_folder
 from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.errors import BadData, UsageError

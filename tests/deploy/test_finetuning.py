@@ -29,6 +29,7 @@ from flynet_tiny.learn.classifiers import open_classifier
 from flynet_tiny.report.read_report import read_report
 from flynet_tiny.report.schema import Accuracy, NotDone
 from flynet_tiny.report.text import format_report
+from flynet_tiny.sources.samples import Samples
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,8 @@ def network() -> PreparedNetwork:
     model = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(72, 10)).eval()
     train, held_out = digits(8, 1)
     onnx = export_onnx(model, (1, 1, 8, 8))
-    return PreparedNetwork("net", onnx, True, 1, train, held_out, False, 3, train, 0.0, class_names=train.class_names)
+    calibration, measured = Samples.of_images(train), Samples.of_images(held_out)
+    return PreparedNetwork("net", onnx, True, 1, calibration, measured, False, 3, train, 0.0, class_names=train.class_names)
 
 
 def test_learned_weights_reach_the_file_and_the_report(network: PreparedNetwork, tmp_path: Path) -> None:
@@ -87,13 +89,13 @@ def test_model_onnx_is_the_fine_tuned_network(network: PreparedNetwork, tmp_path
     assert held_out is not None
     (tmp_path / "model.onnx").write_bytes(model.onnx)
     with open_classifier(tmp_path / "model.onnx", None) as classifier:
-        accuracy = float(np.mean(classifier.scores(held_out.images).argmax(1) == held_out.labels))
+        accuracy = float(np.mean(classifier.scores(held_out.only).argmax(1) == held_out.labels))
     assert accuracy == model.labelled.float_accuracy
     assert accuracy > (model.fine_tuning.float_before or 1) + 0.1
 
 
 def test_images_without_labels_are_refused(network: PreparedNetwork) -> None:
-    unlabelled = ImageSet(np.asarray(network.calibration.images), None)
+    unlabelled = ImageSet(np.asarray(network.calibration.only), None)
     with pytest.raises(BadData, match="labelled"):
         quantize_network(replace(network, training=unlabelled), Reporter(quiet=True))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flynet_tiny.api.commands import compile_model, print_report
 from flynet_tiny.codegen import reference
 from flynet_tiny.codegen.tflite_reader import read_tflite
-from flynet_tiny.deploy.commands import compile_model, print_report
 from flynet_tiny.deploy.emulate_folder import emulate_folder
 from flynet_tiny.deploy.network import quantize_images
 from flynet_tiny.deploy.request import DeploymentRequest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.sqnr import measure_sqnr
 from flynet_tiny.export.tflite_export import export_tflite
 from flynet_tiny.learn.classifiers import open_classifier
+from flynet_tiny.sources.samples import Samples
 
 from ..small_models import Sketch
 
@@ -61,13 +63,13 @@ def test_noise_is_measured_where_litert_ends_its_process() -> None:
     torch.manual_seed(0)
     images = np.random.default_rng(1).normal(0, 1, (2, 3, 4, 4)).astype(np.float32)
     result = export_tflite(export_onnx(Flat().eval(), (1, 3, 4, 4)), [images], name="flat")
-    noise, remark = _measured_noise(result, images)
+    noise, remark = _measured_noise(result, Samples({"input": images}))
     assert "2 inputs by the golden twin" in remark
     graph = read_tflite(result.tflite)
     names = {tensor.source_index: tensor.name for tensor in graph.activations()}
 
-    def run(image: np.ndarray, indices: tuple[int, ...]) -> list[np.ndarray]:
-        values = reference.run(graph, {graph.inputs[0]: image})
+    def run(given: Sequence[np.ndarray], indices: tuple[int, ...]) -> list[np.ndarray]:
+        values = reference.run(graph, {graph.inputs[0]: given[0]})
         return [values[names[index]] for index in indices]
 
     assert noise == measure_sqnr(result, [images], run)

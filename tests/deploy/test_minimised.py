@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flynet_tiny.deploy.commands import compile_model, print_report
+from flynet_tiny.api.commands import compile_model, print_report
 from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.deploy.verify_folder import verify_folder
 

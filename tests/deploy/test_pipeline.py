@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from flynet_tiny.api.commands import compile_model, print_report
 from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.targets import get_target, list_targets
-from flynet_tiny.deploy.commands import compile_model, print_report
 from flynet_tiny.deploy.emulate_folder import emulate_folder
 from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.deploy.verify_folder import verify_folder

@@ -33,7 +33,7 @@ PLAN = DeploymentPlan(get_target("stm32f412"), emulate=False)
 def quantized(model: bytes, count: int = 4) -> QuantizedModel:
     shape = read_tflite(model).tensor("x").shape
     real = np.random.default_rng(5).integers(-128, 128, (count, *shape[1:])).astype(np.int8)
-    return QuantizedModel("net", "net", model, real, trained=None)
+    return QuantizedModel("net", "net", model, {"x": real}, trained=None)
 
 
 def reported(given: QuantizedModel, plan: DeploymentPlan, folder: Path) -> Report:
@@ -120,7 +120,7 @@ def test_onnxruntimes_own_exceptions_are_all_known() -> None:
 def labelled(given: QuantizedModel, wrong: int) -> QuantizedModel:
     """All real inputs labelled with what the network says of them, but for the first `wrong`."""
     graph = read_tflite(given.tflite)
-    outputs = [reference.run(graph, {"x": image[None]})["y"].reshape(-1) for image in given.real_inputs]
+    outputs = [reference.run(graph, {"x": image[None]})["y"].reshape(-1) for image in given.real_inputs["x"]]
     labels = np.array([int(np.argmax(output)) for output in outputs])
     labels[:wrong] = (labels[:wrong] + 1) % len(outputs[0])
     return replace(given, labelled=LabelledInputs(given.real_inputs, labels, 0.5))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flynet_tiny.deploy.commands import export_network
+from flynet_tiny.api.commands import export_network
 from flynet_tiny.deploy.network import NetworkRequest
 from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.flynet.networks.published.config import NETWORKS

@@ -10,10 +10,10 @@ import onnxruntime
 import pytest
 import torch
 
+from flynet_tiny.api.commands import export_network
 from flynet_tiny.codegen.build import build_named
 from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.tflite_reader import read_tflite
-from flynet_tiny.deploy.commands import export_network
 from flynet_tiny.deploy.network import NetworkRequest, quantize_images
 from flynet_tiny.deploy.proof import Runtimes, prove, test_inputs
 from flynet_tiny.deploy.request import DeploymentRequest
@@ -89,7 +89,7 @@ def test_every_runtime_agrees_on_every_tensor_of_a_variant(name: str) -> None:
     graph = compiled.source_graph
     real = quantize_images(images.images, graph.tensor(graph.inputs[0]))
     with HostLibrary(compiled.library) as host:
-        inputs = test_inputs(compiled, real, 2, 0)
+        inputs = test_inputs(compiled, {graph.inputs[0]: real}, 2, 0)
         found = prove(Runtimes(compiled, tflite, host, None), inputs, lambda done, of: None)
     assert [(pair.pair, pair.differing) for pair in found.pairs] == [
         ("onnxruntime = litert", 0),

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flynet_tiny.deploy.commands import compile_model, print_report
+from flynet_tiny.api.commands import compile_model, print_report
 from flynet_tiny.deploy.emulate_folder import emulate_folder
 from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.deploy.verify_folder import verify_folder

@@ -19,7 +19,7 @@ from .zoo import images
 
 def litert(result: ExportResult, pictures: np.ndarray) -> np.ndarray:
     run, index = litert_reference(result.tflite), result.origins[-1].index
-    return np.stack([run(image[None], (index,))[0].reshape(-1) for image in result.quantize_input(pictures)])
+    return np.stack([run([image[None]], (index,))[0].reshape(-1) for image in result.quantize_input(pictures)])
 
 
 def learn(network: CalibratedNetwork, rate: float = 5e-3, epochs: int = 6) -> tuple[CalibratedNetwork, list[float]]:

@@ -32,6 +32,13 @@ def conv_same():
     return m
 
 
+@case("CONV_2D")
+def input_with_channels_last_that_the_model_transposes():
+    m = OnnxModel(1, 6, 5, 3)
+    m("Relu", m.conv(m("Transpose", "x", perm=[0, 3, 1, 2]), 3, 4))
+    return m
+
+
 @case("PAD", "CONV_2D")
 def conv_stride_2_with_torch_padding():
     m = OnnxModel(1, 3, 8, 8)

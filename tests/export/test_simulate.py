@@ -50,7 +50,7 @@ def compare(graph: FloatGraph, affine: Mapping[str, Affine], pictures: torch.Ten
     computed = {tensor.name: index for index, tensor in enumerate(model.tensors) if tensor.name in simulated}
     count, differing = 0, []
     for index in range(len(pictures)):
-        for name, stored in zip(computed, run(simulated[graph.inputs[0]][index], tuple(computed.values())), strict=True):
+        for name, stored in zip(computed, run([simulated[graph.inputs[0]][index]], tuple(computed.values())), strict=True):
             count += stored.size
             differing += [f"{name}[{place}]" for place in np.flatnonzero(stored != simulated[name][index])]
     return Compared(count, tuple(differing))

@@ -15,9 +15,10 @@ from flynet_tiny.errors import BadModel
 from flynet_tiny.export.finetune import FineTuningRecipe, fine_tune
 from flynet_tiny.export.float_graph import FloatGraph
 from flynet_tiny.export.lower import lower
+from flynet_tiny.export.onnx_file import onnx_file
 from flynet_tiny.export.simulate import SimulatedNetwork
 from flynet_tiny.export.tflite_export import CalibratedNetwork
-from flynet_tiny.export.tuned_onnx import onnx_file, with_weights_of
+from flynet_tiny.export.tuned_onnx import with_weights_of
 
 from .zoo import Zoo, calibrated, images
 

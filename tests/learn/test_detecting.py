@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flynet_tiny.deploy.commands import export_network
+from flynet_tiny.api.commands import export_network
 from flynet_tiny.deploy.console import Step
 from flynet_tiny.deploy.network import NetworkRequest
 from flynet_tiny.deploy.request import DeploymentRequest

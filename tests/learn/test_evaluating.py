@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from flynet_tiny.deploy.commands import compile_model
+from flynet_tiny.api.commands import compile_model
 from flynet_tiny.deploy.request import DeploymentRequest
 from flynet_tiny.errors import BadCheckpoint, BadData, BadModel, OutputFailed, UsageError
 from flynet_tiny.export.onnx_export import export_onnx

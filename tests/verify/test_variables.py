@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flynet_tiny.codegen.build import LEVELS, build_for
@@ -22,7 +23,8 @@ from flynet_tiny.verify.onnx_twin import OnnxTwin
 from flynet_tiny.verify.qemu import run_emulated, run_self_test
 
 from ..judges import Recorded, ReferenceJudge
-from ..stateful_models import MODELS, accumulator, drawn, lstm, ring, rings
+from ..small_models import Sketch
+from ..stateful_models import LSTM_FORMS, MODELS, accumulator, drawn, lstm, lstm_form, lstm_sketch, ring, rings, svdf, svdf_sketch
 
 
 def judged(data: bytes, process: LiteRtProcess, seed: int = 0) -> tuple[PairResult, ...]:
@@ -62,6 +64,35 @@ def test_every_judge_keeps_the_same_state_in_drawn_lstms() -> None:
         for exponent in range(-15, -8):
             seed = exponent + 115
             require_equal(judged(lstm(seed, exponent=exponent), process, seed))
+
+
+def test_every_judge_keeps_the_same_state_in_every_form_of_lstm() -> None:
+    with LiteRtProcess() as process:
+        for seed in range(len(LSTM_FORMS)):
+            require_equal(judged(lstm_form(seed), process, seed))
+
+
+def test_every_judge_keeps_the_same_state_in_drawn_svdfs() -> None:
+    with LiteRtProcess() as process:
+        for seed in range(5):
+            require_equal(judged(svdf(seed), process, seed))
+
+
+@pytest.mark.parametrize("sketch", [svdf_sketch(3, c_in=8, units=4, rank=2), lstm_sketch(4, c_in=8, cells=4, form="jb", units=4)])
+def test_layers_around_a_recurrent_one_lose_dead_channels_and_it_stays_whole(sketch: Sketch) -> None:
+    """Minimisation knows nothing of recurrent layers: they read all of their data, and all that they give may change."""
+    shape = sketch.tensors["x"].shape
+    sketch.act("before", (*shape[:-1], 6))
+    sketch.fully_connected("before", "x", 8)
+    weights = sketch.tensors["x_w"].data
+    assert weights is not None
+    weights[[1, 4]] = 0
+    of_sums = float(np.float32(sketch.tensors["before"].scales[0] * 0.01))
+    sketch.tensors["x_b"] = replace(sketch.tensors["x_b"], scales=(of_sums,), zero_points=(0,))
+    sketch.ops.insert(0, sketch.ops.pop())
+    sketch.ops[0] = replace(sketch.ops[0], options={**sketch.ops[0].options, "keepNumDims": True})
+    with LiteRtProcess() as process:
+        require_equal(judged(sketch.file(("before",), ("y",)), process, 1))
 
 
 def test_a_sequence_is_not_its_steps_each_from_the_start() -> None:

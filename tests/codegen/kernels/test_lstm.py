@@ -19,7 +19,7 @@ from flynet_tiny.codegen.kernels.lstm import UnidirectionalSequenceLstm, _expone
 from flynet_tiny.codegen.targets import Core
 from flynet_tiny.codegen.tflite_reader import read_tflite
 
-from ...stateful_models import lstm
+from ...stateful_models import LSTM_FORMS, lstm, lstm_form
 from .kernel_runner import KernelCase, case_of, intrinsics, run_on_arm, run_on_host, run_program_on_arm, run_program_on_host
 
 SPEED, MEMORY = build_named(level="speed"), build_named(level="memory")
@@ -118,6 +118,17 @@ def test_plain_c_on_its_core(tmp_path: Path, build: Build, core: Core, rounding:
     assert {parameters(case).rounding for case in made} == {f"FT_PLAIN_{rounding}"}
     run_on_host(made, tmp_path / "host")
     run_on_arm(made, tmp_path / "arm", core=core)
+
+
+def test_every_form(tmp_path: Path) -> None:
+    """Without an input gate, with peepholes, projections, their bias and clip, layer normalization."""
+    made = [read_tflite(lstm_form(seed)) for seed in range(len(LSTM_FORMS))]
+    in_lanes = [read_tflite(lstm(i, cells=6, c_in=5, form=form, units=6, gain=0.1)) for i, form in enumerate(LSTM_FORMS)]
+    found = cases(in_lanes, DEFAULT_BUILD)
+    assert sum(parameters(case).in_lanes for case in found) > len(found) / 2
+    run_on_host(found, tmp_path / "host", sanitize=True)
+    run_on_arm(found, tmp_path / "arm")
+    run_on_host(cases(made, M0), tmp_path / "plain")
 
 
 def test_lanes_save_most_of_the_instructions(tmp_path: Path) -> None:

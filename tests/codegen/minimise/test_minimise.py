@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -62,8 +63,13 @@ def test_every_byte_stays(seed: int) -> None:
 
 def test_drawn_graphs_lose_channels() -> None:
     """Else the test above would say nothing."""
-    found = [minimise(read_tflite(draw(seed, dead_channels=True))).certificate for seed in range(20)]
-    assert sum(bool(certificate) for certificate in found) >= 5
+    found = []
+    for seed in range(20):
+        with suppress(UnsupportedOperators):
+            found.append(minimise(read_tflite(draw(seed, dead_channels=True))).certificate)
+    assert sum(bool(certificate.tensors) for certificate in found) >= 5
+    assert any(entry.copies for certificate in found for entry in certificate.tensors)
+    assert any(certificate.simplified for certificate in found)
 
 
 def test_a_graph_without_dead_channels_stays_the_same_object() -> None:

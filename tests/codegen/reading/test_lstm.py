@@ -12,6 +12,7 @@ from flynet_tiny.codegen.compiler import compile_tflite
 from flynet_tiny.codegen.ir import DType, OpKind
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import BadModel, UnsupportedOperators
+from flynet_tiny.export.tflite_writer import TensorSpec
 
 from ...small_models import Sketch
 from ...stateful_models import lstm, lstm_sketch
@@ -52,6 +53,36 @@ def op(**fields: object) -> Callable[[Sketch], None]:
     return change
 
 
+def both(*changes: Callable[[Sketch], None]) -> Callable[[Sketch], None]:
+    def change(s: Sketch) -> None:
+        s.tensors["p"] = TensorSpec("p", (7,), "int16", (1e-4,), (0,), data=np.ones(7, np.int16))
+        for each in changes:
+            each(s)
+
+    return change
+
+
+def projected(units: int) -> Callable[[Sketch], None]:
+    def change(s: Sketch) -> None:
+        s.tensors["j"] = TensorSpec("j", (units, 7), "int8", (1e-2,), (0,), data=np.ones((units, 7), np.int8))
+        s.tensors["h"] = replace(s.tensors["h"], shape=(1, units))
+        operand(16, "j")(s)
+
+    return change
+
+
+def normalised(s: Sketch) -> None:
+    for i, gate in enumerate("ifco"):
+        s.tensors[f"n{gate}"] = TensorSpec(f"n{gate}", (7,), "int16", (3e-5,), (0,), data=np.ones(7, np.int16))
+        s.tensors[f"inner{i}"] = TensorSpec(f"inner{i}", (0,), "int16", (1e-3,), (0,))
+        operand(20 + i, f"n{gate}")(s)
+
+
+def projected_steeply(s: Sketch) -> None:
+    projected(7)(s)
+    s.tensors["j"] = replace(s.tensors["j"], scales=(1e9,))
+
+
 def test_its_states_are_variables_that_it_changes_in_their_place() -> None:
     graph = read_tflite(lstm(3))
     (found,) = graph.ops
@@ -76,12 +107,20 @@ def test_its_states_are_variables_that_it_changes_in_their_place() -> None:
         (op(intermediates=("inner0", "inner1")), "it needs five intermediates"),
         (tensor("inner4", scales=(), zero_points=()), "it needs five intermediates"),
         (tensor("inner4", dtype="int16"), "it needs five intermediates"),
-        (operand(12, ""), "input 12 is missing"),
-        (operand(5, ""), "input 5 is missing"),
+        (operand(12, ""), "only some are there"),
+        (operand(5, ""), "only some are there"),
+        (operand(1, ""), "only some are there"),
+        (operand(13, ""), "input 13 is missing"),
+        (both(operand(10, "p")), "only some are there"),
+        (both(operand(10, "p"), operand(11, "p")), "has no peephole, and another gate differs"),
+        (both(operand(9, "p"), both(operand(10, "p"), operand(11, "p")), projected(4)), "LiteRT reads out of bounds"),
+        (operand(20, "bi"), "of its normalization's operands"),
+        (both(normalised, tensor("inner1", dtype="float32")), "first four intermediates must be INT16"),
+        (operand(17, "bi"), "a projection's bias without its weights"),
         (op(outputs=("y", "x")), "1 are needed"),
-        (tensor("wi", shape=(7, 5), data=np.zeros((7, 5), np.int8)), r"must be constant \[7, 6\]"),
-        (tensor("h", shape=(1, 6)), "states are int8 and int16"),
-        (tensor("h", shape=(1, 1 << 27)), "states are int8 and int16"),
+        (tensor("wi", shape=(7, 5), data=np.zeros((7, 5), np.int8)), r"must be constant int8 \[7, 6\]"),
+        (tensor("h", shape=(1, 6)), "states are int8 \\[1, units\\]"),
+        (tensor("h", shape=(1, 1 << 27)), "states are int8 \\[1, units\\]"),
         (tensor("h", zero_points=(1 << 40,)), "zero point outside"),
     ],
 )
@@ -93,10 +132,11 @@ def test_what_means_nothing_is_refused(change: Callable[[Sketch], None], message
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (operand(1, ""), "CIFG"),
-        (operand(9, "bi"), "peepholes"),
-        (operand(16, "ri"), "a projection"),
-        (operand(20, "bi"), "layer normalization"),
+        (both(normalised, tensor("nf", scales=(2.0**-12,))), "Scales of normalization"),
+        (both(normalised, tensor("inner2", scales=(1.5,))), "Scales of normalization"),
+        (both(normalised, tensor("no", zero_points=(1,))), "zero points are 0"),
+        (both(normalised, tensor("nc", dtype="int32", data=np.ones(7, np.int32))), "is INT32"),
+        (projected_steeply, "stay inside int32 likewise"),
         (tensor("x", dtype="float32"), "its data are FLOAT32"),
         (tensor("c", scales=(2.0**-12 * 1.0005,)), "power of two"),
         (tensor("c", scales=(2.0**-16,)), "power of two"),
@@ -108,7 +148,8 @@ def test_what_means_nothing_is_refused(change: Callable[[Sketch], None], message
         (tensor("inner4", zero_points=(200,)), "a zero point of int8"),
         (option(fusedActivationFunction="NONE"), "fused activation is TANH"),
         (option(diagonalRecurrentTensors=True), "no weights are diagonal"),
-        (option(cellClip=-1.0), "cell clip is not negative"),
+        (option(cellClip=-1.0), "no clip is negative"),
+        (option(projClip=-1.0), "no clip is negative"),
         (tensor("bo", data=np.full(7, -(1 << 31), np.int32)), "stay inside int32"),
         (option(timeMajor=True), r"\[time, 1, channels\]"),
     ],

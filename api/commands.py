@@ -10,27 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..codegen.compiler import compile_tflite, require_possible
-from ..codegen.minimise.minimise import minimise
-from ..codegen.schedule.least_memory import require_flash_for_weights
+from ..codegen.compiler import compile_tflite
 from ..codegen.text import format_graph, format_plan
+from ..deploy.library_name import given_library_name, library_name
+from ..deploy.quantized_model import DeploymentPlan, QuantizedModel
+from ..deploy.request import DeploymentRequest, Emit, SourceRequest
 from ..errors import BadData
 from ..folders.manifest import Kind
-from ..folders.output_folder import output_folder, require_replaceable
+from ..folders.output_folder import require_replaceable
 from ..folders.ownership import shown
 from ..folders.regular_file import read_regular
-from ..quoting import visible
 from ..report.read_report import read_report
 from ..report.text import format_report
-from .extras import require_torch
-from .library_name import given_library_name, library_name
-from .model_file import open_tflite
-from .quantized_model import DeploymentPlan, QuantizedModel
-from .request import DeploymentRequest, Emit
+from ..sources.extras import require_torch
+from .compiling import NOTHING_SAID, Model, deploy, prepare, quantize
 
 if TYPE_CHECKING:
-    from .console import Reporter
-    from .network import NetworkRequest
+    from ..deploy.console import Reporter
+    from ..deploy.network import NetworkRequest
 
 _MOST_REPORT_BYTES = 64 << 20
 
@@ -43,10 +40,10 @@ def export_network(request: NetworkRequest, deployment: DeploymentRequest) -> st
         request.config()  # bad options are refused before anything is loaded
     require_torch()
     if deployment.emit is None:
-        _prepare(plan, deployment.out)
-    from .console import Reporter
-    from .network import prepare_network
-    from .quantizing import quantize_network
+        prepare(plan, deployment.out)
+    from ..deploy.console import Reporter
+    from ..deploy.network import prepare_network
+    from ..deploy.quantizing import quantize_network
 
     reporter = Reporter()
     reporter.title(f"flynet-tiny export for {_chip(plan)}")
@@ -60,22 +57,22 @@ def export_network(request: NetworkRequest, deployment: DeploymentRequest) -> st
     return _deployed(model, plan, replace(deployment, out=out), reporter)
 
 
-def compile_model(file: Path, deployment: DeploymentRequest) -> str:
-    """`flynet-tiny compile`: any int8 `.tflite` to a folder with C, firmware, proof and report."""
+def compile_model(model: Path | str, deployment: DeploymentRequest, given: SourceRequest = NOTHING_SAID) -> str:
+    """`flynet-tiny compile`: a model of any kind to a folder with C, firmware, proof and report."""
     plan = deployment.plan()
-    name = library_name(file.stem) if deployment.name is None else given_library_name(deployment.name)
-    data, graph = open_tflite(file, name)
-    require_possible(graph, plan.target.name)
+    asked = Model.asked(str(model), given)
+    name = library_name(asked.title) if deployment.name is None else given_library_name(deployment.name)
     out = deployment.out or Path(f"{name}-{plan.target.name}")
+    # an int8 file is read before anything is asked of the machine, a float network is loaded when all is ready
+    quantized = quantize(asked, None, deployment.name, plan, emits=deployment.emit is not None) if asked.is_int8 else None
     if deployment.emit is None:
-        require_flash_for_weights(minimise(graph).graph if plan.minimise else graph, plan.target.name)
-        _prepare(plan, out)
-    from .console import Reporter
+        prepare(plan, out)
+    from ..deploy.console import Reporter
 
     reporter = Reporter()
-    reporter.title(f"flynet-tiny compile {visible(file.name)} for {_chip(plan)}")
-    model = QuantizedModel(name, file.stem, data, real_inputs=None, trained=None)
-    return _deployed(model, plan, replace(deployment, out=out), reporter)
+    reporter.title(f"flynet-tiny compile {asked.shown} for {_chip(plan)}")
+    quantized = quantized or quantize(asked, reporter, deployment.name)
+    return _deployed(quantized, plan, replace(deployment, out=out), reporter)
 
 
 def print_report(folder: Path, as_json: bool) -> str:
@@ -93,30 +90,16 @@ def _chip(plan: DeploymentPlan) -> str:
     return f"{plan.target.name} ({plan.target.part}, {plan.target.core.value})"
 
 
-def _prepare(plan: DeploymentPlan, out: Path | None) -> None:
-    """Fail before any work when a program is missing or the output folder is taken."""
-    from .pipeline import require_deployment_tools
-
-    require_deployment_tools(plan)
-    if out is not None:
-        require_replaceable(out, Kind.NETWORK)
-
-
 def _deployed(model: QuantizedModel, plan: DeploymentPlan, request: DeploymentRequest, reporter: Reporter) -> str:
     """What the command prints, after the folder is written, or in place of one."""
     if request.emit is not None:
         return _emitted(model, plan, request.emit)
-    from .pipeline import deploy_model
-
-    assert request.out is not None
-    with output_folder(request.out, Kind.NETWORK) as folder:
-        deployed = deploy_model(model, plan, folder, reporter)
-    reporter.line("written", visible(str(request.out)))
-    if deployed.over_budget is not None:
+    deployment = deploy(model, plan, request.out, reporter)
+    if deployment.over_budget is not None:
         if request.as_json:
-            print(deployed.report.to_json(), end="", flush=True)
-        raise deployed.over_budget
-    return deployed.report.to_json() if request.as_json else "\n" + format_report(deployed.report)
+            print(deployment.report.to_json(), end="", flush=True)
+        raise deployment.over_budget
+    return deployment.report.to_json() if request.as_json else "\n" + format_report(deployment.report)
 
 
 def _emitted(model: QuantizedModel, plan: DeploymentPlan, emit: Emit) -> str:
