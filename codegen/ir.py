@@ -591,7 +591,7 @@ def _mentioned(op: Op) -> set[str]:
 
 def works_on_int16(op: Op, graph: Graph) -> bool:
     """Whether an operator reads or writes int16 activations; the cell state of an LSTM is none."""
-    return any(graph.tensor(name).dtype is DType.INT16 for name in (op.inputs[0], op.output))
+    return any(graph.tensor(name).dtype is DType.INT16 for name in (*op.inputs[:1], *op.outputs[:1]))
 
 
 def conv_groups(op: Op, graph: Graph) -> int:
