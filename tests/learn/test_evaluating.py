@@ -204,7 +204,7 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "named" / "report.json").read_text())
     report["model"]["class_names"] = ["blue", "green", "red", "yellow"]
     (tmp_path / "named" / "report.json").write_text(json.dumps(report))
-    with pytest.raises(BadData, match="of another model: nobody changed net.h"):
+    with pytest.raises(BadData, match=r"of another model: nobody changed net\.h"):
         ask(tmp_path / "named", pictures)
     shutil.copytree(folder / "out", tmp_path / "no-elf")
     (tmp_path / "no-elf" / "firmware" / "verify.elf").unlink()
