@@ -26,7 +26,8 @@ from .small_network import small_network
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = (
-    "api", "sources", "quoting", "processes", "folders", "flynet", "export", "codegen", "firmware_templates", "firmware", "verify", "report",
+    "api", "sources", "quoting", "processes", "folders", "flynet", "export", "codegen", "firmware_templates", "firmware",
+    "verify", "report",
     "deploy", "learn", "tables", "bench",
 )  # fmt: skip
 CHECKOUT_ONLY = {"studies"}
