@@ -33,7 +33,8 @@ FT_KERNEL void net_batch_matmul(const net_batch_matmul_layer *layer, const int8_
       const int8_t *const a = left + row * 1;
       const int8_t *const b = right + column * 1;
       int32_t acc = 0;
-      for (int32_t k = 0; k < 1; ++k) {
+      {
+        const int32_t k = 0;
         acc += (a[k * 2] - layer->zero0) * (b[k * 1] - layer->zero1);
       }
       *out++ = (int8_t)ft_ssat8(ft_requantize(acc, layer->multiplier, layer->shift) + layer->zero_point);

@@ -14,7 +14,8 @@ static const net_gather_layer net_op0 = {
  * Sizes: count 1, stride 6, blocks 18. */
 FT_KERNEL void net_gather(const net_gather_layer *layer, const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
-  for (int32_t i = 0; i < 1; ++i) {
+  {
+    const int32_t i = 0;
     const int8_t *const base = input0 + i * 6;
     for (int32_t n = 0; n < 18; ++n) {
       const int8_t *in = base + layer->offsets[n];

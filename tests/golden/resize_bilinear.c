@@ -25,7 +25,8 @@ static const net_resize_bilinear_c5_layer net_op0 = {
 FT_KERNEL void net_resize_bilinear_c5(const net_resize_bilinear_c5_layer *layer, const int8_t *input0,
     int8_t *output0) {
   int8_t *out = output0;
-  for (int32_t y = 0; y < 1; ++y) {
+  {
+    const int32_t y = 0;
     const int8_t *const above = input0 + layer->above[y];
     const int8_t *const below = input0 + layer->below[y];
     const int32_t down = layer->down[y];

@@ -22,7 +22,8 @@ static const net_gather_block72_layer net_op1 = {
  * Sizes: count 1, stride 24, blocks 24. */
 FT_KERNEL void net_gather_block3(const net_gather_block3_layer *layer, const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
-  for (int32_t i = 0; i < 1; ++i) {
+  {
+    const int32_t i = 0;
     const int8_t *const base = input0 + i * 24;
     for (int32_t n = 0; n < 24; ++n) {
       const int8_t *in = base + layer->offsets[n];
@@ -38,7 +39,8 @@ FT_KERNEL void net_gather_block3(const net_gather_block3_layer *layer, const int
  * Sizes: count 1, stride 72, blocks 2. */
 FT_KERNEL void net_gather_block72(const net_gather_block72_layer *layer, const int8_t *input0, int8_t *output0) {
   int8_t *out = output0;
-  for (int32_t i = 0; i < 1; ++i) {
+  {
+    const int32_t i = 0;
     const int8_t *const base = input0 + i * 72;
     for (int32_t n = 0; n < 2; ++n) {
       const int8_t *in = base + layer->offsets[n];

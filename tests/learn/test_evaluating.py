@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from flynet_tiny.api.commands import compile_model
-from flynet_tiny.deploy.request import DeploymentRequest
+from flynet_tiny.deploy.request import DeploymentRequest, SourceRequest
 from flynet_tiny.errors import BadCheckpoint, BadData, BadModel, OutputFailed, UsageError
 from flynet_tiny.export.onnx_export import export_onnx
 from flynet_tiny.export.tflite_export import export_tflite
@@ -26,6 +26,7 @@ from flynet_tiny.flynet.data.pixels import IMAGENET, Pixels, choose_pixels
 from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
 from flynet_tiny.flynet.register import build_network
 from flynet_tiny.learn.evaluating import EvaluationRequest, evaluate_model
+from flynet_tiny.sources.preprocessing import Preprocessing
 
 CLASSES = ("blue", "green", "red", "white")
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0), "white": (255, 255, 255)}
@@ -200,11 +201,9 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(error):
             ask(tmp_path / name, pictures)
-    shutil.copytree(folder / "out", tmp_path / "named")
-    report = json.loads((tmp_path / "named" / "report.json").read_text())
-    report["model"]["class_names"] = ["blue", "green", "red", "yellow"]
-    (tmp_path / "named" / "report.json").write_text(json.dumps(report))
-    with pytest.raises(BadData, match=r"of another model: nobody changed net\.h"):
+    others = SourceRequest(how=Preprocessing(labels=("blue", "green", "red", "yellow")))
+    compile_model(tflite, DeploymentRequest("stm32f412", tmp_path / "named", emulate=False, as_json=True), others)
+    with pytest.raises(BadData, match=r"class \d is '\w+' in .*named and '\w+' in"):
         ask(tmp_path / "named", pictures)
     shutil.copytree(folder / "out", tmp_path / "no-elf")
     (tmp_path / "no-elf" / "firmware" / "verify.elf").unlink()
