@@ -62,3 +62,9 @@ def require_width(width: float, advice: str = "") -> None:
     """UsageError for a multiplier of the channels that is none."""
     if not (math.isfinite(width) and 0 < width <= MAX_WIDTH):
         raise UsageError(f"width must be above 0 and at most {MAX_WIDTH}, not {width:g}{advice}")
+
+
+def make_divisible(channels: float, divisor: int = 8) -> int:
+    """The nearest multiple of the divisor, at least one, one step up where that loses more than a tenth. Source: MobileNetV2."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .micronet_config import MicroNetConfig, MicroStage, MicroTable, make_divisible
+from .classifier_config import make_divisible
+from .micronet_config import MicroNetConfig, MicroStage, MicroTable
 
 _REDUCTION = 8
 _REACH = 2.0  # a coefficient leaves its start by so much at most
@@ -39,7 +40,7 @@ class DynamicShiftMax(nn.Module):
 
     def __init__(self, channels: int, groups: int, reduction: int, terms: Sequence[tuple[float, float]]):
         super().__init__()
-        squeezed = make_divisible(channels // reduction)
+        squeezed = make_divisible(channels // reduction, 4)
         self.reduce, self.relu = nn.Linear(channels, squeezed), nn.ReLU()
         self.coefficients = nn.ModuleList(nn.Linear(squeezed, channels) for _ in range(2 * len(terms)))
         self.starts = [start for term in terms for start in term]

@@ -135,12 +135,6 @@ MICRO_TABLES: Mapping[str, MicroTable] = {
 }
 
 
-def make_divisible(channels: int) -> int:
-    """The nearest multiple of 4, at least 4, one step up where that loses more than a tenth."""
-    rounded = max(4, (channels + 2) // 4 * 4)
-    return rounded + 4 if rounded < 0.9 * channels else rounded
-
-
 @dataclass(frozen=True)
 class MicroNetConfig(ClassifierConfig):
     """A MicroNet, whole: two equal configurations are the same network."""

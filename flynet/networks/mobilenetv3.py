@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .classifier_config import make_divisible
 from .flynet_config import Activation
 from .mobilenetv3_config import (
     LAST_EXPANSION,
@@ -13,7 +14,6 @@ from .mobilenetv3_config import (
     STEM_CHANNELS,
     MobileNetV3Config,
     MobileStage,
-    make_divisible,
 )
 
 _BN_EPS, _BN_MOMENTUM = 1e-3, 0.01

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .classifier_config import ClassifierConfig, require_width
+from .classifier_config import ClassifierConfig, make_divisible, require_width
 from .flynet_config import Activation
 
 STEM_CHANNELS = 16
@@ -44,12 +44,6 @@ MOBILE_STAGES = (
     MobileStage(5, 576, 96, True, _HS, 1),
     MobileStage(5, 576, 96, True, _HS, 1),
 )
-
-
-def make_divisible(channels: float) -> int:
-    """The nearest multiple of 8, at least 8, one step up where that loses more than a tenth."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..classifier_config import make_divisible
 from .bottlenecks import SqueezeExcite, conv_norm
-from .specs import Gate, Nonlinearity, Squeeze, make_divisible
+from .specs import Gate, Nonlinearity, Squeeze
 
 _RELU, _NONE = Nonlinearity.RELU, Nonlinearity.NONE
 _ROWS = (

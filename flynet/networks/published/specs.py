@@ -88,9 +88,3 @@ class Table:
 
     blocks: tuple[Conv | Bottleneck, ...]
     head: Head = Head()
-
-
-def make_divisible(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple of the divisor, at least one, one step up where that loses more than a tenth. Source: MobileNetV2."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from .specs import Bottleneck, Conv, Gate, Head, Nonlinearity, Squeeze, Table, make_divisible
+from ..classifier_config import make_divisible
+from .specs import Bottleneck, Conv, Gate, Head, Nonlinearity, Squeeze, Table
 
 _NONE, _RELU, _RELU6 = Nonlinearity.NONE, Nonlinearity.RELU, Nonlinearity.RELU6
 _HARD_SWISH, _SILU = Nonlinearity.HARD_SWISH, Nonlinearity.SILU
