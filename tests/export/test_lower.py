@@ -193,6 +193,15 @@ def grouped_branches_and_a_scaled_identity_are_one_depthwise_convolution():
     return m
 
 
+@case("CONV_2D")
+def a_batch_norm_beside_a_convolution_is_part_of_it():
+    """RepVGG as other exporters write it."""
+    m = OnnxModel(1, 6, 8, 8)
+    parameters = [m.normal(6), m.normal(6), m.normal(6), 1 + np.abs(m.normal(6))]
+    m("Relu", m("Add", m.conv("x", 6, 6), m("BatchNormalization", "x", *parameters)))
+    return m
+
+
 @case("DEPTHWISE_CONV_2D", "CONV_2D", "ADD", "CONV_2D", "CONV_2D", "ADD", "ADD", "ADD")
 def branches_that_one_convolution_does_not_hold_stay():
     """A dense 3x3 would have more weights; 3x3 windows of other dilations; a branch that something else reads."""
