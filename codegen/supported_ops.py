@@ -331,7 +331,7 @@ def filters_of_rank(op: FileOp) -> bool:
 
 def named_relu(op: FileOp) -> bool:
     """The fused activation is RELU, without which LiteRT does not run it; it applies none."""
-    return _fused(op) == "RELU"
+    return known_activation(op) and _fused(op) == "RELU"
 
 
 def symmetric_memory(op: FileOp) -> bool:

@@ -72,6 +72,7 @@ def test_what_means_nothing_is_refused(change: Callable[[Sketch], None], message
         (option(rank=0), "The rank divides"),
         (option(rank=3), "The rank divides"),
         (option(fusedActivationFunction="NONE"), "fused activation is RELU"),
+        (option(fusedActivationFunction="SIGN_BIT"), "fused activation is RELU"),  # a number beyond ours
         (tensor("x", shape=(2, 5)), "one row of data"),
         (tensor("x", dtype="int16"), "its data are INT16"),
         (tensor("state", zero_points=(1,)), "zero points of the state"),
