@@ -222,16 +222,19 @@ def _copy(op: FileOp) -> _Built:
 
 
 def _lstm(op: FileOp) -> _Built:
-    clip, scale = np.float32(op.options["cell_clip"]), np.float32(op.input(2).scale)
-    with np.errstate(over="ignore"):  # an infinite quotient is cut like any other
-        limit = int(min(clip / scale, np.float32(32767))) if clip > 0 else 0
+    limit = _clip(op.options["cell_clip"], op.input(2).scale, 32767)
     hidden = Quantization((float(op.options["hidden_scale"]),), (int(op.options["hidden_zero_point"]),))
-    output_clip = np.float32(op.options["proj_clip"])
-    output_limit = int(min(output_clip / np.float32(op.output.scale), np.float32(127))) if output_clip > 0 else 0
+    output_limit = _clip(op.options["proj_clip"], op.output.scale, 127)
     first, second, third, fourth = (float(op.options[f"gate_scale{i}"]) for i in range(4))
     scales = (first, second, third, fourth)
     there = [(i, t) for i, t in enumerate(op.inputs) if t is not None]
     return LstmAttrs(tuple(i for i, _ in there), limit, output_limit, hidden, scales), [t for _, t in there]
+
+
+def _clip(clip: float, scale: float, most: int) -> int:
+    """A bound of real values in units of a scale, at most `most`; 0 where there is none. In float32, as LiteRT does."""
+    with np.errstate(over="ignore"):  # an infinite quotient is cut like any other
+        return int(min(np.float32(clip) / np.float32(scale), np.float32(most))) if clip > 0 else 0
 
 
 def _svdf(op: FileOp) -> _Built:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flynet_tiny.codegen.compiler import compile_tflite
-from flynet_tiny.codegen.ir import DType, OpKind
+from flynet_tiny.codegen.ir import DType, LstmAttrs, OpKind
 from flynet_tiny.codegen.tflite_reader import read_tflite
 from flynet_tiny.errors import BadModel, UnsupportedOperators
 from flynet_tiny.export.tflite_writer import TensorSpec
@@ -157,3 +157,10 @@ def test_what_means_nothing_is_refused(change: Callable[[Sketch], None], message
 def test_what_is_not_compiled_is_named(change: Callable[[Sketch], None], message: str) -> None:
     with pytest.raises(UnsupportedOperators, match=message):
         read_tflite(changed(change))
+
+
+def test_clips_whose_quotient_is_infinite_are_cut_like_any_other() -> None:
+    """pytest makes an error of NumPy's warning."""
+    graph = read_tflite(changed(option(cellClip=3e38, projClip=3e38)))
+    (attrs,) = (op.attrs for op in graph.ops if isinstance(op.attrs, LstmAttrs))
+    assert (attrs.cell_clip, attrs.output_clip) == (32767, 127)
