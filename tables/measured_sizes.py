@@ -22,7 +22,7 @@ from ..codegen.targets import Bank, Target, get_target
 from ..deploy.building import write_library
 from ..deploy.console import Reporter
 from ..deploy.quantized_model import DeploymentPlan
-from ..errors import OutputFailed
+from ..errors import OutputFailed, OverBudget
 from ..firmware.project import FittedFirmware, fit_firmware
 from ..firmware.toolchain import Tool, require_tools
 from ..flynet.networks.flynet_config import FlyNetConfig
@@ -49,7 +49,10 @@ class Sizes:
 
 
 def measure_models(names: Sequence[str]) -> str:
-    """`flynet-tiny models --measure`: export, compile and link these networks (all if none), and keep what they need."""
+    """`flynet-tiny models --measure`: export, compile and link these networks (all if none), and keep what they need.
+
+    A network that is larger than every chip that we know has no sizes: a line says why.
+    """
     chosen = [preset(name) for name in names] or list(PRESETS.values())
     require_torch()
     require_tools(Tool.CROSS_COMPILER, Tool.MAKE)
@@ -63,7 +66,11 @@ def measure_models(names: Sequence[str]) -> str:
             continue
         with reporter.step("measure") as step:
             network = _in_inference(found.config)
-            sizes = known[network] if network in known else measure(found)
+            try:
+                sizes = known[network] if network in known else measure(found)
+            except OverBudget as error:
+                step.say(f"{found.name}: {error}")
+                continue
             known[network] = sizes
             _write_store(read_store() | {found.name: (sizes, today)})
             step.say(f"{found.name}: flash {sizes.flash_bytes:,} B, SRAM {sizes.sram_bytes:,} B")

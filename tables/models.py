@@ -80,7 +80,7 @@ def list_models(progress: Callable[[int, int, str], None] = lambda done, total, 
     for found in PRESETS.values():
         progress(len(rows), len(PRESETS), found.name)
         counts = count(found.config)
-        sizes, why = None, "not measured; run 'flynet-tiny models --measure'"
+        sizes, why = None, "not measured, or too large for any known chip; run 'flynet-tiny models --measure'"
         if found.name in measured:
             kept, of = measured[found.name]
             if of == today:

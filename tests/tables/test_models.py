@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flynet_tiny.errors import OutputFailed, UsageError
+from flynet_tiny.errors import OutputFailed, OverBudget, UsageError
 from flynet_tiny.flynet.networks.flynet_config import FlyNetConfig
 from flynet_tiny.flynet.networks.presets import PRESETS, Preset, Printed
 from flynet_tiny.tables import measured_sizes, models
-from flynet_tiny.tables.measured_sizes import measure_models, sources_hash
+from flynet_tiny.tables.measured_sizes import Sizes, measure_models, read_store, sources_hash
 from flynet_tiny.tables.models import difference, list_models, models_table
 
 FEW = {name: PRESETS[name] for name in ("flynet-h3-0.4x", "flynet-h1-0.5x", "flynet-h3-0.3x")}
@@ -93,6 +93,18 @@ def test_a_network_is_measured_by_its_linked_firmware(store: Path, monkeypatch: 
     assert row.sizes == "measured with these sources"
     monkeypatch.setattr(measured_sizes, "measure", lambda found: pytest.fail("measured again"))
     measure_models([])
+
+
+def test_a_network_that_no_chip_holds_is_passed_over(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(found: Preset) -> Sizes:
+        if found.name == "flynet-h1-0.5x":
+            raise OverBudget("needs more than any chip has")
+        return Sizes(1000, 200)
+
+    monkeypatch.setattr(measured_sizes, "PRESETS", FEW)
+    monkeypatch.setattr(measured_sizes, "measure", measured)
+    measure_models([])
+    assert set(read_store()) == set(FEW) - {"flynet-h1-0.5x"}
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
